@@ -1,0 +1,27 @@
+// Squared length of the flat gradient, summed per workgroup; adam.wgsl adds up the partial sums.
+
+override LEN4: u32;
+override GROUPS: u32;      // workgroups
+
+@group(0) @binding(0) var<storage, read> g: array<vec4f>;              // (LEN4)
+@group(0) @binding(1) var<storage, read_write> partials: array<f32>;   // (GROUPS)
+
+var<workgroup> sums: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    var sum = 0.0;
+    for (var i = group.x * 64u + index; i < LEN4; i += GROUPS * 64u) {
+        sum += dot(g[i], g[i]);
+    }
+    sums[index] = sum;
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if index < half {
+            sums[index] += sums[index + half];
+        }
+    }
+    if index == 0u {
+        partials[group.x] = sums[0];
+    }
+}

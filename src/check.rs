@@ -1,0 +1,320 @@
+//! Every kernel against its meaning on the CPU in double precision: `n2n-gpu check`, and the tests.
+
+use crate::cpu;
+use crate::device::Device;
+use crate::error::Result;
+use crate::graph::{Graph, Layout, Role, StorageId, Tensor};
+use crate::nets::{Init, Net, NetOptions, Norm, initial};
+use crate::ops::{Activation, Adam, Batch, Conv, GroupNorm, Shards, random_normals};
+use crate::plan::{Executor, Plan};
+
+/// Largest normalised mean square error of a kernel in single precision: squared, 1e-5 of the signal. Sums of some
+/// thousand products round to about 1e-6 of it; what is wrong is off by more than 1e-2.
+pub const TOLERANCE: f64 = 1e-10;
+
+/// One graph with its inputs.
+#[derive(Debug)]
+pub struct Case {
+    /// What it covers.
+    pub name: String,
+    graph: Graph,
+    floats: Vec<(StorageId, Vec<f32>)>,
+    ints: Vec<(StorageId, Vec<u32>)>,
+    outputs: Vec<(&'static str, StorageId)>,
+}
+
+/// How a device did on a case.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The case.
+    pub case: String,
+    /// Its worst result, e.g. `y` or `grads`.
+    pub output: &'static str,
+    /// Normalised mean square error of that result.
+    pub error: f64,
+}
+
+impl Outcome {
+    /// Whether the error is within [`TOLERANCE`]. NaN is not.
+    pub fn passed(&self) -> bool {
+        self.error <= TOLERANCE
+    }
+}
+
+/// Mean square of the difference over the mean square of the truth.
+pub fn normalised_error(truth: &[f64], result: &[f32]) -> f64 {
+    let difference: f64 = truth.iter().zip(result).map(|(&t, &r)| (t - f64::from(r)).powi(2)).sum();
+    let signal: f64 = truth.iter().map(|t| t * t).sum();
+    if truth.len() != result.len() { f64::INFINITY } else { difference / signal.max(f64::MIN_POSITIVE) }
+}
+
+impl Case {
+    fn new(name: String, graph: Graph) -> Self {
+        Self { name, graph, floats: Vec::new(), ints: Vec::new(), outputs: Vec::new() }
+    }
+
+    /// Fills a host tensor with normal numbers, its padding with zeros.
+    fn random(&mut self, t: Tensor) {
+        let view = self.graph.view(t);
+        let mut data = vec![0.0; view.span()];
+        let mut numbers = random_normals(1, t_seed(&self.name, self.floats.len()));
+        for pixel in data.chunks_mut(view.stride) {
+            for c in view.physical() {
+                pixel[c] = numbers.next().unwrap_or(0.0) as f32;
+            }
+        }
+        self.floats.push((view.storage, data));
+    }
+
+    fn random_params(&mut self) {
+        let data = initial(&self.graph, Init::He, 7);
+        let mut numbers = random_normals(2, 0);
+        let Some(storage) = self.graph.params_storage() else { return };
+        let mut data: Vec<f32> = data;
+        // Biases and shifts start at zero; here they shall matter.
+        for param in self.graph.params() {
+            if matches!(param.layout, Layout::Vector(_)) {
+                for place in param.layout.places() {
+                    data[param.offset + place] += 0.3 * numbers.next().unwrap_or(0.0) as f32;
+                }
+            }
+        }
+        self.floats.push((storage, data));
+    }
+
+    fn output(&mut self, name: &'static str, t: Tensor) {
+        let view = self.graph.view(t);
+        if self.graph.storage(view.storage).role == Role::Host {
+            self.outputs.push((name, view.storage));
+        } else {
+            let y = self.graph.output(name, t);
+            self.outputs.push((name, self.graph.view(y).storage));
+        }
+    }
+
+    /// Records the gradient of `y` from a random one, and makes all results readable.
+    fn differentiate(&mut self, x: &[(&'static str, Tensor)], y: Tensor) {
+        let view = self.graph.view(y).clone();
+        let dy = self.graph.add_tensor("dy", view.shape, &view.parts, Role::Host);
+        self.random(dy);
+        let grads = self.graph.backward(&[(y, dy)]);
+        self.output("y", y);
+        for (name, x) in x {
+            self.output(name, grads[x]);
+        }
+        if let Some(grads) = self.graph.host("grads") {
+            self.outputs.push(("grads", grads));
+        }
+        self.random_params();
+    }
+
+    /// Runs the case on `device` and in double precision on the CPU.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run(&self, device: &Device) -> Result<Outcome> {
+        let mut truth = cpu::Executor::<f64>::new(Plan::new(self.graph.clone(), None)?);
+        let mut tested = device.prepare(self.graph.clone())?;
+        for e in [&mut truth as &mut dyn Executor, tested.as_mut()] {
+            for (id, data) in &self.floats {
+                e.write(*id, data)?;
+            }
+            for (id, data) in &self.ints {
+                e.write_ints(*id, data)?;
+            }
+            e.run()?;
+        }
+        let mut worst = Outcome { case: self.name.clone(), output: "", error: 0.0 };
+        for &(output, id) in &self.outputs {
+            let error = normalised_error(truth.reals(id), &tested.read(id)?);
+            // Not `error > worst.error`: NaN must win.
+            if worst.output.is_empty() || error.is_nan() || error > worst.error {
+                worst = Outcome { output, error, ..worst };
+            }
+            if error.is_nan() {
+                break;
+            }
+        }
+        Ok(worst)
+    }
+
+    /// The recorded graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+/// A number that differs between inputs and cases.
+fn t_seed(name: &str, number: usize) -> u32 {
+    name.bytes().fold(number as u32 + 1, |h, b| h.wrapping_mul(31).wrapping_add(b.into()))
+}
+
+/// A convolution from `input` channels, in parts, to `output`; `size` is (N, H, W).
+pub fn conv(conv: Conv, transposed: bool, size: [usize; 3], input: &[usize], output: usize, slope: f32) -> Case {
+    let Conv { kernel: k, stride, padding } = conv;
+    let kind = if transposed { "conv_transpose2d" } else { "conv2d" };
+    let name = format!("{kind} k{k} s{stride} p{padding} {input:?}->{output} {size:?} slope {slope}");
+    let mut g = Graph::new();
+    let x = g.add_tensor("x", size, input, Role::Host);
+    g.require_grad(x);
+    let input = input.to_vec();
+    let layout = if transposed { Layout::ConvTranspose { k, input, output } } else { Layout::Conv { k, input, output } };
+    let w = g.param("weight", layout);
+    let b = g.param("bias", Layout::Vector(output));
+    let activation = Activation::leaky_relu(slope);
+    let y = if transposed {
+        g.conv_transpose2d(x, w, b, conv, stride - 1, activation)
+    } else {
+        g.conv2d(x, w, Some(b), conv, activation)
+    };
+    let mut case = Case::new(name, g);
+    case.random(x);
+    case.differentiate(&[("dx", x)], y);
+    case
+}
+
+/// A group normalisation.
+pub fn group_norm(size: [usize; 3], channels: usize, groups: usize, slope: f32) -> Case {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", size, channels);
+    g.require_grad(x);
+    let gamma = g.param("weight", Layout::Vector(channels));
+    let beta = g.param("bias", Layout::Vector(channels));
+    let y = g.group_norm(x, gamma, beta, GroupNorm { groups, eps: 1e-5, activation: Activation::leaky_relu(slope) });
+    let mut case = Case::new(format!("group_norm {channels} in {groups} {size:?} slope {slope}"), g);
+    case.random(x);
+    case.differentiate(&[("dx", x)], y);
+    case
+}
+
+/// Addition, activation and both kinds of concatenation (laid in place and copied), in the middle of a graph.
+pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
+    let mut g = Graph::new();
+    let [a, b] = [("a", channels[0]), ("b", channels[1])].map(|(n, c)| g.host_picture(n, size, c));
+    g.require_grad(a);
+    g.require_grad(b);
+    let p = g.leaky_relu(a, 0.1);
+    let both = g.concat(&[p, b]);
+    let again = g.concat(&[p, b]);
+    let sum = g.add(both, again);
+    let y = g.leaky_relu(sum, 0.3);
+    let mut case = Case::new(format!("concat, add, leaky_relu {channels:?} {size:?}"), g);
+    case.random(a);
+    case.random(b);
+    case.differentiate(&[("da", a), ("db", b)], y);
+    case
+}
+
+fn mse(size: [usize; 3], channels: usize) -> Case {
+    let mut g = Graph::new();
+    let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, channels));
+    g.require_grad(x);
+    let loss = g.mse(x, t);
+    let mut case = Case::new(format!("mse {channels} {size:?}"), g);
+    case.random(x);
+    case.random(t);
+    case.differentiate(&[("dx", x)], loss);
+    case
+}
+
+/// Drawing of a batch; `(pairs, clean targets)`.
+pub fn batch(size: usize, pairs: bool, clean_targets: bool) -> Case {
+    let pictures: Vec<(usize, usize, Vec<u8>)> = (0..4)
+        .map(|i| {
+            (size + 3 + i / 2, size + 5, (0..(size + 3 + i / 2) * (size + 5) * 3).map(|b| (b * (7 + i) % 251) as u8).collect())
+        })
+        .collect();
+    let shards = Shards::new(pictures.iter().map(|(w, h, d)| (*w, *h, &d[..])), 1 << 20);
+    let mut g = Graph::new();
+    let count = if pairs { 2 } else { 4 };
+    let (x, t, storages) = g.batch(Batch { count, crop: size, batch: 3, pairs, clean_targets, sigma: (0.0, 0.2) }, &shards);
+    let mut case = Case::new(format!("batch crop {size} pairs {pairs} clean {clean_targets}"), g);
+    case.output("x", x);
+    case.output("t", t);
+    case.ints = vec![(storages.draw, vec![5, 9]), (storages.table, shards.table.clone())];
+    case.ints.extend((0..3).map(|i| (storages.shards[i], shards.words(i))));
+    case
+}
+
+/// A whole training step of `unet`.
+pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3]) -> Case {
+    let mut g = Graph::new();
+    let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, 3));
+    let options = NetOptions { net: Net::Unet, width, levels, norm };
+    let y = options.record(&mut g, x);
+    let loss = g.mse(y, t);
+    let one = g.one();
+    g.backward(&[(loss, one)]);
+    let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, clip: 1.0 });
+    let mut case = Case::new(format!("training step of unet, width {width}, {levels} levels, norm {norm:?} {size:?}"), g);
+    case.random(x);
+    case.random(t);
+    case.random_params();
+    case.floats.push((optimizer.control, optimizer.control(1, 1e-3, 0.9).to_vec()));
+    let params = case.graph.params_storage().map(|id| ("params", id));
+    case.outputs.extend(params);
+    case.outputs.extend([("moments", optimizer.moments), ("log", optimizer.log), ("average", optimizer.ema)]);
+    case.outputs.extend(case.graph.host("grads").map(|id| ("grads", id)));
+    case
+}
+
+/// All cases: every kernel, in every variant the planner chooses.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let window = |kernel, stride, padding| Conv { kernel, stride, padding };
+    for (c, size, input, output, slope) in [
+        (window(1, 1, 0), [2, 5, 7], &[6][..], 4, 1.0),
+        (window(1, 1, 0), [1, 16, 17], &[48], 96, 0.1),
+        (window(1, 2, 0), [1, 6, 9], &[7], 3, 0.1),
+        (window(2, 1, 0), [1, 5, 7], &[3], 5, 1.0),
+        (window(2, 1, 1), [2, 4, 5], &[5], 6, 0.1),
+        (window(2, 2, 0), [2, 5, 7], &[4], 8, 1.0),
+        (window(2, 2, 1), [1, 8, 8], &[6], 4, 0.1),
+        (window(3, 1, 0), [1, 13, 4], &[7], 3, 1.0),
+        (window(3, 1, 1), [1, 1, 1], &[1], 1, 0.1),
+        (window(3, 1, 1), [2, 9, 7], &[3], 48, 0.1),
+        (window(3, 1, 1), [1, 33, 31], &[9], 10, 0.1),
+        (window(3, 1, 1), [2, 16, 16], &[48], 48, 0.1),
+        (window(3, 1, 1), [1, 8, 9], &[96, 48], 96, 0.1),
+        (window(3, 1, 1), [1, 12, 12], &[96, 3], 64, 0.1),
+        (window(3, 1, 1), [1, 20, 20], &[32], 3, 1.0),
+        (window(3, 1, 1), [1, 6, 6], &[5, 6, 3], 110, 0.1),
+        (window(3, 2, 0), [1, 6, 9], &[6], 4, 0.1),
+        (window(3, 2, 1), [2, 16, 16], &[48], 48, 1.0),
+        (window(3, 2, 1), [2, 7, 5], &[13], 6, 0.1),
+        (window(3, 2, 1), [3, 1, 1], &[7], 3, 1.0),
+    ] {
+        cases.push(conv(c, false, size, input, output, slope));
+    }
+    for (c, size, input, output, slope) in [
+        (window(3, 2, 1), [2, 8, 8], &[48][..], 48, 1.0),
+        (window(3, 2, 1), [2, 3, 5], &[6], 7, 0.1),
+        (window(3, 2, 1), [3, 1, 1], &[13], 5, 1.0),
+        (window(3, 2, 1), [1, 4, 4], &[5, 6], 96, 0.1),
+        (window(2, 2, 0), [2, 3, 5], &[4], 6, 1.0),
+        (window(3, 1, 1), [1, 5, 7], &[3], 5, 0.1),
+        (window(1, 1, 0), [1, 1, 5], &[9], 2, 1.0),
+    ] {
+        cases.push(conv(c, true, size, input, output, slope));
+    }
+    for (size, channels, groups, slope) in [
+        ([2, 5, 7], 6, 3, 1.0),
+        ([2, 4, 5], 6, 6, 0.1),
+        ([1, 6, 9], 5, 1, 1.0),
+        ([2, 16, 16], 48, 6, 0.1),
+        ([2, 1, 1], 8, 2, 0.1),
+        ([1, 40, 41], 16, 2, 0.1),
+    ] {
+        cases.push(group_norm(size, channels, groups, slope));
+    }
+    cases.push(elementwise([2, 5, 7], [5, 3]));
+    cases.push(elementwise([1, 33, 32], [16, 8]));
+    cases.push(mse([2, 3, 7], 3));
+    cases.push(mse([2, 64, 64], 3));
+    for (pairs, clean) in [(false, false), (false, true), (true, false)] {
+        cases.push(batch(24, pairs, clean));
+    }
+    cases.push(training_step(Norm::None, 12, 2, [2, 16, 24]));
+    cases.push(training_step(Norm::Group, 16, 2, [2, 16, 16]));
+    cases
+}

@@ -1,0 +1,92 @@
+//! Runs a plan on the CPU, node by node, in the plan's slots of memory.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::graph::{Io, Real, Role, StorageId, Store};
+use crate::plan::{self, Plan, Ticket};
+
+/// A plan with its memory.
+#[derive(Debug)]
+pub struct Executor<T> {
+    plan: Arc<Plan>,
+    slots: Vec<Store<T>>,
+    reads: Vec<(Ticket, Vec<f32>)>,
+    next: Ticket,
+}
+
+impl<T: Real> Executor<T> {
+    /// Allocates the plan's slots.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let mut slots: Vec<Store<T>> = plan.slots.iter().map(|s| Store::new(s.element, s.len)).collect();
+        for (storage, &slot) in plan.graph.storages().iter().zip(&plan.slot_of) {
+            if storage.fill != 0.0 && storage.role == Role::Host {
+                slots[slot].reals_mut().fill(T::of(storage.fill.into()));
+            }
+        }
+        Self { plan, slots, reads: Vec::new(), next: 0 }
+    }
+
+    /// Contents of a host storage in this executor's precision.
+    pub fn reals(&self, id: StorageId) -> &[T] {
+        &self.slots[self.plan.slot_of[id.0]].reals()[..self.plan.graph.storage(id).len]
+    }
+
+    /// Contents of a host storage in this executor's precision, to write.
+    pub fn reals_mut(&mut self, id: StorageId) -> &mut [T] {
+        let len = self.plan.graph.storage(id).len;
+        &mut self.slots[self.plan.slot_of[id.0]].reals_mut()[..len]
+    }
+}
+
+impl<T: Real> plan::Executor for Executor<T> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()> {
+        for (to, &from) in self.reals_mut(id).iter_mut().zip(data) {
+            *to = T::of(from.into());
+        }
+        Ok(())
+    }
+
+    fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()> {
+        match &mut self.slots[self.plan.slot_of[id.0]] {
+            Store::Int(v) => v[..data.len()].copy_from_slice(data),
+            Store::Real(_) => panic!("{}: integers are written to floats", self.plan.graph.storage(id).name),
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<()> {
+        for node in self.plan.graph.nodes() {
+            let mut slots: Vec<usize> =
+                node.outputs.iter().map(|&t| self.plan.slot_of[self.plan.graph.view(t).storage.0]).collect();
+            slots.sort_unstable();
+            slots.dedup();
+            let taken = slots.iter().map(|&s| (s, std::mem::replace(&mut self.slots[s], Store::Real(Vec::new())))).collect();
+            let mut io = Io { graph: &self.plan.graph, node, slots: &self.slots, slot_of: &self.plan.slot_of, taken };
+            T::run(node.op.as_ref(), &mut io);
+            for (slot, store) in io.taken {
+                self.slots[slot] = store;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, id: StorageId) -> Result<Vec<f32>> {
+        Ok(self.reals(id).iter().map(|v| v.f32()).collect())
+    }
+
+    fn read_later(&mut self, id: StorageId) -> Result<Ticket> {
+        let data = self.read(id)?;
+        self.next += 1;
+        self.reads.push((self.next, data));
+        Ok(self.next)
+    }
+
+    fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>> {
+        Ok(std::mem::take(&mut self.reads))
+    }
+}

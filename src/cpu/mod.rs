@@ -1,0 +1,75 @@
+//! The CPU executor and what ops compute with there. Generic over `f32`, the device of machines without a GPU, and `f64`,
+//! the truth that kernels are tested against. Sums are split the same way whatever the number of threads.
+
+mod conv;
+mod executor;
+
+pub use conv::{Patches, convolve, correlate};
+pub use executor::Executor;
+
+use rayon::prelude::*;
+
+use crate::graph::{Real, View};
+
+/// Pixels that one task works on.
+const BLOCK: usize = 1024;
+
+type Input<'a, T> = (&'a View, &'a [T]);
+type Output<'a, 'b, T> = (&'a View, &'b mut [T]);
+
+/// y = f(x), element by element.
+pub(crate) fn map<T: Real>(x: Input<T>, y: Output<T>, f: impl Fn(T) -> T + Sync) {
+    let ((vx, x), (vy, y)) = (x, y);
+    let c = vy.padded();
+    y.par_chunks_mut(BLOCK * vy.stride).enumerate().for_each(|(block, y)| {
+        for (p, y) in y.chunks_mut(vy.stride).enumerate() {
+            let x = &x[(block * BLOCK + p) * vx.stride + vx.channel..][..c];
+            for (y, &x) in y[vy.channel..vy.channel + c].iter_mut().zip(x) {
+                *y = f(x);
+            }
+        }
+    });
+}
+
+/// y = f(a, b), element by element.
+pub(crate) fn map2<T: Real>(a: Input<T>, b: Input<T>, y: Output<T>, f: impl Fn(T, T) -> T + Sync) {
+    let ((va, a), (vb, b), (vy, y)) = (a, b, y);
+    let c = vy.padded();
+    y.par_chunks_mut(BLOCK * vy.stride).enumerate().for_each(|(block, y)| {
+        for (p, y) in y.chunks_mut(vy.stride).enumerate() {
+            let p = block * BLOCK + p;
+            let a = &a[p * va.stride + va.channel..][..c];
+            let b = &b[p * vb.stride + vb.channel..][..c];
+            for ((y, &a), &b) in y[vy.channel..vy.channel + c].iter_mut().zip(a).zip(b) {
+                *y = f(a, b);
+            }
+        }
+    });
+}
+
+/// Folds all pixels of `x` into `len` sums, block by block, the blocks' sums added in order.
+pub(crate) fn sum_pixels<T: Real>(view: &View, x: &[T], len: usize, fold: impl Fn(&[T], &mut [T]) + Sync) -> Vec<T> {
+    let c = view.padded();
+    let blocks: Vec<Vec<T>> = x
+        .par_chunks(BLOCK * view.stride)
+        .map(|x| {
+            let mut sums = vec![T::zero(); len];
+            for pixel in x.chunks(view.stride) {
+                fold(&pixel[view.channel..view.channel + c], &mut sums);
+            }
+            sums
+        })
+        .collect();
+    let mut total = vec![T::zero(); len];
+    for sums in &blocks {
+        accumulate(&mut total, sums);
+    }
+    total
+}
+
+/// to += from.
+pub(crate) fn accumulate<T: Real>(to: &mut [T], from: &[T]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}

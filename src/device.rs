@@ -1,0 +1,83 @@
+//! Where plans run: a GPU, or the CPU executor.
+
+use std::sync::Arc;
+
+use crate::cpu;
+use crate::error::{Error, Result};
+use crate::gpu::{self, Gpu};
+use crate::graph::Graph;
+use crate::kernel::Limits;
+use crate::plan::{Executor, Plan};
+
+/// A device to run plans on.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// The CPU executor, in single precision.
+    Cpu,
+    /// An open GPU, or a software adapter.
+    Gpu(Gpu),
+}
+
+impl Device {
+    /// Picks the device named `wanted`: `cpu`, an index or a part of a name as listed by `n2n-gpu devices`, or `auto`: the
+    /// best real GPU, else the CPU. A software adapter is taken only by name or index.
+    ///
+    /// # Errors
+    /// If there is no such device or it cannot be opened.
+    pub fn select(wanted: &str) -> Result<Self> {
+        if wanted.eq_ignore_ascii_case("cpu") {
+            return Ok(Self::Cpu);
+        }
+        let adapters = gpu::adapters();
+        if wanted.eq_ignore_ascii_case("auto") {
+            return best(&adapters).map_or(Ok(Self::Cpu), |i| Gpu::open(i).map(Self::Gpu));
+        }
+        let needle = wanted.to_lowercase();
+        let by_name = || adapters.iter().position(|a| a.name.to_lowercase().contains(&needle));
+        let index = wanted.parse().ok().filter(|&i: &usize| i < adapters.len()).or_else(by_name);
+        match index {
+            Some(i) => Gpu::open(i).map(Self::Gpu),
+            None => {
+                let names: Vec<_> = adapters.iter().enumerate().map(|(i, a)| format!("{i} ({})", a.name)).collect();
+                let there =
+                    if names.is_empty() { "no adapter was found".into() } else { format!("there are {}", names.join(", ")) };
+                Err(Error::failed(format!("--device {wanted}: no such device; {there}; `cpu` always works")))
+            }
+        }
+    }
+
+    /// Name for people.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu(gpu) => &gpu.adapter.name,
+        }
+    }
+
+    /// What the planner has to keep to; nothing on the CPU.
+    pub fn limits(&self) -> Option<&Limits> {
+        match self {
+            Self::Cpu => None,
+            Self::Gpu(gpu) => Some(&gpu.adapter.limits),
+        }
+    }
+
+    /// Plans a graph for this device, and makes it ready to run.
+    ///
+    /// # Errors
+    /// If it does not fit the device.
+    pub fn prepare(&self, graph: Graph) -> Result<Box<dyn Executor>> {
+        let plan = Plan::new(graph, self.limits())?;
+        Ok(match self {
+            Self::Cpu => Box::new(cpu::Executor::<f32>::new(plan)),
+            Self::Gpu(gpu) => Box::new(gpu::Executor::new(gpu, Arc::clone(&plan))?),
+        })
+    }
+}
+
+/// Index of the best real GPU: discrete before integrated before others; never a software adapter.
+pub fn best(adapters: &[gpu::Adapter]) -> Option<usize> {
+    let rank = |kind: &str| ["discrete", "integrated", "virtual", "other"].iter().position(|k| *k == kind);
+    let real = adapters.iter().enumerate().filter_map(|(i, a)| Some((rank(a.kind)?, i)));
+    real.min().map(|(_, i)| i)
+}

@@ -1,0 +1,147 @@
+//! The GPU: adapters, a device, and the executor that replays plans through wgpu. No other module knows wgpu.
+
+mod executor;
+
+pub use executor::Executor;
+
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::kernel::Limits;
+
+/// What an adapter is, and what it offers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adapter {
+    /// Name, as the driver gives it.
+    pub name: String,
+    /// Vulkan, Metal or Dx12.
+    pub backend: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: &'static str,
+    /// Limits the planner works with.
+    pub limits: Limits,
+    /// Optional features that kernels could use.
+    pub features: Vec<&'static str>,
+}
+
+/// An open device.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) trouble: Trouble,
+    /// Its adapter.
+    pub adapter: Adapter,
+    /// Whether shaders check bounds and loops at run time; slow, for tests.
+    pub checked: bool,
+}
+
+/// The first error that the driver reported outside of any call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn note(&self, message: String) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(message);
+    }
+
+    /// The error as a failure, if there was one.
+    pub(crate) fn check(&self, adapter: &str) -> Result<()> {
+        match self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() {
+            Some(message) => Err(Error::failed(format!("{adapter}: {message}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn limits(of: &wgpu::Limits) -> Limits {
+    Limits {
+        binding_bytes: of.max_storage_buffer_binding_size,
+        buffer_bytes: of.max_buffer_size,
+        invocations: of.max_compute_invocations_per_workgroup,
+        workgroup_bytes: of.max_compute_workgroup_storage_size,
+        workgroups: of.max_compute_workgroups_per_dimension,
+    }
+}
+
+fn describe(adapter: &wgpu::Adapter) -> Adapter {
+    let info = adapter.get_info();
+    let features = [
+        (wgpu::Features::SHADER_F16, "f16"),
+        (wgpu::Features::SUBGROUP, "subgroup"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamp"),
+        (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix"),
+    ];
+    Adapter {
+        name: info.name,
+        backend: format!("{:?}", info.backend),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        },
+        limits: limits(&adapter.limits()),
+        features: features.iter().filter(|(f, _)| adapter.features().contains(*f)).map(|(_, n)| *n).collect(),
+    }
+}
+
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let instance = wgpu::Instance::new(descriptor);
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+}
+
+/// All adapters, in the order of their indices.
+pub fn adapters() -> Vec<Adapter> {
+    enumerate().iter().map(describe).collect()
+}
+
+impl Gpu {
+    /// Opens adapter number `index` of [`adapters`] with all of its limits.
+    ///
+    /// # Errors
+    /// If there is no such adapter, or the driver refuses.
+    pub fn open(index: usize) -> Result<Self> {
+        let adapters = enumerate();
+        let Some(adapter) = adapters.get(index) else {
+            return Err(Error::failed(format!("there is no adapter {index}: `n2n-gpu devices` lists them")));
+        };
+        let described = describe(adapter);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("n2n-gpu"),
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|e| Error::failed(format!("{}: the device cannot be opened: {e}", described.name)))?;
+        let trouble = Trouble::default();
+        let (uncaptured, lost) = (trouble.clone(), trouble.clone());
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| uncaptured.note(one_line(&e.to_string()))));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lost.note(format!("the device was lost: {}", one_line(&message)));
+            }
+        });
+        Ok(Self { device, queue, trouble, adapter: described, checked: false })
+    }
+
+    /// Whether it is a program that stands in for a GPU.
+    pub fn is_software(&self) -> bool {
+        self.adapter.kind == "software"
+    }
+}
+
+/// An error message of several lines, as one.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

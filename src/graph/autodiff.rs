@@ -1,0 +1,50 @@
+//! Reverse-mode differentiation: one walk over the recorded nodes, last to first, each adding its gradient ops.
+
+use std::collections::BTreeMap;
+
+use super::{Element, Graph, Role, Tensor, View};
+
+impl Graph {
+    /// Records the gradients of everything that needs one, from the gradients `seeds` of some results:
+    /// pairs (y, dy). A tensor that is used several times, a shared parameter or a skip, gets the sum.
+    ///
+    /// Parameter gradients end in the flat host storage `grads`, laid out as `params`. Returns the gradients of inputs
+    /// that asked for one with [`Graph::require_grad`], by tensor.
+    pub fn backward(&mut self, seeds: &[(Tensor, Tensor)]) -> BTreeMap<Tensor, Tensor> {
+        let mut grads: BTreeMap<Tensor, Tensor> = seeds.iter().copied().collect();
+        for node in self.nodes.clone().iter().rev() {
+            let dy: Vec<_> = node.outputs.iter().map(|t| grads.get(t).copied()).collect();
+            let wanted = node.inputs.iter().any(|&t| self.needs_grad(t));
+            if !wanted || dy.iter().all(Option::is_none) {
+                continue;
+            }
+            for (&x, dx) in node.inputs.iter().zip(node.op.backward(self, node, &dy)) {
+                if let (true, Some(dx)) = (self.needs_grad(x), dx) {
+                    let sum = match grads.get(&x) {
+                        Some(&before) => self.add(before, dx),
+                        None => dx,
+                    };
+                    grads.insert(x, sum);
+                }
+            }
+        }
+        self.gather(&grads);
+        grads
+    }
+
+    /// Lays the parameters' gradients into the flat storage `grads`.
+    fn gather(&mut self, grads: &BTreeMap<Tensor, Tensor>) {
+        let Some(flat) = self.flat else { return };
+        let len = self.storages[flat.0].len;
+        let storage = self.add_storage("grads", len, Element::F32, Role::Host);
+        for param in self.params.clone() {
+            if let Some(&dw) = grads.get(&param.tensor) {
+                let view = View { storage, ..self.view(param.tensor).clone() };
+                if !self.lay(dw, view.clone()) {
+                    let y = self.add_view(view);
+                    self.copy_into(dw, y);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! n2n-gpu: training and running image denoisers with hand-written WGSL kernels, on any GPU or none.
+//!
+//! A network is straight-line code that records **ops** into a **graph**; `backward` records more of the same. Lowering
+//! turns the graph into a **plan**: memory and kernel dispatches as plain data. An **executor** replays it, on a GPU or
+//! on the CPU. A training step, the denoising of a tile and the test of one op are all plans.
+//!
+//! Reading order: [`kernel`], [`graph`], [`ops`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
+//! [`denoise`].
+
+pub mod check;
+pub mod cpu;
+pub mod data;
+pub mod device;
+pub mod error;
+pub mod gpu;
+pub mod graph;
+pub mod kernel;
+pub mod nets;
+pub mod ops;
+pub mod plan;

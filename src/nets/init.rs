@@ -1,0 +1,29 @@
+//! Initial parameters: normal filters, zero biases, unit scales.
+
+use super::Init;
+use crate::graph::{Graph, Layout};
+use crate::ops::random_normals;
+
+/// The flat storage `params` of a recorded network, drawn from `seed`.
+pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
+    let len = g.params_storage().map_or(0, |id| g.storage(id).len);
+    let mut flat = vec![0.0; len];
+    for (number, param) in g.params().iter().enumerate() {
+        let places = param.layout.places();
+        match param.layout {
+            Layout::Vector(_) if param.name.ends_with("bias") => {}
+            Layout::Vector(_) => places.iter().for_each(|&p| flat[param.offset + p] = 1.0),
+            Layout::Conv { .. } | Layout::ConvTranspose { .. } => {
+                let (fan_in, fan_out) = param.layout.fans();
+                let variance = match init {
+                    Init::Xavier => 2.0 / (fan_in + fan_out) as f64,
+                    Init::He => 2.0 / fan_in as f64,
+                };
+                for (&p, z) in places.iter().zip(random_normals(seed, number as u32)) {
+                    flat[param.offset + p] = (z * variance.sqrt()) as f32;
+                }
+            }
+        }
+    }
+    flat
+}

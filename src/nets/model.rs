@@ -1,0 +1,116 @@
+//! A trained model as a file: `model.safetensors`, tensors named and laid out as in the `PyTorch` twin of the network, and
+//! one metadata entry `n2n-gpu` with JSON.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::NetOptions;
+use crate::data::picture::save_bytes;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+
+/// What a model file says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The network.
+    #[serde(flatten)]
+    pub options: NetOptions,
+    /// What the network reads and writes: `[-0.5, 0.5]`.
+    pub range: [f32; 2],
+    /// Noise it was trained for, as written on the command line; `pairs` if from pairs.
+    pub noise: String,
+    /// Training steps.
+    pub steps: u64,
+    /// Version of the program that wrote it.
+    pub version: String,
+}
+
+/// A network with its parameters.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What it is.
+    pub metadata: Metadata,
+    /// The flat storage `params` of the recorded network.
+    pub params: Vec<f32>,
+}
+
+/// A recorded network of the smallest size: for its parameters.
+fn skeleton(options: &NetOptions) -> Graph {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", [1, options.multiple(), options.multiple()], 3);
+    options.record(&mut g, x);
+    g
+}
+
+impl Model {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no model of ours, or its tensors do not fit the network it names.
+    pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("the model cannot be read: {e}")))?;
+        let what = |problem: String| Error::file(path, format!("{problem}; give a model.safetensors that `n2n-gpu train` wrote"));
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| what(format!("not a model file, or a truncated one ({e})")))?;
+        let json =
+            header.metadata().as_ref().and_then(|m| m.get("n2n-gpu")).ok_or_else(|| what("holds no n2n-gpu model".into()))?;
+        let metadata: Metadata =
+            serde_json::from_str(json).map_err(|e| what(format!("describes a network this version does not know ({e})")))?;
+        let options = metadata.options;
+        if !(1..=1024).contains(&options.width) || !(1..=8).contains(&options.levels) {
+            return Err(what(format!("describes a network of width {} and {} levels", options.width, options.levels)));
+        }
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| what(format!("a truncated or damaged model file ({e})")))?;
+        let g = skeleton(&options);
+        let len = g.params_storage().map_or(0, |id| g.storage(id).len);
+        let mut params = vec![0.0; len];
+        for param in g.params() {
+            let tensor = file.tensor(&param.name).map_err(|_| what(format!("the tensor {} is missing", param.name)))?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != param.layout.file_shape() {
+                let (shape, wanted) = (tensor.shape(), param.layout.file_shape());
+                return Err(what(format!("the tensor {} is {:?} {shape:?}, not F32 {wanted:?}", param.name, tensor.dtype())));
+            }
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
+            if values.iter().any(|v| !v.is_finite()) {
+                return Err(what(format!("the tensor {} holds values that are not finite", param.name)));
+            }
+            for (place, value) in param.layout.places().into_iter().zip(values) {
+                params[param.offset + place] = value;
+            }
+        }
+        if let Some(name) = file.names().iter().find(|n| g.params().iter().all(|p| p.name != **n)) {
+            return Err(what(format!("the tensor {name} is not part of {} with these options", options.name())));
+        }
+        Ok(Self { metadata, params })
+    }
+
+    /// Writes a model file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let g = skeleton(&self.metadata.options);
+        let data: Vec<(String, Vec<usize>, Vec<u8>)> = g
+            .params()
+            .iter()
+            .map(|param| {
+                let values: Vec<f32> = param.layout.places().iter().map(|p| self.params[param.offset + p]).collect();
+                (param.name.clone(), param.layout.file_shape(), bytemuck::cast_slice(&values).to_vec())
+            })
+            .collect();
+        let views: Vec<(&str, TensorView)> = data
+            .iter()
+            .map(|(name, shape, bytes)| {
+                (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree"))
+            })
+            .collect();
+        let json = serde_json::to_string(&self.metadata).expect("metadata is plain data");
+        let metadata = HashMap::from([("n2n-gpu".to_owned(), json)]);
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|e| Error::file(path, format!("the model cannot be written: {e}")))?;
+        save_bytes(path, &bytes)
+    }
+}

@@ -1,0 +1,110 @@
+//! Concatenation along channels. Producers are laid into the result's storage, so that it costs nothing; what cannot
+//! be moved (an input, a tensor already concatenated elsewhere) is copied.
+
+use super::{channel4, channels4, stride4};
+use crate::cpu;
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
+
+/// Copies one tensor.
+#[derive(Clone, Copy, Debug)]
+struct Copy;
+
+/// Marks that the tensors together are the concatenated one: runs nothing, but has a gradient.
+#[derive(Clone, Copy, Debug)]
+struct Concat;
+
+impl Graph {
+    /// (N, H, W, C of all parts together), in that order; every part starts at a multiple of four channels.
+    pub fn concat(&mut self, tensors: &[Tensor]) -> Tensor {
+        let shape = self.view(tensors[0]).shape;
+        assert!(tensors.iter().all(|&t| self.view(t).shape == shape), "concat: pictures of different sizes");
+        let parts: Vec<usize> = tensors.iter().flat_map(|&t| self.view(t).parts.clone()).collect();
+        let y = self.add_tensor(&format!("concat.{}", self.nodes().len()), shape, &parts, Role::Intermediate);
+        let mut channel = 0;
+        let mut laid = Vec::new();
+        for &t in tensors {
+            let part = View { channel, parts: self.view(t).parts.clone(), ..self.view(y).clone() };
+            channel += part.padded();
+            if self.lay(t, part.clone()) {
+                laid.push(t);
+            } else {
+                let copy = self.add_view(part);
+                self.copy_into(t, copy);
+                laid.push(copy);
+            }
+        }
+        self.record_into(Concat, &laid, &[y]);
+        if laid.iter().any(|&t| self.needs_grad(t)) {
+            self.require_grad(y);
+        }
+        y
+    }
+
+    /// Copies `x` to where `y` lies.
+    pub(crate) fn copy_into(&mut self, x: Tensor, y: Tensor) {
+        self.record_into(Copy, &[x], &[y]);
+        if self.needs_grad(x) {
+            self.require_grad(y);
+        }
+    }
+}
+
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+
+    fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        let mut first = 0;
+        let mut slices = Vec::new();
+        for &t in &node.inputs {
+            let count = g.view(t).parts.len();
+            slices.push(dy[0].map(|dy| g.channels(dy, first, count)));
+            first += count;
+        }
+        slices
+    }
+
+    fn lower(&self, _l: &mut Lowering, _node: &Node) {}
+
+    crate::cpu_meaning!();
+}
+
+impl Concat {
+    fn run<T: Real>(&self, _io: &mut Io<T>) {}
+}
+
+impl Op for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn backward(&self, _g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        vec![dy[0]]
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let (x, y) = (l.view(node.inputs[0]), l.view(node.outputs[0]));
+        let [gx, gy] = grid((x.pixels() * x.padded() / 4).div_ceil(64), l.limits);
+        let constants = [
+            ("PIXELS", x.pixels() as f64),
+            ("C4", channels4(x)),
+            ("X_STRIDE4", stride4(x)),
+            ("X_CHANNEL4", channel4(x)),
+            ("Y_STRIDE4", stride4(y)),
+            ("Y_CHANNEL4", channel4(y)),
+            ("GRID_X", gx.into()),
+        ];
+        let bindings = [("x", l.range(node.inputs[0])), ("y", l.range(node.outputs[0]))];
+        l.dispatch("copy", &constants, &bindings, [gx, gy, 1]);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl Copy {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, y) = io.split(0);
+        cpu::map(inputs.x(0), (view, y), |x| x);
+    }
+}

@@ -1,0 +1,279 @@
+//! GroupNorm (Wu and He 2018) with an activation: y = act(gamma * (x - mean) * rstd + beta), mean and variance over the
+//! pixels and channels of a group, per picture. The gradient uses the kept mean and rstd, and y for the activation.
+
+use rayon::prelude::*;
+
+use super::{Activation, channel4, channels4, mse::sum_partials, stride4};
+use crate::cpu;
+use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
+
+/// Options of a group normalisation.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupNorm {
+    /// Groups of channels; divides the channels.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f32,
+    /// What follows.
+    pub activation: Activation,
+}
+
+/// dx, dgamma, dbeta from x, y, the statistics, gamma and dy.
+#[derive(Clone, Copy, Debug)]
+struct GroupNormGrad {
+    norm: GroupNorm,
+}
+
+impl Graph {
+    /// Group normalisation of x (N, H, W, C) with gamma (C) and beta (C).
+    pub fn group_norm(&mut self, x: Tensor, gamma: Tensor, beta: Tensor, norm: GroupNorm) -> Tensor {
+        let view = self.view(x).clone();
+        let c = view.channels();
+        assert!(view.parts.len() == 1 && c % norm.groups == 0, "group_norm: {c} channels in {} groups", norm.groups);
+        let name = format!("group_norm.{}", self.nodes().len());
+        let y = self.add_tensor(&name, view.shape, &view.parts, Role::Intermediate);
+        let stats = self.add_tensor("group_norm.stats", [1, 1, view.shape[0] * norm.groups * 2], &[1], Role::Intermediate);
+        if [x, gamma, beta].iter().any(|&t| self.needs_grad(t)) {
+            self.require_grad(y);
+        }
+        self.record_into(norm, &[x, gamma, beta], &[y, stats]);
+        y
+    }
+}
+
+/// Pixels of a picture in chunks, so many that small batches fill a device: (chunks, pixels of each).
+fn chunks(pixels: usize) -> (usize, usize) {
+    let chunk = pixels.div_ceil(64).max(64);
+    (pixels.div_ceil(chunk), chunk)
+}
+
+fn scalar_constants(x: &View, norm: &GroupNorm) -> Vec<(&'static str, f64)> {
+    vec![
+        ("PIXELS", (x.shape[1] * x.shape[2]) as f64),
+        ("C", x.channels() as f64),
+        ("GROUPS", norm.groups as f64),
+        ("SLOPE", norm.activation.slope.into()),
+    ]
+}
+
+impl Op for GroupNorm {
+    fn name(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        let (x, gamma) = (node.inputs[0], node.inputs[1]);
+        let view = g.view(x).clone();
+        let dx = g.add_tensor("group_norm_dx", view.shape, &view.parts, Role::Intermediate);
+        let dgamma = g.add_tensor("group_norm_dgamma", [1, 1, 1], &view.parts, Role::Intermediate);
+        let dbeta = g.add_tensor("group_norm_dbeta", [1, 1, 1], &view.parts, Role::Intermediate);
+        let inputs = [x, node.outputs[0], node.outputs[1], gamma, dy[0].expect("group_norm has a gradient")];
+        g.record_into(GroupNormGrad { norm: *self }, &inputs, &[dx, dgamma, dbeta]);
+        vec![Some(dx), Some(dgamma), Some(dbeta)]
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let (x, y) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
+        let pixels = x.shape[1] * x.shape[2];
+        let (count, chunk) = chunks(pixels);
+        let n = x.shape[0];
+        let partials = l.scratch((n * self.groups * count * 2).next_multiple_of(4));
+        let [gx, gy] = grid(n * self.groups * count, l.limits);
+        let constants = [
+            ("N", n as f64),
+            ("PIXELS", pixels as f64),
+            ("GROUPS", self.groups as f64),
+            ("CG", (x.channels() / self.groups) as f64),
+            ("X_STRIDE", x.stride as f64),
+            ("X_CHANNEL", x.channel as f64),
+            ("CHUNKS", count as f64),
+            ("CHUNK_PIXELS", chunk as f64),
+            ("GRID_X", gx.into()),
+        ];
+        l.dispatch("group_norm_stats", &constants, &[("x", l.range(node.inputs[0])), ("chunks", partials)], [gx, gy, 1]);
+        let mut constants = scalar_constants(&x, self);
+        constants.extend([
+            ("EPS", self.eps.into()),
+            ("C_PADDED", x.padded() as f64),
+            ("X_STRIDE", x.stride as f64),
+            ("X_CHANNEL", x.channel as f64),
+            ("Y_STRIDE", y.stride as f64),
+            ("Y_CHANNEL", y.channel as f64),
+            ("CHUNKS", count as f64),
+            ("CHUNK_PIXELS", chunk as f64),
+            ("BLOCK_PIXELS", chunk as f64),
+        ]);
+        let bindings = [
+            ("x", l.range(node.inputs[0])),
+            ("gamma", l.range(node.inputs[1])),
+            ("beta", l.range(node.inputs[2])),
+            ("chunks", partials),
+            ("y", l.range(node.outputs[0])),
+            ("stats", l.range(node.outputs[1])),
+        ];
+        l.dispatch("group_norm", &constants, &bindings, [count as u32, n as u32, 1]);
+    }
+
+    /// Statistics are of the whole picture.
+    fn halo(&self) -> Option<Halo> {
+        None
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl GroupNorm {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (eps, slope) = (T::of(self.eps.into()), T::of(self.activation.slope.into()));
+        let groups = self.groups;
+        let (inputs, vy, y) = io.split(0);
+        let ((vx, x), gamma, beta) = (inputs.x(0), inputs.x(1).1, inputs.x(2).1);
+        let (c, pixels) = (vx.channels(), vx.shape[1] * vx.shape[2]);
+        let cg = c / groups;
+        let all: Vec<Vec<T>> = y
+            .par_chunks_mut(pixels * vy.stride)
+            .enumerate()
+            .map(|(n, y)| {
+                let pixel = |p: usize| &x[(n * pixels + p) * vx.stride + vx.channel..][..c];
+                let count = T::of((pixels * cg) as f64);
+                let mut stats = Vec::with_capacity(groups * 2);
+                for g in 0..groups {
+                    let values = || (0..pixels).flat_map(|p| &pixel(p)[g * cg..(g + 1) * cg]);
+                    let mean = values().copied().sum::<T>() / count;
+                    let variance = values().map(|&v| (v - mean) * (v - mean)).sum::<T>() / count;
+                    stats.extend([mean, T::one() / (variance + eps).sqrt()]);
+                }
+                for (p, y) in y.chunks_mut(vy.stride).enumerate() {
+                    let y = &mut y[vy.channel..vy.channel + vy.padded()];
+                    y.fill(T::zero());
+                    for (i, (&v, y)) in pixel(p).iter().zip(y).enumerate() {
+                        let z = (v - stats[i / cg * 2]) * stats[i / cg * 2 + 1] * gamma[i] + beta[i];
+                        *y = if z > T::zero() { z } else { slope * z };
+                    }
+                }
+                stats
+            })
+            .collect();
+        let (_, _, stats) = io.split(1);
+        for (to, from) in stats.iter_mut().zip(all.iter().flatten()) {
+            *to = *from;
+        }
+    }
+}
+
+impl Op for GroupNormGrad {
+    fn name(&self) -> &'static str {
+        "group_norm_dx"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let view = |l: &Lowering, i: usize| l.view(node.inputs[i]).clone();
+        let (x, y, dy, dx) = (view(l, 0), view(l, 1), view(l, 4), l.view(node.outputs[0]).clone());
+        let (n, pixels, padded) = (x.shape[0], x.shape[1] * x.shape[2], x.padded());
+        let (count, chunk) = chunks(pixels);
+        let sums = l.scratch(n * count * 2 * padded);
+        let mut constants = scalar_constants(&x, &self.norm);
+        constants.extend([
+            ("C4", channels4(&x)),
+            ("X_STRIDE4", stride4(&x)),
+            ("X_CHANNEL4", channel4(&x)),
+            ("Y_STRIDE4", stride4(&y)),
+            ("Y_CHANNEL4", channel4(&y)),
+            ("DY_STRIDE4", stride4(&dy)),
+            ("DY_CHANNEL4", channel4(&dy)),
+            ("CHUNKS", count as f64),
+            ("CHUNK_PIXELS", chunk as f64),
+        ]);
+        let common = [
+            ("x", l.range(node.inputs[0])),
+            ("y", l.range(node.inputs[1])),
+            ("dy", l.range(node.inputs[4])),
+            ("stats", l.range(node.inputs[2])),
+        ];
+        let bindings: Vec<_> = common.into_iter().chain([("sums", sums)]).collect();
+        l.dispatch("group_norm_sums", &constants, &bindings, [count as u32, (padded / 4).div_ceil(8) as u32, n as u32]);
+
+        let mut constants = scalar_constants(&x, &self.norm);
+        constants.extend([
+            ("C_PADDED", padded as f64),
+            ("X_STRIDE", x.stride as f64),
+            ("X_CHANNEL", x.channel as f64),
+            ("Y_STRIDE", y.stride as f64),
+            ("Y_CHANNEL", y.channel as f64),
+            ("DY_STRIDE", dy.stride as f64),
+            ("DY_CHANNEL", dy.channel as f64),
+            ("DX_STRIDE", dx.stride as f64),
+            ("DX_CHANNEL", dx.channel as f64),
+            ("CHUNKS", count as f64),
+            ("BLOCK_PIXELS", chunk as f64),
+        ]);
+        let bindings: Vec<_> = common
+            .into_iter()
+            .chain([("gamma", l.range(node.inputs[3])), ("sums", sums), ("dx", l.range(node.outputs[0]))])
+            .collect();
+        l.dispatch("group_norm_dx", &constants, &bindings, [count as u32, n as u32, 1]);
+
+        let (dgamma, dbeta) = (l.range(node.outputs[1]), l.range(node.outputs[2]));
+        sum_partials(l, sums, n * count, 2 * padded, padded..2 * padded, 1.0, dgamma);
+        sum_partials(l, sums, n * count, 2 * padded, 0..padded, 1.0, dbeta);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl GroupNormGrad {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let slope = T::of(self.norm.activation.slope.into());
+        let groups = self.norm.groups;
+        let (inputs, vdx, dx) = io.split(0);
+        let ((vx, x), (vy, y), stats) = (inputs.x(0), inputs.x(1), inputs.x(2));
+        let (gamma, (vdy, dy)) = (inputs.x(3).1, inputs.x(4));
+        let (c, padded, pixels) = (vx.channels(), vx.padded(), vx.shape[1] * vx.shape[2]);
+        let cg = c / groups;
+        let stats = |n: usize, i: usize| {
+            let at = (n * groups + i / cg) * 2;
+            (stats.1[at], stats.1[at + 1])
+        };
+        // Per picture the sums over pixels of dz and of dz * xhat, per channel.
+        let sums: Vec<Vec<T>> = dx
+            .par_chunks_mut(pixels * vdx.stride)
+            .enumerate()
+            .map(|(n, dx)| {
+                let at = |v: &View, p: usize, i: usize| (n * pixels + p) * v.stride + v.channel + i;
+                let dz = |p: usize, i: usize| {
+                    let up = dy[at(vdy, p, i)];
+                    if y[at(vy, p, i)] > T::zero() { up } else { slope * up }
+                };
+                let xhat = |p: usize, i: usize| (x[at(vx, p, i)] - stats(n, i).0) * stats(n, i).1;
+                let mut sums = vec![T::zero(); 2 * padded];
+                for p in 0..pixels {
+                    for i in 0..c {
+                        sums[i] += dz(p, i);
+                        sums[padded + i] += dz(p, i) * xhat(p, i);
+                    }
+                }
+                let count = T::of((pixels * cg) as f64);
+                let mean = |first: usize| -> Vec<T> {
+                    let group = |g: usize| (g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;
+                    (0..groups).map(group).collect()
+                };
+                let (a, b) = (mean(0), mean(padded));
+                for (p, dx) in dx.chunks_mut(vdx.stride).enumerate() {
+                    let dx = &mut dx[vdx.channel..vdx.channel + padded];
+                    dx.fill(T::zero());
+                    for (i, dx) in dx.iter_mut().enumerate().take(c) {
+                        *dx = stats(n, i).1 * (dz(p, i) * gamma[i] - a[i / cg] - xhat(p, i) * b[i / cg]);
+                    }
+                }
+                sums
+            })
+            .collect();
+        for (output, first) in [(1, padded), (2, 0)] {
+            let (_, _, to) = io.split(output);
+            to.fill(T::zero());
+            for sums in &sums {
+                cpu::accumulate(to, &sums[first..first + padded]);
+            }
+        }
+    }
+}

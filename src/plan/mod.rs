@@ -1,0 +1,239 @@
+//! The plan: a graph lowered to plain data. Lifetimes give every intermediate a slot of memory, ops become dispatches of
+//! specialised kernels over ranges of slots. An executor replays it; so could a program in another language.
+
+mod serial;
+mod slots;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Buffer, Element, Graph, Lowering, Range, Role, StorageId};
+use crate::kernel::Limits;
+
+/// Names a read that was asked for earlier.
+pub type Ticket = u64;
+
+/// Memory that is allocated once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Elements of four bytes.
+    pub len: usize,
+    /// Type of its elements.
+    pub element: Element,
+    /// Whether it belongs to one host storage; else intermediates share it.
+    pub host: bool,
+}
+
+/// One run of a kernel over ranges of slots.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Which node of the graph it belongs to.
+    pub node: usize,
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Values of the kernel's constants, in its order.
+    pub constants: Vec<(String, f64)>,
+    /// Slot, first element, elements: in the order of the kernel's bindings.
+    pub bindings: Vec<(usize, usize, usize)>,
+    /// Workgroups.
+    pub workgroups: [u32; 3],
+}
+
+/// A graph with memory and dispatches.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What was lowered.
+    pub graph: Graph,
+    /// All memory.
+    pub slots: Vec<Slot>,
+    /// Slot of every storage of the graph.
+    pub slot_of: Vec<usize>,
+    /// Dispatches in order; none in a plan for the CPU.
+    pub steps: Vec<Step>,
+    /// First and last node that use each storage and scratch memory, its elements and its slot.
+    lifetimes: Vec<Lifetime>,
+}
+
+/// When a piece of memory is in use.
+#[derive(Clone, Debug)]
+struct Lifetime {
+    name: String,
+    len: usize,
+    first: usize,
+    last: usize,
+    slot: usize,
+}
+
+impl Plan {
+    /// Gives every storage memory; with an adapter's limits, also lowers every op to dispatches.
+    ///
+    /// # Errors
+    /// If a buffer is larger than the adapter can bind.
+    pub fn new(graph: Graph, limits: Option<&Limits>) -> Result<Arc<Self>> {
+        let mut lowered = Vec::new();
+        let mut scratch = Vec::new();
+        for (number, node) in graph.nodes().iter().enumerate() {
+            if let Some(limits) = limits {
+                let mut l = Lowering { graph: &graph, limits, dispatches: Vec::new(), scratch: Vec::new() };
+                node.op.lower(&mut l, node);
+                let first = scratch.len();
+                scratch.extend(l.scratch.iter().map(|&len| (number, len)));
+                lowered.extend(l.dispatches.into_iter().map(|d| (number, first, d)));
+            }
+        }
+        let mut slots = Vec::new();
+        let mut slot_of = vec![usize::MAX; graph.storages().len()];
+        for (i, s) in graph.storages().iter().enumerate() {
+            if s.role == Role::Host {
+                slot_of[i] = slots.len();
+                slots.push(Slot { len: s.len.max(4), element: s.element, host: true });
+            }
+        }
+        let mut lifetimes = slots::lifetimes(&graph);
+        let intermediates = lifetimes.len();
+        let name = |node: usize| format!("{}.{node} scratch", graph.nodes()[node].op.name());
+        lifetimes.extend(
+            scratch.iter().map(|&(node, len)| {
+                (StorageId(usize::MAX), Lifetime { name: name(node), len, first: node, last: node, slot: 0 })
+            }),
+        );
+        slots::assign(&mut lifetimes, &mut slots);
+        for (id, lifetime) in &lifetimes[..intermediates] {
+            slot_of[id.0] = lifetime.slot;
+        }
+        let resolve = |first: usize, r: &Range| match r.buffer {
+            Buffer::Storage(id) => (slot_of[id.0], r.offset, r.len),
+            Buffer::Scratch(i) => (lifetimes[intermediates + first + i].1.slot, r.offset, r.len),
+        };
+        let steps: Vec<Step> = lowered
+            .iter()
+            .map(|(node, first, d)| Step {
+                node: *node,
+                kernel: d.kernel,
+                constants: d.constants.clone(),
+                bindings: d.bindings.iter().map(|r| resolve(*first, r)).collect(),
+                workgroups: d.workgroups,
+            })
+            .collect();
+        let lifetimes = lifetimes.into_iter().map(|(_, l)| l).collect();
+        let plan = Self { graph, slots, slot_of, steps, lifetimes };
+        if let Some(limits) = limits {
+            plan.check(limits)?;
+        }
+        Ok(Arc::new(plan))
+    }
+
+    fn check(&self, limits: &Limits) -> Result<()> {
+        let largest = self.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(0);
+        let most = limits.binding_bytes.min(limits.buffer_bytes);
+        if largest > most {
+            return Err(Error::failed(format!(
+                "a buffer of {} MiB is needed, but the device binds at most {} MiB: choose a smaller batch, crop or tile",
+                largest.div_ceil(1 << 20),
+                most >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// Memory of the slots that intermediates share, bytes.
+    pub fn intermediate_bytes(&self) -> u64 {
+        self.slots.iter().filter(|s| !s.host).map(|s| 4 * s.len as u64).sum()
+    }
+
+    /// All memory, bytes.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|s| 4 * s.len as u64).sum()
+    }
+
+    /// What all intermediates would take without sharing, bytes.
+    pub fn unshared_bytes(&self) -> u64 {
+        self.lifetimes.iter().map(|l| 4 * l.len as u64).sum()
+    }
+
+    /// Pairs of intermediates that are in use at once and share a slot: none, or the planner is wrong.
+    pub fn conflicts(&self) -> Vec<(&str, &str)> {
+        let mut found = Vec::new();
+        for (i, a) in self.lifetimes.iter().enumerate() {
+            for b in &self.lifetimes[i + 1..] {
+                if a.slot == b.slot && a.first <= b.last && b.first <= a.last {
+                    found.push((a.name.as_str(), b.name.as_str()));
+                }
+            }
+        }
+        found
+    }
+
+    /// The host storage of that name.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn host(&self, name: &str) -> StorageId {
+        self.graph.host(name).unwrap_or_else(|| panic!("the plan has no storage {name}"))
+    }
+}
+
+impl fmt::Display for Plan {
+    /// The dispatches as a table, then the memory.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "{:>4} {:>4}  {:<17} {:<20} bindings (slot:offset+length)", "step", "node", "kernel", "workgroups")?;
+        for (i, s) in self.steps.iter().enumerate() {
+            let [x, y, z] = s.workgroups;
+            let bindings: Vec<String> = s.bindings.iter().map(|(slot, offset, len)| format!("{slot}:{offset}+{len}")).collect();
+            writeln!(f, "{i:>4} {:>4}  {:<17} {:<20} {}", s.node, s.kernel, format!("{x} x {y} x {z}"), bindings.join(" "))?;
+        }
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        writeln!(
+            f,
+            "{} dispatches, {} slots, {:.1} MiB; intermediates {:.1} MiB in place of {:.1} MiB",
+            self.steps.len(),
+            self.slots.len(),
+            mib(self.bytes()),
+            mib(self.intermediate_bytes()),
+            mib(self.unshared_bytes())
+        )
+    }
+}
+
+/// What replays a plan. Storages are named by the plan's graph; only host storages can be written and read.
+pub trait Executor {
+    /// The plan it replays.
+    fn plan(&self) -> &Plan;
+
+    /// Writes the first elements of a host storage of floats.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()>;
+
+    /// Writes the first elements of a host storage of integers.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()>;
+
+    /// Runs the plan once. On a GPU it returns once the run is submitted.
+    ///
+    /// # Errors
+    /// If the device is lost or out of memory.
+    fn run(&mut self) -> Result<()>;
+
+    /// Waits for all runs and reads a host storage.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn read(&mut self, id: StorageId) -> Result<Vec<f32>>;
+
+    /// Asks for the contents of a host storage as they are after the runs so far, without waiting.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn read_later(&mut self, id: StorageId) -> Result<Ticket>;
+
+    /// What was asked for by [`Executor::read_later`] and has arrived.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>>;
+}
