@@ -10,6 +10,7 @@
 pub mod check;
 pub mod cpu;
 pub mod data;
+pub mod denoise;
 pub mod device;
 pub mod error;
 pub mod gpu;
@@ -18,3 +19,4 @@ pub mod kernel;
 pub mod nets;
 pub mod ops;
 pub mod plan;
+pub mod train;

@@ -1,4 +1,6 @@
-//! Pictures in and out of files, and how good they are.
+//! Pictures in and out of files, noise, and how good pictures are.
 
+pub mod files;
 pub mod metrics;
+pub mod noise;
 pub mod picture;

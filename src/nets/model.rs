@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::NetOptions;
-use crate::data::picture::save_bytes;
+use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 

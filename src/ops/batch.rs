@@ -237,3 +237,8 @@ pub(crate) fn normal3(bits: [u32; 4]) -> [f64; 3] {
 pub fn random_normals(seed: u32, stream: u32) -> impl Iterator<Item = f64> {
     (0u32..).flat_map(move |i| normal3(pcg4d([i, stream, seed, 0x6e32_6e67])))
 }
+
+/// One number uniform in (0, 1), for every `seed` and `stream`.
+pub fn random_uniform(seed: u32, stream: u32) -> f64 {
+    uniform(pcg4d([0, stream, seed, 0x756e_6966])[0])
+}

@@ -213,7 +213,8 @@ impl Op for Conv2d {
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(Halo { radius: self.conv.kernel - 1, down: self.conv.stride, up: 1 })
+        let Conv { kernel, stride, padding } = self.conv;
+        Some(Halo { radius: padding.max((kernel - 1).saturating_sub(padding)), down: stride, up: 1 })
     }
 
     crate::cpu_meaning!();
@@ -256,7 +257,8 @@ impl Op for Conv2dInputGrad {
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(Halo { radius: (self.conv.kernel - 1).div_ceil(self.conv.stride), down: 1, up: self.conv.stride })
+        let Conv { kernel, stride, padding } = self.conv;
+        Some(Halo { radius: padding.max((kernel - 1).saturating_sub(padding)).div_ceil(stride), down: 1, up: stride })
     }
 
     crate::cpu_meaning!();

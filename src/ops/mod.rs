@@ -12,7 +12,7 @@ mod leaky_relu;
 mod mse;
 
 pub use adam::{Adam, Optimizer};
-pub use batch::{Batch, Pictures, Shards, random_normals};
+pub use batch::{Batch, Pictures, Shards, random_normals, random_uniform};
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
 

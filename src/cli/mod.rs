@@ -1,0 +1,106 @@
+//! Commands: arguments to typed options, a library call, output. One file per command.
+
+mod bench;
+mod check;
+mod demo;
+mod denoise;
+mod devices;
+mod eval;
+mod output;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
+
+/// Learns to denoise from pairs of noisy pictures, and denoises, on any GPU or none.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of all commands.
+#[derive(Args, Debug)]
+struct Common {
+    /// auto (best GPU, else cpu), cpu, or an adapter's index or a part of its name
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Common options")]
+    device: String,
+    /// Print exactly one JSON object on stdout when done
+    #[arg(long, global = true, help_heading = "Common options")]
+    json: bool,
+    /// No progress, no remarks
+    #[arg(long, global = true, help_heading = "Common options")]
+    quiet: bool,
+    /// Seed of all random numbers
+    #[arg(long, global = true, value_name = "N", default_value_t = 1, help_heading = "Common options")]
+    seed: u32,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Train on bundled photographs for two minutes, and show what came of it
+    Demo(demo::Options),
+    /// Train a denoiser from photographs or from pairs of noisy pictures
+    Train(train::Options),
+    /// Denoise pictures
+    Denoise(denoise::Options),
+    /// Measure PSNR and SSIM on a set of pictures
+    Eval(eval::Options),
+    /// List adapters, and what `--device auto` would pick
+    Devices,
+    /// Test every kernel on the device against the CPU in double precision
+    Check,
+    /// Time a training step and a forward pass
+    Bench(bench::Options),
+}
+
+impl Common {
+    /// The device asked for. Says so when `auto` falls back to the CPU.
+    fn open(&self) -> anyhow::Result<Device> {
+        let device = Device::select(&self.device)?;
+        if matches!(device, Device::Cpu) && self.device.eq_ignore_ascii_case("auto") {
+            self.remark("no GPU found: running on the CPU (n2n-gpu devices lists what there is)");
+        }
+        Ok(device)
+    }
+
+    /// A line on stderr, unless quiet.
+    fn remark(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Demo(options) => demo::run(&cli.common, options),
+        Command::Train(options) => train::run(&cli.common, options),
+        Command::Denoise(options) => denoise::run(&cli.common, options),
+        Command::Eval(options) => eval::run(&cli.common, options),
+        Command::Devices => devices::run(&cli.common),
+        Command::Check => check::run(&cli.common),
+        Command::Bench(options) => bench::run(&cli.common, options),
+    }
+}
+
+/// Parses the command line and runs it. Exit code 0, 1 for failures, 2 for usage.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            match e.downcast_ref() {
+                Some(Error::Usage(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}

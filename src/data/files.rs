@@ -1,0 +1,223 @@
+//! Files of pictures: listing, pairing, and writing whole or not at all.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::picture::is_picture_name;
+use crate::error::{Error, Result};
+
+/// Writes a file whole or not at all: under a temporary name in the same folder, then renamed. A symbolic link stays one,
+/// and what is not an ordinary file (`/dev/stdout`) is written to directly.
+///
+/// # Errors
+/// When the folder is missing or read-only, the disk is full, or `path` is a folder.
+pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if target.is_dir() {
+        return Err(Error::file(path, "is a folder: give the name of a file in it"));
+    }
+    if !folder.exists() {
+        return Err(Error::file(path, format!("its folder {} does not exist: create it first", folder.display())));
+    }
+    let written =
+        if target.exists() && !target.is_file() { fs::write(&target, bytes) } else { write_and_rename(&target, folder, bytes) };
+    written.map_err(|e| {
+        Error::file(
+            path,
+            match e.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    format!("cannot be written ({e}): choose a folder that this user may write to")
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    format!("cannot be written ({e}): free some space or choose another disk")
+                }
+                _ => format!("cannot be written: {e}"),
+            },
+        )
+    })
+}
+
+fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".n2n-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        // What the umask leaves of this, as for any file; a temporary file is by default its owner's alone.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(target).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// The picture files that `inputs` name: files as given, a folder's own pictures (by extension, hidden ones left out) in
+/// order of name.
+///
+/// # Errors
+/// When a path does not exist or a folder has no pictures.
+pub fn list(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for input in inputs {
+        if input.is_dir() {
+            files.extend(list_folder(input)?);
+        } else if input.exists() {
+            files.push(input.clone());
+        } else {
+            return Err(Error::file(input, "does not exist: check its name and folder"));
+        }
+    }
+    Ok(files)
+}
+
+fn list_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|e| Error::file(folder, format!("cannot be listed: {e}")))?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(|p| is_picture_name(p) && p.is_file()).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::file(folder, "has no pictures (PNG, JPEG, TIFF, WebP, BMP, PNM) in it: name another folder"));
+    }
+    Ok(files)
+}
+
+/// Two files, or the pictures of two folders matched by name without extension, in order of name.
+///
+/// # Errors
+/// When one is a file and the other a folder, a name is in one folder only, or twice in one.
+pub fn pair(a: &Path, b: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let (in_a, in_b) = (list(&[a.to_owned()])?, list(&[b.to_owned()])?);
+    match (a.is_dir(), b.is_dir()) {
+        (false, false) => return Ok(vec![(a.to_owned(), b.to_owned())]),
+        (true, true) => {}
+        (true, false) => {
+            return Err(Error::file(a, format!("is a folder but {} a file: give two of a kind", b.display())));
+        }
+        (false, true) => {
+            return Err(Error::file(a, format!("is a file but {} a folder: give two of a kind", b.display())));
+        }
+    }
+    let (in_a, mut in_b) = (by_stem(in_a)?, by_stem(in_b)?);
+    let mut pairs = Vec::new();
+    let mut alone = Vec::new();
+    for (stem, file) in in_a {
+        match in_b.remove(&stem) {
+            Some(partner) => pairs.push((file, partner)),
+            None => alone.push(file),
+        }
+    }
+    alone.extend(in_b.into_values());
+    if alone.is_empty() {
+        return Ok(pairs);
+    }
+    let mut names: Vec<String> = alone.iter().take(3).map(|file| file.display().to_string()).collect();
+    if alone.len() > 3 {
+        names.push(format!("{} more", alone.len() - 3));
+    }
+    let (names, a, b) = (names.join(", "), a.display(), b.display());
+    Err(Error::failed(format!("{a} and {b}: only one of them has {names}: give both pictures of a pair the same name")))
+}
+
+fn by_stem(files: Vec<PathBuf>) -> Result<BTreeMap<OsString, PathBuf>> {
+    let mut stems = BTreeMap::new();
+    for file in files {
+        let stem = file.file_stem().unwrap_or_default().to_owned();
+        if let Some(other) = stems.insert(stem, file.clone()) {
+            let other = other.display();
+            return Err(Error::file(&file, format!("has the same name as {other}, so its partner is not clear: rename one")));
+        }
+    }
+    Ok(stems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::picture::tests::{folder, message};
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let folder = folder();
+        let path = folder.path().join("a.bin");
+        save_bytes(&path, b"one").unwrap();
+        save_bytes(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(message(save_bytes(&folder.path().join("no/a.bin"), b"")).contains("create it first"));
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        assert!(message(save_bytes(&folder.path().join("sub"), b"")).contains("is a folder"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file was left behind");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_no_files_is_named() {
+        // Nobody may create files in /proc, not even root, whom a folder's permissions would not stop.
+        let text = message(save_bytes(Path::new("/proc/a.png"), b"x"));
+        assert!(text.starts_with("/proc/a.png: cannot be written"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_have_ordinary_permissions_and_links_stay_links() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder();
+        let (plain, ours, link) = (folder.path().join("plain"), folder.path().join("ours"), folder.path().join("link"));
+        fs::write(&plain, b"x").unwrap();
+        save_bytes(&ours, b"x").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+        std::os::unix::fs::symlink(&ours, &link).unwrap();
+        save_bytes(&link, b"y").unwrap();
+        assert_eq!(fs::read(&ours).unwrap(), b"y");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        save_bytes(Path::new("/dev/null"), b"x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    fn touch(folder: &Path, names: &[&str]) {
+        fs::create_dir_all(folder).unwrap();
+        for name in names {
+            fs::write(folder.join(name), b"").unwrap();
+        }
+    }
+
+    #[test]
+    fn folders_are_expanded_in_order_of_name() {
+        let folder = folder();
+        let root = folder.path();
+        touch(root, &["b.PNG", "a.jpg", "notes.txt", ".hidden.png"]);
+        touch(&root.join("inner.png"), &["c.png"]);
+        let notes = root.join("notes.txt");
+        let files = list(&[notes.clone(), root.to_owned()]).unwrap();
+        assert_eq!(files, [notes, root.join("a.jpg"), root.join("b.PNG")]);
+        touch(&root.join("empty"), &[]);
+        assert!(message(list(&[root.join("empty")])).contains("has no pictures"));
+        assert!(message(list(&[root.join("missing")])).contains("missing: does not exist"));
+    }
+
+    #[test]
+    fn pairs_have_the_same_stem() {
+        let folder = folder();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        touch(&a, &["2.png", "1.png"]);
+        touch(&b, &["1.jpg", "2.tif"]);
+        let expected = [(a.join("1.png"), b.join("1.jpg")), (a.join("2.png"), b.join("2.tif"))];
+        assert_eq!(pair(&a, &b).unwrap(), expected);
+        assert_eq!(pair(&a.join("1.png"), &b.join("2.tif")).unwrap(), [(a.join("1.png"), b.join("2.tif"))]);
+        assert!(message(pair(&a, &b.join("1.jpg"))).contains("two of a kind"));
+        touch(&b, &["3.png", "4.png", "5.png"]);
+        touch(&a, &["6.png"]);
+        let text = message(pair(&a, &b));
+        assert!(text.contains("6.png") && text.contains("4.png, 1 more") && !text.contains("5.png"), "{text}");
+        touch(&a, &["1.webp"]);
+        assert!(message(pair(&a, &b)).contains("same name"));
+    }
+}

@@ -1,0 +1,94 @@
+//! Where tiles lie, along one axis at a time.
+
+use std::ops::Range;
+
+/// Mirror image of a place beyond the end of `size` pixels (… c b a | a is the edge, not doubled; 1 pixel repeats).
+pub(super) fn reflect(at: usize, size: usize) -> usize {
+    let period = (2 * size).saturating_sub(2).max(1);
+    let at = at % period;
+    if at < size { at } else { period - at }
+}
+
+/// Shape of tiles of at most `area` pixels for a picture: the whole of it if it fits, else about square. All sizes are
+/// multiples of `multiple`, and at least `least` where the picture is larger.
+pub(super) fn shape([h, w]: [usize; 2], area: usize, least: usize, multiple: usize) -> [usize; 2] {
+    if h * w <= area {
+        return [h, w];
+    }
+    let fit = |size: usize, other: usize| (area / other / multiple * multiple).max(least.next_multiple_of(multiple)).min(size);
+    let side = area.isqrt();
+    if h <= side {
+        [h, fit(w, h)]
+    } else if w <= side {
+        [fit(h, w), w]
+    } else {
+        [fit(h, side), fit(w, side)]
+    }
+}
+
+/// Tiles along an axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Axis {
+    /// Pixels of the padded picture.
+    pub size: usize,
+    /// Pixels of a tile.
+    pub tile: usize,
+    /// Pixels next to an inner edge of a tile that are not kept.
+    pub overlap: usize,
+    /// What tiles begin at multiples of.
+    pub multiple: usize,
+}
+
+/// One tile along an axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// First pixel that the network sees.
+    pub start: usize,
+    /// Pixels that are kept.
+    pub keep: Range<usize>,
+}
+
+impl Axis {
+    /// Tiles whose kept parts make up the axis without gap or overlap.
+    pub(super) fn windows(self) -> Vec<Window> {
+        let mut windows = Vec::new();
+        let (mut start, mut kept) = (0, 0);
+        loop {
+            let end = start + self.tile;
+            let keep = kept..if end >= self.size { self.size } else { end - self.overlap };
+            kept = keep.end;
+            windows.push(Window { start, keep });
+            if kept == self.size {
+                return windows;
+            }
+            start = ((kept - self.overlap) / self.multiple * self.multiple).min(self.size - self.tile);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_parts_make_up_the_axis() {
+        for (size, tile, overlap, multiple) in [(64, 64, 16, 8), (320, 96, 24, 8), (1000, 72, 32, 8), (104, 96, 40, 8)] {
+            let windows = Axis { size, tile, overlap, multiple }.windows();
+            let mut kept = 0;
+            for w in &windows {
+                assert_eq!(w.keep.start, kept);
+                assert!(w.keep.end > kept && w.start % multiple == 0 && w.start + tile <= size);
+                assert!(w.start == 0 || w.keep.start >= w.start + overlap);
+                assert!(w.start + tile == size || w.keep.end + overlap <= w.start + tile);
+                kept = w.keep.end;
+            }
+            assert_eq!(kept, size);
+        }
+    }
+
+    #[test]
+    fn reflection_mirrors_without_doubling_the_edge() {
+        assert_eq!((0..9).map(|i| reflect(i, 3)).collect::<Vec<_>>(), [0, 1, 2, 1, 0, 1, 2, 1, 0]);
+        assert_eq!((0..3).map(|i| reflect(i, 1)).collect::<Vec<_>>(), [0, 0, 0]);
+    }
+}

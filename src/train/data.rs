@@ -1,0 +1,111 @@
+//! What training draws from.
+
+use crate::data::noise::Noise;
+use crate::data::picture::Rgb8;
+use crate::error::{Error, Result};
+use crate::ops::Shards;
+
+/// Training pictures.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Photographs taken as clean, and the noise that is added to them.
+    Photos(Vec<Rgb8>, Noise),
+    /// Two noisy exposures of every scene.
+    Pairs(Vec<(Rgb8, Rgb8)>),
+}
+
+impl Source {
+    /// Pictures, or pairs.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Photos(photos, _) => photos.len(),
+            Self::Pairs(pairs) => pairs.len(),
+        }
+    }
+
+    /// Noise as written on the command line, or `pairs`.
+    pub fn noise(&self) -> String {
+        match self {
+            Self::Photos(_, noise) => noise.to_string(),
+            Self::Pairs(_) => "pairs".into(),
+        }
+    }
+
+    /// Drops pictures smaller than `crop`; returns their names.
+    ///
+    /// # Errors
+    /// If none is left, or the pictures of a pair differ in size.
+    pub fn drop_small(&mut self, crop: usize) -> Result<Vec<String>> {
+        let small = |p: &Rgb8| p.width < crop || p.height < crop;
+        let mut dropped = Vec::new();
+        let mut note = |p: &Rgb8| {
+            if small(p) {
+                dropped.push(p.name.clone());
+            }
+            !small(p)
+        };
+        match self {
+            Self::Photos(photos, _) => photos.retain(|p| note(p)),
+            Self::Pairs(pairs) => {
+                for (a, b) in &*pairs {
+                    if (a.width, a.height) != (b.width, b.height) {
+                        let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
+                        return Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)));
+                    }
+                }
+                pairs.retain(|(a, _)| note(a));
+            }
+        }
+        if self.count() == 0 {
+            return Err(Error::failed(format!(
+                "no picture is as large as a crop of {crop} pixels (the first is {}): choose a smaller --crop",
+                dropped.first().map_or("none", String::as_str)
+            )));
+        }
+        Ok(dropped)
+    }
+
+    /// Lays the pictures out for a device that binds at most `limit` bytes.
+    pub(super) fn shards(&self, limit: u64) -> Shards {
+        let item = |p: &'_ Rgb8| (p.width, p.height);
+        match self {
+            Self::Photos(photos, _) => Shards::new(photos.iter().map(|p| (item(p).0, item(p).1, &p.data[..])), limit),
+            Self::Pairs(pairs) => {
+                let mut shards =
+                    Shards::new(pairs.iter().flat_map(|(a, b)| [a, b]).map(|p| (item(p).0, item(p).1, &p.data[..])), limit);
+                shards.table.truncate(shards.table.len() / 8 * 8);
+                shards
+            }
+        }
+    }
+}
+
+/// Most pictures that are held out.
+const HELD_OUT: usize = 16;
+
+/// Takes about one picture in twenty out of `source`, spread evenly, for validation: (training, held out). Of a single
+/// picture both are the same.
+pub fn split(source: Source) -> (Source, Source) {
+    fn take<T: Clone>(all: Vec<T>) -> (Vec<T>, Vec<T>) {
+        if all.len() == 1 {
+            return (all.clone(), all);
+        }
+        let count = (all.len() / 20).clamp(1, HELD_OUT);
+        let held = |i: usize| (0..count).any(|k| i == (2 * k + 1) * all.len() / (2 * count));
+        let (mut training, mut validation) = (Vec::new(), Vec::new());
+        for (i, item) in all.iter().enumerate() {
+            if held(i) { &mut validation } else { &mut training }.push(item.clone());
+        }
+        (training, validation)
+    }
+    match source {
+        Source::Photos(photos, noise) => {
+            let (a, b) = take(photos);
+            (Source::Photos(a, noise), Source::Photos(b, noise))
+        }
+        Source::Pairs(pairs) => {
+            let (a, b) = take(pairs);
+            (Source::Pairs(a), Source::Pairs(b))
+        }
+    }
+}

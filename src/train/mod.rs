@@ -1,0 +1,59 @@
+//! Training: from photographs with synthetic noise, or pairs of noisy pictures, to a model file.
+
+mod data;
+pub mod report;
+mod run;
+mod schedule;
+mod validation;
+
+pub use data::{Source, split};
+pub use run::{Outcome, Progress, train};
+pub use schedule::Length;
+pub use validation::Validation;
+
+use serde::{Deserialize, Serialize};
+
+use crate::nets::{Init, NetOptions};
+
+/// How to train. Written to a run's `config.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Options {
+    /// The network.
+    pub net: NetOptions,
+    /// How its filters start.
+    pub init: Init,
+    /// How long.
+    pub length: Length,
+    /// Crops per step.
+    pub batch: usize,
+    /// Side of the square crops, pixels.
+    pub crop: usize,
+    /// Highest learning rate: reached after warm-up, then falling to 0 along a cosine.
+    pub lr: f64,
+    /// Longest gradient; 0: any.
+    pub clip: f32,
+    /// Decay of the exponential moving average of the weights, which is what validation and checkpoints use.
+    pub ema: f64,
+    /// Seed of initialisation, crops and noise.
+    pub seed: u32,
+    /// Whether targets have no noise, for comparison.
+    pub clean_targets: bool,
+}
+
+impl Options {
+    /// The recipe to start from.
+    pub fn new(net: NetOptions, length: Length) -> Self {
+        Self {
+            net,
+            init: Init::Xavier,
+            length,
+            batch: 16,
+            crop: 64,
+            lr: 2e-3,
+            clip: 1.0,
+            ema: 0.999,
+            seed: 1,
+            clean_targets: false,
+        }
+    }
+}
