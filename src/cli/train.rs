@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::load_rgb8;

@@ -2,9 +2,10 @@
 //! the truth that kernels are tested against. Sums are split the same way whatever the number of threads.
 
 mod conv;
+mod direct;
 mod executor;
 
-pub use conv::{Patches, convolve, correlate};
+pub use conv::{Convolve, Patches, Sets};
 pub use executor::Executor;
 
 use rayon::prelude::*;

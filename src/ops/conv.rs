@@ -4,7 +4,7 @@
 //! operands swapped (Dumoulin and Visin 2016). Filters are (KH, KW, C_IN, C_OUT).
 
 use super::{Activation, channel4, channels4, stride4};
-use crate::cpu::{self, Patches};
+use crate::cpu::{self, Convolve, Patches};
 use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
 use crate::kernel::Limits;
 
@@ -221,10 +221,10 @@ impl Op for Conv2d {
 }
 
 impl Conv2d {
-    fn run<T: Real>(&self, io: &mut Io<T>) {
+    fn run<T: Convolve>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
         let bias = (inputs.len() == 3).then(|| inputs.x(2).1);
-        cpu::convolve(
+        T::convolve(
             inputs.x(0),
             (view, y),
             &[(self.conv.forward_patches(), inputs.x(1).1)],
@@ -265,7 +265,7 @@ impl Op for Conv2dInputGrad {
 }
 
 impl Conv2dInputGrad {
-    fn run<T: Real>(&self, io: &mut Io<T>) {
+    fn run<T: Convolve>(&self, io: &mut Io<T>) {
         let (inputs, view, dx) = io.split(0);
         let (w_view, w) = inputs.x(1);
         let (c, k) = (w_view.shape[2], w_view.stride);
@@ -286,7 +286,7 @@ impl Conv2dInputGrad {
             .collect();
         let phases: Vec<_> = phases.iter().map(|(p, w)| (p.clone(), &w[..])).collect();
         let bias = (inputs.len() == 3).then(|| inputs.x(2).1);
-        cpu::convolve(inputs.x(0), (view, dx), &phases, bias, T::of(self.activation.slope.into()));
+        T::convolve(inputs.x(0), (view, dx), &phases, bias, T::of(self.activation.slope.into()));
     }
 }
 
@@ -329,9 +329,9 @@ impl Op for Conv2dWeightGrad {
 }
 
 impl Conv2dWeightGrad {
-    fn run<T: Real>(&self, io: &mut Io<T>) {
+    fn run<T: Convolve>(&self, io: &mut Io<T>) {
         let (inputs, _, dw) = io.split(0);
-        cpu::correlate(inputs.x(0), inputs.x(1), &self.conv.forward_patches(), dw);
+        T::correlate(inputs.x(0), inputs.x(1), &self.conv.forward_patches(), dw);
     }
 }
 

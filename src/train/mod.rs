@@ -1,5 +1,6 @@
 //! Training: from photographs with synthetic noise, or pairs of noisy pictures, to a model file.
 
+mod chart;
 mod data;
 pub mod report;
 mod run;
