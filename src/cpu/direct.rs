@@ -5,6 +5,8 @@
 //! six pixels against two registers of weights. Weights are packed in panels of those two registers. About twice as fast here
 //! as unfolding and multiplying with the `gemm` crate, which copies everything nine times (`n2n-gpu bench --device cpu`).
 
+#![expect(clippy::needless_range_loop, reason = "indices that are known keep sums in registers")]
+
 use std::array::from_fn;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -143,16 +145,8 @@ impl Panel<'_> {
             let window: [usize; TILE] = from_fn(|i| windows[i.min(windows.len() - 1)]);
             let mut sums = [[simd.splat_f32s(0.0); V]; TILE];
             for &(row, offset, len) in &self.stage.stretches {
-                let [a, b, c, d, e, f] = window.map(|w| &self.stage.values[w + offset..][..len]);
-                let weights = weights[row * V..][..len * V].chunks_exact(V);
-                for ((((((w, a), b), c), d), e), f) in weights.zip(a).zip(b).zip(c).zip(d).zip(e).zip(f) {
-                    for (sums, &x) in sums.iter_mut().zip([a, b, c, d, e, f]) {
-                        let x = simd.splat_f32s(x);
-                        for (sum, &w) in sums.iter_mut().zip(w) {
-                            *sum = simd.mul_add_e_f32s(x, w, *sum);
-                        }
-                    }
-                }
+                let values = window.map(|w| &self.stage.values[w + offset..][..len]);
+                sums = stretch(simd, sums, values, &weights[row * V..][..len * V]);
             }
             for (sums, place) in sums.iter().zip(places) {
                 let to = &mut memory[place * stride + channel..][..channels];
@@ -164,6 +158,27 @@ impl Panel<'_> {
             }
         }
     }
+}
+
+/// Adds a stretch of the inner dimension to the sums, which go in and out by value so that they stay in registers.
+#[inline(always)]
+fn stretch<S: Simd, const V: usize>(
+    simd: S,
+    mut sums: [[S::f32s; V]; TILE],
+    values: [&[f32]; TILE],
+    weights: &[S::f32s],
+) -> [[S::f32s; V]; TILE] {
+    let [a, b, c, d, e, f] = values;
+    for ((((((w, &a), &b), &c), &d), &e), &f) in weights.as_chunks::<V>().0.iter().zip(a).zip(b).zip(c).zip(d).zip(e).zip(f) {
+        let x = [a, b, c, d, e, f];
+        for m in 0..TILE {
+            let x = simd.splat_f32s(x[m]);
+            for v in 0..V {
+                sums[m][v] = simd.mul_add_e_f32s(x, w[v], sums[m][v]);
+            }
+        }
+    }
+    sums
 }
 
 /// target = act(bias + sum over taps of source * weights), for every set of patches.
@@ -253,12 +268,12 @@ fn tile<S: Simd, const M: usize, const V: usize>(
 ) -> usize {
     let mut sums: [[S::f32s; V]; M] = from_fn(|m| from_fn(|v| dw[m * V + v]));
     let values = &stage.values[offset..];
-    for (&window, dy) in stage.windows.iter().zip(dy.chunks_exact(V)) {
-        let x: &[f32] = &values[window..window + M];
-        for (sums, &x) in sums.iter_mut().zip(x) {
-            let x = simd.splat_f32s(x);
-            for (sum, &dy) in sums.iter_mut().zip(dy) {
-                *sum = simd.mul_add_e_f32s(x, dy, *sum);
+    for (&window, dy) in stage.windows.iter().zip(dy.as_chunks::<V>().0) {
+        let x: &[f32; M] = values[window..].first_chunk().expect("a stage ends behind its last window");
+        for m in 0..M {
+            let x = simd.splat_f32s(x[m]);
+            for v in 0..V {
+                sums[m][v] = simd.mul_add_e_f32s(x, dy[v], sums[m][v]);
             }
         }
     }
