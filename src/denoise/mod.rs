@@ -85,7 +85,7 @@ impl Denoiser {
             if side < least {
                 return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
             }
-            area = area.min(side * side);
+            area = area.min(side.saturating_mul(side));
         }
         area = area.max(least * least);
         Ok(Self { device: device.clone(), options, params, prepared: Vec::new(), area, overlap })
