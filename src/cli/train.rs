@@ -146,7 +146,7 @@ fn source(options: &Options) -> Result<(Source, Source), Error> {
     if let Some([a, b]) = options.pairs.as_deref() {
         let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
         let pairs = load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect();
-        return Ok(split(Source::Pairs(pairs)));
+        return Ok(split(Source::pairs(pairs)?));
     }
     let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
     let photos = Source::Photos(load_rgb8(&list(&options.photos)?)?, noise);
