@@ -68,7 +68,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         options.noise,
         options.minutes
     ));
-    let stop = stop_on_interrupt()?;
+    let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
     let done = train::train(&device, &training, &source, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
     drop(bar);

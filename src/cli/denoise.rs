@@ -12,7 +12,7 @@ use n2n_gpu::nets::Model;
 use serde_json::json;
 
 use super::Common;
-use super::output::result;
+use super::output::{complain, result};
 
 /// Arguments of `denoise`.
 #[derive(Args, Debug)]
@@ -100,7 +100,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         }
     }
     if files.len() > 1 {
-        failed.iter().for_each(|e| eprintln!("error: {e}"));
+        failed.iter().for_each(|e| complain(&format!("error: {e}")));
     }
     let count = done.len();
     if count > 0 {

@@ -16,7 +16,7 @@ use n2n_gpu::train::{self, Length, Source, Validation, split};
 use serde_json::json;
 
 use super::Common;
-use super::output::{TrainingBar, result};
+use super::output::{TrainingBar, complain, result};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -129,14 +129,17 @@ pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Set by Ctrl-C: training ends after the running step. A second Ctrl-C ends the program.
-pub(super) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_interrupt(common: &Common) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
+    let quiet = common.quiet;
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; Ctrl-C again ends at once and keeps the last checkpoint");
+        if !quiet {
+            complain("\nstopping after this step; Ctrl-C again ends at once and keeps the last checkpoint");
+        }
     })
     .context("Ctrl-C cannot be handled")?;
     Ok(stop)
@@ -191,7 +194,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     }
     make_folder(&options.out)?;
     let validation = Validation::new(&held_out, common.seed);
-    let stop = stop_on_interrupt()?;
+    let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
     let done = train::train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
     drop(bar);
