@@ -14,6 +14,9 @@ use serde_json::json;
 use super::Common;
 use super::output::{complain, result};
 
+/// What `demo` writes when no folder is named.
+const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
+
 /// Arguments of `denoise`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -24,7 +27,7 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Model that `train` wrote [default: ./n2n-demo/best.safetensors, which `demo` writes]
-    #[arg(long, value_name = "FILE", default_value = "n2n-demo/best.safetensors", hide_default_value = true)]
+    #[arg(long, value_name = "FILE", default_value = DEMO_MODEL, hide_default_value = true)]
     model: PathBuf,
     /// How much of the denoised picture is blended in, 0 to 1
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = strength)]
@@ -84,6 +87,10 @@ fn denoise(
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let files = files(options)?;
+    if options.model == Path::new(DEMO_MODEL) && !options.model.exists() {
+        let message = format!("--model is missing and there is no {DEMO_MODEL}: run n2n-gpu demo, or name a model that train wrote");
+        return Err(Error::failed(message).into());
+    }
     let model = Model::load(&options.model)?;
     let device = common.open()?;
     let mut denoiser = Denoiser::new(&device, &model, options.tile)?;
