@@ -107,6 +107,12 @@ impl Step {
     }
 }
 
+fn unstable(step: u64, signs: &str) -> Error {
+    Error::failed(format!(
+        "training became unstable at step {step} ({signs}): choose a smaller --lr; checkpoints of earlier steps are kept"
+    ))
+}
+
 /// Losses and gradient lengths as they come in.
 #[derive(Default)]
 struct Log {
@@ -123,10 +129,7 @@ impl Log {
         for step in self.seen..until {
             let row = &rows[(step % Optimizer::ROWS as u64) as usize * 4..];
             if !row[0].is_finite() || !row[1].is_finite() {
-                return Err(Error::failed(format!(
-                    "training became unstable at step {step} (loss {}, gradient {}): choose a smaller --lr; the last checkpoint is kept",
-                    row[0], row[1]
-                )));
+                return Err(unstable(step, &format!("loss {}, gradient {}", row[0], row[1])));
             }
             self.loss += f64::from(row[0]);
             self.norm += f64::from(row[1]);
@@ -178,6 +181,7 @@ pub fn train(
             let ema = step.executor.read(step.optimizer.ema)?;
             denoiser.set_params(ema.clone())?;
             let found = validation.scores(&mut denoiser)?;
+            let found = found.ok_or_else(|| unstable(number, "held-out pictures come out as values that are not finite"))?;
             let seconds = start.elapsed().as_secs_f64();
             writer.checkpoint(
                 Record {
