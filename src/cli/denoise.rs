@@ -73,6 +73,7 @@ fn denoise(
     strength: f32,
     common: &Common,
 ) -> Result<(usize, usize), Error> {
+    Picture::check_output(output)?;
     let mut picture = Picture::load(input)?;
     if let Some(lost) = picture.loses(output) {
         common.remark(&format!("{}: this format cannot hold {lost}", output.display()));
