@@ -104,20 +104,22 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
                 common.remark(&format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display()));
                 done.push(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}));
             }
-            Err(e) => failed.push(e),
+            Err(e) => failed.push((input, e)),
         }
     }
     if files.len() > 1 {
-        failed.iter().for_each(|e| complain(&format!("error: {e}")));
+        failed.iter().for_each(|(_, e)| complain(&format!("error: {e}")));
     }
     let count = done.len();
     if count > 0 {
         let text = format!("{count} of {} pictures denoised on {}", files.len(), device.name());
-        result(common, &json!({"device": device.name(), "model": options.model, "files": done}), &text);
+        let errors: Vec<_> = failed.iter().map(|(input, e)| json!({"input": input, "error": e.to_string()})).collect();
+        let json = json!({"device": device.name(), "model": options.model, "files": done, "failed": errors});
+        result(common, &json, &text);
     }
     match (failed.len(), files.len()) {
         (0, _) => Ok(()),
-        (1, 1) => Err(failed.remove(0).into()),
+        (1, 1) => Err(failed.remove(0).1.into()),
         (n, all) => Err(Error::failed(format!("{n} of {all} pictures could not be denoised")).into()),
     }
 }
