@@ -100,6 +100,14 @@ impl NetArgs {
     }
 }
 
+/// Refuses steps whose pictures alone would take over a GiB, before an allocation of many times that aborts the program.
+pub(super) fn check_batch(batch: usize, flag: &str, side: usize) -> Result<(), Error> {
+    if batch * side * side <= 1 << 26 {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--batch {batch} with {flag} {side}: a step of over 67 million pixels; choose smaller ones")))
+}
+
 fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "not a number".into())
 }
@@ -187,6 +195,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ))
         .into());
     }
+    check_batch(training.batch, "--crop", training.crop)?;
     let (mut training_set, held_out) = source(options)?;
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
