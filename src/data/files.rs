@@ -62,8 +62,13 @@ fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    // The crate adds the temporary name to errors, which says nothing to a user.
+    let plain = |e: io::Error| match e.get_ref().and_then(|e| e.source()?.downcast_ref::<io::Error>()?.raw_os_error()) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => e,
+    };
+    let mut file = builder.tempfile_in(folder).map_err(plain)?;
+    file.as_file_mut().write_all(bytes)?;
     file.persist(target).map_err(|e| e.error)?;
     Ok(())
 }
