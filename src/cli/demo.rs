@@ -56,7 +56,7 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    make_folder(&options.out)?;
+    make_folder("--out", &options.out)?;
     let device = common.open()?;
     let net = options.net.options(&device);
     let training = train::Options { seed: common.seed, ..train::Options::new(net, Length::Minutes(options.minutes)) };

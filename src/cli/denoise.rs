@@ -89,7 +89,8 @@ fn denoise(
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let files = files(options)?;
     if options.model == Path::new(DEMO_MODEL) && !options.model.exists() {
-        let message = format!("--model is missing and there is no {DEMO_MODEL}: run n2n-gpu demo, or name a model that train wrote");
+        let message =
+            format!("--model is missing and there is no {DEMO_MODEL}: run n2n-gpu demo, or name a model that train wrote");
         return Err(Error::failed(message).into());
     }
     let model = Model::load(&options.model)?;

@@ -124,16 +124,16 @@ fn share(text: &str) -> Result<f64, String> {
     number(text).and_then(|v| if (0.0..1.0).contains(&v) { Ok(v) } else { Err("must be at least 0 and below 1".into()) })
 }
 
-/// Makes an output folder, or says why it cannot be one.
-pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
+/// Makes the output folder that `flag` names, or says why it cannot be one.
+pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
     if path.is_file() {
-        return Err(Error::file(path, "is a file: name a folder with --out").into());
+        return Err(Error::file(path, format!("is a file: name a folder with {flag}")).into());
     }
     std::fs::create_dir_all(path)
-        .map_err(|e| Error::file(path, format!("the folder cannot be made: {e}; name another with --out")))?;
+        .map_err(|e| Error::file(path, format!("the folder cannot be made: {e}; name another with {flag}")))?;
     tempfile::tempfile_in(path)
         .map(drop)
-        .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with --out")).into())
+        .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
 /// Set by Ctrl-C: training ends after the running step. A second Ctrl-C ends the program.
@@ -201,7 +201,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
     }
-    make_folder(&options.out)?;
+    make_folder("--out", &options.out)?;
     let validation = Validation::new(&held_out, common.seed);
     let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
