@@ -41,7 +41,7 @@ fn strength(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
-/// Input and output files. One input that is a file goes to OUT itself, unless that is a folder.
+/// Input and output files. One input that is a file goes to OUT itself, unless that is a folder; else OUT is one.
 fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     let inputs = list(&options.inputs)?;
     let out = &options.output;
@@ -52,8 +52,6 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     if out.is_file() {
         return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o"));
     }
-    std::fs::create_dir_all(out)
-        .map_err(|e| Error::file(out, format!("the folder cannot be made: {e}; name another with -o")))?;
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     for input in inputs {
         let output = out.join(input.file_name().unwrap_or_default());
@@ -96,6 +94,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let model = Model::load(&options.model)?;
     let device = common.open()?;
     let mut denoiser = Denoiser::new(&device, &model, options.tile)?;
+    if files.iter().any(|(_, output)| *output != options.output) {
+        let out = &options.output;
+        std::fs::create_dir_all(out)
+            .map_err(|e| Error::file(out, format!("the folder cannot be made: {e}; name another with -o")))?;
+    }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for (input, output) in &files {
         let start = Instant::now();
