@@ -108,7 +108,7 @@ fn pairs_that_are_none_are_named() {
     }
     shell.picture("names/1.png", 40, 32);
     shell.picture("names/4.png", 40, 32);
-    let train = format!("--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu");
+    let train = "--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu";
     shell.run(&format!("train --pairs a names {train}")).fails(&["names", "4.png", "2.png"]);
     shell.run(&format!("train --pairs a missing {train}")).fails(&["missing"]);
     shell.run(&format!("train --pairs a a/1.png {train}")).fails(&["a/1.png", "two of a kind"]);

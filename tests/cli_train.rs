@@ -1,0 +1,220 @@
+//! `train` and `demo` as a user runs them, and what all commands have in common.
+
+#[path = "common/cli.rs"]
+mod cli;
+
+use std::fs;
+
+use cli::{Shell, TINY, left_out, wave};
+use serde_json::Value;
+
+const RUN_FILES: [&str; 6] = ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "report.html", "samples"];
+
+/// The lines of a run's metrics.
+#[track_caller]
+fn metrics(shell: &Shell, run: &str) -> Vec<Value> {
+    let text = fs::read_to_string(shell.path(run).join("metrics.jsonl")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        for key in ["step", "seconds", "loss", "lr", "grad_norm", "psnr_estimated", "psnr", "pictures_per_second"] {
+            assert!(line.get(key).is_some(), "no key {key}: {line}");
+        }
+    }
+    lines
+}
+
+fn floats(lines: &[Value], key: &str) -> Vec<f64> {
+    lines.iter().map(|line| line[key].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn every_command_prints_one_json_object_and_nothing_else() {
+    let shell = Shell::new();
+    shell.picture("photos/a.png", 40, 32);
+    shell.picture("photos/b.png", 33, 21);
+    let model = "--model run/best.safetensors";
+    let cpu = "--json --quiet --device cpu";
+    let eval = "pictures psnr_noisy psnr ssim_noisy ssim seconds";
+    let commands = [
+        (format!("train photos --out run --json --quiet {TINY}"), "device net parameters steps seconds psnr_estimated best last"),
+        (format!("denoise photos -o out {model} {cpu}"), "device files"),
+        (format!("eval photos --noise gaussian:25 {model} {cpu}"), eval),
+        (format!("eval --pairs photos photos {model} {cpu}"), eval),
+        (format!("eval photos --noise gaussian:25 {cpu}"), eval),
+        (format!("check {cpu}"), "device cases failed worst"),
+        (
+            format!("bench --width 4 --levels 1 --batch 2 --size 16 --runs 2 {cpu}"),
+            "device net batch size train_step_ms forward_ms gflops peak_memory_mib",
+        ),
+        (format!("devices {cpu}"), "devices"),
+        (format!("demo --minutes 0.02 --width 4 --levels 1 --out demo {cpu}"), "device steps seconds psnr_noisy psnr report"),
+    ];
+    for (line, keys) in commands {
+        let done = shell.run(&line);
+        done.succeeds().json(keys);
+        assert!(done.stderr.is_empty(), "{done}");
+    }
+    let demo = fs::read_to_string(shell.path("demo/report.html")).unwrap();
+    assert!(demo.contains("</html>") && demo.contains("chelsea"));
+    assert_eq!(shell.names("demo"), RUN_FILES);
+    let strip = image::open(shell.path("demo/samples/chelsea-192.png")).unwrap();
+    assert_eq!((strip.width(), strip.height()), (3 * 192 + 16, 192));
+}
+
+#[test]
+fn every_command_has_help() {
+    let shell = Shell::new();
+    for command in ["", "demo", "train", "denoise", "eval", "devices", "check", "bench"] {
+        shell.run(&format!("{command} --help")).succeeds();
+    }
+    shell.run("--version").succeeds();
+    shell.run("").ends_with(2);
+}
+
+#[test]
+fn a_run_folder_has_all_files() {
+    let shell = Shell::new();
+    for name in ["a.png", "b.png", "c.png"] {
+        shell.picture(&format!("photos/{name}"), 40, 32);
+    }
+    let done = shell.run(&format!("train photos --out new/run --json --seed 7 {TINY}"));
+    let json = done.succeeds().json("psnr best last");
+    assert_eq!((&json["best"], &json["last"]), (&"new/run/best.safetensors".into(), &"new/run/last.safetensors".into()));
+    assert_eq!(shell.names("new/run"), RUN_FILES);
+    assert_eq!(shell.names("new/run/samples").len(), 1);
+    let config: toml::Table = fs::read_to_string(shell.path("new/run/config.toml")).unwrap().parse().unwrap();
+    assert_eq!((config["seed"].as_integer(), config["crop"].as_integer()), (Some(7), Some(16)));
+    let lines = metrics(&shell, "new/run");
+    assert_eq!(lines.last().unwrap()["step"], 20);
+    assert!(floats(&lines, "step").is_sorted() && floats(&lines, "loss").iter().all(|loss| loss.is_finite()));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let shell = Shell::new();
+    shell.picture("photo.png", 40, 32);
+    let model = |run: &str, seed: u32| {
+        shell.run(&format!("train photo.png --out {run} --seed {seed} {TINY}")).succeeds();
+        fs::read(shell.path(run).join("last.safetensors")).unwrap()
+    };
+    let first = model("a", 5);
+    assert!(first == model("b", 5), "one seed gives two models");
+    assert!(first != model("c", 6), "two seeds give one model");
+    // Over an old run: nothing of that shines through.
+    assert!(first == model("c", 5), "an old run changes a new one");
+}
+
+#[test]
+fn pairs_of_noisy_pictures_are_enough() {
+    let shell = Shell::new();
+    // A small generator with a fixed start: only that the two exposures differ counts.
+    let mut state = 1_u32;
+    for folder in ["a", "b"] {
+        fs::create_dir(shell.path(folder)).unwrap();
+        for i in 0..3 {
+            let mut picture = wave(48 + i, 40);
+            for value in picture.iter_mut() {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *value = value.saturating_add((state >> 27) as u8);
+            }
+            picture.save(shell.path(folder).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let train = TINY.replace("--noise gaussian:25 ", "");
+    let json = shell.run(&format!("train --pairs a b --out run --json {train}")).json("psnr_estimated psnr_noisy");
+    assert!(json["psnr_estimated"].is_f64() && json["psnr"].is_null());
+    assert_eq!(shell.names("run"), RUN_FILES);
+    shell.run("denoise a -o out --model run/best.safetensors --device cpu").succeeds();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_training_with_all_files() {
+    use std::time::{Duration, Instant};
+
+    let shell = Shell::new();
+    shell.picture("photo.png", 40, 32);
+    let long = TINY.replace("--steps 20", "--minutes 30");
+    let commands = [
+        (format!("train photo.png --out train {long} --json"), "train"),
+        ("demo --out demo --minutes 30 --device cpu --width 4 --levels 1 --json --quiet".to_owned(), "demo"),
+    ];
+    for (line, out) in commands {
+        let mut command = shell.command(&line);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().unwrap();
+        // The handler is in place once the folder has its first file; then a second for the first steps.
+        let start = Instant::now();
+        while !shell.path(out).join("config.toml").exists() && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let done = child.wait_with_output().unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert_eq!(done.status.code(), Some(0), "{line}: {stderr}");
+        let json: Value = serde_json::from_str(&stdout).unwrap();
+        assert!(json["steps"].as_u64().unwrap() > 0);
+        assert_eq!(stderr.is_empty(), line.contains("--quiet"), "{stderr}");
+        assert_eq!(shell.names(out), RUN_FILES);
+        assert_eq!(metrics(&shell, out).last().unwrap()["step"], json["steps"]);
+    }
+}
+
+/// The first adapter's index, or nothing where `N2N_NO_ADAPTER` says that there is none.
+fn adapter(shell: &Shell) -> Option<usize> {
+    let devices = shell.run("devices --json").json("devices");
+    let found = devices["devices"].as_array().unwrap().len() > 1;
+    let none = std::env::var_os("N2N_NO_ADAPTER").is_some();
+    assert!(found || none, "no adapter: install a Vulkan driver (Debian: mesa-vulkan-drivers), or set N2N_NO_ADAPTER=1");
+    if !found {
+        left_out("training on an adapter: there is none, as N2N_NO_ADAPTER says");
+    }
+    found.then_some(0)
+}
+
+#[test]
+fn training_on_an_adapter_follows_the_cpu() {
+    let shell = Shell::new();
+    let Some(adapter) = adapter(&shell) else { return };
+    shell.picture("photos/a.png", 61, 40);
+    shell.picture("photos/b.png", 48, 64);
+    shell.picture("val.png", 24, 20);
+    let train = "train photos --val val.png --noise gaussian:25 --width 8 --levels 2 --batch 2 --crop 32 --steps 50";
+    shell.run(&format!("{train} --out cpu --device cpu")).succeeds();
+    shell.run(&format!("{train} --out gpu --device {adapter}")).succeeds();
+    for key in ["loss", "grad_norm", "psnr"] {
+        let [cpu, gpu] = ["cpu", "gpu"].map(|run| floats(&metrics(&shell, run), key));
+        assert_eq!(cpu.len(), gpu.len());
+        let worst = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs() / a.abs()).fold(0.0, f64::max);
+        // Rounding in another order, grown over 50 steps; gradients near a minimum are differences of large sums.
+        let most = if key == "grad_norm" { 1e-3 } else { 1e-4 };
+        assert!(worst <= most, "{key} differs by {worst:e}: {cpu:?} {gpu:?}");
+    }
+    for (out, device) in [("a.png", "cpu".to_owned()), ("b.png", adapter.to_string())] {
+        shell.run(&format!("denoise photos/a.png -o {out} --model gpu/last.safetensors --device {device}")).succeeds();
+    }
+    let [a, b] = ["a.png", "b.png"].map(|name| image::open(shell.path(name)).unwrap().to_rgb8());
+    let worst = a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+    assert!(worst <= 1, "the devices differ by {worst} grey levels");
+}
+
+#[test]
+fn the_estimated_psnr_is_near_the_true_one() {
+    let Some(data) = std::env::var_os("N2N_TEST_DATA") else {
+        return left_out("a longer training: N2N_TEST_DATA is not set");
+    };
+    let shell = Shell::new();
+    let data = std::path::Path::new(&data);
+    let (photos, val) = (data.join("assets"), data.join("kodak24"));
+    let train = "--noise gaussian:25 --width 8 --levels 2 --batch 8 --crop 48 --steps 300 --device cpu";
+    let line = format!("train {} --val {} --out run {train}", photos.display(), val.display());
+    shell.run(&line).succeeds();
+    let lines = metrics(&shell, "run");
+    for (estimated, truth) in floats(&lines, "psnr_estimated").into_iter().zip(floats(&lines, "psnr")) {
+        // 24 pictures of 65,536 pixels each: the estimate's own deviation is some hundredths of a dB.
+        assert!((estimated - truth).abs() < 0.2, "estimated {estimated:.2} dB, true {truth:.2} dB");
+    }
+    assert!(lines.last().unwrap()["psnr"].as_f64() > Some(22.0), "300 steps learn nothing: {lines:?}");
+}

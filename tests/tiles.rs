@@ -1,0 +1,36 @@
+//! Tiles give the same picture as one pass, to what rounding of sums in another order may change.
+
+mod common;
+
+use n2n_gpu::denoise::Denoiser;
+use n2n_gpu::device::Device;
+use n2n_gpu::graph::Graph;
+use n2n_gpu::nets::{Init, Net, NetOptions, Norm, initial};
+
+#[test]
+fn tiles_give_the_same_picture_as_one_pass() {
+    let (width, height) = (61, 85);
+    let picture: Vec<f32> = (0..width * height * 3).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
+    // Software adapters are slow: one level there shows it.
+    for (levels, adapters) in [(1, common::adapters()), (2, Vec::new())] {
+        let options = NetOptions { net: Net::Unet, width: 4, levels, norm: Norm::None };
+        let mut g = Graph::new();
+        let x = g.host_picture("x", [1, options.multiple(), options.multiple()], 3);
+        options.record(&mut g, x);
+        let params = initial(&g, Init::He, 1);
+        let least = |device: &Device| {
+            let message = Denoiser::with_params(device, options, params.clone(), Some(1)).unwrap_err().to_string();
+            message.split(' ').find_map(|word| word.parse::<usize>().ok()).expect("the message names the smallest tile")
+        };
+        for device in std::iter::once(Device::Cpu).chain(adapters) {
+            let tile = least(&device);
+            assert!(tile < height, "the picture fits one tile of {tile} pixels");
+            let [whole, tiles] = [None, Some(tile)].map(|tile| {
+                let mut denoiser = Denoiser::with_params(&device, options, params.clone(), tile).unwrap();
+                denoiser.denoise(&picture, width, height).unwrap()
+            });
+            let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= 1e-5, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
+        }
+    }
+}
