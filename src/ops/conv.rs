@@ -336,7 +336,6 @@ impl Conv2dWeightGrad {
 }
 
 /// Emits a kernel that writes `splits` partial results of `len` floats, and the sum of them into `output`.
-#[expect(clippy::too_many_arguments, reason = "it is one dispatch call, and what follows it")]
 fn sum_of_splits(
     l: &mut Lowering,
     output: Tensor,
