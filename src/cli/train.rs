@@ -175,7 +175,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         clean_targets: options.clean_targets,
         ..train::Options::new(net, length)
     };
-    if training.crop % net.multiple() != 0 {
+    if !training.crop.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(
             "--crop {}: with --levels {} it must be a multiple of {}",
             training.crop,
