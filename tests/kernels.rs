@@ -21,3 +21,12 @@ fn every_kernel_equals_its_meaning_on_the_cpu() {
         check::cases().iter().for_each(|case| assert_passes(&device, case));
     }
 }
+
+#[test]
+fn every_kernel_equals_its_meaning_on_the_cpu_with_bounds_checked_in_shaders() {
+    for mut gpu in common::gpus() {
+        gpu.checked = true;
+        let device = Device::Gpu(gpu);
+        check::cases().iter().for_each(|case| assert_passes(&device, case));
+    }
+}
