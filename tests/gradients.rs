@@ -66,8 +66,8 @@ fn assert_gradients(record: impl Fn(&mut Graph) -> Recorded) {
     let largest = elements.iter().map(|e| e.2.abs()).fold(0.0, f64::max);
     assert!(!elements.is_empty() && largest > 0.01);
     for (id, place, derivative) in elements {
-        let difference = (changed(&mut run, id, place, STEP, y, &weights) - changed(&mut run, id, place, -STEP, y, &weights))
-            / (2.0 * STEP);
+        let difference =
+            (changed(&mut run, id, place, STEP, y, &weights) - changed(&mut run, id, place, -STEP, y, &weights)) / (2.0 * STEP);
         let error = (difference - derivative).abs() / largest;
         let name = &g.storage(id).name;
         assert!(error <= TOLERANCE, "{name}[{place}]: {derivative} but differences give {difference}");
@@ -115,7 +115,9 @@ fn conv2d_has_the_gradient_of_its_differences() {
 
 #[test]
 fn conv_transpose2d_has_the_gradient_of_its_differences() {
-    for (kernel, stride, padding, output_padding) in [(1, 1, 0, 0), (2, 2, 0, 0), (3, 1, 1, 0), (3, 2, 1, 1), (3, 2, 1, 0), (2, 2, 0, 1)] {
+    for (kernel, stride, padding, output_padding) in
+        [(1, 1, 0, 0), (2, 2, 0, 0), (3, 1, 1, 0), (3, 2, 1, 1), (3, 2, 1, 0), (2, 2, 0, 1)]
+    {
         assert_gradients(|g| {
             let (x, p) = input(g, "x", [2, 2, 3], 3);
             let w = g.param("weight", Layout::ConvTranspose { k: kernel, input: vec![3], output: 2 });

@@ -52,7 +52,9 @@ fn convolutions_of_any_shape_equal_their_meaning() {
 #[test]
 fn group_normalisations_of_any_shape_equal_their_meaning() {
     let norms = (size(), 1..7_usize, 1..7_usize, slope()).prop_filter("eight elements", |([_, h, w], c, _, _)| h * w * c >= 8);
-    assert_random_cases_pass(12, &norms, |(size, channels, groups, slope)| check::group_norm(size, channels * groups, groups, slope));
+    assert_random_cases_pass(12, &norms, |(size, channels, groups, slope)| {
+        check::group_norm(size, channels * groups, groups, slope)
+    });
 }
 
 #[test]
