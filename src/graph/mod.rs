@@ -263,7 +263,7 @@ impl Graph {
     }
 
     /// Lays `t` at `view` of another storage, if no op would then read and write one storage; says whether it did.
-    pub(crate) fn lay(&mut self, t: Tensor, view: View) -> bool {
+    pub fn lay(&mut self, t: Tensor, view: View) -> bool {
         if !self.movable(t) {
             return false;
         }
