@@ -22,7 +22,7 @@ fn main() -> Result<()> {
 
     let device = Device::select("auto")?;
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
-    let source = Source::Photos(load_rgb8(&[photo.clone()])?, noise);
+    let source = Source::Photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
     let net = NetOptions { net: Net::Unet, width: 16, levels: 2, norm: Norm::None };
     let options = Options::new(net, Length::Minutes(minutes));
     let validation = Validation::new(&source, options.seed);

@@ -24,7 +24,7 @@ fn specialised(limits: &Limits) -> Vec<Specialised> {
             wanted.insert((step.kernel, bits), step.constants.clone());
         }
     }
-    let specialise = |((name, _), constants): ((&'static str, Vec<u64>), Vec<(String, f64)>)| {
+    let specialise = |(name, constants): (&'static str, Vec<(String, f64)>)| {
         let generic = &kernel(name).module;
         let info = validator().validate(generic).unwrap_or_else(|e| panic!("{name}: {e:?}"));
         let values = constants.into_iter().collect();
@@ -32,7 +32,7 @@ fn specialised(limits: &Limits) -> Vec<Specialised> {
         let (module, info) = process_overrides(generic, &info, entry, &values).unwrap_or_else(|e| panic!("{name}: {e}"));
         Specialised { name, module: module.into_owned(), info: info.into_owned() }
     };
-    wanted.into_iter().map(specialise).collect()
+    wanted.into_iter().map(|((name, _), constants)| specialise((name, constants))).collect()
 }
 
 fn validator() -> Validator {
