@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
     let source = Source::Photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
     let net = NetOptions { net: Net::Unet, width: 16, levels: 2, norm: Norm::None };
-    let options = Options::new(net, Length::Minutes(minutes));
+    let options = Options::new(&device, net, Length::Minutes(minutes));
     let validation = Validation::new(&source, options.seed);
     let done = train(&device, &options, &source, &validation, &out, &AtomicBool::new(false), &mut |p| {
         eprint!("\r{:3.0} %, estimated PSNR {:.2} dB", 100.0 * p.share, p.psnr_estimated.unwrap_or(0.0));
