@@ -190,6 +190,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
     }
+    let excess = training_set.drop_excess(&device);
+    if excess > 0 {
+        common.remark(&format!("{excess} pictures do not fit what {} binds at once, and are left out", device.name()));
+    }
     make_folder(&options.out)?;
     let validation = Validation::new(&held_out, common.seed);
     let stop = stop_on_interrupt()?;

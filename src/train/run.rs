@@ -159,8 +159,7 @@ pub fn train(
 ) -> Result<Outcome> {
     let config = toml::to_string(options).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
     save_bytes(&out.join("config.toml"), config.as_bytes())?;
-    let limit = device.limits().map_or(u64::from(u32::MAX), |l| l.binding_bytes.min(l.buffer_bytes).min(u64::from(u32::MAX)));
-    let shards = source.shards(limit);
+    let shards = source.shards(device);
     let mut step = Step::new(device, options, source, &shards)?;
     let mut denoiser = Denoiser::with_params(device, options.net, step.executor.read(step.optimizer.ema)?, None)?;
     let mut writer = Writer::new(options, source, out);
