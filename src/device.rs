@@ -33,7 +33,8 @@ impl Device {
             return best(&adapters).map_or(Ok(Self::Cpu), |i| Gpu::open(i).map(Self::Gpu));
         }
         let needle = wanted.to_lowercase();
-        let by_name = || adapters.iter().position(|a| a.name.to_lowercase().contains(&needle));
+        // The empty name is a part of every name: a script's unset variable is not meant to pick a software adapter.
+        let by_name = || adapters.iter().position(|a| !needle.is_empty() && a.name.to_lowercase().contains(&needle));
         let index = wanted.parse().ok().filter(|&i: &usize| i < adapters.len()).or_else(by_name);
         match index {
             Some(i) => Gpu::open(i).map(Self::Gpu),

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Common;
 use super::output::result;
-use super::train::NetArgs;
+use super::train::{NetArgs, check_batch};
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
@@ -61,6 +61,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ))
         .into());
     }
+    check_batch(batch, "--size", size)?;
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 

@@ -56,7 +56,7 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    make_folder(&options.out)?;
+    make_folder("--out", &options.out)?;
     let device = common.open()?;
     let net = options.net.options(&device);
     let training = train::Options { seed: common.seed, ..train::Options::new(&device, net, Length::Minutes(options.minutes)) };
@@ -68,7 +68,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         options.noise,
         options.minutes
     ));
-    let stop = stop_on_interrupt()?;
+    let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
     let done = train::train(&device, &training, &source, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
     drop(bar);

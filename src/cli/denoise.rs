@@ -12,7 +12,10 @@ use n2n_gpu::nets::Model;
 use serde_json::json;
 
 use super::Common;
-use super::output::result;
+use super::output::{complain, result};
+
+/// What `demo` writes when no folder is named.
+const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
 
 /// Arguments of `denoise`.
 #[derive(Args, Debug)]
@@ -24,7 +27,7 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Model that `train` wrote [default: ./n2n-demo/best.safetensors, which `demo` writes]
-    #[arg(long, value_name = "FILE", default_value = "n2n-demo/best.safetensors", hide_default_value = true)]
+    #[arg(long, value_name = "FILE", default_value = DEMO_MODEL, hide_default_value = true)]
     model: PathBuf,
     /// How much of the denoised picture is blended in, 0 to 1
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = strength)]
@@ -70,6 +73,7 @@ fn denoise(
     strength: f32,
     common: &Common,
 ) -> Result<(usize, usize), Error> {
+    Picture::check_output(output)?;
     let mut picture = Picture::load(input)?;
     if let Some(lost) = picture.loses(output) {
         common.remark(&format!("{}: this format cannot hold {lost}", output.display()));
@@ -84,6 +88,11 @@ fn denoise(
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let files = files(options)?;
+    if options.model == Path::new(DEMO_MODEL) && !options.model.exists() {
+        let message =
+            format!("--model is missing and there is no {DEMO_MODEL}: run n2n-gpu demo, or name a model that train wrote");
+        return Err(Error::failed(message).into());
+    }
     let model = Model::load(&options.model)?;
     let device = common.open()?;
     let mut denoiser = Denoiser::new(&device, &model, options.tile)?;
@@ -96,20 +105,22 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
                 common.remark(&format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display()));
                 done.push(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}));
             }
-            Err(e) => failed.push(e),
+            Err(e) => failed.push((input, e)),
         }
     }
     if files.len() > 1 {
-        failed.iter().for_each(|e| eprintln!("error: {e}"));
+        failed.iter().for_each(|(_, e)| complain(&format!("error: {e}")));
     }
     let count = done.len();
     if count > 0 {
         let text = format!("{count} of {} pictures denoised on {}", files.len(), device.name());
-        result(common, &json!({"device": device.name(), "model": options.model, "files": done}), &text);
+        let errors: Vec<_> = failed.iter().map(|(input, e)| json!({"input": input, "error": e.to_string()})).collect();
+        let json = json!({"device": device.name(), "model": options.model, "files": done, "failed": errors});
+        result(common, &json, &text);
     }
     match (failed.len(), files.len()) {
         (0, _) => Ok(()),
-        (1, 1) => Err(failed.remove(0).into()),
+        (1, 1) => Err(failed.remove(0).1.into()),
         (n, all) => Err(Error::failed(format!("{n} of {all} pictures could not be denoised")).into()),
     }
 }

@@ -80,7 +80,7 @@ fn items(common: &Common, options: &Options) -> Result<Vec<Item>, Error> {
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let items = items(common, options)?;
     if let Some(folder) = &options.save {
-        super::train::make_folder(folder)?;
+        super::train::make_folder("--save", folder)?;
     }
     let (mut denoiser, device) = match &options.model {
         Some(path) => {

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
+use output::complain;
 
 /// Learns to denoise from pairs of noisy pictures, and denoises, on any GPU or none.
 #[derive(Parser, Debug)]
@@ -73,7 +74,7 @@ impl Common {
     /// A line on stderr, unless quiet.
     fn remark(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            complain(line);
         }
     }
 }
@@ -96,7 +97,7 @@ pub(crate) fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e}");
+            complain(&format!("error: {e}"));
             match e.downcast_ref() {
                 Some(Error::Usage(_)) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,

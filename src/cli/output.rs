@@ -14,6 +14,11 @@ pub(super) fn result(common: &Common, json: &serde_json::Value, text: &str) {
     let _ = writeln!(stdout(), "{line}");
 }
 
+/// A line on stderr. A closed pipe is no error, as it is for `eprintln`.
+pub(super) fn complain(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
 /// Progress of a training: a bar on a terminal, else a line every ten seconds.
 #[derive(Debug)]
 pub(super) struct TrainingBar {
@@ -40,7 +45,7 @@ impl TrainingBar {
             bar.set_position((p.share * 1000.0) as u64);
             bar.set_message(line);
         } else if self.plain && self.printed.elapsed().as_secs() >= 10 {
-            eprintln!("{line}");
+            complain(&line);
             self.printed = Instant::now();
         }
     }

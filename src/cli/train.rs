@@ -16,7 +16,7 @@ use n2n_gpu::train::{self, Length, Source, Validation, split};
 use serde_json::json;
 
 use super::Common;
-use super::output::{TrainingBar, result};
+use super::output::{TrainingBar, complain, result};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -100,6 +100,14 @@ impl NetArgs {
     }
 }
 
+/// Refuses steps whose pictures alone would take over a GiB, before an allocation of many times that aborts the program.
+pub(super) fn check_batch(batch: usize, flag: &str, side: usize) -> Result<(), Error> {
+    if batch * side * side <= 1 << 26 {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--batch {batch} with {flag} {side}: a step of over 67 million pixels; choose smaller ones")))
+}
+
 fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "not a number".into())
 }
@@ -116,27 +124,30 @@ fn share(text: &str) -> Result<f64, String> {
     number(text).and_then(|v| if (0.0..1.0).contains(&v) { Ok(v) } else { Err("must be at least 0 and below 1".into()) })
 }
 
-/// Makes an output folder, or says why it cannot be one.
-pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
+/// Makes the output folder that `flag` names, or says why it cannot be one.
+pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
     if path.is_file() {
-        return Err(Error::file(path, "is a file: name a folder with --out").into());
+        return Err(Error::file(path, format!("is a file: name a folder with {flag}")).into());
     }
     std::fs::create_dir_all(path)
-        .map_err(|e| Error::file(path, format!("the folder cannot be made: {e}; name another with --out")))?;
+        .map_err(|e| Error::file(path, format!("the folder cannot be made: {e}; name another with {flag}")))?;
     tempfile::tempfile_in(path)
         .map(drop)
-        .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with --out")).into())
+        .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
 /// Set by Ctrl-C: training ends after the running step. A second Ctrl-C ends the program.
-pub(super) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_interrupt(common: &Common) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
+    let quiet = common.quiet;
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; Ctrl-C again ends at once and keeps the last checkpoint");
+        if !quiet {
+            complain("\nstopping after this step; Ctrl-C again ends at once and keeps the last checkpoint");
+        }
     })
     .context("Ctrl-C cannot be handled")?;
     Ok(stop)
@@ -146,7 +157,7 @@ fn source(options: &Options) -> Result<(Source, Source), Error> {
     if let Some([a, b]) = options.pairs.as_deref() {
         let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
         let pairs = load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect();
-        return Ok(split(Source::Pairs(pairs)));
+        return Ok(split(Source::pairs(pairs)?));
     }
     let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
     let photos = Source::Photos(load_rgb8(&list(&options.photos)?)?, noise);
@@ -185,6 +196,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ))
         .into());
     }
+    check_batch(training.batch, "--crop", training.crop)?;
     let (mut training_set, held_out) = source(options)?;
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
@@ -194,9 +206,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     if excess > 0 {
         common.remark(&format!("{excess} pictures do not fit what {} binds at once, and are left out", device.name()));
     }
-    make_folder(&options.out)?;
+    make_folder("--out", &options.out)?;
     let validation = Validation::new(&held_out, common.seed);
-    let stop = stop_on_interrupt()?;
+    let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
     let done = train::train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
     drop(bar);

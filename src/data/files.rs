@@ -15,19 +15,9 @@ use crate::error::{Error, Result};
 /// # Errors
 /// When the folder is missing or read-only, the disk is full, or `path` is a folder.
 pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if target.is_dir() {
-        return Err(Error::file(path, "is a folder: give the name of a file in it"));
-    }
-    if !folder.exists() {
-        return Err(Error::file(path, format!("its folder {} does not exist: create it first", folder.display())));
-    }
+    let (target, folder) = place(path)?;
     let written =
-        if target.exists() && !target.is_file() { fs::write(&target, bytes) } else { write_and_rename(&target, folder, bytes) };
+        if target.exists() && !target.is_file() { fs::write(&target, bytes) } else { write_and_rename(&target, &folder, bytes) };
     written.map_err(|e| {
         Error::file(
             path,
@@ -44,6 +34,25 @@ pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// Where a file is to be written, and the folder of that.
+///
+/// # Errors
+/// When the folder is missing, or `path` is a folder.
+pub(super) fn place(path: &Path) -> Result<(PathBuf, PathBuf)> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    if target.is_dir() {
+        return Err(Error::file(path, "is a folder: give the name of a file in it"));
+    }
+    if !folder.exists() {
+        return Err(Error::file(path, format!("its folder {} does not exist: create it first", folder.display())));
+    }
+    Ok((target, folder))
+}
+
 fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".n2n-").suffix(".tmp");
@@ -53,8 +62,13 @@ fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    // The crate adds the temporary name to errors, which says nothing to a user.
+    let plain = |e: io::Error| match e.get_ref().and_then(|e| e.source()?.downcast_ref::<io::Error>()?.raw_os_error()) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => e,
+    };
+    let mut file = builder.tempfile_in(folder).map_err(plain)?;
+    file.as_file_mut().write_all(bytes)?;
     file.persist(target).map_err(|e| e.error)?;
     Ok(())
 }

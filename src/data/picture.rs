@@ -19,7 +19,7 @@ use image::{
 };
 use rayon::prelude::*;
 
-use super::files::save_bytes;
+use super::files::{place, save_bytes};
 use crate::error::{Error, Result};
 
 /// The largest picture read, in pixels (16384 x 16384), and what its decoder may allocate: 16 bit RGBA takes half of that.
@@ -117,6 +117,15 @@ impl Picture {
             Error::file(path, format!("cannot be written as {format} ({e}): choose another format, such as PNG"))
         })?;
         save_bytes(path, &bytes)
+    }
+
+    /// Whether `path` could name a picture: to know before the work is done.
+    ///
+    /// # Errors
+    /// When the extension is missing or unknown, the folder does not exist, or `path` is a folder.
+    pub fn check_output(path: &Path) -> Result<()> {
+        format_of(path)?;
+        place(path).map(drop)
     }
 
     /// What saving to `path` would drop, e.g. `the alpha channel`. Metadata is named only when the pixels are kept whole; an

@@ -85,7 +85,7 @@ impl Denoiser {
             if side < least {
                 return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
             }
-            area = area.min(side * side);
+            area = area.min(side.saturating_mul(side));
         }
         area = area.max(least * least);
         Ok(Self { device: device.clone(), options, params, prepared: Vec::new(), area, overlap })
@@ -126,6 +126,16 @@ impl Denoiser {
     /// # Errors
     /// If the device fails, or gives values that are not finite.
     pub fn denoise(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
+        let out = self.run(rgb, width, height)?;
+        if out.iter().all(|v| v.is_finite()) {
+            return Ok(out);
+        }
+        let device = self.device.name();
+        Err(Error::failed(format!("{device}: the network gave values that are not finite; try --device cpu or another model")))
+    }
+
+    /// [`Denoiser::denoise`] whatever the values.
+    pub(crate) fn run(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         assert!(rgb.len() == width * height * 3 && width > 0 && height > 0, "denoise: {} values for {width}x{height}", rgb.len());
         let multiple = self.options.multiple();
         let (h, w) = (height.next_multiple_of(multiple), width.next_multiple_of(multiple));
@@ -133,7 +143,6 @@ impl Denoiser {
         let overlap = self.overlap;
         let rows = Axis { size: h, tile: th, overlap, multiple }.windows();
         let columns = Axis { size: w, tile: tw, overlap, multiple }.windows();
-        let device = self.device.name().to_owned();
         let prepared = self.prepare([th, tw])?;
         let mut out = vec![0.0; rgb.len()];
         let mut x = vec![0.0; th * tw * 4];
@@ -159,11 +168,6 @@ impl Denoiser {
                     }
                 }
             }
-        }
-        if out.iter().any(|v| !v.is_finite()) {
-            return Err(Error::failed(format!(
-                "{device}: the network gave values that are not finite; try --device cpu or another model"
-            )));
         }
         Ok(out)
     }

@@ -51,6 +51,9 @@ impl Model {
     /// # Errors
     /// If the file cannot be read, is no model of ours, or its tensors do not fit the network it names.
     pub fn load(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::file(path, "does not exist: give --model a file that `n2n-gpu train` wrote"));
+        }
         let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("the model cannot be read: {e}")))?;
         let what = |problem: String| Error::file(path, format!("{problem}; give a model.safetensors that `n2n-gpu train` wrote"));
         let (_, header) =

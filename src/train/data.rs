@@ -11,7 +11,7 @@ use crate::ops::Shards;
 pub enum Source {
     /// Photographs taken as clean, and the noise that is added to them.
     Photos(Vec<Rgb8>, Noise),
-    /// Two noisy exposures of every scene.
+    /// Two noisy exposures of every scene, of one size: see [`Source::pairs`].
     Pairs(Vec<(Rgb8, Rgb8)>),
 }
 
@@ -32,10 +32,24 @@ impl Source {
         }
     }
 
+    /// Two noisy pictures of every scene.
+    ///
+    /// # Errors
+    /// If the pictures of a pair differ in size.
+    pub fn pairs(pairs: Vec<(Rgb8, Rgb8)>) -> Result<Self> {
+        match pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
+            Some((a, b)) => {
+                let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
+                Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)))
+            }
+            None => Ok(Self::Pairs(pairs)),
+        }
+    }
+
     /// Drops pictures smaller than `crop`; returns their names.
     ///
     /// # Errors
-    /// If none is left, or the pictures of a pair differ in size.
+    /// If none is left.
     pub fn drop_small(&mut self, crop: usize) -> Result<Vec<String>> {
         let small = |p: &Rgb8| p.width < crop || p.height < crop;
         let mut dropped = Vec::new();
@@ -47,15 +61,7 @@ impl Source {
         };
         match self {
             Self::Photos(photos, _) => photos.retain(|p| note(p)),
-            Self::Pairs(pairs) => {
-                for (a, b) in &*pairs {
-                    if (a.width, a.height) != (b.width, b.height) {
-                        let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
-                        return Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)));
-                    }
-                }
-                pairs.retain(|(a, _)| note(a));
-            }
+            Self::Pairs(pairs) => pairs.retain(|(a, _)| note(a)),
         }
         if self.count() == 0 {
             return Err(Error::failed(format!(

@@ -6,6 +6,7 @@ pub mod report;
 mod run;
 mod schedule;
 mod validation;
+mod writer;
 
 pub use data::{Source, split};
 pub use run::{Outcome, Progress, train};

@@ -1,0 +1,300 @@
+//! Bad input on the command line: one clear sentence that names the file or the flag, exit code 1, or 2 for misuse, other
+//! files still done, nothing half-written.
+
+#[path = "common/cli.rs"]
+mod cli;
+
+use std::fs;
+
+use cli::{Mount, Shell, TINY, asset, left_out};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+const DENOISE: &str = "--model model/last.safetensors --device cpu";
+
+#[test]
+fn misuse_is_told_from_failure() {
+    let shell = Shell::new();
+    shell.picture("a.png", 40, 32);
+    let misuse = [
+        ("frobnicate", "frobnicate"),
+        ("train a.png --noise gaussian:25", "--out"),
+        ("train --noise gaussian:25 --out run", "PHOTOS"),
+        ("train a.png --out run", "--noise"),
+        ("train a.png --noise nonsense:1 --out run", "nonsense:1"),
+        ("train a.png --noise gaussian --out run", "--noise"),
+        ("train a.png --noise gaussian:50-10 --out run", "gaussian:50-10"),
+        ("train a.png --noise gaussian:-3 --out run", "gaussian:-3"),
+        ("train a.png --noise gaussian:300 --out run", "gaussian:300"),
+        ("train a.png --noise gaussian:nan --out run", "gaussian:nan"),
+        ("train a.png --pairs a b --noise gaussian:25 --out run", "--pairs"),
+        ("train --pairs a --out run", "--pairs"),
+        ("train a.png --noise gaussian:25 --out run --steps 0", "--steps"),
+        ("train a.png --noise gaussian:25 --out run --steps 5 --minutes 1", "--minutes"),
+        ("train a.png --noise gaussian:25 --out run --lr nan", "--lr"),
+        ("train a.png --noise gaussian:25 --out run --lr 0", "--lr"),
+        ("train a.png --noise gaussian:25 --out run --ema 1", "--ema"),
+        ("train a.png --noise gaussian:25 --out run --net transformer", "--net"),
+        ("train a.png --noise gaussian:25 --out run --device cpu --levels 3 --crop 20", "--crop 20"),
+        ("train a.png --noise gaussian:25 --out run --device cpu --batch 4096 --crop 4096", "--batch 4096"),
+        ("bench --device cpu --levels 3 --size 20", "--size 20"),
+        ("bench --device cpu --batch 4096 --size 8192", "--size 8192"),
+        ("denoise a.png", "--output"),
+        ("denoise a.png -o b.png --strength 2", "--strength"),
+        ("denoise a.png -o b.png --strength nan", "--strength"),
+        ("denoise a.png -o b.png --tile many", "--tile"),
+        ("eval a.png", "--noise"),
+        ("demo --minutes 0", "--minutes"),
+    ];
+    for (line, name) in misuse {
+        shell.run(line).is_misused(&[name]);
+    }
+    assert_eq!(shell.names("."), ["a.png"], "misuse leaves no file");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("whole.png", 40, 32);
+    fs::create_dir(shell.path("empty")).unwrap();
+    fs::create_dir(shell.path("broken")).unwrap();
+    fs::write(shell.path("broken/text.png"), "not a picture\n").unwrap();
+    fs::write(shell.path("nothing.png"), "").unwrap();
+    let whole = fs::read(shell.path("whole.png")).unwrap();
+    fs::write(shell.path("cut.png"), &whole[..whole.len() / 2]).unwrap();
+    let jpeg = fs::read(asset("spices.jpg")).unwrap();
+    fs::write(shell.path("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
+    for input in ["missing.png", "missing", "empty", "broken/text.png", "nothing.png", "cut.png", "cut.jpg"] {
+        shell.run(&format!("denoise {input} -o out.png {DENOISE}")).fails(&[input]);
+        shell.run(&format!("eval {input} --noise gaussian:25 {DENOISE}")).fails(&[input]);
+        shell.run(&format!("train {input} --out run {TINY}")).fails(&[input]);
+        shell.run(&format!("train whole.png --val {input} --out run {TINY}")).fails(&[input]);
+        assert!(!shell.path("out.png").exists() && !shell.path("run").exists(), "{input} leaves files");
+    }
+}
+
+#[test]
+fn a_cmyk_jpeg_is_denoised_as_rgb() {
+    // Pillow: Image.new("CMYK", (1, 1), (20, 200, 100, 64)).save(.., quality=95, optimize=True)
+    const CMYK: &str = "ffd8ffee000e41646f626500640000000000ffdb0043000201010101010201010102020202020403020202020504040304060506060605\
+        060606070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc000140800010001044311004d11005911004b1100ff\
+        c400160001010100000000000000000000000000090708ffc40014100100000000000000000000000000000000ffda000e0443004d0059\
+        004b00003f006b06dad8df8fffd9";
+    let shell = Shell::new();
+    shell.model();
+    let bytes: Vec<u8> = (0..CMYK.len()).step_by(2).map(|i| u8::from_str_radix(&CMYK[i..i + 2], 16).unwrap()).collect();
+    fs::write(shell.path("cmyk.jpg"), bytes).unwrap();
+    shell.run(&format!("denoise cmyk.jpg -o out.jpg {DENOISE}")).succeeds();
+    assert_eq!(image::open(shell.path("out.jpg")).unwrap().color(), image::ColorType::Rgb8);
+}
+
+#[test]
+fn pictures_smaller_than_a_crop_are_left_out_or_named() {
+    let shell = Shell::new();
+    shell.picture("photos/large.png", 40, 32);
+    shell.picture("photos/one.png", 1, 1);
+    shell.picture("photos/other.png", 24, 24);
+    let done = shell.run(&format!("train photos --val photos/large.png --out run {TINY}"));
+    assert!(done.succeeds().stderr.contains("one.png"), "{done}");
+    shell.run(&format!("train photos/one.png --out small {TINY}")).fails(&["one.png", "--crop"]);
+    assert!(!shell.path("small").exists());
+}
+
+#[test]
+fn pairs_that_are_none_are_named() {
+    let shell = Shell::new();
+    for name in ["1.png", "2.png", "3.png"] {
+        shell.picture(&format!("a/{name}"), 40, 32);
+    }
+    shell.picture("names/1.png", 40, 32);
+    shell.picture("names/4.png", 40, 32);
+    let train = "--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu".to_owned();
+    shell.run(&format!("train --pairs a names {train}")).fails(&["names", "4.png", "2.png"]);
+    shell.run(&format!("train --pairs a missing {train}")).fails(&["missing"]);
+    shell.run(&format!("train --pairs a a/1.png {train}")).fails(&["a/1.png", "two of a kind"]);
+    for odd in 1..=3 {
+        let folder = format!("sizes{odd}");
+        for i in 1..=3 {
+            shell.picture(&format!("{folder}/{i}.png"), if i == odd { 33 } else { 40 }, 32);
+        }
+        let name = format!("{odd}.png");
+        shell.run(&format!("train --pairs a {folder} {train}")).fails(&["--pairs", &name, "40x32", "33x32"]);
+        shell.run(&format!("eval --pairs a {folder} {DENOISE}")).fails(&["--pairs", &name, "40x32", "33x32"]);
+    }
+    assert!(!shell.path("run").exists());
+}
+
+#[test]
+fn models_that_are_none_are_named() {
+    let shell = Shell::new();
+    let model = fs::read(shell.path(shell.model())).unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(shell.path(name), bytes).unwrap();
+    write("cut.safetensors", &model[..model.len() / 2]);
+    write("stub.safetensors", &model[..5]);
+    write("text.safetensors", b"not a model, but text of some length\n");
+    write("empty.safetensors", b"");
+    write("nan.safetensors", &rewrite(&model, |json| json, |_, values| values[0] = f32::NAN));
+    write("levels.safetensors", &rewrite(&model, |json| json.replace("\"levels\":1", "\"levels\":2"), |_, _| ()));
+    write("width.safetensors", &rewrite(&model, |json| json.replace("\"width\":4", "\"width\":8"), |_, _| ()));
+    write("huge.safetensors", &rewrite(&model, |json| json.replace("\"width\":4", "\"width\":400000000000"), |_, _| ()));
+    write("future.safetensors", &rewrite(&model, |json| json.replace("\"unet\"", "\"transformer\""), |_, _| ()));
+    let file = SafeTensors::deserialize(&model).unwrap();
+    write("foreign.safetensors", &safetensors::serialize(file.tensors(), None).unwrap());
+    let kinds = "cut stub text empty nan levels width huge future foreign missing";
+    for name in kinds.split(' ').map(|kind| format!("{kind}.safetensors")) {
+        shell.run(&format!("denoise for-model.png -o out.png --model {name} --device cpu")).fails(&[&name]);
+        shell.run(&format!("eval for-model.png --noise gaussian:25 --model {name} --device cpu")).fails(&[&name]);
+    }
+    shell.run("denoise for-model.png -o out.png --model . --device cpu").fails(&["."]);
+    shell.run("denoise for-model.png -o out.png --device cpu").fails(&["--model", "n2n-gpu demo"]);
+    assert!(!shell.path("out.png").exists());
+}
+
+/// A model file with its description and its tensors changed.
+fn rewrite(model: &[u8], description: impl Fn(String) -> String, tensor: impl Fn(&str, &mut [f32])) -> Vec<u8> {
+    let (_, header) = SafeTensors::read_metadata(model).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    metadata.entry("n2n-gpu".into()).and_modify(|json| *json = description(std::mem::take(json)));
+    let file = SafeTensors::deserialize(model).unwrap();
+    let change = |(name, view): (String, TensorView)| {
+        let mut values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+        tensor(&name, &mut values);
+        (name, view.shape().to_vec(), bytemuck::cast_slice(&values).to_vec())
+    };
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file.tensors().into_iter().map(change).collect();
+    let views = tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+#[test]
+fn an_output_that_cannot_be_is_named_before_the_work() {
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("in/a.png", 40, 32);
+    shell.picture("in/b.png", 40, 32);
+    fs::write(shell.path("file"), "mine\n").unwrap();
+    shell.run(&format!("denoise in -o file {DENOISE}")).fails(&["file", "-o"]);
+    shell.run(&format!("denoise in -o file/sub {DENOISE}")).fails(&["file/sub", "-o"]);
+    shell.run(&format!("denoise in/a.png -o no/such/a.png {DENOISE}")).fails(&["no/such"]);
+    shell.run(&format!("denoise in/a.png -o a.xyz {DENOISE}")).is_misused(&["a.xyz", "png"]);
+    shell.run(&format!("denoise in/a.png -o a {DENOISE}")).is_misused(&["a: ", "png"]);
+    shell.run(&format!("denoise in/a.png in -o out {DENOISE}")).fails(&["in/a.png", "same name"]);
+    shell.run(&format!("denoise in/a.png -o a.png --tile 1 {DENOISE}")).is_misused(&["--tile 1"]);
+    shell.run(&format!("train in --out file {TINY}")).fails(&["file", "--out"]);
+    shell.run(&format!("train in --out file/sub {TINY}")).fails(&["file/sub", "--out"]);
+    shell.run("demo --out file --minutes 0.01 --device cpu").fails(&["file", "--out"]);
+    shell.run(&format!("eval in --noise gaussian:25 --save file {DENOISE}")).fails(&["file", "--save"]);
+    assert_eq!(fs::read(shell.path("file")).unwrap(), b"mine\n");
+    assert_eq!(shell.names("."), ["file", "for-model.png", "in", "model"]);
+}
+
+#[test]
+fn a_read_only_folder_is_named() {
+    let shell = Shell::new();
+    shell.model();
+    let mount = Mount::new(&shell, "locked", "64k");
+    match &mount {
+        Some(mount) => mount.make_read_only(),
+        None => lock(&shell, "locked"),
+    }
+    if mount.is_none() && fs::write(shell.path("locked/probe"), "").is_ok() {
+        return left_out("a read-only folder: this user may write anywhere, and may not mount a file system");
+    }
+    shell.run(&format!("denoise for-model.png -o locked/out.png {DENOISE}")).fails(&["locked/out.png", "cannot be written"]);
+    shell.run(&format!("train for-model.png --out locked {TINY}")).fails(&["locked", "--out"]);
+    shell.run(&format!("train for-model.png --out locked/run {TINY}")).fails(&["locked/run", "--out"]);
+    shell.run("demo --out locked --minutes 0.01 --device cpu").fails(&["locked", "--out"]);
+    assert!(shell.names("locked").is_empty());
+}
+
+#[cfg(unix)]
+fn lock(shell: &Shell, name: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(shell.path(name), fs::Permissions::from_mode(0o555)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn lock(_: &Shell, _: &str) {}
+
+#[test]
+fn a_full_disk_leaves_whole_files_alone() {
+    let shell = Shell::new();
+    shell.model();
+    fs::copy(asset("spices-128.png"), shell.path("photo.png")).unwrap();
+    // Room for the old picture and not for the new one; for nothing but the first files of a run; for all but its report.
+    let disks = [("16k", "disk-a"), ("12k", "disk-b"), ("100k", "disk-c")];
+    let mounts: Vec<_> = disks.iter().filter_map(|(size, name)| Mount::new(&shell, name, size)).collect();
+    if mounts.len() < disks.len() {
+        return left_out("a full disk: this user may not mount a small file system");
+    }
+    fs::write(shell.path("disk-a/out.png"), "old").unwrap();
+    shell.run(&format!("denoise photo.png -o disk-a/out.png {DENOISE}")).fails(&["disk-a/out.png", "free some space"]);
+    assert_eq!(shell.names("disk-a"), ["out.png"]);
+    assert_eq!(fs::read(shell.path("disk-a/out.png")).unwrap(), b"old");
+
+    shell.run(&format!("train photo.png --out disk-b {TINY}")).fails(&["disk-b/last.safetensors", "free some space"]);
+    assert_eq!(shell.names("disk-b"), ["config.toml", "metrics.jsonl"]);
+
+    shell.run(&format!("train photo.png --out disk-c {TINY}")).fails(&["disk-c/report.html", "free some space"]);
+    assert_eq!(shell.names("disk-c"), ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl"]);
+    shell.run("denoise photo.png -o out.png --model disk-c/last.safetensors --device cpu").succeeds();
+}
+
+#[test]
+fn an_unknown_device_is_named() {
+    let shell = Shell::new();
+    shell.model();
+    for device in ["no-such-device", "99", "-"] {
+        let name = format!("--device {device}");
+        shell.run(&format!("denoise for-model.png -o out.png --model model/last.safetensors {name}")).fails(&[&name, "cpu"]);
+    }
+    let line = "bench";
+    let mut command = shell.command(line);
+    command.args(["--device", ""]);
+    cli::Done::of(line, command).fails(&["--device"]);
+    assert!(!shell.path("out.png").exists());
+}
+
+#[test]
+fn without_an_adapter_the_cpu_does_the_work() {
+    let shell = Shell::new();
+    shell.model();
+    let line = "denoise for-model.png -o out.png --model model/last.safetensors";
+    shell.run_without_adapters(&format!("{line} --device llvmpipe")).fails(&["--device llvmpipe", "no adapter"]);
+    shell.run_without_adapters(&format!("{line} --device 0")).fails(&["--device 0", "no adapter"]);
+    assert!(!shell.path("out.png").exists());
+    let done = shell.run_without_adapters(&format!("{line} --device auto"));
+    assert_eq!(done.succeeds().stderr.lines().filter(|line| line.contains("CPU")).count(), 1, "{done}");
+    let found = shell.run_without_adapters("devices --json").json("devices auto");
+    assert_eq!(found["auto"], "cpu");
+    assert_eq!(found["devices"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn training_that_blows_up_says_so() {
+    let shell = Shell::new();
+    shell.picture("a.png", 40, 32);
+    for (steps, lr) in [(200, "1e30"), (20, "1e12"), (1, "1e30"), (1, "1e40"), (200, "1e300")] {
+        // Twenty validations: with 200 steps the losses are looked at first, with fewer the held-out pictures.
+        let tiny = TINY.replace("--steps 20", &format!("--steps {steps} --lr {lr}"));
+        shell.run(&format!("train a.png --out run {tiny}")).fails(&["unstable", "--lr"]);
+        let names = shell.names("run");
+        assert!(!names.iter().any(|name| name.ends_with(".tmp") || name == "report.html"), "{names:?}");
+    }
+}
+
+#[test]
+fn one_broken_file_does_not_stop_the_others() {
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("in/a.png", 40, 32);
+    shell.picture("in/c.png", 20, 30);
+    fs::write(shell.path("in/b.png"), "not a picture\n").unwrap();
+    let done = shell.run(&format!("denoise in -o out --json {DENOISE}"));
+    let json = done.ends_with(1).json("device files failed");
+    assert_eq!(json["files"].as_array().unwrap().len(), 2);
+    assert_eq!(json["failed"][0]["input"], "in/b.png");
+    let errors: Vec<_> = done.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 2 && errors[0].contains("in/b.png") && errors[1].contains("1 of 3"), "{done}");
+    assert_eq!(shell.names("out"), ["a.png", "c.png"]);
+}
