@@ -11,6 +11,8 @@ override SIGMA_MIN: f32;   // of the noise, in units of the [0, 1] range
 override SIGMA_MAX: f32;
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
+override T_STRIDE4: u32;
+override T_CHANNEL4: u32;
 override GRID_X: u32;
 
 @group(0) @binding(0) var<storage, read> draw: array<u32>;       // step, seed
@@ -19,7 +21,7 @@ override GRID_X: u32;
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
 @group(0) @binding(4) var<storage, read> shard2: array<u32>;
 @group(0) @binding(5) var<storage, read_write> x: array<vec4f>;  // (BATCH, CROP, CROP, X_STRIDE4)
-@group(0) @binding(6) var<storage, read_write> t: array<vec4f>;  // (BATCH, CROP, CROP)
+@group(0) @binding(6) var<storage, read_write> t: array<vec4f>;  // (BATCH, CROP, CROP, T_STRIDE4)
 
 //#import rng
 
@@ -73,5 +75,5 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         }
     }
     x[i * X_STRIDE4 + X_CHANNEL4] = a;
-    t[i] = b;
+    t[i * T_STRIDE4 + T_CHANNEL4] = b;
 }

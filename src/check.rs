@@ -18,9 +18,12 @@ pub struct Case {
     /// What it covers.
     pub name: String,
     graph: Graph,
-    floats: Vec<(StorageId, Vec<f32>)>,
-    ints: Vec<(StorageId, Vec<u32>)>,
-    outputs: Vec<(&'static str, StorageId)>,
+    /// Inputs.
+    pub floats: Vec<(StorageId, Vec<f32>)>,
+    /// Inputs of integers.
+    pub ints: Vec<(StorageId, Vec<u32>)>,
+    /// Results to compare: what they are called, and where they are.
+    pub outputs: Vec<(&'static str, StorageId)>,
 }
 
 /// How a device did on a case.

@@ -53,7 +53,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
     let net = options.net.options(&device);
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
-    if size % net.multiple() != 0 {
+    if !size.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(
             "--size {size}: with --levels {} it must be a multiple of {}",
             net.levels,

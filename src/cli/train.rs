@@ -53,9 +53,9 @@ pub(super) struct Options {
     /// Minutes of training
     #[arg(long, value_name = "M", group = "length", value_parser = positive)]
     minutes: Option<f64>,
-    /// Crops per step
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    batch: u16,
+    /// Crops per step [default: 16 on a GPU, 4 on the CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: Option<u16>,
     /// Side of the crops, pixels; a multiple of 2^levels
     #[arg(long, value_name = "PX", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=4096))]
     crop: u16,
@@ -175,18 +175,19 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         (_, Some(epochs), _) => Length::Epochs(epochs),
         (.., minutes) => Length::Minutes(minutes.unwrap_or(10.0)),
     };
+    let recipe = train::Options::new(&device, net, length);
     let training = train::Options {
         init: options.init,
-        batch: options.batch.into(),
+        batch: options.batch.map_or(recipe.batch, usize::from),
         crop: options.crop.into(),
         lr: options.lr,
         clip: options.clip as f32,
         ema: options.ema,
         seed: common.seed,
         clean_targets: options.clean_targets,
-        ..train::Options::new(net, length)
+        ..recipe
     };
-    if training.crop % net.multiple() != 0 {
+    if !training.crop.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(
             "--crop {}: with --levels {} it must be a multiple of {}",
             training.crop,
@@ -200,6 +201,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
+    }
+    let excess = training_set.drop_excess(&device);
+    if excess > 0 {
+        common.remark(&format!("{excess} pictures do not fit what {} binds at once, and are left out", device.name()));
     }
     make_folder("--out", &options.out)?;
     let validation = Validation::new(&held_out, common.seed);

@@ -5,8 +5,6 @@
 //! six pixels against two registers of weights. Weights are packed in panels of those two registers. About twice as fast here
 //! as unfolding and multiplying with the `gemm` crate, which copies everything nine times (`n2n-gpu bench --device cpu`).
 
-#![expect(clippy::needless_range_loop, reason = "indices that are known keep sums in registers")]
-
 use std::array::from_fn;
 
 use pulp::{Arch, Simd, WithSimd};

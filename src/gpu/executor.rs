@@ -21,6 +21,9 @@ struct Prepared {
     workgroups: [u32; 3],
 }
 
+/// A read whose staging buffer is mapped, or could not be.
+type Mapped = (Ticket, bool);
+
 /// A plan with its memory on a device.
 pub struct Executor {
     gpu: Gpu,
@@ -32,7 +35,7 @@ pub struct Executor {
     reads: VecDeque<(Ticket, wgpu::Buffer)>,
     /// Staging buffers to use again.
     spare: Vec<wgpu::Buffer>,
-    mapped: (Sender<(Ticket, bool)>, Receiver<(Ticket, bool)>),
+    mapped: (Sender<Mapped>, Receiver<Mapped>),
     next: Ticket,
 }
 

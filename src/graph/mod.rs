@@ -263,8 +263,10 @@ impl Graph {
     }
 
     /// Lays `t` at `view` of another storage, if no op would then read and write one storage; says whether it did.
-    pub(crate) fn lay(&mut self, t: Tensor, view: View) -> bool {
-        if !self.movable(t) {
+    pub fn lay(&mut self, t: Tensor, view: View) -> bool {
+        // Kernels write scalars to the first element of their range, wherever the view's channels begin.
+        let scalar = view.shape == [1, 1, 1] && view.parts == [1] && view.channel > 0;
+        if scalar || !self.movable(t) {
             return false;
         }
         let target = view.storage;

@@ -57,7 +57,7 @@ impl Recorder<'_> {
                 let y = self.conv(x, &conv, channels, Conv::same3(1), Activation::NONE);
                 let gamma = self.g.param(&format!("{name}.norm{number}.weight"), Layout::Vector(channels));
                 let beta = self.g.param(&format!("{name}.norm{number}.bias"), Layout::Vector(channels));
-                let groups = if channels % 8 == 0 { channels / 8 } else { 1 };
+                let groups = if channels.is_multiple_of(8) { channels / 8 } else { 1 };
                 self.g.group_norm(y, gamma, beta, GroupNorm { groups, eps: 1e-5, activation })
             }
         }

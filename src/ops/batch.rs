@@ -92,7 +92,7 @@ impl Op for Batch {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let x = l.view(node.outputs[0]).clone();
+        let (x, t) = (l.view(node.outputs[0]).clone(), l.view(node.outputs[1]).clone());
         let [gx, gy] = grid(x.pixels().div_ceil(64), l.limits);
         let constants = [
             ("COUNT", self.count as f64),
@@ -104,6 +104,8 @@ impl Op for Batch {
             ("SIGMA_MAX", self.sigma.1.into()),
             ("X_STRIDE4", stride4(&x)),
             ("X_CHANNEL4", channel4(&x)),
+            ("T_STRIDE4", stride4(&t)),
+            ("T_CHANNEL4", channel4(&t)),
             ("GRID_X", gx.into()),
         ];
         let names = ["draw", "table", "shard0", "shard1", "shard2"];

@@ -299,7 +299,9 @@ impl Op for Conv2dWeightGrad {
         let (x, dy) = (l.view(node.inputs[0]).clone(), l.view(node.inputs[1]).clone());
         let (rows4, k4) = (self.conv.kernel * self.conv.kernel * x.padded() / 4, dy.padded() / 4);
         let tx = k4.div_ceil(2).clamp(1, 12);
-        let ty = (96.min(l.limits.invocations as usize) / tx).clamp(1, rows4.div_ceil(2));
+        // Per stage of 16 pixels, two vec4s of 16 bytes each for every row and every column of invocations.
+        let staged = (l.limits.workgroup_bytes as usize / (16 * 2 * 16)).saturating_sub(tx).max(1);
+        let ty = (96.min(l.limits.invocations as usize) / tx).min(staged).clamp(1, rows4.div_ceil(2));
         let tiles = rows4.div_ceil(ty * 2) * k4.div_ceil(tx * 2);
         // As many splits as give the device 512 workgroups, but at least 64 pixels each.
         let splits = 512_usize.div_ceil(tiles).min(dy.pixels().div_ceil(64)).max(1);
@@ -336,7 +338,6 @@ impl Conv2dWeightGrad {
 }
 
 /// Emits a kernel that writes `splits` partial results of `len` floats, and the sum of them into `output`.
-#[expect(clippy::too_many_arguments, reason = "it is one dispatch call, and what follows it")]
 fn sum_of_splits(
     l: &mut Lowering,
     output: Tensor,

@@ -29,7 +29,7 @@ impl Graph {
     pub fn group_norm(&mut self, x: Tensor, gamma: Tensor, beta: Tensor, norm: GroupNorm) -> Tensor {
         let view = self.view(x).clone();
         let c = view.channels();
-        assert!(view.parts.len() == 1 && c % norm.groups == 0, "group_norm: {c} channels in {} groups", norm.groups);
+        assert!(view.parts.len() == 1 && c.is_multiple_of(norm.groups), "group_norm: {c} channels in {} groups", norm.groups);
         let name = format!("group_norm.{}", self.nodes().len());
         let y = self.add_tensor(&name, view.shape, &view.parts, Role::Intermediate);
         let stats = self.add_tensor("group_norm.stats", [1, 1, view.shape[0] * norm.groups * 2], &[1], Role::Intermediate);

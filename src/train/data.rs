@@ -2,6 +2,7 @@
 
 use crate::data::noise::Noise;
 use crate::data::picture::Rgb8;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::Shards;
 
@@ -71,18 +72,26 @@ impl Source {
         Ok(dropped)
     }
 
-    /// Lays the pictures out for a device that binds at most `limit` bytes.
-    pub(super) fn shards(&self, limit: u64) -> Shards {
-        let item = |p: &'_ Rgb8| (p.width, p.height);
+    /// Drops the last pictures if a device cannot hold them all; returns how many.
+    pub fn drop_excess(&mut self, device: &Device) -> usize {
+        let shards = self.shards(device);
+        let before = self.count();
         match self {
-            Self::Photos(photos, _) => Shards::new(photos.iter().map(|p| (item(p).0, item(p).1, &p.data[..])), limit),
-            Self::Pairs(pairs) => {
-                let mut shards =
-                    Shards::new(pairs.iter().flat_map(|(a, b)| [a, b]).map(|p| (item(p).0, item(p).1, &p.data[..])), limit);
-                shards.table.truncate(shards.table.len() / 8 * 8);
-                shards
-            }
+            Self::Photos(photos, _) => photos.truncate(shards.count()),
+            Self::Pairs(pairs) => pairs.truncate(shards.count() / 2),
         }
+        before - self.count()
+    }
+
+    /// Lays the pictures out for a device.
+    pub(super) fn shards(&self, device: &Device) -> Shards {
+        // Places in a shard are counted in 32 bits.
+        let limit = device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)).min(u64::from(u32::MAX));
+        let pictures: Vec<&Rgb8> = match self {
+            Self::Photos(photos, _) => photos.iter().collect(),
+            Self::Pairs(pairs) => pairs.iter().flat_map(|(a, b)| [a, b]).collect(),
+        };
+        Shards::new(pictures.iter().map(|p| (p.width, p.height, &p.data[..])), limit)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod report;
 mod run;
 mod schedule;
 mod validation;
+mod writer;
 
 pub use data::{Source, split};
 pub use run::{Outcome, Progress, train};
@@ -14,6 +15,7 @@ pub use validation::Validation;
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::Device;
 use crate::nets::{Init, NetOptions};
 
 /// How to train. Written to a run's `config.toml`.
@@ -42,19 +44,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The recipe to start from.
-    pub fn new(net: NetOptions, length: Length) -> Self {
-        Self {
-            net,
-            init: Init::Xavier,
-            length,
-            batch: 16,
-            crop: 64,
-            lr: 2e-3,
-            clip: 1.0,
-            ema: 0.999,
-            seed: 1,
-            clean_targets: false,
-        }
+    /// The recipe to start from. Small batches learn more in a given time, as long as they keep the device busy: four crops
+    /// on the CPU, where 80 s brought 29.0 dB against 27.1 dB with sixteen, and sixteen on a GPU.
+    pub fn new(device: &Device, net: NetOptions, length: Length) -> Self {
+        let batch = if matches!(device, Device::Cpu) { 4 } else { 16 };
+        Self { net, init: Init::Xavier, length, batch, crop: 64, lr: 2e-3, clip: 1.0, ema: 0.999, seed: 1, clean_targets: false }
     }
 }

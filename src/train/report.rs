@@ -59,6 +59,8 @@ pub struct Summary {
     pub facts: Vec<(String, String)>,
     /// PSNR of the held-out pictures as the network gets them, in dB.
     pub psnr_noisy: Option<f64>,
+    /// Whether it was trained towards clean pictures.
+    pub clean_targets: bool,
 }
 
 /// Pixels between the pictures of a strip.
@@ -87,6 +89,12 @@ impl Strip {
     }
 }
 
+const FROM_NOISY_PICTURES: &str = "This network learnt to remove noise from noisy pictures alone. In training it saw two noisy \
+    copies of a picture and had to predict one from the other. The noise of the second copy cannot be predicted; the best guess \
+    is what both copies share: the clean picture, which the network was never shown.";
+const WITH_CLEAN_TARGETS: &str = "For comparison with learning from noisy pictures alone, this network was shown a noisy copy \
+    of a picture in training and had to predict the clean one.";
+
 /// The page. Values that are not finite are left out of the curves; a page of around 1 to 3 MB has about six strips.
 pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let title = escape(&summary.title);
@@ -99,6 +107,7 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let curves =
         if curves.is_empty() { "<p class=\"note\">No curves yet: training has just begun.</p>\n".into() } else { curves };
     let pictures = pictures(strips);
+    let explanation = if summary.clean_targets { WITH_CLEAN_TARGETS } else { FROM_NOISY_PICTURES };
     format!(
         r#"<!DOCTYPE html>
 <html lang="en">
@@ -115,9 +124,7 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
 <h1>{title}</h1>
 <div class="intro">
 <div>
-{headline}<p>This network learnt to remove noise from noisy pictures alone. In training it saw two noisy copies of a picture and
-had to predict one from the other. The noise of the second copy cannot be predicted; the best guess is what both copies share:
-the clean picture, which the network was never shown.</p>
+{headline}<p>{explanation}</p>
 </div>
 {facts}</div>
 </header>
@@ -300,7 +307,12 @@ mod tests {
     use super::*;
 
     fn summary(title: &str) -> Summary {
-        Summary { title: title.into(), facts: vec![("network".into(), "U-Net <small>".into())], psnr_noisy: Some(20.2) }
+        Summary {
+            title: title.into(),
+            facts: vec![("network".into(), "U-Net <small>".into())],
+            psnr_noisy: Some(20.2),
+            clean_targets: false,
+        }
     }
 
     fn record(step: u64, loss: f64, psnr_estimated: Option<f64>) -> Record {
@@ -328,7 +340,7 @@ mod tests {
 
     #[test]
     fn nothing_to_show_is_a_page_too() {
-        let page = html(&Summary { title: String::new(), facts: vec![], psnr_noisy: None }, &[], &[]);
+        let page = html(&Summary { title: String::new(), facts: vec![], psnr_noisy: None, clean_targets: true }, &[], &[]);
         assert!(page.contains("No curves yet") && page.ends_with("</html>\n"));
         assert!(["<svg", "<img", "<dl", "headline\""].iter().all(|tag| !page.contains(tag)));
         html(&summary(""), &[], &[strip("empty", 0, false)]);

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::report::{self, Record, Strip, Summary};
+use super::report::{Record, Strip};
 use super::schedule::{ema_decay, rate};
+use super::validation::Scores;
+use super::writer::Writer;
 use super::{Options, Source, Validation};
-use crate::data::files::save_bytes;
 use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::nets::model::Metadata;
 use crate::nets::{Model, initial};
 use crate::ops::{Adam, Batch, Optimizer, Pictures, Shards};
 use crate::plan::Executor;
@@ -21,6 +21,8 @@ use crate::plan::Executor;
 const LOOK: u64 = 16;
 /// Validations in a training.
 const VALIDATIONS: f64 = 20.0;
+/// Points of the loss curve.
+const POINTS: f64 = 200.0;
 
 /// Where training stands.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +148,92 @@ impl Log {
     }
 }
 
+/// Shares of the training at which something is due: so many, evenly spread.
+struct Marks {
+    count: f64,
+    passed: f64,
+}
+
+impl Marks {
+    fn due(&mut self, share: f64) -> bool {
+        let now = (share * self.count).floor();
+        let due = now > self.passed;
+        self.passed = self.passed.max(now);
+        due
+    }
+}
+
+/// A training under way.
+struct Training<'a> {
+    options: &'a Options,
+    validation: &'a Validation,
+    pictures: usize,
+    step: Step,
+    denoiser: Denoiser,
+    writer: Writer<'a>,
+    log: Log,
+    start: Instant,
+    number: u64,
+    scores: Option<Scores>,
+}
+
+impl Training<'_> {
+    fn progress(&self) -> Progress {
+        let seconds = self.start.elapsed().as_secs_f64();
+        Progress {
+            step: self.number,
+            share: self.options.length.progress(self.number, seconds, self.pictures, self.options.batch),
+            seconds,
+            pictures_per_second: self.number as f64 * self.options.batch as f64 / seconds,
+            psnr_estimated: self.scores.map(|s| s.estimated),
+        }
+    }
+
+    /// Submits a step and takes in the losses that have arrived.
+    fn advance(&mut self, share: f64) -> Result<()> {
+        self.step.run(self.options, self.number, share)?;
+        self.number += 1;
+        if self.number.is_multiple_of(LOOK) {
+            let ticket = self.step.executor.read_later(self.step.optimizer.log)?;
+            self.log.pending.push((ticket, self.number));
+        }
+        for (ticket, rows) in self.step.executor.finished_reads()? {
+            let until = self.log.pending.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
+            self.log.pending.retain(|(t, _)| *t != ticket);
+            self.log.take(&rows, until)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a point to the curves.
+    fn note(&mut self, now: &Progress, scores: Option<Scores>) {
+        let (loss, grad_norm) = self.log.means();
+        self.writer.records.push(Record {
+            step: now.step,
+            seconds: now.seconds,
+            loss,
+            lr: self.options.lr * rate(now.step, now.share),
+            grad_norm,
+            psnr_estimated: scores.map(|s| s.estimated),
+            psnr: scores.and_then(|s| s.truth),
+            pictures_per_second: now.pictures_per_second,
+        });
+    }
+
+    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint.
+    fn validate(&mut self, now: &Progress) -> Result<()> {
+        self.log.take(&self.step.executor.read(self.step.optimizer.log)?, self.number)?;
+        let ema = self.step.executor.read(self.step.optimizer.ema)?;
+        self.denoiser.set_params(ema.clone())?;
+        let scores = self.validation.scores(&mut self.denoiser)?;
+        let scores = scores.ok_or_else(|| unstable(self.number, "held-out pictures come out as values that are not finite"))?;
+        self.note(now, Some(scores));
+        self.writer.checkpoint(now.step, scores.estimated, ema)?;
+        self.scores = Some(scores);
+        Ok(())
+    }
+}
+
 /// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `report.html` and `samples/` in
 /// the folder `out`. Ends after the running step once `stop` is set. `watch` is told after every step.
 ///
@@ -160,160 +248,43 @@ pub fn train(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
-    let config = toml::to_string(options).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
-    save_bytes(&out.join("config.toml"), config.as_bytes())?;
-    let limit = device.limits().map_or(u64::from(u32::MAX), |l| l.binding_bytes.min(l.buffer_bytes).min(u64::from(u32::MAX)));
-    let shards = source.shards(limit);
-    let mut step = Step::new(device, options, source, &shards)?;
-    let mut denoiser = Denoiser::with_params(device, options.net, step.executor.read(step.optimizer.ema)?, None)?;
-    let mut writer = Writer::new(options, source, out);
-    let psnr_noisy = validation.psnr_noisy();
-    let start = Instant::now();
-    let (mut log, mut number, mut validations) = (Log::default(), 0, 1.0);
-    let mut scores = None;
+    let writer = Writer::new(options, source.noise(), out)?;
+    let mut step = Step::new(device, options, source, &source.shards(device))?;
+    let denoiser = Denoiser::with_params(device, options.net, step.executor.read(step.optimizer.ema)?, None)?;
+    let (pictures, log, start) = (source.count(), Log::default(), Instant::now());
+    let mut t = Training { options, validation, pictures, step, denoiser, writer, log, start, number: 0, scores: None };
+    let mut points = Marks { count: POINTS, passed: 0.0 };
+    let mut validations = Marks { count: VALIDATIONS, passed: 0.0 };
     loop {
-        let share = options.length.progress(number, start.elapsed().as_secs_f64(), source.count(), options.batch);
-        let done = share >= 1.0 || stop.load(Ordering::Relaxed);
-        if number > 0 && (done || share * VALIDATIONS >= validations) {
-            validations = (share * VALIDATIONS).floor() + 1.0;
-            log.take(&step.executor.read(step.optimizer.log)?, number)?;
-            let (loss, grad_norm) = log.means();
-            let ema = step.executor.read(step.optimizer.ema)?;
-            denoiser.set_params(ema.clone())?;
-            let found = validation.scores(&mut denoiser)?;
-            let found = found.ok_or_else(|| unstable(number, "held-out pictures come out as values that are not finite"))?;
-            let seconds = start.elapsed().as_secs_f64();
-            writer.checkpoint(
-                Record {
-                    step: number,
-                    seconds,
-                    loss,
-                    lr: options.lr * rate(number, share),
-                    grad_norm,
-                    psnr_estimated: Some(found.estimated),
-                    psnr: found.truth,
-                    pictures_per_second: number as f64 * options.batch as f64 / seconds,
-                },
-                ema,
-            )?;
-            scores = Some(found);
+        let now = t.progress();
+        let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
+        let (point, validation) = (points.due(now.share), validations.due(now.share));
+        if t.number > 0 && (done || validation) {
+            t.validate(&now)?;
+        } else if point && t.log.count > 0 {
+            t.note(&now, None);
         }
         if done {
             break;
         }
-        step.run(options, number, share)?;
-        number += 1;
-        if number % LOOK == 0 {
-            let ticket = step.executor.read_later(step.optimizer.log)?;
-            log.pending.push((ticket, number));
-        }
-        for (ticket, rows) in step.executor.finished_reads()? {
-            let until = log.pending.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
-            log.pending.retain(|(t, _)| *t != ticket);
-            log.take(&rows, until)?;
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        watch(&Progress {
-            step: number,
-            share: options.length.progress(number, seconds, source.count(), options.batch),
-            seconds,
-            pictures_per_second: number as f64 * options.batch as f64 / seconds,
-            psnr_estimated: scores.map(|s| s.estimated),
-        });
+        t.advance(now.share)?;
+        watch(&t.progress());
     }
     let seconds = start.elapsed().as_secs_f64();
-    let Some(scores) = scores else { return Err(Error::failed("training was stopped before its first step")) };
-    let strips = validation.strips(&mut denoiser)?;
-    let facts = writer.facts(device, number, seconds, psnr_noisy, &scores);
-    writer.finish(&facts, psnr_noisy, &strips)?;
+    let Some(scores) = t.scores else { return Err(Error::failed("training was stopped before its first step")) };
+    let psnr_noisy = validation.psnr_noisy();
+    let strips = validation.strips(&mut t.denoiser)?;
+    t.writer.finish(device, t.number, seconds, psnr_noisy, scores, &strips)?;
     Ok(Outcome {
-        steps: number,
+        steps: t.number,
         seconds,
         psnr_noisy,
         psnr_estimated: scores.estimated,
         psnr: scores.truth,
-        model: writer.model(number, step.executor.read(step.optimizer.ema)?),
+        model: t.writer.model(t.number, t.step.executor.read(t.step.optimizer.ema)?),
         best: out.join("best.safetensors"),
         last: out.join("last.safetensors"),
-        records: writer.records,
+        records: t.writer.records,
         strips,
     })
-}
-
-/// Writes a run's files.
-struct Writer<'a> {
-    options: &'a Options,
-    noise: String,
-    out: &'a Path,
-    records: Vec<Record>,
-    best: f64,
-}
-
-impl<'a> Writer<'a> {
-    fn new(options: &'a Options, source: &Source, out: &'a Path) -> Self {
-        Self { options, noise: source.noise(), out, records: Vec::new(), best: f64::NEG_INFINITY }
-    }
-
-    fn model(&self, steps: u64, params: Vec<f32>) -> Model {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Model {
-            metadata: Metadata { options: self.options.net, range: [-0.5, 0.5], noise: self.noise.clone(), steps, version },
-            params,
-        }
-    }
-
-    fn checkpoint(&mut self, record: Record, params: Vec<f32>) -> Result<()> {
-        let model = self.model(record.step, params);
-        let estimated = record.psnr_estimated.unwrap_or(f64::NEG_INFINITY);
-        self.records.push(record);
-        let lines: Vec<String> = self.records.iter().map(|r| serde_json::to_string(r).expect("a record is plain data")).collect();
-        save_bytes(&self.out.join("metrics.jsonl"), (lines.join("\n") + "\n").as_bytes())?;
-        model.save(&self.out.join("last.safetensors"))?;
-        if estimated > self.best {
-            self.best = estimated;
-            model.save(&self.out.join("best.safetensors"))?;
-        }
-        Ok(())
-    }
-
-    fn facts(
-        &self,
-        device: &Device,
-        steps: u64,
-        seconds: f64,
-        psnr_noisy: f64,
-        scores: &super::validation::Scores,
-    ) -> Vec<(String, String)> {
-        let o = self.options;
-        let net =
-            format!("{}, width {}, {} levels, norm {:?}", o.net.name(), o.net.width, o.net.levels, o.net.norm).to_lowercase();
-        let mut facts = vec![
-            ("Device", device.name().to_owned()),
-            ("Network", net),
-            ("Parameters", o.net.parameters().to_string()),
-            ("Noise", self.noise.clone()),
-            ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
-            ("Training", format!("{steps} steps of {} crops of {} px, {seconds:.0} s", o.batch, o.crop)),
-            ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
-            ("Estimated PSNR, denoised", format!("{:.2} dB", scores.estimated)),
-        ];
-        facts.extend(scores.truth.map(|t| ("True PSNR, denoised", format!("{t:.2} dB"))));
-        facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-    }
-
-    fn finish(&self, facts: &[(String, String)], psnr_noisy: f64, strips: &[Strip]) -> Result<()> {
-        let summary = Summary {
-            title: "Learning to denoise from noisy pictures".into(),
-            facts: facts.to_vec(),
-            psnr_noisy: Some(psnr_noisy),
-        };
-        save_bytes(&self.out.join("report.html"), report::html(&summary, &self.records, strips).as_bytes())?;
-        let samples = self.out.join("samples");
-        std::fs::create_dir_all(&samples).map_err(|e| Error::file(&samples, format!("the folder cannot be made: {e}")))?;
-        for strip in strips {
-            let stem = Path::new(&strip.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            strip.picture().save(&samples.join(format!("{stem}.png")))?;
-        }
-        Ok(())
-    }
 }

@@ -1,0 +1,94 @@
+//! The files of a run.
+
+use std::path::Path;
+
+use super::Options;
+use super::report::{self, Record, Strip, Summary};
+use super::validation::Scores;
+use crate::data::files::save_bytes;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nets::Model;
+use crate::nets::model::Metadata;
+
+/// Writes a run's files, each whole or not at all.
+pub(super) struct Writer<'a> {
+    options: &'a Options,
+    noise: String,
+    out: &'a Path,
+    pub(super) records: Vec<Record>,
+    best: f64,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a run folder with its `config.toml`.
+    pub(super) fn new(options: &'a Options, noise: String, out: &'a Path) -> Result<Self> {
+        let config =
+            toml::to_string(options).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
+        save_bytes(&out.join("config.toml"), config.as_bytes())?;
+        Ok(Self { options, noise, out, records: Vec::new(), best: f64::NEG_INFINITY })
+    }
+
+    pub(super) fn model(&self, steps: u64, params: Vec<f32>) -> Model {
+        let (options, noise) = (self.options.net, self.noise.clone());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Model { metadata: Metadata { options, range: [-0.5, 0.5], noise, steps, version }, params }
+    }
+
+    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`.
+    pub(super) fn checkpoint(&mut self, steps: u64, estimated: f64, params: Vec<f32>) -> Result<()> {
+        let model = self.model(steps, params);
+        let line = |r: &Record| serde_json::to_string(r).expect("a record is plain data") + "\n";
+        let lines: String = self.records.iter().map(line).collect();
+        save_bytes(&self.out.join("metrics.jsonl"), lines.as_bytes())?;
+        model.save(&self.out.join("last.safetensors"))?;
+        if estimated > self.best {
+            self.best = estimated;
+            model.save(&self.out.join("best.safetensors"))?;
+        }
+        Ok(())
+    }
+
+    fn facts(&self, device: &Device, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
+        let o = self.options;
+        let norm = format!("{:?}", o.net.norm).to_lowercase();
+        let mut facts = vec![
+            ("Device", device.name().to_owned()),
+            ("Network", format!("{}, width {}, {} levels, norm {norm}", o.net.name(), o.net.width, o.net.levels)),
+            ("Parameters", o.net.parameters().to_string()),
+            ("Noise", self.noise.clone()),
+            ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
+            ("Training", format!("{steps} steps of {} crops of {} px, {seconds:.0} s", o.batch, o.crop)),
+            ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
+            ("Estimated PSNR, denoised", format!("{:.2} dB", scores.estimated)),
+        ];
+        facts.extend(scores.truth.map(|t| ("True PSNR, denoised", format!("{t:.2} dB"))));
+        facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+    }
+
+    /// Writes `report.html` and `samples/`.
+    pub(super) fn finish(
+        &self,
+        device: &Device,
+        steps: u64,
+        seconds: f64,
+        psnr_noisy: f64,
+        scores: Scores,
+        strips: &[Strip],
+    ) -> Result<()> {
+        let summary = Summary {
+            title: "Learning to denoise from noisy pictures".into(),
+            facts: self.facts(device, steps, seconds, psnr_noisy, scores),
+            psnr_noisy: Some(psnr_noisy),
+            clean_targets: self.options.clean_targets,
+        };
+        save_bytes(&self.out.join("report.html"), report::html(&summary, &self.records, strips).as_bytes())?;
+        let samples = self.out.join("samples");
+        std::fs::create_dir_all(&samples).map_err(|e| Error::file(&samples, format!("the folder cannot be made: {e}")))?;
+        for strip in strips {
+            let stem = Path::new(&strip.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            strip.picture().save(&samples.join(format!("{stem}.png")))?;
+        }
+        Ok(())
+    }
+}

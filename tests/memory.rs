@@ -1,0 +1,56 @@
+//! Memory over thousands of steps.
+
+mod common;
+
+use n2n_gpu::device::Device;
+use n2n_gpu::graph::Graph;
+use n2n_gpu::nets::{Init, Net, NetOptions, Norm, initial};
+use n2n_gpu::ops::Adam;
+use n2n_gpu::plan::Executor;
+
+/// Resident memory of this process in MiB, where the system tells it.
+fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}
+
+/// Runs `steps` training steps of a small network as training does: controls written, the log read without waiting.
+fn train(executor: &mut dyn Executor, steps: u64, optimizer: &n2n_gpu::ops::Optimizer) {
+    for step in 0..steps {
+        executor.write(optimizer.control, &optimizer.control(step + 1, 1e-4, 0.9)).unwrap();
+        executor.run().unwrap();
+        if step % 16 == 0 {
+            executor.read_later(optimizer.log).unwrap();
+        }
+        executor.finished_reads().unwrap();
+    }
+}
+
+#[test]
+fn memory_is_flat_over_two_thousand_steps() {
+    let mut devices = common::adapters();
+    devices.push(Device::Cpu);
+    for device in devices {
+        let mut g = Graph::new();
+        let [x, t] = ["x", "t"].map(|n| g.host_picture(n, [1, 8, 8], 3));
+        let y = NetOptions { net: Net::Unet, width: 4, levels: 1, norm: Norm::None }.record(&mut g, x);
+        let loss = g.mse(y, t);
+        let one = g.one();
+        g.backward(&[(loss, one)]);
+        let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, clip: 1.0 });
+        let params = initial(&g, Init::Xavier, 1);
+        let mut executor = device.prepare(g).unwrap();
+        let id = executor.plan().host("params");
+        executor.write(id, &params).unwrap();
+        train(executor.as_mut(), 200, &optimizer);
+        let before = resident();
+        train(executor.as_mut(), 2000, &optimizer);
+        let (Some(before), Some(after)) = (before, resident()) else {
+            eprintln!("memory is not measured: this system does not tell it in /proc");
+            return;
+        };
+        // One leaked command buffer or staging buffer a step would be some KiB each: 4 MiB are 2 KiB a step.
+        assert!(after - before < 4.0, "{}: {before:.1} MiB grew to {after:.1} MiB over 2,000 steps", device.name());
+    }
+}

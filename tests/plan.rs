@@ -1,0 +1,151 @@
+//! Plans: memory that is shared without conflict, tables that are complete, and runs that repeat to the bit.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use n2n_gpu::check::{self, Case};
+use n2n_gpu::device::Device;
+use n2n_gpu::graph::Role;
+use n2n_gpu::kernel::{Limits, kernel};
+use n2n_gpu::nets::Norm;
+use n2n_gpu::plan::Plan;
+use std::sync::Arc;
+
+fn plan(case: &Case) -> Arc<Plan> {
+    Plan::new(case.graph().clone(), Some(&Limits::default())).unwrap()
+}
+
+/// A step of the first report's network.
+fn large() -> Case {
+    check::training_step(Norm::None, 48, 5, [4, 64, 64])
+}
+
+fn all() -> Vec<Case> {
+    check::cases().into_iter().chain([large()]).collect()
+}
+
+#[test]
+fn no_two_live_intermediates_share_a_slot() {
+    for case in all() {
+        assert_eq!(plan(&case).conflicts(), [], "{}", case.name);
+        let cpu = Plan::new(case.graph().clone(), None).unwrap();
+        assert_eq!(cpu.conflicts(), [], "{} on the CPU", case.name);
+    }
+}
+
+/// The same law without the planner's own lifetimes: follow who wrote each slot last, node by node.
+#[test]
+fn every_read_finds_what_was_written_for_it() {
+    for case in all() {
+        let plan = plan(&case);
+        let mut owners = BTreeMap::new();
+        for node in plan.graph.nodes() {
+            let shared = |t| {
+                let storage = plan.graph.view(t).storage;
+                (plan.graph.storage(storage).role == Role::Intermediate).then_some((plan.slot_of[storage.0], storage))
+            };
+            for (slot, storage) in node.inputs.iter().filter_map(|&t| shared(t)) {
+                let name = &plan.graph.storage(storage).name;
+                assert_eq!(owners.get(&slot), Some(&storage), "{}: {name} is not in its slot any more", case.name);
+            }
+            owners.extend(node.outputs.iter().filter_map(|&t| shared(t)));
+        }
+    }
+}
+
+#[test]
+fn sharing_slots_saves_two_fifths_of_the_memory_of_a_training_step() {
+    let plan = plan(&large());
+    let (shared, unshared) = (plan.intermediate_bytes(), plan.unshared_bytes());
+    assert!(shared * 10 <= unshared * 6, "{shared} of {unshared} bytes");
+}
+
+#[test]
+fn no_dispatch_reads_a_slot_that_it_writes() {
+    for case in all() {
+        let plan = plan(&case);
+        for step in &plan.steps {
+            let bound: Vec<_> = step.bindings.iter().zip(&kernel(step.kernel).bindings).collect();
+            assert_eq!(bound.len(), kernel(step.kernel).bindings.len());
+            for (i, ((slot, ..), binding)) in bound.iter().enumerate() {
+                let again = bound.iter().enumerate().any(|(j, ((other, ..), _))| i != j && other == slot);
+                assert!(!(binding.writes && again), "{}: {} writes {} and binds it again", case.name, step.kernel, binding.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_of_a_plan_has_a_line_for_every_dispatch() {
+    let plan = plan(&check::training_step(Norm::Group, 16, 2, [2, 16, 16]));
+    let table = plan.to_string();
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), plan.steps.len() + 2, "a head, the dispatches, and the memory");
+    for (line, step) in lines[1..].iter().zip(&plan.steps) {
+        assert!(line.contains(step.kernel), "{line}");
+    }
+    assert!(lines.last().unwrap().contains("MiB"));
+}
+
+#[test]
+fn the_json_of_a_plan_is_complete() {
+    for case in [large(), check::training_step(Norm::Group, 16, 2, [2, 16, 16])] {
+        let plan = plan(&case);
+        let json: serde_json::Value = serde_json::from_str(&plan.to_json()).unwrap();
+        let list = |value: &serde_json::Value, name: &str| value[name].as_array().unwrap_or_else(|| panic!("no {name}")).clone();
+        let number = |value: &serde_json::Value, name: &str| value[name].as_u64().unwrap() as usize;
+        let [shaders, pipelines, buffers, dispatches] =
+            ["shaders", "pipelines", "buffers", "dispatches"].map(|name| list(&json, name));
+        assert_eq!(dispatches.len(), plan.steps.len());
+        for dispatch in dispatches {
+            let pipeline = &pipelines[number(&dispatch, "pipeline")];
+            let shader = &shaders[number(pipeline, "shader")];
+            let kernel = kernel(shader["name"].as_str().unwrap());
+            assert_eq!(shader["wgsl"].as_str().unwrap(), kernel.source);
+            assert!(kernel.constants.iter().all(|c| pipeline["constants"][c].is_number()));
+            assert_eq!(list(&dispatch, "bindings").len(), kernel.bindings.len());
+            for bound in list(&dispatch, "bindings") {
+                let [buffer, offset, size] = ["buffer", "offset", "size"].map(|name| number(&bound, name));
+                assert!(size > 0 && offset + size <= number(&buffers[buffer], "bytes"), "{bound}");
+                assert_eq!(offset % 256, 0, "{bound}");
+            }
+        }
+        for storage in list(&json, "storages") {
+            assert!(4 * number(&storage, "len") <= number(&buffers[number(&storage, "buffer")], "bytes"), "{storage}");
+        }
+        let names: Vec<_> = list(&json, "parameters").iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(names, plan.graph.params().iter().map(|p| p.name.clone()).collect::<Vec<_>>());
+    }
+}
+
+/// All results, to the bit, of three runs from the case's inputs.
+fn bits(case: &Case, device: &Device) -> Vec<(&'static str, Vec<u32>)> {
+    let mut executor = device.prepare(case.graph().clone()).unwrap();
+    case.floats.iter().for_each(|(id, data)| executor.write(*id, data).unwrap());
+    case.ints.iter().for_each(|(id, data)| executor.write_ints(*id, data).unwrap());
+    for _ in 0..3 {
+        executor.run().unwrap();
+    }
+    case.outputs.iter().map(|&(name, id)| (name, executor.read(id).unwrap().iter().map(|v| v.to_bits()).collect())).collect()
+}
+
+#[test]
+fn training_twice_from_the_same_state_gives_the_same_bits() {
+    let case = check::training_step(Norm::Group, 16, 2, [2, 16, 16]);
+    for device in std::iter::once(Device::Cpu).chain(common::adapters()) {
+        assert!(bits(&case, &device) == bits(&case, &device), "{}", device.name());
+    }
+}
+
+#[test]
+fn training_on_the_cpu_gives_the_same_bits_with_any_number_of_threads() {
+    for norm in [Norm::None, Norm::Group] {
+        let case = check::training_step(norm, 16, 2, [2, 48, 32]);
+        let with = |n: usize| {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+            threads.install(|| bits(&case, &Device::Cpu))
+        };
+        assert!(with(1) == with(3), "{norm:?}");
+    }
+}

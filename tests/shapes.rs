@@ -1,0 +1,63 @@
+//! Random odd shapes: single precision on the CPU and on every adapter against double precision on the CPU.
+
+mod common;
+
+use n2n_gpu::check::{self, Case};
+use n2n_gpu::device::Device;
+use n2n_gpu::ops::Conv;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+
+/// Checks as many random cases on the CPU and on every adapter, the same ones every time.
+fn assert_random_cases_pass<S: Strategy>(cases: u32, strategy: &S, case: impl Fn(S::Value) -> Case) {
+    for device in std::iter::once(Device::Cpu).chain(common::adapters()) {
+        let config = Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() };
+        let tested = TestRunner::new(config).run(strategy, |shape| {
+            let outcome = case(shape).run(&device).unwrap();
+            let message = format!("{} on {}: {} is off by {:e}", outcome.case, device.name(), outcome.output, outcome.error);
+            if outcome.passed() { Ok(()) } else { Err(TestCaseError::fail(message)) }
+        });
+        tested.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+/// (N, H, W).
+fn size() -> impl Strategy<Value = [usize; 3]> {
+    [1..4_usize, 1..14_usize, 1..14_usize]
+}
+
+fn slope() -> impl Strategy<Value = f32> {
+    prop_oneof![Just(1.0_f32), Just(0.1)]
+}
+
+#[test]
+fn convolutions_of_any_shape_equal_their_meaning() {
+    let window = prop_oneof![Just((1, 1)), Just((1, 2)), Just((2, 1)), Just((2, 2)), Just((3, 1)), Just((3, 2))];
+    let convs = (window, any::<bool>(), any::<bool>(), size(), prop::collection::vec(1..20_usize, 1..4), 1..40_usize, slope());
+    assert_random_cases_pass(12, &convs, |((kernel, stride), pad, transposed, mut size, input, output, slope)| {
+        let padding = usize::from(pad && kernel > 1);
+        if !transposed {
+            // The window has to fit the picture.
+            size = [size[0], size[1].max(kernel), size[2].max(kernel)];
+        }
+        if transposed {
+            // There has to be an output.
+            size = [size[0], size[1].max(2), size[2].max(2)];
+        }
+        check::conv(Conv { kernel, stride, padding }, transposed, size, &input, output, slope)
+    });
+}
+
+/// A group of very few elements has almost no gradient, only differences of equal numbers: it has at least eight here.
+#[test]
+fn group_normalisations_of_any_shape_equal_their_meaning() {
+    let norms = (size(), 1..7_usize, 1..7_usize, slope()).prop_filter("eight elements", |([_, h, w], c, _, _)| h * w * c >= 8);
+    assert_random_cases_pass(12, &norms, |(size, channels, groups, slope)| {
+        check::group_norm(size, channels * groups, groups, slope)
+    });
+}
+
+#[test]
+fn elementwise_ops_of_any_shape_equal_their_meaning() {
+    assert_random_cases_pass(8, &(size(), [1..18_usize, 1..18_usize]), |(size, channels)| check::elementwise(size, channels));
+}
