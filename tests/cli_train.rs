@@ -181,14 +181,15 @@ fn training_on_an_adapter_follows_the_cpu() {
     shell.picture("photos/a.png", 61, 40);
     shell.picture("photos/b.png", 48, 64);
     shell.picture("val.png", 24, 20);
-    let train = "train photos --val val.png --noise gaussian:25 --width 8 --levels 2 --batch 2 --crop 32 --steps 50";
+    // Twenty validations: one in two steps, and one whenever losses are read, so that both runs note the same steps.
+    let train = "train photos --val val.png --noise gaussian:25 --width 8 --levels 2 --batch 2 --crop 32 --steps 40";
     shell.run(&format!("{train} --out cpu --device cpu")).succeeds();
     shell.run(&format!("{train} --out gpu --device {adapter}")).succeeds();
     for key in ["loss", "grad_norm", "psnr"] {
         let [cpu, gpu] = ["cpu", "gpu"].map(|run| floats(&metrics(&shell, run), key));
         assert_eq!(cpu.len(), gpu.len());
         let worst = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs() / a.abs()).fold(0.0, f64::max);
-        // Rounding in another order, grown over 50 steps; gradients near a minimum are differences of large sums.
+        // Rounding in another order, grown over 40 steps; gradients near a minimum are differences of large sums.
         let most = if key == "grad_norm" { 1e-3 } else { 1e-4 };
         assert!(worst <= most, "{key} differs by {worst:e}: {cpu:?} {gpu:?}");
     }
@@ -212,7 +213,9 @@ fn the_estimated_psnr_is_near_the_true_one() {
     let line = format!("train {} --val {} --out run {train}", photos.display(), val.display());
     shell.run(&line).succeeds();
     let lines = metrics(&shell, "run");
-    for (estimated, truth) in floats(&lines, "psnr_estimated").into_iter().zip(floats(&lines, "psnr")) {
+    let scored: Vec<Value> = lines.iter().filter(|line| !line["psnr"].is_null()).cloned().collect();
+    assert!(scored.len() >= 20);
+    for (estimated, truth) in floats(&scored, "psnr_estimated").into_iter().zip(floats(&scored, "psnr")) {
         // 24 pictures of 65,536 pixels each: the estimate's own deviation is some hundredths of a dB.
         assert!((estimated - truth).abs() < 0.2, "estimated {estimated:.2} dB, true {truth:.2} dB");
     }
