@@ -33,6 +33,8 @@ pub struct Executor {
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Reads under way: ticket, staging buffer, elements.
     reads: VecDeque<(Ticket, wgpu::Buffer)>,
+    /// Reads that are done and not yet asked after.
+    arrived: Vec<(Ticket, Vec<f32>)>,
     /// Staging buffers to use again.
     spare: Vec<wgpu::Buffer>,
     mapped: (Sender<Mapped>, Receiver<Mapped>),
@@ -104,6 +106,7 @@ impl Executor {
             steps,
             in_flight: VecDeque::new(),
             reads: VecDeque::new(),
+            arrived: Vec::new(),
             spare: Vec::new(),
             mapped: channel(),
             next: 0,
@@ -135,7 +138,8 @@ impl Executor {
         Ok(data)
     }
 
-    fn collect(&mut self, finished: &mut Vec<(Ticket, Vec<f32>)>) -> Result<()> {
+    /// Moves reads whose buffers are mapped to `arrived`.
+    fn collect(&mut self) -> Result<()> {
         while let Ok((ticket, fine)) = self.mapped.1.try_recv() {
             let at = self.reads.iter().position(|(t, _)| *t == ticket);
             let (_, staging) = at.and_then(|i| self.reads.remove(i)).expect("a mapped buffer was asked for");
@@ -144,7 +148,7 @@ impl Executor {
                 return Err(Error::failed(format!("{}: results cannot be read", self.gpu.adapter.name)));
             }
             let data = self.unload(staging)?;
-            finished.push((ticket, data));
+            self.arrived.push((ticket, data));
         }
         Ok(())
     }
@@ -273,10 +277,9 @@ impl plan::Executor for Executor {
     fn read(&mut self, id: StorageId) -> Result<Vec<f32>> {
         let ticket = self.read_later(id)?;
         self.poll(wgpu::PollType::wait_indefinitely())?;
-        let mut finished = Vec::new();
-        self.collect(&mut finished)?;
-        let at = finished.iter().position(|(t, _)| *t == ticket);
-        let data = at.map(|i| finished.swap_remove(i).1);
+        self.collect()?;
+        let at = self.arrived.iter().position(|(t, _)| *t == ticket);
+        let data = at.map(|i| self.arrived.remove(i).1);
         data.ok_or_else(|| Error::failed(format!("{}: results cannot be read", self.gpu.adapter.name)))
     }
 
@@ -307,8 +310,7 @@ impl plan::Executor for Executor {
 
     fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>> {
         self.poll(wgpu::PollType::Poll)?;
-        let mut finished = Vec::new();
-        self.collect(&mut finished)?;
-        Ok(finished)
+        self.collect()?;
+        Ok(std::mem::take(&mut self.arrived))
     }
 }

@@ -172,6 +172,7 @@ struct Training<'a> {
     denoiser: Denoiser,
     writer: Writer<'a>,
     log: Log,
+    points: Marks,
     start: Instant,
     number: u64,
     scores: Option<Scores>,
@@ -197,10 +198,21 @@ impl Training<'_> {
             let ticket = self.step.executor.read_later(self.step.optimizer.log)?;
             self.log.pending.push((ticket, self.number));
         }
+        self.take_losses()
+    }
+
+    /// Takes in losses in portions of [`LOOK`] steps, whenever they arrive, so that the curve is the same in every run.
+    fn take_losses(&mut self) -> Result<()> {
         for (ticket, rows) in self.step.executor.finished_reads()? {
             let until = self.log.pending.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
             self.log.pending.retain(|(t, _)| *t != ticket);
             self.log.take(&rows, until)?;
+            let mut now = self.progress();
+            now.step = until;
+            now.share = self.options.length.progress(until, now.seconds, self.pictures, self.options.batch);
+            if self.points.due(now.share) && self.log.count > 0 {
+                self.note(&now, None);
+            }
         }
         Ok(())
     }
@@ -222,7 +234,9 @@ impl Training<'_> {
 
     /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint.
     fn validate(&mut self, now: &Progress) -> Result<()> {
-        self.log.take(&self.step.executor.read(self.step.optimizer.log)?, self.number)?;
+        let rows = self.step.executor.read(self.step.optimizer.log)?;
+        self.take_losses()?;
+        self.log.take(&rows, self.number)?;
         let ema = self.step.executor.read(self.step.optimizer.ema)?;
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
@@ -252,17 +266,15 @@ pub fn train(
     let mut step = Step::new(device, options, source, &source.shards(device))?;
     let denoiser = Denoiser::with_params(device, options.net, step.executor.read(step.optimizer.ema)?, None)?;
     let (pictures, log, start) = (source.count(), Log::default(), Instant::now());
-    let mut t = Training { options, validation, pictures, step, denoiser, writer, log, start, number: 0, scores: None };
-    let mut points = Marks { count: POINTS, passed: 0.0 };
+    let points = Marks { count: POINTS, passed: 0.0 };
+    let mut t = Training { options, validation, pictures, step, denoiser, writer, log, points, start, number: 0, scores: None };
     let mut validations = Marks { count: VALIDATIONS, passed: 0.0 };
     loop {
         let now = t.progress();
         let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
-        let (point, validation) = (points.due(now.share), validations.due(now.share));
-        if t.number > 0 && (done || validation) {
+        let due = validations.due(now.share);
+        if t.number > 0 && (done || due) {
             t.validate(&now)?;
-        } else if point && t.log.count > 0 {
-            t.note(&now, None);
         }
         if done {
             break;
