@@ -227,7 +227,7 @@ pub fn batch(size: usize, pairs: bool, clean_targets: bool) -> Case {
             (size + 3 + i / 2, size + 5, (0..(size + 3 + i / 2) * (size + 5) * 3).map(|b| (b * (7 + i) % 251) as u8).collect())
         })
         .collect();
-    let shards = Shards::new(pictures.iter().map(|(w, h, d)| (*w, *h, &d[..])), 1 << 20);
+    let shards = Shards::new(pictures.iter().map(|(w, h, d)| vec![((*w, *h), &d[..])]), 1 << 20);
     let mut g = Graph::new();
     let count = if pairs { 2 } else { 4 };
     let (x, t, storages) = g.batch(Batch { count, crop: size, batch: 3, pairs, clean_targets, sigma: (0.0, 0.2) }, &shards);

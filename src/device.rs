@@ -30,7 +30,9 @@ impl Device {
         }
         let adapters = gpu::adapters();
         if wanted.eq_ignore_ascii_case("auto") {
-            return best(&adapters).map_or(Ok(Self::Cpu), |i| Gpu::open(i).map(Self::Gpu));
+            // One that cannot be opened is passed over: an old driver must not keep anybody from the CPU.
+            let opened = ranked(&adapters).into_iter().find_map(|i| Gpu::open(i).ok());
+            return Ok(opened.map_or(Self::Cpu, Self::Gpu));
         }
         let needle = wanted.to_lowercase();
         // The empty name is a part of every name: a script's unset variable is not meant to pick a software adapter.
@@ -55,6 +57,11 @@ impl Device {
         }
     }
 
+    /// Whether it is a discrete GPU, on which large networks and batches pay.
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::Gpu(gpu) if gpu.adapter.kind == "discrete")
+    }
+
     /// What the planner has to keep to; nothing on the CPU.
     pub fn limits(&self) -> Option<&Limits> {
         match self {
@@ -76,9 +83,10 @@ impl Device {
     }
 }
 
-/// Index of the best real GPU: discrete before integrated before others; never a software adapter.
-pub fn best(adapters: &[gpu::Adapter]) -> Option<usize> {
+/// Indices of real GPUs, best first: discrete before integrated before others; never a software adapter.
+pub fn ranked(adapters: &[gpu::Adapter]) -> Vec<usize> {
     let rank = |kind: &str| ["discrete", "integrated", "virtual", "other"].iter().position(|k| *k == kind);
-    let real = adapters.iter().enumerate().filter_map(|(i, a)| Some((rank(a.kind)?, i)));
-    real.min().map(|(_, i)| i)
+    let mut real: Vec<_> = adapters.iter().enumerate().filter_map(|(i, a)| Some((rank(a.kind)?, i))).collect();
+    real.sort_unstable();
+    real.into_iter().map(|(_, i)| i).collect()
 }

@@ -46,3 +46,18 @@ fn every_kernel_equals_its_meaning_on_the_cpu_with_bounds_checked_in_shaders() {
         }
     }
 }
+
+#[test]
+fn grids_of_several_rows_give_the_same() {
+    // As large tensors on devices, whose grids end at 65,535 workgroups: here at 64, so that small ones wrap as well.
+    for mut gpu in common::gpus() {
+        gpu.adapter.limits.workgroups = 64;
+        let device = Device::Gpu(gpu);
+        let window = n2n_gpu::ops::Conv { kernel: 3, stride: 2, padding: 1 };
+        let size = [1, 150, 97];
+        assert_passes(&device, &check::elementwise(size, [6, 4]));
+        assert_passes(&device, &check::conv(window, false, [1, 300, 195], &[3], 4, 0.1));
+        assert_passes(&device, &check::conv(window, true, size, &[4], 3, 0.1));
+        assert_passes(&device, &check::batch(100, false, false));
+    }
+}

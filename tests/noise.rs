@@ -20,7 +20,7 @@ struct Drawn {
 impl Drawn {
     fn new(place: &Place, batch: usize, crop: usize, sigma: (f32, f32)) -> Self {
         let picture = vec![GREY; (crop + 9) * (crop + 4) * 3];
-        let shards = Shards::new(std::iter::once((crop + 9, crop + 4, &picture[..])), 1 << 20);
+        let shards = Shards::new(std::iter::once(vec![((crop + 9, crop + 4), &picture[..])]), 1 << 20);
         let mut g = Graph::new();
         let (x, t, pictures) = g.batch(Batch { count: 1, crop, batch, pairs: false, clean_targets: false, sigma }, &shards);
         let [x, t] = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));

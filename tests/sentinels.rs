@@ -158,7 +158,7 @@ fn elementwise_ops_leave_their_neighbours_alone() {
 #[test]
 fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
     let picture: Vec<u8> = (0..20 * 20 * 3).map(|i| (i * 7 % 251) as u8).collect();
-    let shards = Shards::new(std::iter::once((20, 20, &picture[..])), 1 << 20);
+    let shards = Shards::new(std::iter::once(vec![((20, 20), &picture[..])]), 1 << 20);
     let mut g = Graph::new();
     let batch = Batch { count: 1, crop: 9, batch: 2, pairs: false, clean_targets: false, sigma: (0.1, 0.1) };
     let (x, _, pictures) = g.batch(batch, &shards);

@@ -7,12 +7,13 @@ use n2n_gpu::error::{Error, Result};
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Init, initial};
 use n2n_gpu::ops::{Adam, random_normals};
-use n2n_gpu::plan::Executor;
+use n2n_gpu::plan::{Executor, Plan};
+use n2n_gpu::train::check_step;
 use serde_json::json;
 
 use super::Common;
 use super::output::result;
-use super::train::{NetArgs, check_batch};
+use super::train::NetArgs;
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
@@ -35,12 +36,11 @@ pub(super) struct Options {
 
 /// Median time of a run, milliseconds, after a few runs that do not count.
 fn time(executor: &mut dyn Executor, runs: usize) -> Result<f64> {
-    let params = executor.plan().host("params");
     let mut times = Vec::new();
     for i in 0..runs + 2 {
         let start = Instant::now();
         executor.run()?;
-        executor.read(params)?;
+        executor.wait()?;
         if i >= 2 {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
@@ -61,7 +61,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ))
         .into());
     }
-    check_batch(batch, "--size", size)?;
+    check_step(batch, "--size", size)?;
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 
@@ -93,7 +93,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     }
     step.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999))?;
     if options.plan {
-        result(common, &serde_json::from_str(&step.plan().to_json())?, &step.plan().to_string());
+        // The CPU's own plan has no dispatches: show what a device with WebGPU's limits would run.
+        let limits = device.limits().copied().unwrap_or_default();
+        let plan = Plan::new(step.plan().graph.clone(), Some(&limits))?;
+        result(common, &serde_json::from_str(&plan.to_json())?, &plan.to_string());
         return Ok(());
     }
     let train_ms = time(step.as_mut(), options.runs.into())?;

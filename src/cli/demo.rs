@@ -56,10 +56,11 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    make_folder("--out", &options.out)?;
     let device = common.open()?;
     let net = options.net.options(&device);
     let training = train::Options { seed: common.seed, ..train::Options::new(&device, net, Length::Minutes(options.minutes)) };
+    training.check()?;
+    make_folder("--out", &options.out)?;
     let source = Source::Photos(photos(TRAINING)?, options.noise);
     let validation = Validation::new(&Source::Photos(photos(HELD_OUT)?, options.noise), common.seed);
     common.remark(&format!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use n2n_gpu::device::best;
+use n2n_gpu::device::ranked;
 use n2n_gpu::gpu;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::output::result;
 #[expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 pub(super) fn run(common: &Common) -> anyhow::Result<()> {
     let adapters = gpu::adapters();
-    let auto = best(&adapters);
+    let auto = ranked(&adapters).first().copied();
     let mut text = String::new();
     let mut list: Vec<Value> = Vec::new();
     for (i, a) in adapters.iter().enumerate() {

@@ -1,12 +1,12 @@
 //! `n2n-gpu eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::noise::Noise;
-use n2n_gpu::data::picture::{Picture, Rgb8, load_rgb8};
+use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::{Denoiser, Evaluation, evaluate};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
@@ -41,44 +41,68 @@ pub(super) struct Options {
     tile: Option<usize>,
 }
 
-fn floats(p: &Rgb8) -> Vec<f32> {
-    p.data.iter().map(|&b| f32::from(b) / 255.0).collect()
+/// A file's name without its folder.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Noisy and clean values of every picture, with its name and size.
-type Item = (Rgb8, Vec<f32>, Vec<f32>);
+/// One picture to measure on: its name and size, noisy and clean values.
+struct Item {
+    name: String,
+    width: usize,
+    height: usize,
+    noisy: Vec<f32>,
+    clean: Vec<f32>,
+}
 
-fn items(common: &Common, options: &Options) -> Result<Vec<Item>, Error> {
-    if let Some([noisy, clean]) = options.pairs.as_deref() {
-        let (noisy, clean): (Vec<_>, Vec<_>) = pair(noisy, clean)?.into_iter().unzip();
-        let pairs = load_rgb8(&noisy)?.into_iter().zip(load_rgb8(&clean)?);
-        return pairs
-            .map(|(a, b)| {
-                if (a.width, a.height) == (b.width, b.height) {
-                    let (noisy, clean) = (floats(&a), floats(&b));
-                    Ok((a, noisy, clean))
-                } else {
-                    let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
-                    Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)))
+/// Files that are measured: clean ones, or noisy ones with their clean ones.
+enum Files {
+    Clean(Vec<PathBuf>, Noise),
+    Pairs(Vec<(PathBuf, PathBuf)>),
+}
+
+impl Files {
+    fn new(options: &Options) -> Result<Self, Error> {
+        if let Some([noisy, clean]) = options.pairs.as_deref() {
+            let pairs = pair(noisy, clean)?;
+            // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
+            for (a, b) in &pairs {
+                let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
+                if (noisy.width, noisy.height) != (clean.width, clean.height) {
+                    let sizes = format!("{}x{} and {}x{}", noisy.width, noisy.height, clean.width, clean.height);
+                    return Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))));
                 }
-            })
-            .collect();
+            }
+            return Ok(Self::Pairs(pairs));
+        }
+        let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
+        Ok(Self::Clean(list(&options.photos)?, noise))
     }
-    let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
-    let photos = load_rgb8(&list(&options.photos)?)?;
-    Ok(photos
-        .into_iter()
-        .enumerate()
-        .map(|(i, p)| {
-            let clean = floats(&p);
-            let noisy = noise.add(&clean, common.seed, 2 * i as u32);
-            (p, noisy, clean)
-        })
-        .collect())
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Clean(files, _) => files.len(),
+            Self::Pairs(files) => files.len(),
+        }
+    }
+
+    /// Reads picture `i`.
+    fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
+        match self {
+            Self::Clean(files, noise) => {
+                let Picture { width, height, rgb: clean, .. } = Picture::load(&files[i])?;
+                Ok(Item { name: name(&files[i]), width, height, noisy: noise.add(&clean, seed, 2 * i as u32), clean })
+            }
+            Self::Pairs(files) => {
+                let (a, b) = (Picture::load(&files[i].0)?, Picture::load(&files[i].1)?);
+                Ok(Item { name: name(&files[i].0), width: a.width, height: a.height, noisy: a.rgb, clean: b.rgb })
+            }
+        }
+    }
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    let items = items(common, options)?;
+    let files = Files::new(options)?;
     if let Some(folder) = &options.save {
         super::train::make_folder("--save", folder)?;
     }
@@ -93,22 +117,23 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut all = Evaluation::default();
     let mut rows = Vec::new();
-    for (p, mut noisy, clean) in items {
+    for i in 0..files.count() {
+        let mut item = files.load(i, common.seed)?;
         if options.clip {
-            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+            item.noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
         }
-        let (scored, denoised) = evaluate(denoiser.as_mut(), &noisy, &clean, p.width, p.height)?;
+        let (scored, denoised) = evaluate(denoiser.as_mut(), &item.noisy, &item.clean, item.width, item.height)?;
         common.remark(&format!(
             "{:<28} {:6.2} -> {:6.2} dB   SSIM {:.4} -> {:.4}",
-            p.name, scored.psnr_noisy, scored.psnr, scored.ssim_noisy, scored.ssim
+            item.name, scored.psnr_noisy, scored.psnr, scored.ssim_noisy, scored.ssim
         ));
         if let Some(folder) = &options.save {
             let bytes: Vec<u8> = denoised.iter().map(|v| (v * 255.0).round() as u8).collect();
-            let stem = PathBuf::from(&p.name).with_extension("png");
-            Picture::from_rgb8(p.width, p.height, &bytes).save(&folder.join(stem.file_name().unwrap_or_default()))?;
+            let stem = PathBuf::from(&item.name).with_extension("png");
+            Picture::from_rgb8(item.width, item.height, &bytes).save(&folder.join(stem.file_name().unwrap_or_default()))?;
         }
         rows.push(json!({
-            "name": p.name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
+            "name": item.name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
             "ssim_noisy": scored.ssim_noisy, "ssim": scored.ssim,
         }));
         all.pictures.push(scored);

@@ -53,7 +53,7 @@ pub(super) struct Options {
     /// Minutes of training
     #[arg(long, value_name = "M", group = "length", value_parser = positive)]
     minutes: Option<f64>,
-    /// Crops per step [default: 16 on a GPU, 4 on the CPU]
+    /// Crops per step [default: 16 on a discrete GPU, else 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: Option<u16>,
     /// Side of the crops, pixels; a multiple of 2^levels
@@ -76,10 +76,10 @@ pub(super) struct NetArgs {
     /// Network
     #[arg(long, value_enum, default_value_t = Net::Unet)]
     net: Net,
-    /// Channels of the encoder [default: 48 on a GPU, 16 on the CPU]
+    /// Channels of the encoder [default: 48 on a discrete GPU, else 16]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u16).range(1..=512))]
     width: Option<u16>,
-    /// Times that the picture is halved [default: 5 on a GPU, 3 on the CPU]
+    /// Times that the picture is halved [default: 4 on a discrete GPU, else 3]
     #[arg(long, value_name = "L", value_parser = clap::value_parser!(u16).range(1..=8))]
     levels: Option<u16>,
     /// Normalisation
@@ -90,7 +90,7 @@ pub(super) struct NetArgs {
 impl NetArgs {
     /// A network small enough for the device to train in minutes, unless it is said otherwise.
     pub(super) fn options(&self, device: &Device) -> NetOptions {
-        let (width, levels) = if matches!(device, Device::Cpu) { (16, 3) } else { (48, 5) };
+        let (width, levels) = if device.is_large() { (48, 4) } else { (16, 3) };
         NetOptions {
             net: self.net,
             width: self.width.map_or(width, usize::from),
@@ -98,14 +98,6 @@ impl NetArgs {
             norm: self.norm,
         }
     }
-}
-
-/// Refuses steps whose pictures alone would take over a GiB, before an allocation of many times that aborts the program.
-pub(super) fn check_batch(batch: usize, flag: &str, side: usize) -> Result<(), Error> {
-    if batch * side * side <= 1 << 26 {
-        return Ok(());
-    }
-    Err(Error::usage(format!("--batch {batch} with {flag} {side}: a step of over 67 million pixels; choose smaller ones")))
 }
 
 fn number(text: &str) -> Result<f64, String> {
@@ -187,26 +179,24 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         clean_targets: options.clean_targets,
         ..recipe
     };
-    if !training.crop.is_multiple_of(net.multiple()) {
-        return Err(Error::usage(format!(
-            "--crop {}: with --levels {} it must be a multiple of {}",
-            training.crop,
-            net.levels,
-            net.multiple()
-        ))
-        .into());
-    }
-    check_batch(training.batch, "--crop", training.crop)?;
+    training.check()?;
     let (mut training_set, held_out) = source(options)?;
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
     }
-    let excess = training_set.drop_excess(&device);
-    if excess > 0 {
-        common.remark(&format!("{excess} pictures do not fit what {} binds at once, and are left out", device.name()));
+    let excess = training_set.drop_excess(&device)?;
+    if let Some(first) = excess.first() {
+        let count = excess.len();
+        common.remark(&format!(
+            "{count} pictures do not fit what {} binds, and are left out ({first} is the first)",
+            device.name()
+        ));
     }
     make_folder("--out", &options.out)?;
+    if options.out.join("best.safetensors").exists() {
+        common.remark(&format!("{}: holds an earlier run, whose files are replaced", options.out.display()));
+    }
     let validation = Validation::new(&held_out, common.seed);
     let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);

@@ -75,6 +75,10 @@ impl<T: Real> plan::Executor for Executor<T> {
         Ok(())
     }
 
+    fn wait(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn read(&mut self, id: StorageId) -> Result<Vec<f32>> {
         Ok(self.reals(id).iter().map(|v| v.f32()).collect())
     }

@@ -28,6 +28,8 @@ pub struct Denoiser {
     options: NetOptions,
     params: Vec<f32>,
     prepared: Vec<Prepared>,
+    /// Largest side of a tile.
+    side: usize,
     /// Most pixels of a tile.
     area: usize,
     overlap: usize,
@@ -72,23 +74,31 @@ impl Denoiser {
         let multiple = options.multiple();
         let overlap = options.radius().map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
         let least = 2 * overlap + multiple;
-        let sample = least.next_multiple_of(multiple);
-        let plan = Plan::new(forward(&options, [sample, sample]).0, None)?;
-        let largest = plan.slots.iter().filter(|s| !s.host).map(|s| 4 * s.len as u64).max().unwrap_or(4);
-        let bytes = plan.intermediate_bytes();
-        let mut area = MEMORY * (sample * sample) as u64 / bytes;
+        // What a pixel of a tile takes, from a plan of the smallest tile.
+        let pixels = (least * least) as u64;
+        let plan = Plan::new(forward(&options, [least, least]).0, None)?;
+        let largest = plan.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(4);
+        let memory = if device.is_large() { 4 * MEMORY } else { MEMORY };
+        let mut area = (memory * pixels / plan.intermediate_bytes()).max(pixels);
         if let Some(limits) = device.limits() {
-            area = area.min(limits.binding_bytes.min(limits.buffer_bytes) * (sample * sample) as u64 / largest);
-        }
-        let mut area = area as usize;
-        if let Some(side) = tile {
-            if side < least {
-                return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
+            let bytes = limits.binding_bytes.min(limits.buffer_bytes);
+            if largest > bytes {
+                return Err(Error::failed(format!(
+                    "{}: the smallest tile of this network, {least} pixels wide, needs a buffer of {} MiB, but the device binds \
+                     {} MiB: use --device cpu, or a model with fewer levels or channels",
+                    device.name(),
+                    largest.div_ceil(1 << 20),
+                    bytes >> 20
+                )));
             }
-            area = area.min(side.saturating_mul(side));
+            area = area.min(bytes * pixels / largest);
         }
-        area = area.max(least * least);
-        Ok(Self { device: device.clone(), options, params, prepared: Vec::new(), area, overlap })
+        if tile.is_some_and(|side| side < least) {
+            let side = tile.unwrap_or(0);
+            return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
+        }
+        let (side, area) = (tile.unwrap_or(usize::MAX), area as usize);
+        Ok(Self { device: device.clone(), options, params, prepared: Vec::new(), side, area, overlap })
     }
 
     /// Replaces the network's parameters.
@@ -139,7 +149,7 @@ impl Denoiser {
         assert!(rgb.len() == width * height * 3 && width > 0 && height > 0, "denoise: {} values for {width}x{height}", rgb.len());
         let multiple = self.options.multiple();
         let (h, w) = (height.next_multiple_of(multiple), width.next_multiple_of(multiple));
-        let [th, tw] = tiles::shape([h, w], self.area, 2 * self.overlap + multiple, multiple);
+        let [th, tw] = tiles::shape([h, w], self.side, self.area, 2 * self.overlap + multiple, multiple);
         let overlap = self.overlap;
         let rows = Axis { size: h, tile: th, overlap, multiple }.windows();
         let columns = Axis { size: w, tile: tw, overlap, multiple }.windows();

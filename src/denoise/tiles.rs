@@ -9,20 +9,21 @@ pub(super) fn reflect(at: usize, size: usize) -> usize {
     if at < size { at } else { period - at }
 }
 
-/// Shape of tiles of at most `area` pixels for a picture: the whole of it if it fits, else about square. All sizes are
-/// multiples of `multiple`, and at least `least` where the picture is larger.
-pub(super) fn shape([h, w]: [usize; 2], area: usize, least: usize, multiple: usize) -> [usize; 2] {
+/// Shape of tiles of at most `area` pixels and sides of at most `side` for a picture: the whole of it if it fits, else about
+/// square. All sizes are multiples of `multiple`, and at least `least` where the picture is larger.
+pub(super) fn shape([h, w]: [usize; 2], side: usize, area: usize, least: usize, multiple: usize) -> [usize; 2] {
+    let most = |size: usize, limit: usize| size.min((limit / multiple * multiple).max(least));
+    let (h, w) = (most(h, side), most(w, side));
     if h * w <= area {
         return [h, w];
     }
-    let fit = |size: usize, other: usize| (area / other / multiple * multiple).max(least.next_multiple_of(multiple)).min(size);
-    let side = area.isqrt();
-    if h <= side {
-        [h, fit(w, h)]
-    } else if w <= side {
-        [fit(h, w), w]
+    let square = area.isqrt();
+    if h <= square {
+        [h, most(w, area / h)]
+    } else if w <= square {
+        [most(h, area / w), w]
     } else {
-        [fit(h, side), fit(w, side)]
+        [most(h, square), most(w, square)]
     }
 }
 
@@ -83,6 +84,17 @@ mod tests {
                 kept = w.keep.end;
             }
             assert_eq!(kept, size);
+        }
+    }
+
+    #[test]
+    fn tiles_are_no_larger_than_asked_for() {
+        assert_eq!(shape([400, 600], usize::MAX, 1 << 20, 72, 8), [400, 600]);
+        assert_eq!(shape([400, 600], 96, 1 << 20, 72, 8), [96, 96]);
+        assert_eq!(shape([96, 10_000], 256, 1 << 20, 72, 8), [96, 256]);
+        for size in [[4000, 6000], [4000, 304], [80, 100_000]] {
+            let [h, w] = shape(size, usize::MAX, 500_000, 72, 8);
+            assert!(h * w <= 500_000 && h * w > 300_000 && h % 8 == 0 && w % 8 == 0, "{h}x{w}");
         }
     }
 

@@ -274,6 +274,11 @@ impl plan::Executor for Executor {
         self.gpu.trouble.check(&self.gpu.adapter.name)
     }
 
+    fn wait(&mut self) -> Result<()> {
+        self.in_flight.clear();
+        self.poll(wgpu::PollType::wait_indefinitely())
+    }
+
     fn read(&mut self, id: StorageId) -> Result<Vec<f32>> {
         let ticket = self.read_later(id)?;
         self.poll(wgpu::PollType::wait_indefinitely())?;

@@ -68,6 +68,20 @@ fn limits(of: &wgpu::Limits) -> Limits {
     }
 }
 
+/// `WebGPU`'s own limits, raised to the adapter's where the planner makes use of more. Not all of the adapter's: some cost memory.
+fn required_limits(of: &wgpu::Limits) -> wgpu::Limits {
+    wgpu::Limits {
+        max_storage_buffer_binding_size: of.max_storage_buffer_binding_size,
+        max_buffer_size: of.max_buffer_size,
+        max_compute_invocations_per_workgroup: of.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_size_x: of.max_compute_workgroup_size_x,
+        max_compute_workgroup_size_y: of.max_compute_workgroup_size_y,
+        max_compute_workgroup_storage_size: of.max_compute_workgroup_storage_size,
+        max_compute_workgroups_per_dimension: of.max_compute_workgroups_per_dimension,
+        ..wgpu::Limits::default()
+    }
+}
+
 fn describe(adapter: &wgpu::Adapter) -> Adapter {
     let info = adapter.get_info();
     let features = [
@@ -118,7 +132,7 @@ impl Gpu {
         let described = describe(adapter);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("n2n-gpu"),
-            required_limits: adapter.limits(),
+            required_limits: required_limits(&adapter.limits()),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
@@ -133,11 +147,6 @@ impl Gpu {
             }
         });
         Ok(Self { device, queue, trouble, adapter: described, checked: false })
-    }
-
-    /// Whether it is a program that stands in for a GPU.
-    pub fn is_software(&self) -> bool {
-        self.adapter.kind == "software"
     }
 }
 

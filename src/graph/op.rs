@@ -11,6 +11,8 @@ pub trait Real: num_traits::Float + num_traits::NumAssign + std::iter::Sum + Def
     fn of(x: f64) -> Self;
     /// Rounded to the precision of the device.
     fn f32(self) -> f32;
+    /// In double precision: for sums of very many.
+    fn f64(self) -> f64;
     /// Runs an op in this precision.
     fn run(op: &dyn Op, io: &mut Io<Self>);
 }
@@ -21,6 +23,9 @@ impl Real for f32 {
     }
     fn f32(self) -> f32 {
         self
+    }
+    fn f64(self) -> f64 {
+        self.into()
     }
     fn run(op: &dyn Op, io: &mut Io<Self>) {
         op.run_f32(io);
@@ -33,6 +38,9 @@ impl Real for f64 {
     }
     fn f32(self) -> f32 {
         self as f32
+    }
+    fn f64(self) -> f64 {
+        self
     }
     fn run(op: &dyn Op, io: &mut Io<Self>) {
         op.run_f64(io);

@@ -4,6 +4,9 @@ use super::Init;
 use crate::graph::{Graph, Layout};
 use crate::ops::random_normals;
 
+/// First of the streams of random numbers that filters are drawn from; noise has those from 0.
+const STREAM: u32 = 1 << 31;
+
 /// The flat storage `params` of a recorded network, drawn from `seed`.
 pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
     let len = g.params_storage().map_or(0, |id| g.storage(id).len);
@@ -19,7 +22,7 @@ pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
                     Init::Xavier => 2.0 / (fan_in + fan_out) as f64,
                     Init::He => 2.0 / fan_in as f64,
                 };
-                for (&p, z) in places.iter().zip(random_normals(seed, number as u32)) {
+                for (&p, z) in places.iter().zip(random_normals(seed, STREAM + number as u32)) {
                     flat[param.offset + p] = (z * variance.sqrt()) as f32;
                 }
             }

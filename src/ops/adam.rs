@@ -71,7 +71,7 @@ impl Op for Adam {
         let [control, loss, g] = [0, 1, 2].map(|i| l.range(node.inputs[i]));
         let [params, moments, ema, log] = [0, 1, 2, 3].map(|i| l.range(node.outputs[i]));
         let len4 = g.len / 4;
-        let groups = len4.div_ceil(64 * 4).clamp(1, 256);
+        let groups = len4.div_ceil(64 * 4).clamp(1, 256.min(l.limits.workgroups as usize));
         let partials = l.scratch(groups.next_multiple_of(4));
         let constants = [("LEN4", len4 as f64), ("GROUPS", groups as f64)];
         l.dispatch("sum_squares", &constants, &[("g", g), ("partials", partials)], [groups as u32, 1, 1]);
@@ -106,8 +106,8 @@ impl Adam {
         let [beta1, beta2, eps, clip] = [self.beta1, self.beta2, self.eps, self.clip].map(|v| T::of(v.into()));
         let [mut params, mut moments, mut ema, mut log] = [0, 1, 2, 3].map(|i| io.take(i));
         let (control, loss, g) = (io.x(0).1, io.x(1).1[0], io.x(2).1);
-        let squares = g.iter().map(|&v| v * v).sum::<T>();
-        let length = squares.sqrt();
+        let squares = g.iter().map(|v| v.f64().powi(2)).sum::<f64>();
+        let length = T::of(squares.sqrt());
         let row = 4 * control[3].f32() as usize;
         log[row..row + 4].copy_from_slice(&[loss, length, T::zero(), T::zero()]);
         if squares.is_finite() {

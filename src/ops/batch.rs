@@ -41,17 +41,27 @@ pub struct Shards {
     pub table: Vec<u32>,
     /// Packed bytes.
     pub bytes: [Vec<u8>; 3],
+    /// Numbers of the groups that found no place.
+    pub left_out: Vec<usize>,
 }
 
 impl Shards {
-    /// Lays out as many of the pictures (width, height, bytes) as three shards of at most `limit` bytes hold.
-    pub fn new<'a>(pictures: impl Iterator<Item = (usize, usize, &'a [u8])>, limit: u64) -> Self {
+    /// Lays out groups of pictures ((width, height), bytes) in three shards of at most `limit` bytes. A group that finds no
+    /// place is left out whole.
+    pub fn new<'a>(groups: impl Iterator<Item = Vec<((usize, usize), &'a [u8])>>, limit: u64) -> Self {
         let mut shards = Self::default();
-        for (width, height, data) in pictures {
-            let Some(shard) = (0..3).find(|&s| (shards.bytes[s].len() + data.len()) as u64 <= limit - 4) else { break };
-            let first = shards.bytes[shard].len();
-            shards.table.extend([shard as u32, first as u32, width as u32, height as u32]);
-            shards.bytes[shard].extend_from_slice(data);
+        for (number, group) in groups.enumerate() {
+            let size: usize = group.iter().map(|(_, data)| data.len()).sum();
+            // Room for the last word to be filled up.
+            let Some(shard) = (0..3).find(|&s| (shards.bytes[s].len() + size + 16) as u64 <= limit) else {
+                shards.left_out.push(number);
+                continue;
+            };
+            for ((width, height), data) in group {
+                let first = shards.bytes[shard].len();
+                shards.table.extend([shard as u32, first as u32, width as u32, height as u32]);
+                shards.bytes[shard].extend_from_slice(data);
+            }
         }
         shards
     }
@@ -72,6 +82,11 @@ impl Shards {
 impl Graph {
     /// Records the drawing of a batch from `shards`: (x, t, storages), both (BATCH, CROP, CROP, 3) in [-0.5, 0.5] plus noise.
     pub fn batch(&mut self, batch: Batch, shards: &Shards) -> (Tensor, Tensor, Pictures) {
+        let fits = |row: &[u32; 4]| batch.crop <= row[2] as usize && batch.crop <= row[3] as usize;
+        assert!(
+            batch.count > 0 && shards.table.as_chunks::<4>().0.iter().all(fits),
+            "batch: pictures smaller than a crop, or none"
+        );
         let draw = self.host_vector("draw", 4, Element::U32);
         let table = self.host_vector("table", shards.table.len(), Element::U32);
         let shard =
@@ -237,6 +252,7 @@ pub(crate) fn normal3(bits: [u32; 4]) -> [f64; 3] {
 
 /// An endless sequence of standard normal numbers, one for every `seed` and `stream`.
 pub fn random_normals(seed: u32, stream: u32) -> impl Iterator<Item = f64> {
+    // Apart from the streams 0 to 3 that batches are drawn from.
     (0u32..).flat_map(move |i| normal3(pcg4d([i, stream, seed, 0x6e32_6e67])))
 }
 

@@ -79,7 +79,7 @@ impl Conv {
 }
 
 /// Tile of `conv2d` and `conv2d_dx`: invocations over channels and over pixels, each 8 wide. As many channels as there
-/// are, up to what 4 KiB of staged weights hold; then pixels up to 128 invocations, few enough for every device.
+/// are, up to 96; then pixels up to 96 invocations, few enough for every device, and up to its workgroup memory.
 fn tile(channels4: usize, limits: &Limits) -> (usize, usize) {
     let tx = channels4.div_ceil(2).clamp(1, 12);
     let invocations = 96.min(limits.invocations as usize);
@@ -304,7 +304,7 @@ impl Op for Conv2dWeightGrad {
         let ty = (96.min(l.limits.invocations as usize) / tx).min(staged).clamp(1, rows4.div_ceil(2));
         let tiles = rows4.div_ceil(ty * 2) * k4.div_ceil(tx * 2);
         // As many splits as give the device 512 workgroups, but at least 64 pixels each.
-        let splits = 512_usize.div_ceil(tiles).min(dy.pixels().div_ceil(64)).max(1);
+        let splits = 512_usize.div_ceil(tiles).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
         let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(16);
         let splits = dy.pixels().div_ceil(split_pixels);
         let mut constants = self.conv.constants(&x, &dy);
@@ -366,7 +366,7 @@ impl Op for ChannelSum {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let dy = l.view(node.inputs[0]).clone();
         let c4 = dy.padded() / 4;
-        let splits = dy.pixels().div_ceil(256).clamp(1, 128);
+        let splits = dy.pixels().div_ceil(256).clamp(1, 128.min(l.limits.workgroups as usize));
         let split_pixels = dy.pixels().div_ceil(splits);
         let splits = dy.pixels().div_ceil(split_pixels);
         let constants = [

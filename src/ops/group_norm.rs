@@ -124,7 +124,7 @@ impl Op for GroupNorm {
 
 impl GroupNorm {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let (eps, slope) = (T::of(self.eps.into()), T::of(self.activation.slope.into()));
+        let (eps, slope) = (f64::from(self.eps), T::of(self.activation.slope.into()));
         let groups = self.groups;
         let (inputs, vy, y) = io.split(0);
         let ((vx, x), gamma, beta) = (inputs.x(0), inputs.x(1).1, inputs.x(2).1);
@@ -135,13 +135,13 @@ impl GroupNorm {
             .enumerate()
             .map(|(n, y)| {
                 let pixel = |p: usize| &x[(n * pixels + p) * vx.stride + vx.channel..][..c];
-                let count = T::of((pixels * cg) as f64);
+                let count = (pixels * cg) as f64;
                 let mut stats = Vec::with_capacity(groups * 2);
                 for g in 0..groups {
                     let values = || (0..pixels).flat_map(|p| &pixel(p)[g * cg..(g + 1) * cg]);
-                    let mean = values().copied().sum::<T>() / count;
-                    let variance = values().map(|&v| (v - mean) * (v - mean)).sum::<T>() / count;
-                    stats.extend([mean, T::one() / (variance + eps).sqrt()]);
+                    let mean = values().map(|v| v.f64()).sum::<f64>() / count;
+                    let variance = values().map(|v| (v.f64() - mean).powi(2)).sum::<f64>() / count;
+                    stats.extend([T::of(mean), T::of(1.0 / (variance + eps).sqrt())]);
                 }
                 for (p, y) in y.chunks_mut(vy.stride).enumerate() {
                     let y = &mut y[vy.channel..vy.channel + vy.padded()];
@@ -245,13 +245,14 @@ impl GroupNormGrad {
                     if y[at(vy, p, i)] > T::zero() { up } else { slope * up }
                 };
                 let xhat = |p: usize, i: usize| (x[at(vx, p, i)] - stats(n, i).0) * stats(n, i).1;
-                let mut sums = vec![T::zero(); 2 * padded];
+                let mut sums = vec![0.0; 2 * padded];
                 for p in 0..pixels {
                     for i in 0..c {
-                        sums[i] += dz(p, i);
-                        sums[padded + i] += dz(p, i) * xhat(p, i);
+                        sums[i] += dz(p, i).f64();
+                        sums[padded + i] += (dz(p, i) * xhat(p, i)).f64();
                     }
                 }
+                let sums: Vec<T> = sums.into_iter().map(T::of).collect();
                 let count = T::of((pixels * cg) as f64);
                 let mean = |first: usize| -> Vec<T> {
                     let group = |g: usize| (g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;

@@ -1,6 +1,6 @@
 //! Ops: one file each, with shapes and their checks, gradient rule, lowering to kernels, and meaning on the CPU.
 //!
-//! Every op is recorded by a method of [`Graph`](crate::graph::Graph); a mistake in shapes panics there, with a sentence.
+//! Every op is recorded by a method of [`crate::graph::Graph`]; a mistake in shapes panics there, with a sentence.
 
 mod adam;
 mod add;

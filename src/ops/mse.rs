@@ -55,7 +55,7 @@ impl Op for Mse {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, t) = (l.view(node.inputs[0]).clone(), l.view(node.inputs[1]).clone());
-        let groups = (x.pixels() * x.padded() / 4).div_ceil(64 * 4).clamp(1, 256);
+        let groups = (x.pixels() * x.padded() / 4).div_ceil(64 * 4).clamp(1, 256.min(l.limits.workgroups as usize));
         let constants = [
             ("PIXELS", x.pixels() as f64),
             ("C4", channels4(&x)),
@@ -81,15 +81,15 @@ impl Mse {
         let (inputs, _, y) = io.split(0);
         let ((vx, x), (vt, t)) = (inputs.x(0), inputs.x(1));
         let c = vx.padded();
-        let sum: T = (0..vx.pixels())
+        let sum: f64 = (0..vx.pixels())
             .map(|p| {
                 let x = &x[p * vx.stride + vx.channel..][..c];
                 let t = &t[p * vt.stride + vt.channel..][..c];
-                x.iter().zip(t).map(|(&x, &t)| (x - t) * (x - t)).sum::<T>()
+                x.iter().zip(t).map(|(&x, &t)| (x - t).f64().powi(2)).sum::<f64>()
             })
             .sum();
         y.fill(T::zero());
-        y[0] = sum / T::of((vx.pixels() * vx.channels()) as f64);
+        y[0] = T::of(sum / (vx.pixels() * vx.channels()) as f64);
     }
 }
 

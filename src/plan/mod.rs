@@ -219,6 +219,12 @@ pub trait Executor {
     /// If the device is lost or out of memory.
     fn run(&mut self) -> Result<()>;
 
+    /// Waits for all runs.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn wait(&mut self) -> Result<()>;
+
     /// Waits for all runs and reads a host storage.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What training draws from.
 
+use super::Options;
 use crate::data::noise::Noise;
 use crate::data::picture::Rgb8;
 use crate::device::Device;
@@ -72,26 +73,67 @@ impl Source {
         Ok(dropped)
     }
 
-    /// Drops the last pictures if a device cannot hold them all; returns how many.
-    pub fn drop_excess(&mut self, device: &Device) -> usize {
-        let shards = self.shards(device);
-        let before = self.count();
+    /// Drops pictures that a device cannot hold beside the others; returns their names.
+    ///
+    /// # Errors
+    /// If none is left.
+    pub fn drop_excess(&mut self, device: &Device) -> Result<Vec<String>> {
+        let excess = self.shards(device).left_out;
+        let names: Vec<String> = excess.iter().map(|&i| self.name(i).to_owned()).collect();
+        let mut number = 0;
+        let mut keep = || {
+            number += 1;
+            !excess.contains(&(number - 1))
+        };
         match self {
-            Self::Photos(photos, _) => photos.truncate(shards.count()),
-            Self::Pairs(pairs) => pairs.truncate(shards.count() / 2),
+            Self::Photos(photos, _) => photos.retain(|_| keep()),
+            Self::Pairs(pairs) => pairs.retain(|_| keep()),
         }
-        before - self.count()
+        if self.count() == 0 {
+            let name = device.name();
+            return Err(Error::failed(format!(
+                "{}: is larger than what {name} binds at once: cut it, or use --device cpu",
+                names.first().map_or("the picture", String::as_str)
+            )));
+        }
+        Ok(names)
+    }
+
+    fn name(&self, i: usize) -> &str {
+        match self {
+            Self::Photos(photos, _) => &photos[i].name,
+            Self::Pairs(pairs) => &pairs[i].0.name,
+        }
+    }
+
+    /// Whether a training with these options can draw from it.
+    pub(super) fn check(&self, options: &Options) -> Result<()> {
+        options.check()?;
+        let crop = options.crop;
+        let fits = |p: &Rgb8| p.width >= crop && p.height >= crop;
+        let all = match self {
+            Self::Photos(photos, _) => photos.iter().all(fits),
+            Self::Pairs(pairs) => pairs.iter().all(|(a, b)| fits(a) && (a.width, a.height) == (b.width, b.height)),
+        };
+        if self.count() == 0 || !all {
+            return Err(Error::failed(format!(
+                "there are no pictures, or some are smaller than a crop of {crop} pixels (--crop)"
+            )));
+        }
+        Ok(())
     }
 
     /// Lays the pictures out for a device.
     pub(super) fn shards(&self, device: &Device) -> Shards {
         // Places in a shard are counted in 32 bits.
         let limit = device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)).min(u64::from(u32::MAX));
-        let pictures: Vec<&Rgb8> = match self {
-            Self::Photos(photos, _) => photos.iter().collect(),
-            Self::Pairs(pairs) => pairs.iter().flat_map(|(a, b)| [a, b]).collect(),
-        };
-        Shards::new(pictures.iter().map(|p| (p.width, p.height, &p.data[..])), limit)
+        let item = |p: &'_ Rgb8| (p.width, p.height);
+        match self {
+            Self::Photos(photos, _) => Shards::new(photos.iter().map(|p| vec![(item(p), &p.data[..])]), limit),
+            Self::Pairs(pairs) => {
+                Shards::new(pairs.iter().map(|(a, b)| vec![(item(a), &a.data[..]), (item(b), &b.data[..])]), limit)
+            }
+        }
     }
 }
 

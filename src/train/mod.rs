@@ -16,6 +16,7 @@ pub use validation::Validation;
 use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
+use crate::error::{Error, Result};
 use crate::nets::{Init, NetOptions};
 
 /// How to train. Written to a run's `config.toml`.
@@ -45,9 +46,32 @@ pub struct Options {
 
 impl Options {
     /// The recipe to start from. Small batches learn more in a given time, as long as they keep the device busy: four crops
-    /// on the CPU, where 80 s brought 29.0 dB against 27.1 dB with sixteen, and sixteen on a GPU.
+    /// on the CPU, where 80 s brought 29.0 dB against 27.1 dB with sixteen, and sixteen on a large GPU.
     pub fn new(device: &Device, net: NetOptions, length: Length) -> Self {
-        let batch = if matches!(device, Device::Cpu) { 4 } else { 16 };
+        let batch = if device.is_large() { 16 } else { 4 };
         Self { net, init: Init::Xavier, length, batch, crop: 64, lr: 2e-3, clip: 1.0, ema: 0.999, seed: 1, clean_targets: false }
     }
+
+    /// Whether the options fit each other.
+    ///
+    /// # Errors
+    /// If the crop does not suit the levels, or a step would take absurdly much memory.
+    pub fn check(&self) -> Result<()> {
+        let (batch, crop, levels, multiple) = (self.batch, self.crop, self.net.levels, self.net.multiple());
+        if crop == 0 || !crop.is_multiple_of(multiple) {
+            return Err(Error::usage(format!("--crop {crop}: with --levels {levels} it must be a multiple of {multiple}")));
+        }
+        check_step(batch, "--crop", crop)
+    }
+}
+
+/// Refuses steps whose pictures alone would take over a GiB, before an allocation of many times that aborts the program.
+///
+/// # Errors
+/// If it is such a step; `flag` names what set the side of its pictures.
+pub fn check_step(batch: usize, flag: &str, side: usize) -> Result<()> {
+    if batch * side * side <= 1 << 26 {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--batch {batch} with {flag} {side}: a step of over 67 million pixels; choose smaller ones")))
 }

@@ -103,7 +103,7 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let facts: String =
         summary.facts.iter().map(|(k, v)| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(k), escape(v))).collect();
     let facts = if facts.is_empty() { facts } else { format!("<dl>\n{facts}</dl>\n") };
-    let curves = format!("{}{}", psnr_figure(summary, records), loss_figure(records));
+    let curves = format!("{}{}", psnr_figure(summary, records), loss_figure(summary, records));
     let curves =
         if curves.is_empty() { "<p class=\"note\">No curves yet: training has just begun.</p>\n".into() } else { curves };
     let pictures = pictures(strips);
@@ -201,7 +201,7 @@ fn psnr_figure(summary: &Summary, records: &[Record]) -> String {
     figure("PSNR of held-out pictures, in dB", caption, &lines, &y)
 }
 
-fn loss_figure(records: &[Record]) -> String {
+fn loss_figure(summary: &Summary, records: &[Record]) -> String {
     // Logarithms, since the loss falls fast at first; the labels undo them.
     let points = records.iter().filter(|r| r.loss.is_finite() && r.loss > 0.0).map(|r| (r.step as f64, r.loss.log10()));
     let points: Vec<_> = points.collect();
@@ -218,10 +218,17 @@ fn loss_figure(records: &[Record]) -> String {
         marks = ticks(10f64.powf(lo), 10f64.powf(hi), 5.0).iter().map(|v| v.log10()).collect();
     }
     let line = Line { points, colour: "--loss", label: "mean squared error".to_owned(), width: 1, dashed: false };
-    let caption = "This is no measure of quality. The target is noisy too, and no network can predict its noise: the loss \
-                   cannot fall below the noise variance, however good the result.";
+    let (title, caption) = if summary.clean_targets {
+        ("Training loss, against clean targets", "The mean squared error of training crops.")
+    } else {
+        (
+            "Training loss, against noisy targets",
+            "This is no measure of quality. The target is noisy too, and no network can predict its noise: the loss cannot fall \
+             below the noise variance, however good the result.",
+        )
+    };
     let y = Axis { range: lo..hi, ticks: marks, label: |v| short(10f64.powf(v)) };
-    figure("Training loss, against noisy targets", caption, &[line], &y)
+    figure(title, caption, &[line], &y)
 }
 
 fn figure(title: &str, caption: &str, lines: &[Line], y: &Axis) -> String {

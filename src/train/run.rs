@@ -21,6 +21,8 @@ use crate::plan::Executor;
 const LOOK: u64 = 16;
 /// Validations in a training.
 const VALIDATIONS: f64 = 20.0;
+/// Most seconds without a checkpoint.
+const CHECKPOINT_SECONDS: f64 = 600.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
 
@@ -219,6 +221,14 @@ impl Training<'_> {
 
     /// Adds a point to the curves.
     fn note(&mut self, now: &Progress, scores: Option<Scores>) {
+        if self.log.count == 0
+            && let Some(last) = self.writer.records.last_mut().filter(|r| r.step == now.step)
+        {
+            // A point of the curve at this very step has the losses already.
+            last.psnr_estimated = scores.map(|s| s.estimated);
+            last.psnr = scores.and_then(|s| s.truth);
+            return;
+        }
         let (loss, grad_norm) = self.log.means();
         self.writer.records.push(Record {
             step: now.step,
@@ -252,7 +262,8 @@ impl Training<'_> {
 /// the folder `out`. Ends after the running step once `stop` is set. `watch` is told after every step.
 ///
 /// # Errors
-/// If the device fails, a file cannot be written, or the loss is not finite any more.
+/// If options and pictures do not fit each other, the device fails, a file cannot be written, or the loss is not finite any
+/// more.
 pub fn train(
     device: &Device,
     options: &Options,
@@ -262,19 +273,22 @@ pub fn train(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
-    let writer = Writer::new(options, source.noise(), out)?;
+    source.check(options)?;
+    let writer = Writer::new(device, options, source, out)?;
     let mut step = Step::new(device, options, source, &source.shards(device))?;
     let denoiser = Denoiser::with_params(device, options.net, step.executor.read(step.optimizer.ema)?, None)?;
     let (pictures, log, start) = (source.count(), Log::default(), Instant::now());
     let points = Marks { count: POINTS, passed: 0.0 };
     let mut t = Training { options, validation, pictures, step, denoiser, writer, log, points, start, number: 0, scores: None };
     let mut validations = Marks { count: VALIDATIONS, passed: 0.0 };
+    let mut checkpoint = 0.0;
     loop {
         let now = t.progress();
         let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
-        let due = validations.due(now.share);
+        let due = validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
         if t.number > 0 && (done || due) {
             t.validate(&now)?;
+            checkpoint = now.seconds;
         }
         if done {
             break;
@@ -286,7 +300,7 @@ pub fn train(
     let Some(scores) = t.scores else { return Err(Error::failed("training was stopped before its first step")) };
     let psnr_noisy = validation.psnr_noisy();
     let strips = validation.strips(&mut t.denoiser)?;
-    t.writer.finish(device, t.number, seconds, psnr_noisy, scores, &strips)?;
+    t.writer.finish(t.number, seconds, psnr_noisy, scores, &strips)?;
     Ok(Outcome {
         steps: t.number,
         seconds,

@@ -2,18 +2,32 @@
 
 use std::path::Path;
 
-use super::Options;
+use serde::Serialize;
+
 use super::report::{self, Record, Strip, Summary};
 use super::validation::Scores;
+use super::{Options, Source};
 use crate::data::files::save_bytes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nets::Model;
 use crate::nets::model::Metadata;
 
+/// `config.toml`: what it takes to repeat the run.
+#[derive(Serialize)]
+struct Config<'a> {
+    version: &'static str,
+    device: &'a str,
+    noise: &'a str,
+    pictures: usize,
+    #[serde(flatten)]
+    options: &'a Options,
+}
+
 /// Writes a run's files, each whole or not at all.
 pub(super) struct Writer<'a> {
     options: &'a Options,
+    device: &'a str,
     noise: String,
     out: &'a Path,
     pub(super) records: Vec<Record>,
@@ -22,11 +36,13 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins a run folder with its `config.toml`.
-    pub(super) fn new(options: &'a Options, noise: String, out: &'a Path) -> Result<Self> {
+    pub(super) fn new(device: &'a Device, options: &'a Options, source: &Source, out: &'a Path) -> Result<Self> {
+        let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
+        let config = Config { version, device, noise: &noise, pictures: source.count(), options };
         let config =
-            toml::to_string(options).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
+            toml::to_string(&config).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
         save_bytes(&out.join("config.toml"), config.as_bytes())?;
-        Ok(Self { options, noise, out, records: Vec::new(), best: f64::NEG_INFINITY })
+        Ok(Self { options, device, noise, out, records: Vec::new(), best: f64::NEG_INFINITY })
     }
 
     pub(super) fn model(&self, steps: u64, params: Vec<f32>) -> Model {
@@ -49,11 +65,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn facts(&self, device: &Device, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
+    fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
         let o = self.options;
         let norm = format!("{:?}", o.net.norm).to_lowercase();
         let mut facts = vec![
-            ("Device", device.name().to_owned()),
+            ("Device", self.device.to_owned()),
             ("Network", format!("{}, width {}, {} levels, norm {norm}", o.net.name(), o.net.width, o.net.levels)),
             ("Parameters", o.net.parameters().to_string()),
             ("Noise", self.noise.clone()),
@@ -67,18 +83,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes `report.html` and `samples/`.
-    pub(super) fn finish(
-        &self,
-        device: &Device,
-        steps: u64,
-        seconds: f64,
-        psnr_noisy: f64,
-        scores: Scores,
-        strips: &[Strip],
-    ) -> Result<()> {
+    pub(super) fn finish(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores, strips: &[Strip]) -> Result<()> {
         let summary = Summary {
             title: "Learning to denoise from noisy pictures".into(),
-            facts: self.facts(device, steps, seconds, psnr_noisy, scores),
+            facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,
         };
