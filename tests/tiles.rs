@@ -34,3 +34,15 @@ fn tiles_give_the_same_picture_as_one_pass() {
         }
     }
 }
+
+#[test]
+fn the_default_network_fits_the_least_of_devices_and_a_larger_one_says_what_to_do() {
+    for mut gpu in common::gpus() {
+        gpu.adapter.limits = n2n_gpu::kernel::Limits::default();
+        let device = Device::Gpu(gpu);
+        let of = |levels| NetOptions { net: Net::Unet, width: 48, levels, norm: Norm::None };
+        assert!(Denoiser::with_params(&device, of(4), Vec::new(), None).is_ok());
+        let message = Denoiser::with_params(&device, of(5), Vec::new(), None).unwrap_err().to_string();
+        assert!(message.contains("binds 128 MiB") && message.contains("--device cpu"), "{message}");
+    }
+}
