@@ -6,6 +6,19 @@
 //!
 //! Reading order: [`kernel`], [`graph`], [`ops`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
 //! [`denoise`].
+//!
+//! Layers, from the top to the bottom. Imports point down, or sideways within a layer (tests/layers.rs reads this table):
+//!
+//! ```text
+//! main, cli
+//! check, train
+//! denoise
+//! nets
+//! data, device
+//! ops, plan, gpu, cpu
+//! graph
+//! kernel, error
+//! ```
 
 pub mod check;
 pub mod cpu;

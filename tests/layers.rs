@@ -3,21 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// From the top to the bottom.
-const LAYERS: &[&[&str]] = &[
-    &["main", "cli"],
-    &["check", "train"],
-    &["denoise"],
-    &["nets"],
-    &["data", "device"],
-    &["ops", "plan", "gpu", "cpu"],
-    &["graph"],
-    &["kernel", "error"],
-];
+/// The table in the crate's documentation, from the top to the bottom.
+fn layers() -> Vec<Vec<String>> {
+    let docs = std::fs::read_to_string("src/lib.rs").unwrap();
+    let table = docs.split("```text").nth(1).and_then(|rest| rest.split("```").next()).expect("src/lib.rs has the table");
+    let rows = table.lines().map(|line| line.trim_start_matches("//!").trim()).filter(|row| !row.is_empty());
+    rows.map(|row| row.split(", ").map(str::to_owned).collect()).collect()
+}
 
 fn layer(module: &str) -> usize {
-    let found = LAYERS.iter().position(|modules| modules.contains(&module));
-    found.unwrap_or_else(|| panic!("the module {module} is in no layer: add it to the table here and in the docs"))
+    let found = layers().iter().position(|modules| modules.iter().any(|m| m == module));
+    found.unwrap_or_else(|| panic!("the module {module} is in no layer: add it to the table in src/lib.rs"))
 }
 
 /// Modules named after `crate::` in a file, also in braces and also in the middle of code; not in comments.
