@@ -39,6 +39,8 @@ fn misuse_is_told_from_failure() {
         ("bench --device cpu --levels 3 --size 20", "--size 20"),
         ("bench --device cpu --batch 4096 --size 8192", "--size 8192"),
         ("denoise a.png", "--output"),
+        ("denoise a.png -o a.png", "a.png"),
+        ("denoise a.png -o .", "a.png"),
         ("denoise a.png -o b.png --strength 2", "--strength"),
         ("denoise a.png -o b.png --strength nan", "--strength"),
         ("denoise a.png -o b.png --tile many", "--tile"),
@@ -112,6 +114,7 @@ fn pairs_that_are_none_are_named() {
     let train = "--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu";
     shell.run(&format!("train --pairs a names {train}")).fails(&["names", "4.png", "2.png"]);
     shell.run(&format!("train --pairs a missing {train}")).fails(&["missing"]);
+    shell.run(&format!("train --pairs a a {train}")).fails(&["--pairs", "1.png", "same in both"]);
     shell.run(&format!("train --pairs a a/1.png {train}")).fails(&["a/1.png", "two of a kind"]);
     for odd in 1..=3 {
         let folder = format!("sizes{odd}");

@@ -20,7 +20,7 @@ const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
 /// Arguments of `denoise`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// Pictures and folders of pictures: PNG, JPEG, TIFF, WebP
+    /// Pictures and folders of pictures: PNG, JPEG, TIFF, WebP, BMP, PNM
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
     /// Output: a file for one picture, else a folder
@@ -46,7 +46,15 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     let inputs = list(&options.inputs)?;
     let out = &options.output;
     let one = options.inputs.len() == 1 && options.inputs[0].is_file();
+    // An original is never replaced: denoised twice, it would be lost.
+    let replaces = |input: &Path, output: &Path| match (input.canonicalize(), output.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => {
+            Err(Error::usage(format!("{}: would be replaced by its own result: name another place with -o", input.display())))
+        }
+        _ => Ok(()),
+    };
     if one && !out.is_dir() && !out.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR) {
+        replaces(&inputs[0], out)?;
         return Ok(vec![(inputs[0].clone(), out.clone())]);
     }
     if out.is_file() {
@@ -55,6 +63,7 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     for input in inputs {
         let output = out.join(input.file_name().unwrap_or_default());
+        replaces(&input, &output)?;
         if let Some((other, _)) = files.iter().find(|(_, o)| *o == output) {
             let message = format!("has the same name as {}: denoise them into different folders", other.display());
             return Err(Error::file(&input, message));

@@ -35,7 +35,7 @@ struct Common {
     /// Print exactly one JSON object on stdout when done
     #[arg(long, global = true, help_heading = "Common options")]
     json: bool,
-    /// No progress, no remarks
+    /// No progress, no remarks: results and errors alone
     #[arg(long, global = true, help_heading = "Common options")]
     quiet: bool,
     /// Seed of all random numbers
@@ -66,7 +66,7 @@ impl Common {
     fn open(&self) -> anyhow::Result<Device> {
         let device = Device::select(&self.device)?;
         if matches!(device, Device::Cpu) && self.device.eq_ignore_ascii_case("auto") {
-            self.remark("no GPU found: running on the CPU (n2n-gpu devices lists what there is)");
+            self.remark("no real GPU found: running on the CPU (n2n-gpu devices lists what there is)");
         }
         Ok(device)
     }

@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// Folder for the model, the metrics and the report
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
+    /// Replace an earlier run in that folder
+    #[arg(long)]
+    overwrite: bool,
     /// Held-out photographs for validation [default: one in twenty of PHOTOS]
     #[arg(long, value_name = "DIR", conflicts_with = "pairs")]
     val: Option<PathBuf>,
@@ -59,9 +62,9 @@ pub(super) struct Options {
     /// Side of the crops, pixels; a multiple of 2^levels
     #[arg(long, value_name = "PX", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=4096))]
     crop: u16,
-    /// Highest learning rate
-    #[arg(long, value_name = "LR", default_value_t = 2e-3, value_parser = positive)]
-    lr: f64,
+    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002]
+    #[arg(long, value_name = "LR", value_parser = positive)]
+    lr: Option<f64>,
     /// Longest gradient; 0 for any
     #[arg(long, value_name = "L", default_value_t = 1.0, value_parser = not_negative)]
     clip: f64,
@@ -172,7 +175,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         init: options.init,
         batch: options.batch.map_or(recipe.batch, usize::from),
         crop: options.crop.into(),
-        lr: options.lr,
+        lr: options.lr.unwrap_or(recipe.lr),
         clip: options.clip as f32,
         ema: options.ema,
         seed: common.seed,
@@ -180,6 +183,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ..recipe
     };
     training.check()?;
+    if options.out.join("best.safetensors").exists() && !options.overwrite {
+        return Err(Error::file(&options.out, "holds an earlier run: name another folder with --out, or give --overwrite").into());
+    }
     let (mut training_set, held_out) = source(options)?;
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
@@ -194,9 +200,18 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ));
     }
     make_folder("--out", &options.out)?;
-    if options.out.join("best.safetensors").exists() {
-        common.remark(&format!("{}: holds an earlier run, whose files are replaced", options.out.display()));
+    if training_set.count() == 1 && held_out.count() == 1 && options.val.is_none() {
+        common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
+    let (training_count, held_out_count) = (training_set.count(), held_out.count());
+    common.remark(&format!(
+        "training {} of width {} and {} levels on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
+        net.name(),
+        net.width,
+        net.levels,
+        training_set.noise(),
+        device.name()
+    ));
     let validation = Validation::new(&held_out, common.seed);
     let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);

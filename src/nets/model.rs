@@ -51,6 +51,9 @@ impl Model {
     /// # Errors
     /// If the file cannot be read, is no model of ours, or its tensors do not fit the network it names.
     pub fn load(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::file(path, "is a folder: give the model in it, best.safetensors"));
+        }
         if !path.exists() {
             return Err(Error::file(path, "does not exist: give --model a file that `n2n-gpu train` wrote"));
         }

@@ -43,7 +43,13 @@ impl Source {
                 let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
                 Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)))
             }
-            None => Ok(Self::Pairs(pairs)),
+            None => match pairs.iter().find(|(a, b)| a.data == b.data) {
+                Some((a, _)) => Err(Error::failed(format!(
+                    "--pairs: {} is the same in both folders: two different shots of a scene are needed",
+                    a.name
+                ))),
+                None => Ok(Self::Pairs(pairs)),
+            },
         }
     }
 

@@ -187,9 +187,11 @@ fn psnr_figure(summary: &Summary, records: &[Record]) -> String {
     }
     let end = lines.iter().flat_map(|line| &line.points).map(|p| p.0).fold(0.0, f64::max);
     if let Some(noisy) = finite(summary.psnr_noisy) {
-        // The first steps are far worse than the noisy pictures and would flatten all that follows.
-        let points = lines.iter_mut().flat_map(|line| &mut line.points);
-        points.for_each(|p| p.1 = p.1.max(noisy - 2.0));
+        // The first steps are far worse than the noisy pictures and would flatten all that follows: they are left out.
+        for line in &mut lines {
+            let last = line.points.last().map_or(0.0, |p| p.0);
+            line.points.retain(|p| p.1 > noisy - 2.0 || p.0 >= last);
+        }
         let points = vec![(0.0, noisy), (end, noisy)];
         let label = format!("noisy pictures: {noisy:.1} dB");
         lines.push(Line { points, colour: "--muted", label, width: 2, dashed: true });
