@@ -108,7 +108,7 @@ fn the_smallest_tiles_give_the_same_picture_as_one_pass() {
     shell.picture("photo.png", 101, 150);
     for levels in [1, 2] {
         let train = TINY.replace("--levels 1", &format!("--levels {levels}"));
-        shell.run(&format!("train photo.png --out model {train}")).succeeds();
+        shell.run(&format!("train photo.png --out model --overwrite {train}")).succeeds();
         let misused = shell.run(&format!("denoise photo.png -o a.png --tile 1 {MODEL}"));
         let words: Vec<_> = misused.stderr.split_whitespace().collect();
         let least = words[words.iter().position(|w| *w == "least").unwrap() + 1];

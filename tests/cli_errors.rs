@@ -236,10 +236,10 @@ fn a_full_disk_leaves_whole_files_alone() {
     assert_eq!(shell.names("disk-a"), ["out.png"]);
     assert_eq!(fs::read(shell.path("disk-a/out.png")).unwrap(), b"old");
 
-    shell.run(&format!("train photo.png --out disk-b {TINY}")).fails(&["disk-b/last.safetensors", "free some space"]);
+    shell.run(&format!("train photo.png --out disk-b --quiet {TINY}")).fails(&["disk-b/last.safetensors", "free some space"]);
     assert_eq!(shell.names("disk-b"), ["config.toml", "metrics.jsonl"]);
 
-    shell.run(&format!("train photo.png --out disk-c {TINY}")).fails(&["disk-c/report.html", "free some space"]);
+    shell.run(&format!("train photo.png --out disk-c --quiet {TINY}")).fails(&["disk-c/report.html", "free some space"]);
     assert_eq!(shell.names("disk-c"), ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl"]);
     shell.run("denoise photo.png -o out.png --model disk-c/last.safetensors --device cpu").succeeds();
 }
@@ -281,7 +281,7 @@ fn training_that_blows_up_says_so() {
     for (steps, lr) in [(200, "1e30"), (20, "1e12"), (1, "1e30"), (1, "1e40"), (200, "1e300")] {
         // Twenty validations: with 200 steps the losses are looked at first, with fewer the held-out pictures.
         let tiny = TINY.replace("--steps 20", &format!("--steps {steps} --lr {lr}"));
-        shell.run(&format!("train a.png --out run {tiny}")).fails(&["unstable", "--lr"]);
+        shell.run(&format!("train a.png --out run --quiet --overwrite {tiny}")).fails(&["unstable", "--lr"]);
         let names = shell.names("run");
         assert!(!names.iter().any(|name| name.ends_with(".tmp") || name == "report.html"), "{names:?}");
     }

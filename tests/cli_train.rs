@@ -90,11 +90,23 @@ fn a_run_folder_has_all_files() {
 }
 
 #[test]
+fn an_earlier_run_is_kept_unless_it_may_be_overwritten() {
+    let shell = Shell::new();
+    shell.picture("photo.png", 40, 32);
+    shell.run(&format!("train photo.png --out run {TINY}")).succeeds();
+    let before = fs::read(shell.path("run/best.safetensors")).unwrap();
+    shell.run(&format!("train photo.png --out run --seed 9 {TINY}")).fails(&["run", "--overwrite"]);
+    assert_eq!(fs::read(shell.path("run/best.safetensors")).unwrap(), before);
+    shell.run(&format!("train photo.png --out run --seed 9 --overwrite {TINY}")).succeeds();
+    assert_ne!(fs::read(shell.path("run/best.safetensors")).unwrap(), before);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes() {
     let shell = Shell::new();
     shell.picture("photo.png", 40, 32);
     let model = |run: &str, seed: u32| {
-        shell.run(&format!("train photo.png --out {run} --seed {seed} {TINY}")).succeeds();
+        shell.run(&format!("train photo.png --out {run} --overwrite --seed {seed} {TINY}")).succeeds();
         fs::read(shell.path(run).join("last.safetensors")).unwrap()
     };
     let first = model("a", 5);
