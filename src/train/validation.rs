@@ -78,18 +78,22 @@ impl Validation {
         self.pictures.iter().map(of).sum::<f64>() / self.pictures.len() as f64
     }
 
-    /// Denoises every picture: clean mean square error = |f(a) - b|^2 - |a - b|^2 / 2. `None` if the network gives values
-    /// that are not finite.
+    /// Denoises both pictures of every pair: clean mean square error = |f(a) - b|^2 - |a - b|^2 / 2, and the same with a and b
+    /// swapped, so that of the estimate's own noise only a * b is left. `None` if the network gives values that are not finite.
     pub(super) fn scores(&self, denoiser: &mut Denoiser) -> Result<Option<Scores>> {
         let (mut estimated, mut truth) = (0.0, 0.0);
         for p in &self.pictures {
-            let mut y = denoiser.run(&p.a, p.width, p.height)?;
-            if y.iter().any(|v| !v.is_finite()) {
-                return Ok(None);
+            let mut error = -mse(&p.a, &p.b) / 2.0;
+            for (input, other) in [(&p.a, &p.b), (&p.b, &p.a)] {
+                let mut y = denoiser.run(input, p.width, p.height)?;
+                if y.iter().any(|v| !v.is_finite()) {
+                    return Ok(None);
+                }
+                round8(&mut y);
+                error += mse(&y, other) / 2.0;
+                truth += p.clean.as_ref().map_or(0.0, |clean| psnr(&y, clean) / 2.0);
             }
-            round8(&mut y);
-            estimated += decibels(mse(&y, &p.b) - mse(&p.a, &p.b) / 2.0);
-            truth += p.clean.as_ref().map_or(0.0, |clean| psnr(&y, clean));
+            estimated += decibels(error);
         }
         let count = self.pictures.len() as f64;
         let known = self.pictures.iter().all(|p| p.clean.is_some());
