@@ -2,8 +2,8 @@
 //!
 //! The source rows that a part of the target sees are staged once, with their zero border. In NHWC the taps of a window's row
 //! lie one after the other there, so that the inner loop runs over long contiguous stretches: it broadcasts one value each of
-//! six pixels against two registers of weights. Weights are packed in panels of those two registers. About twice as fast here
-//! as unfolding and multiplying with the `gemm` crate, which copies everything nine times (`n2n-gpu bench --device cpu`).
+//! six pixels against two registers of weights. Weights are packed in panels of those two registers. Faster here than unfolding
+//! and multiplying with the `gemm` crate, which copies everything nine times.
 
 use std::array::from_fn;
 
