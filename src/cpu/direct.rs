@@ -2,8 +2,8 @@
 //!
 //! The source rows that a part of the target sees are staged once, with their zero border. In NHWC the taps of a window's row
 //! lie one after the other there, so that the inner loop runs over long contiguous stretches: it broadcasts one value each of
-//! six pixels against two registers of weights. Weights are packed in panels of those two registers. Faster here than unfolding
-//! and multiplying with the `gemm` crate, which copies everything nine times.
+//! six or twelve pixels against one or two registers of weights, which are packed in panels of that width. Faster here than
+//! unfolding and multiplying with the `gemm` crate, which copies everything nine times.
 
 use std::array::from_fn;
 
@@ -13,9 +13,6 @@ use rayon::prelude::*;
 use super::accumulate;
 use super::conv::{Part, Patches, SPLITS, Sets, cut, parts};
 use crate::graph::View;
-
-/// Pixels, or filter rows, that are kept in registers at once.
-const TILE: usize = 6;
 
 /// Floats in a register of this processor.
 fn lanes() -> usize {
@@ -29,22 +26,37 @@ fn lanes() -> usize {
     Arch::new().dispatch(Lanes)
 }
 
-/// Registers that a panel of `k` channels is wide: two, or one where that holds them all.
-fn registers(k: usize) -> usize {
-    if k <= lanes() { 1 } else { 2 }
+/// Whether a processor with registers of so many floats has 32 of them (AVX-512, NEON), not 16: then more sums fit.
+const fn many_registers(lanes: usize) -> bool {
+    lanes != 8
 }
 
-/// Rows of `k` values as panels (panel, row, `width`), the last one filled up with zeros.
-fn pack<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, count: usize, k: usize, width: usize, panels: &mut Vec<f32>) {
-    panels.clear();
-    panels.resize(k.div_ceil(width) * count * width, 0.0);
-    if count == 0 {
-        return;
+/// Channels that are worked on at once: the first one, and one or two registers of them.
+#[derive(Clone, Copy, Debug)]
+struct Panel {
+    first: usize,
+    registers: usize,
+}
+
+/// Divides `k` channels into panels of two registers, the last of one where that holds the rest.
+fn panels(k: usize) -> Vec<Panel> {
+    let lanes = lanes();
+    let registers = |first: usize| if k - first <= lanes { 1 } else { 2 };
+    (0..k).step_by(2 * lanes).map(|first| Panel { first, registers: registers(first) }).collect()
+}
+
+impl Panel {
+    /// Channels with those that fill up the last register.
+    fn width(self) -> usize {
+        self.registers * lanes()
     }
-    for (p, panel) in panels.chunks_exact_mut(count * width).enumerate() {
-        let columns = p * width..(p * width + width).min(k);
-        for (to, from) in panel.chunks_exact_mut(width).zip(rows.clone()) {
-            to[..columns.len()].copy_from_slice(&from[columns.clone()]);
+
+    /// Appends the panel's columns of rows of `k` values, filled up with zeros.
+    fn pack<'a>(self, rows: impl Iterator<Item = &'a [f32]>, k: usize, to: &mut Vec<f32>) {
+        let columns = self.first..(self.first + self.width()).min(k);
+        for row in rows {
+            to.extend_from_slice(&row[columns.clone()]);
+            to.resize(to.len() + self.width() - columns.len(), 0.0);
         }
     }
 }
@@ -115,7 +127,7 @@ impl Stage {
 }
 
 /// Sums of one panel of weights for all windows of a stage, written out with bias and activation.
-struct Panel<'a> {
+struct Convolution<'a> {
     stage: &'a Stage,
     weights: &'a [f32],
     bias: &'a [f32],
@@ -125,26 +137,31 @@ struct Panel<'a> {
     registers: usize,
 }
 
-impl WithSimd for Panel<'_> {
+impl WithSimd for Convolution<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if self.registers == 1 { self.run::<S, 1>(simd) } else { self.run::<S, 2>(simd) }
+        match (self.registers, many_registers(S::F32_LANES)) {
+            (1, _) => self.run::<S, 12, 1>(simd),
+            (_, true) => self.run::<S, 12, 2>(simd),
+            (_, false) => self.run::<S, 6, 2>(simd),
+        }
     }
 }
 
-impl Panel<'_> {
+impl Convolution<'_> {
+    /// With `M` pixels and `V` registers of channels at once.
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
+    fn run<S: Simd, const M: usize, const V: usize>(self, simd: S) {
         let (memory, stride, channel, channels) = self.target;
         let weights = S::as_simd_f32s(self.weights).0;
-        for (windows, places) in self.stage.windows.chunks(TILE).zip(self.stage.places.chunks(TILE)) {
-            let window: [usize; TILE] = from_fn(|i| windows[i.min(windows.len() - 1)]);
-            let mut sums = [[simd.splat_f32s(0.0); V]; TILE];
+        for (windows, places) in self.stage.windows.chunks(M).zip(self.stage.places.chunks(M)) {
+            let window: [usize; M] = from_fn(|i| windows[i.min(windows.len() - 1)]);
+            let mut sums = [[simd.splat_f32s(0.0); V]; M];
             for &(row, offset, len) in &self.stage.stretches {
-                let values = window.map(|w| &self.stage.values[w + offset..][..len]);
-                sums = stretch(simd, sums, values, &weights[row * V..][..len * V]);
+                let values = window.map(|w| self.stage.values[w + offset..][..len].as_chunks::<4>().0);
+                sums = stretch(simd, sums, values, weights[row * V..][..len * V].as_chunks::<V>().0.as_chunks::<4>().0);
             }
             for (sums, place) in sums.iter().zip(places) {
                 let to = &mut memory[place * stride + channel..][..channels];
@@ -158,21 +175,23 @@ impl Panel<'_> {
     }
 }
 
-/// Adds a stretch of the inner dimension to the sums, which go in and out by value so that they stay in registers.
+/// Adds a stretch of the inner dimension, four channels at a time, to the sums, which go in and out by value so that they stay
+/// in registers.
 #[inline(always)]
-fn stretch<S: Simd, const V: usize>(
+fn stretch<S: Simd, const M: usize, const V: usize>(
     simd: S,
-    mut sums: [[S::f32s; V]; TILE],
-    values: [&[f32]; TILE],
-    weights: &[S::f32s],
-) -> [[S::f32s; V]; TILE] {
-    let [a, b, c, d, e, f] = values;
-    for ((((((w, &a), &b), &c), &d), &e), &f) in weights.as_chunks::<V>().0.iter().zip(a).zip(b).zip(c).zip(d).zip(e).zip(f) {
-        let x = [a, b, c, d, e, f];
-        for m in 0..TILE {
-            let x = simd.splat_f32s(x[m]);
-            for v in 0..V {
-                sums[m][v] = simd.mul_add_e_f32s(x, w[v], sums[m][v]);
+    mut sums: [[S::f32s; V]; M],
+    values: [&[[f32; 4]]; M],
+    weights: &[[[S::f32s; V]; 4]],
+) -> [[S::f32s; V]; M] {
+    for (i, w) in weights.iter().enumerate() {
+        let x: [&[f32; 4]; M] = from_fn(|m| &values[m][i]);
+        for (c, w) in w.iter().enumerate() {
+            for m in 0..M {
+                let x = simd.splat_f32s(x[m][c]);
+                for v in 0..V {
+                    sums[m][v] = simd.mul_add_e_f32s(x, w[v], sums[m][v]);
+                }
             }
         }
     }
@@ -182,34 +201,36 @@ fn stretch<S: Simd, const V: usize>(
 /// target = act(bias + sum over taps of source * weights), for every set of patches.
 pub(super) fn convolve(source: (&View, &[f32]), target: (&View, &mut [f32]), sets: &Sets<f32>, bias: Option<&[f32]>, slope: f32) {
     let (vt, memory) = target;
-    let (c, k) = (source.0.padded(), vt.padded());
-    let registers = registers(k);
-    let width = registers * lanes();
-    let packed: Vec<Vec<f32>> = sets
+    let k = vt.padded();
+    let panels = panels(k);
+    // Per set of patches and panel its weights.
+    let packed: Vec<Vec<Vec<f32>>> = sets
         .iter()
-        .map(|(patches, weights)| {
-            let mut panels = Vec::new();
-            pack(weights.chunks_exact(k), patches.taps.len() * c, k, width, &mut panels);
-            panels
+        .map(|(_, weights)| {
+            let pack = |panel: &Panel| {
+                let mut packed = Vec::new();
+                panel.pack(weights.chunks_exact(k), k, &mut packed);
+                packed
+            };
+            panels.iter().map(pack).collect()
         })
         .collect();
     let mut biases = bias.map_or_else(|| vec![0.0; k], <[f32]>::to_vec);
-    biases.resize(k.next_multiple_of(width), 0.0);
+    biases.resize(k + 2 * lanes(), 0.0);
     let step = sets[0].0.target_step;
     let arch = Arch::new();
     cut(&parts(vt, step), vt, step, memory).into_par_iter().for_each_init(Stage::default, |stage, (part, target)| {
         for ((patches, _), packed) in sets.iter().zip(&packed) {
             stage.load(patches, source, vt, part);
-            let inner = patches.taps.len() * c * width;
-            for (p, bias) in biases.chunks_exact(width).enumerate() {
-                let first = p * width;
-                arch.dispatch(Panel {
+            for (panel, weights) in panels.iter().zip(packed) {
+                let channels = panel.width().min(k - panel.first);
+                arch.dispatch(Convolution {
                     stage,
-                    weights: &packed[p * inner..][..inner],
-                    bias,
+                    weights,
+                    bias: &biases[panel.first..][..panel.width()],
                     slope,
-                    target: (target, vt.stride, vt.channel + first, width.min(k - first)),
-                    registers,
+                    target: (target, vt.stride, vt.channel + panel.first, channels),
+                    registers: panel.registers,
                 });
             }
         }
@@ -231,13 +252,18 @@ impl WithSimd for Correlation<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if self.registers == 1 { self.run::<S, 1>(simd) } else { self.run::<S, 2>(simd) }
+        match (self.registers, many_registers(S::F32_LANES)) {
+            (1, _) => self.run::<S, 12, 1>(simd),
+            (_, true) => self.run::<S, 12, 2>(simd),
+            (_, false) => self.run::<S, 6, 2>(simd),
+        }
     }
 }
 
 impl Correlation<'_> {
+    /// With `M` filter rows and `V` registers of channels at once.
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
+    fn run<S: Simd, const M: usize, const V: usize>(self, simd: S) {
         let dy = S::as_simd_f32s(self.dy).0;
         let dw = S::as_mut_simd_f32s(self.dw).0;
         for &(row, offset, len) in &self.stage.stretches {
@@ -245,11 +271,11 @@ impl Correlation<'_> {
             while at < len {
                 let rows = &mut dw[(row + at) * V..];
                 // Stretches are multiples of four long.
-                match len - at {
-                    2 => at += tile::<S, 2, V>(simd, self.stage, offset + at, dy, rows),
-                    4 => at += tile::<S, 4, V>(simd, self.stage, offset + at, dy, rows),
-                    _ => at += tile::<S, TILE, V>(simd, self.stage, offset + at, dy, rows),
-                }
+                at += match len - at {
+                    left if left >= M => tile::<S, M, V>(simd, self.stage, offset + at, dy, rows),
+                    4.. => tile::<S, 4, V>(simd, self.stage, offset + at, dy, rows),
+                    _ => tile::<S, 2, V>(simd, self.stage, offset + at, dy, rows),
+                };
             }
         }
     }
@@ -285,34 +311,42 @@ fn tile<S: Simd, const M: usize, const V: usize>(
 pub(super) fn correlate(source: (&View, &[f32]), target: (&View, &[f32]), patches: &Patches, dw: &mut [f32]) {
     let (vt, dy) = target;
     let (inner, k) = (patches.taps.len() * source.0.padded(), vt.padded());
-    let registers = registers(k);
-    let width = registers * lanes();
+    let panels = panels(k);
+    let total = panels.iter().map(|p| inner * p.width()).sum();
     let parts = parts(vt, 1);
     let arch = Arch::new();
     let partials: Vec<Vec<f32>> = parts
         .par_chunks(parts.len().div_ceil(SPLITS))
         .map(|parts| {
-            let (mut stage, mut panels) = (Stage::default(), Vec::new());
-            let mut sums = vec![0.0; k.div_ceil(width) * inner * width];
+            let (mut stage, mut packed) = (Stage::default(), Vec::new());
+            let mut sums = vec![0.0; total];
             for &part in parts {
                 stage.load(patches, source, vt, part);
                 let first = (part.picture * vt.shape[1] + part.rows.0) * vt.shape[2];
-                let pixels = dy[first * vt.stride..].chunks(vt.stride).map(|p| &p[vt.channel..vt.channel + k]);
-                pack(pixels, stage.windows.len(), k, width, &mut panels);
-                for (dw, dy) in sums.chunks_exact_mut(inner * width).zip(panels.chunks_exact(stage.windows.len() * width)) {
-                    arch.dispatch(Correlation { stage: &stage, dy, dw, registers });
+                let mut rest = &mut sums[..];
+                for panel in &panels {
+                    let pixels = dy[first * vt.stride..].chunks(vt.stride).take(stage.windows.len());
+                    packed.clear();
+                    panel.pack(pixels.map(|p| &p[vt.channel..vt.channel + k]), k, &mut packed);
+                    let (dw, after) = rest.split_at_mut(inner * panel.width());
+                    arch.dispatch(Correlation { stage: &stage, dy: &packed, dw, registers: panel.registers });
+                    rest = after;
                 }
             }
             sums
         })
         .collect();
-    let mut total = vec![0.0; k.div_ceil(width) * inner * width];
-    for sums in &partials {
-        accumulate(&mut total, sums);
+    let mut sums = vec![0.0; total];
+    for partial in &partials {
+        accumulate(&mut sums, partial);
     }
-    for (row, to) in dw.chunks_exact_mut(k).enumerate() {
-        for (p, to) in to.chunks_mut(width).enumerate() {
-            to.copy_from_slice(&total[(p * inner + row) * width..][..to.len()]);
+    let mut rest = &sums[..];
+    for panel in &panels {
+        let (rows, after) = rest.split_at(inner * panel.width());
+        for (row, to) in rows.chunks_exact(panel.width()).zip(dw.chunks_exact_mut(k)) {
+            let to = &mut to[panel.first..(panel.first + panel.width()).min(k)];
+            to.copy_from_slice(&row[..to.len()]);
         }
+        rest = after;
     }
 }
