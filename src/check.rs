@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::graph::{Graph, Layout, Role, StorageId, Tensor};
 use crate::nets::{Init, Net, NetOptions, Norm, initial};
-use crate::ops::{Activation, Adam, Batch, Conv, GroupNorm, Shards, random_normals};
+use crate::ops::{Activation, Batch, BatchNorm, Conv, GroupNorm, Loss, Shards, Update, random_normals};
 use crate::plan::{Executor, Plan};
 
 /// Largest normalised mean square error of a kernel in single precision: squared, 1e-5 of the signal. Sums of some
@@ -208,15 +208,63 @@ pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
     case
 }
 
-fn mse(size: [usize; 3], channels: usize) -> Case {
+/// A loss; for the annealed one at an exponent of `power`.
+fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], channels: usize) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, channels));
+    let mask = masked.then(|| g.host_picture("mask", size, 1));
     g.require_grad(x);
-    let loss = g.mse(x, t);
-    let mut case = Case::new(format!("mse {channels} {size:?}"), g);
+    let y = g.loss(loss, x, t, mask);
+    let mut case = Case::new(format!("loss {loss:?} masked {masked} power {power} {channels} {size:?}"), g);
     case.random(x);
     case.random(t);
-    case.differentiate(&[("dx", x)], loss);
+    if let Some(mask) = mask {
+        let view = case.graph.view(mask).clone();
+        let data = (0..view.span()).map(|i| f32::from(u8::from(i % 4 == 0 && i % 3 > 0))).collect();
+        case.floats.push((view.storage, data));
+    }
+    case.floats.extend(case.graph.power().map(|id| (id, vec![power])));
+    case.differentiate(&[("dx", x)], y);
+    case
+}
+
+/// A batch normalisation in training, and by the statistics it keeps.
+pub fn batch_norm(size: [usize; 3], channels: usize, slope: f32) -> Case {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", size, channels);
+    g.require_grad(x);
+    let [gamma, beta] = ["weight", "bias"].map(|name| g.param(name, Layout::Vector(channels)));
+    let kept = ["running_mean", "running_var"].map(|name| g.kept(name, channels));
+    let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: Activation::leaky_relu(slope) };
+    let y = g.batch_norm(x, gamma, beta, kept, norm);
+    let after = g.batch_norm_kept(x, gamma, beta, kept, norm);
+    let mut case = Case::new(format!("batch_norm {channels} {size:?} slope {slope}"), g);
+    case.random(x);
+    case.output("kept", after);
+    case.differentiate(&[("dx", x)], y);
+    case.outputs.extend(case.graph.params_storage().map(|id| ("params", id)));
+    case
+}
+
+/// Pooling, upsampling, sigmoid, unfold and fold, and differences, in the middle of a graph.
+pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) -> Case {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", size, channels);
+    g.require_grad(x);
+    let small = g.max_pool2d(x, kernel);
+    let small = g.sigmoid(small);
+    let again = g.relu(small);
+    let small = g.add_with(small, again, Activation::leaky_relu(0.3));
+    let [_, h, w] = g.view(small).shape;
+    let windows = g.unfold(small, window);
+    let folded = g.fold(windows, [h, w], window);
+    // Windows side by side fold back into what they were cut from: not to be left with zeros.
+    let folded = g.scale(folded, 0.7);
+    let difference = g.subtract(small, folded);
+    let y = g.upsample_nearest(difference, kernel);
+    let mut case = Case::new(format!("pool, sigmoid, unfold, fold, upsample {kernel} {window:?} {channels} {size:?}"), g);
+    case.random(x);
+    case.differentiate(&[("dx", x)], y);
     case
 }
 
@@ -240,7 +288,7 @@ pub fn batch(size: usize, pairs: bool, clean_targets: bool) -> Case {
 }
 
 /// A whole training step of `unet`.
-pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3]) -> Case {
+pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], update: Update) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, 3));
     let options = NetOptions { net: Net::Unet, width, levels, norm };
@@ -248,7 +296,7 @@ pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3]) 
     let loss = g.mse(y, t);
     let one = g.one();
     g.backward(&[(loss, one)]);
-    let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, clip: 1.0 });
+    let optimizer = g.optimize(loss, update, 1.0);
     let mut case = Case::new(format!("training step of unet, width {width}, {levels} levels, norm {norm:?} {size:?}"), g);
     case.random(x);
     case.random(t);
@@ -312,12 +360,29 @@ pub fn cases() -> Vec<Case> {
     }
     cases.push(elementwise([2, 5, 7], [5, 3]));
     cases.push(elementwise([1, 33, 32], [16, 8]));
-    cases.push(mse([2, 3, 7], 3));
-    cases.push(mse([2, 64, 64], 3));
+    let l0 = Loss::L0 { eps: 1e-8 };
+    for (kind, masked, power) in [
+        (Loss::L2, false, 0.0),
+        (Loss::L1, false, 0.0),
+        (l0, false, 2.0),
+        (l0, false, 1.3),
+        (l0, false, 0.2),
+        (Loss::L2, true, 0.0),
+    ] {
+        cases.push(loss(kind, masked, power, [2, 3, 7], 3));
+    }
+    cases.push(loss(Loss::L2, false, 0.0, [2, 64, 64], 3));
+    cases.push(batch_norm([3, 5, 7], 6, 0.1));
+    cases.push(batch_norm([2, 40, 41], 13, 1.0));
+    cases.push(resizing(2, [2, 9, 7], 5, window(3, 1, 1)));
+    cases.push(resizing(3, [1, 20, 19], 13, window(2, 2, 0)));
+    cases.push(resizing(2, [2, 12, 13], 4, window(3, 2, 1)));
     for (pairs, clean) in [(false, false), (false, true), (true, false)] {
         cases.push(batch(24, pairs, clean));
     }
-    cases.push(training_step(Norm::None, 12, 2, [2, 16, 24]));
-    cases.push(training_step(Norm::Group, 16, 2, [2, 16, 16]));
+    let adam = |decay| Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, decay };
+    cases.push(training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)));
+    cases.push(training_step(Norm::Group, 16, 2, [2, 16, 16], adam(0.1)));
+    cases.push(training_step(Norm::None, 8, 1, [2, 8, 10], Update::Sgd { momentum: 0.9 }));
     cases
 }

@@ -18,25 +18,37 @@ shaders!(
     "adam",
     "add",
     "batch",
+    "batch_norm",
+    "batch_norm_running",
     "channel_sum",
     "conv2d",
     "conv2d_dw",
     "conv2d_dx",
     "copy",
+    "fold",
     "group_norm",
     "group_norm_dx",
     "group_norm_stats",
     "group_norm_sums",
     "leaky_relu",
     "leaky_relu_dx",
-    "mse",
-    "mse_dx",
+    "loss",
+    "loss_dx",
+    "max_pool",
+    "max_pool_dx",
+    "sgd",
+    "sigmoid",
+    "sigmoid_dx",
     "sum_partials",
     "sum_squares",
+    "unfold",
+    "upsample",
+    "upsample_dx",
 );
 
 /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
-const LIBRARY: &[(&str, &str)] = &[("rng", include_str!("../shaders/lib/rng.wgsl"))];
+const LIBRARY: &[(&str, &str)] =
+    &[("optimizer", include_str!("../shaders/lib/optimizer.wgsl")), ("rng", include_str!("../shaders/lib/rng.wgsl"))];
 
 /// A storage buffer that a kernel binds in group 0, in the order of its binding number.
 #[derive(Clone, Debug, PartialEq, Eq)]

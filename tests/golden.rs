@@ -5,7 +5,7 @@ mod common;
 use common::{Golden, HALF_ULP, Place, largest_error, places, square_error};
 use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::{Element, Graph, Layout, Role, Tensor};
-use n2n_gpu::ops::{Activation, Adam, Conv, GroupNorm};
+use n2n_gpu::ops::{Activation, Conv, GroupNorm, Update};
 use serde_json::Value;
 
 fn golden() -> Golden {
@@ -206,11 +206,10 @@ fn adam_with_clipping_and_average_equals_pytorch() {
         for &options in &cases {
             let op = Op { golden: &golden, options };
             let constant = |name: &str| options[name].as_f64().unwrap_or(0.0);
-            let adam = Adam {
-                beta1: constant("beta1") as f32,
-                beta2: constant("beta2") as f32,
-                eps: constant("eps") as f32,
-                clip: constant("clip") as f32,
+            let f32 = |name: &str| constant(name) as f32;
+            let update = match op.options["op"].as_str() {
+                Some("sgd") => Update::Sgd { momentum: f32("momentum") },
+                _ => Update::Adam { beta1: f32("beta1"), beta2: f32("beta2"), eps: f32("eps"), decay: f32("decay") },
             };
             let p0 = op.tensor("p0");
             let mut g = Graph::new();
@@ -218,7 +217,7 @@ fn adam_with_clipping_and_average_equals_pytorch() {
             let dp = g.host_picture("dp", [1, 1, 1], p0.len());
             g.backward(&[(p, dp)]);
             let loss = g.host_vector("loss", 4, Element::F32);
-            let optimizer = g.adam(loss, adam);
+            let optimizer = g.optimize(loss, update, constant("clip") as f32);
 
             let mut run = place.start(&g);
             run.put_params(|_| p0.clone());

@@ -5,7 +5,7 @@ mod common;
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Init, Net, NetOptions, Norm, initial};
-use n2n_gpu::ops::Adam;
+use n2n_gpu::ops::Update;
 use n2n_gpu::plan::Executor;
 
 /// Resident memory of this process in MiB, where the system tells it.
@@ -38,7 +38,7 @@ fn memory_is_flat_over_two_thousand_steps() {
         let loss = g.mse(y, t);
         let one = g.one();
         g.backward(&[(loss, one)]);
-        let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, clip: 1.0 });
+        let optimizer = g.optimize(loss, Update::ADAM, 1.0);
         let params = initial(&g, Init::Xavier, 1);
         let mut executor = device.prepare(g).unwrap();
         let id = executor.plan().host("params");

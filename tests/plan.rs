@@ -9,6 +9,7 @@ use n2n_gpu::device::Device;
 use n2n_gpu::graph::Role;
 use n2n_gpu::kernel::{Limits, kernel};
 use n2n_gpu::nets::Norm;
+use n2n_gpu::ops::Update;
 use n2n_gpu::plan::Plan;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ fn plan(case: &Case) -> Arc<Plan> {
 
 /// A step of the first report's network.
 fn large() -> Case {
-    check::training_step(Norm::None, 48, 5, [4, 64, 64])
+    check::training_step(Norm::None, 48, 5, [4, 64, 64], Update::ADAM)
 }
 
 fn all() -> Vec<Case> {
@@ -78,7 +79,7 @@ fn no_dispatch_reads_a_slot_that_it_writes() {
 
 #[test]
 fn the_table_of_a_plan_has_a_line_for_every_dispatch() {
-    let plan = plan(&check::training_step(Norm::Group, 16, 2, [2, 16, 16]));
+    let plan = plan(&check::training_step(Norm::Group, 16, 2, [2, 16, 16], Update::ADAM));
     let table = plan.to_string();
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), plan.steps.len() + 2, "a head, the dispatches, and the memory");
@@ -90,7 +91,7 @@ fn the_table_of_a_plan_has_a_line_for_every_dispatch() {
 
 #[test]
 fn the_json_of_a_plan_is_complete() {
-    for case in [large(), check::training_step(Norm::Group, 16, 2, [2, 16, 16])] {
+    for case in [large(), check::training_step(Norm::Group, 16, 2, [2, 16, 16], Update::ADAM)] {
         let plan = plan(&case);
         let json: serde_json::Value = serde_json::from_str(&plan.to_json()).unwrap();
         let list = |value: &serde_json::Value, name: &str| value[name].as_array().unwrap_or_else(|| panic!("no {name}")).clone();
@@ -132,7 +133,7 @@ fn bits(case: &Case, device: &Device) -> Vec<(&'static str, Vec<u32>)> {
 
 #[test]
 fn training_twice_from_the_same_state_gives_the_same_bits() {
-    let case = check::training_step(Norm::Group, 16, 2, [2, 16, 16]);
+    let case = check::training_step(Norm::Group, 16, 2, [2, 16, 16], Update::ADAM);
     for device in std::iter::once(Device::Cpu).chain(common::adapters()) {
         assert!(bits(&case, &device) == bits(&case, &device), "{}", device.name());
     }
@@ -141,7 +142,7 @@ fn training_twice_from_the_same_state_gives_the_same_bits() {
 #[test]
 fn training_on_the_cpu_gives_the_same_bits_with_any_number_of_threads() {
     for norm in [Norm::None, Norm::Group] {
-        let case = check::training_step(norm, 16, 2, [2, 48, 32]);
+        let case = check::training_step(norm, 16, 2, [2, 48, 32], Update::ADAM);
         let with = |n: usize| {
             let threads = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
             threads.install(|| bits(&case, &Device::Cpu))

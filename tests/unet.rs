@@ -8,7 +8,7 @@ use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::model::Metadata;
 use n2n_gpu::nets::{Init, Model, Net, NetOptions, Norm, initial};
-use n2n_gpu::ops::Adam;
+use n2n_gpu::ops::Update;
 use serde_json::Value;
 
 fn golden() -> Golden {
@@ -52,7 +52,7 @@ fn assert_trains_like_pytorch(golden: &Golden, case: &Value, place: &Place) {
     let loss = g.mse(y, t);
     let one = g.one();
     g.backward(&[(loss, one)]);
-    let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, clip: 1.0 });
+    let optimizer = g.optimize(loss, Update::ADAM, 1.0);
     let y = g.output("y", y);
     let (params, grads) = (g.params_storage().unwrap(), g.host("grads").unwrap());
 

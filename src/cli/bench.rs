@@ -6,7 +6,7 @@ use clap::Args;
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Init, initial};
-use n2n_gpu::ops::{Adam, random_normals};
+use n2n_gpu::ops::{Update, random_normals};
 use n2n_gpu::plan::{Executor, Plan};
 use n2n_gpu::train::check_step;
 use serde_json::json;
@@ -79,7 +79,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let loss = g.mse(y, t);
     let one = g.one();
     g.backward(&[(loss, one)]);
-    let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, clip: 1.0 });
+    let optimizer = g.optimize(loss, Update::ADAM, 1.0);
     let flops = g.flops();
     let mut step = device.prepare(g)?;
 

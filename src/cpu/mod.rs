@@ -48,6 +48,16 @@ pub(crate) fn map2<T: Real>(a: Input<T>, b: Input<T>, y: Output<T>, f: impl Fn(T
     });
 }
 
+/// Calls `f` for every pixel of `y` with its number and its channels.
+pub(crate) fn each_pixel<T: Real>((view, y): Output<T>, f: impl Fn(usize, &mut [T]) + Sync) {
+    let c = view.padded();
+    y.par_chunks_mut(BLOCK * view.stride).enumerate().for_each(|(block, y)| {
+        for (p, y) in y.chunks_mut(view.stride).enumerate() {
+            f(block * BLOCK + p, &mut y[view.channel..view.channel + c]);
+        }
+    });
+}
+
 /// Folds all pixels of `x` into `len` sums, block by block, the blocks' sums added in order.
 pub(crate) fn sum_pixels<T: Real>(view: &View, x: &[T], len: usize, fold: impl Fn(&[T], &mut [T]) + Sync) -> Vec<T> {
     let c = view.padded();

@@ -185,6 +185,11 @@ impl Graph {
         self.needs_grad[t.0] = true;
     }
 
+    /// Keeps gradients from flowing to `t`.
+    pub fn detach(&mut self, t: Tensor) {
+        self.needs_grad[t.0] = false;
+    }
+
     /// Adds a storage of `len` elements.
     pub fn add_storage(&mut self, name: impl Into<String>, len: usize, element: Element, role: Role) -> StorageId {
         self.storages.push(Storage { name: name.into(), len, element, role, fill: 0.0 });

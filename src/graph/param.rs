@@ -96,6 +96,8 @@ pub struct Param {
     pub tensor: Tensor,
     /// Its first element in the storages `params`, `grads`, …
     pub offset: usize,
+    /// Whether training changes it by its gradient; statistics that are kept beside are not.
+    pub trained: bool,
 }
 
 impl Graph {
@@ -121,8 +123,18 @@ impl Graph {
         self.storages[flat.0].len += (shape.iter().product::<usize>() * stride).next_multiple_of(ALIGN);
         let tensor = self.add_view(View { storage: flat, shape, parts, base, channel: 0, stride });
         self.needs_grad[tensor.0] = true;
-        self.params.push(Param { name: name.into(), layout, tensor, offset: base });
+        self.params.push(Param { name: name.into(), layout, tensor, offset: base, trained: true });
         tensor
+    }
+
+    /// Adds a vector (C) that is kept with the parameters, but has no gradient: a statistic.
+    pub fn kept(&mut self, name: &str, c: usize) -> Tensor {
+        let t = self.param(name, Layout::Vector(c));
+        self.needs_grad[t.0] = false;
+        if let Some(param) = self.params.last_mut() {
+            param.trained = false;
+        }
+        t
     }
 
     /// Trained tensors in the order they were added.
@@ -137,6 +149,6 @@ impl Graph {
 
     /// Number of trained values.
     pub fn parameter_count(&self) -> usize {
-        self.params.iter().map(|p| p.layout.count()).sum()
+        self.params.iter().filter(|p| p.trained).map(|p| p.layout.count()).sum()
     }
 }

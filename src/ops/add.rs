@@ -1,25 +1,37 @@
-//! Addition of two tensors of one shape: residual connections, and gradients that meet.
+//! Sums and differences of two tensors of one shape, with an activation: residual connections, and gradients that meet.
 
-use super::{channel4, channels4, stride4};
+use super::{Activation, per_vec4};
 use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor, grid};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
 
+/// y = act(a + scale * b).
 #[derive(Clone, Copy, Debug)]
-struct Add;
+struct Add {
+    scale: f32,
+    activation: Activation,
+}
 
 impl Graph {
     /// a + b, of one shape.
     pub fn add(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        self.add_with(a, b, Activation::NONE)
+    }
+
+    /// act(a + b), of one shape.
+    pub fn add_with(&mut self, a: Tensor, b: Tensor, activation: Activation) -> Tensor {
+        self.record_sum(a, b, Add { scale: 1.0, activation })
+    }
+
+    /// a - b, of one shape.
+    pub fn subtract(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        self.record_sum(a, b, Add { scale: -1.0, activation: Activation::NONE })
+    }
+
+    fn record_sum(&mut self, a: Tensor, b: Tensor, op: Add) -> Tensor {
         let (va, vb) = (self.view(a).clone(), self.view(b));
-        assert!(
-            va.shape == vb.shape && va.parts == vb.parts,
-            "add: {:?} {:?} and {:?} {:?}",
-            va.shape,
-            va.parts,
-            vb.shape,
-            vb.parts
-        );
-        self.record(Add, &[a, b], va.shape, &va.parts)
+        let same = va.shape == vb.shape && va.parts == vb.parts;
+        assert!(same, "add: {:?} {:?} and {:?} {:?}", va.shape, va.parts, vb.shape, vb.parts);
+        self.record(op, &[a, b], va.shape, &va.parts)
     }
 }
 
@@ -28,26 +40,17 @@ impl Op for Add {
         "add"
     }
 
-    fn backward(&self, _g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
-        vec![dy[0], dy[0]]
+    fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        let dz = self.activation.backward(g, node.outputs[0], dy[0].expect("add has one output"));
+        let wanted = g.needs_grad(node.inputs[1]);
+        let db = if wanted && self.scale != 1.0 { g.scale(dz, self.scale) } else { dz };
+        vec![Some(dz), Some(db)]
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (a, b, y) = (l.view(node.inputs[0]), l.view(node.inputs[1]), l.view(node.outputs[0]));
-        let [gx, gy] = grid((y.pixels() * y.padded() / 4).div_ceil(64), l.limits);
-        let constants = [
-            ("PIXELS", y.pixels() as f64),
-            ("C4", channels4(y)),
-            ("A_STRIDE4", stride4(a)),
-            ("A_CHANNEL4", channel4(a)),
-            ("B_STRIDE4", stride4(b)),
-            ("B_CHANNEL4", channel4(b)),
-            ("Y_STRIDE4", stride4(y)),
-            ("Y_CHANNEL4", channel4(y)),
-            ("GRID_X", gx.into()),
-        ];
-        let bindings = [("a", l.range(node.inputs[0])), ("b", l.range(node.inputs[1])), ("y", l.range(node.outputs[0]))];
-        l.dispatch("add", &constants, &bindings, [gx, gy, 1]);
+        let constants = [("B_SCALE", self.scale.into()), ("SLOPE", self.activation.slope.into())];
+        let tensors = [("a", node.inputs[0]), ("b", node.inputs[1]), ("y", node.outputs[0])];
+        per_vec4(l, "add", &constants, &tensors, &[]);
     }
 
     crate::cpu_meaning!();
@@ -55,7 +58,11 @@ impl Op for Add {
 
 impl Add {
     fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (scale, slope) = (T::of(self.scale.into()), T::of(self.activation.slope.into()));
         let (inputs, view, y) = io.split(0);
-        cpu::map2(inputs.x(0), inputs.x(1), (view, y), |a, b| a + b);
+        cpu::map2(inputs.x(0), inputs.x(1), (view, y), |a, b| {
+            let x = a + scale * b;
+            if x > T::zero() { x } else { slope * x }
+        });
     }
 }

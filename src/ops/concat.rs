@@ -1,13 +1,15 @@
 //! Concatenation along channels. Producers are laid into the result's storage, so that it costs nothing; what cannot
 //! be moved (an input, a tensor already concatenated elsewhere) is copied.
 
-use super::{channel4, channels4, stride4};
+use super::per_vec4;
 use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor, View};
 
-/// Copies one tensor.
+/// Copies one tensor, times a number.
 #[derive(Clone, Copy, Debug)]
-struct Copy;
+struct Copy {
+    scale: f32,
+}
 
 /// Marks that the tensors together are the concatenated one: runs nothing, but has a gradient.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +42,15 @@ impl Graph {
         y
     }
 
+    /// scale * x.
+    pub fn scale(&mut self, x: Tensor, scale: f32) -> Tensor {
+        let view = self.view(x).clone();
+        self.record(Copy { scale }, &[x], view.shape, &view.parts)
+    }
+
     /// Copies `x` to where `y` lies.
     pub(crate) fn copy_into(&mut self, x: Tensor, y: Tensor) {
-        self.record_into(Copy, &[x], &[y]);
+        self.record_into(Copy { scale: 1.0 }, &[x], &[y]);
         if self.needs_grad(x) {
             self.require_grad(y);
         }
@@ -79,24 +87,13 @@ impl Op for Copy {
         "copy"
     }
 
-    fn backward(&self, _g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
-        vec![dy[0]]
+    fn backward(&self, g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        let scaled = |dy| if self.scale == 1.0 { dy } else { g.scale(dy, self.scale) };
+        vec![dy[0].map(scaled)]
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (x, y) = (l.view(node.inputs[0]), l.view(node.outputs[0]));
-        let [gx, gy] = grid((x.pixels() * x.padded() / 4).div_ceil(64), l.limits);
-        let constants = [
-            ("PIXELS", x.pixels() as f64),
-            ("C4", channels4(x)),
-            ("X_STRIDE4", stride4(x)),
-            ("X_CHANNEL4", channel4(x)),
-            ("Y_STRIDE4", stride4(y)),
-            ("Y_CHANNEL4", channel4(y)),
-            ("GRID_X", gx.into()),
-        ];
-        let bindings = [("x", l.range(node.inputs[0])), ("y", l.range(node.outputs[0]))];
-        l.dispatch("copy", &constants, &bindings, [gx, gy, 1]);
+        per_vec4(l, "copy", &[("SCALE", self.scale.into())], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
     }
 
     crate::cpu_meaning!();
@@ -104,7 +101,8 @@ impl Op for Copy {
 
 impl Copy {
     fn run<T: Real>(&self, io: &mut Io<T>) {
+        let scale = T::of(self.scale.into());
         let (inputs, view, y) = io.split(0);
-        cpu::map(inputs.x(0), (view, y), |x| x);
+        cpu::map(inputs.x(0), (view, y), |x| scale * x);
     }
 }

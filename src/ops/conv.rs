@@ -25,7 +25,20 @@ impl Conv {
         Self { kernel: 3, stride, padding: 1 }
     }
 
-    fn output(&self, size: usize) -> usize {
+    /// How an output pixel depends on input pixels.
+    pub(super) fn halo(&self) -> Halo {
+        let Self { kernel, stride, padding } = *self;
+        Halo { radius: padding.max((kernel - 1).saturating_sub(padding)), down: stride, up: 1 }
+    }
+
+    /// The same of the transposed convolution.
+    pub(super) fn transposed_halo(&self) -> Halo {
+        let Halo { radius, down, up } = self.halo();
+        Halo { radius: radius.div_ceil(down), down: up, up: down }
+    }
+
+    /// Output pixels along a side of `size` input pixels.
+    pub(super) fn output(&self, size: usize) -> usize {
         assert!(size + 2 * self.padding >= self.kernel, "conv2d: a picture of {size} pixels under a window of {}", self.kernel);
         (size + 2 * self.padding - self.kernel) / self.stride + 1
     }
@@ -213,8 +226,7 @@ impl Op for Conv2d {
     }
 
     fn halo(&self) -> Option<Halo> {
-        let Conv { kernel, stride, padding } = self.conv;
-        Some(Halo { radius: padding.max((kernel - 1).saturating_sub(padding)), down: stride, up: 1 })
+        Some(self.conv.halo())
     }
 
     crate::cpu_meaning!();
@@ -257,8 +269,7 @@ impl Op for Conv2dInputGrad {
     }
 
     fn halo(&self) -> Option<Halo> {
-        let Conv { kernel, stride, padding } = self.conv;
-        Some(Halo { radius: padding.max((kernel - 1).saturating_sub(padding)).div_ceil(stride), down: 1, up: stride })
+        Some(self.conv.transposed_halo())
     }
 
     crate::cpu_meaning!();
@@ -354,7 +365,7 @@ fn sum_of_splits(
     l.dispatch(name, constants, &bindings, workgroups);
     if !direct {
         let to = l.range(output);
-        super::mse::sum_partials(l, partials, splits, len, 0..len, 1.0, to);
+        super::loss::sum_partials(l, partials, splits, len, 0..len, 1.0, to);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::{Activation, channel4, channels4, mse::sum_partials, stride4};
+use super::{Activation, channel4, channels4, loss::sum_partials, stride4};
 use crate::cpu;
 use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
 
@@ -18,26 +18,53 @@ pub struct GroupNorm {
     pub activation: Activation,
 }
 
+/// The op: `merged` means statistics over all pictures at once (BatchNorm).
+#[derive(Clone, Copy, Debug)]
+struct Normalise {
+    norm: GroupNorm,
+    merged: bool,
+}
+
 /// dx, dgamma, dbeta from x, y, the statistics, gamma and dy.
 #[derive(Clone, Copy, Debug)]
-struct GroupNormGrad {
-    norm: GroupNorm,
+struct NormaliseGrad(Normalise);
+
+impl Normalise {
+    /// Pictures that have statistics of their own, and pixels of each.
+    fn pictures(&self, x: &View) -> (usize, usize) {
+        let n = if self.merged { 1 } else { x.shape[0] };
+        (n, x.pixels() / n)
+    }
 }
 
 impl Graph {
     /// Group normalisation of x (N, H, W, C) with gamma (C) and beta (C).
     pub fn group_norm(&mut self, x: Tensor, gamma: Tensor, beta: Tensor, norm: GroupNorm) -> Tensor {
+        self.normalise(x, gamma, beta, norm, false).0
+    }
+
+    /// The same, and the mean and 1 / sqrt(variance + eps) per picture and group; `merged`: of all pictures together.
+    pub(super) fn normalise(
+        &mut self,
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        norm: GroupNorm,
+        merged: bool,
+    ) -> (Tensor, Tensor) {
         let view = self.view(x).clone();
         let c = view.channels();
         assert!(view.parts.len() == 1 && c.is_multiple_of(norm.groups), "group_norm: {c} channels in {} groups", norm.groups);
         let name = format!("group_norm.{}", self.nodes().len());
         let y = self.add_tensor(&name, view.shape, &view.parts, Role::Intermediate);
-        let stats = self.add_tensor("group_norm.stats", [1, 1, view.shape[0] * norm.groups * 2], &[1], Role::Intermediate);
+        let op = Normalise { norm, merged };
+        let len = op.pictures(&view).0 * norm.groups * 2;
+        let stats = self.add_tensor("group_norm.stats", [1, 1, len.div_ceil(4)], &[4], Role::Intermediate);
         if [x, gamma, beta].iter().any(|&t| self.needs_grad(t)) {
             self.require_grad(y);
         }
-        self.record_into(norm, &[x, gamma, beta], &[y, stats]);
-        y
+        self.record_into(op, &[x, gamma, beta], &[y, stats]);
+        (y, stats)
     }
 }
 
@@ -47,16 +74,16 @@ fn chunks(pixels: usize) -> (usize, usize) {
     (pixels.div_ceil(chunk), chunk)
 }
 
-fn scalar_constants(x: &View, norm: &GroupNorm) -> Vec<(&'static str, f64)> {
+fn scalar_constants(x: &View, op: &Normalise) -> Vec<(&'static str, f64)> {
     vec![
-        ("PIXELS", (x.shape[1] * x.shape[2]) as f64),
+        ("PIXELS", op.pictures(x).1 as f64),
         ("C", x.channels() as f64),
-        ("GROUPS", norm.groups as f64),
-        ("SLOPE", norm.activation.slope.into()),
+        ("GROUPS", op.norm.groups as f64),
+        ("SLOPE", op.norm.activation.slope.into()),
     ]
 }
 
-impl Op for GroupNorm {
+impl Op for Normalise {
     fn name(&self) -> &'static str {
         "group_norm"
     }
@@ -68,22 +95,22 @@ impl Op for GroupNorm {
         let dgamma = g.add_tensor("group_norm_dgamma", [1, 1, 1], &view.parts, Role::Intermediate);
         let dbeta = g.add_tensor("group_norm_dbeta", [1, 1, 1], &view.parts, Role::Intermediate);
         let inputs = [x, node.outputs[0], node.outputs[1], gamma, dy[0].expect("group_norm has a gradient")];
-        g.record_into(GroupNormGrad { norm: *self }, &inputs, &[dx, dgamma, dbeta]);
+        g.record_into(NormaliseGrad(*self), &inputs, &[dx, dgamma, dbeta]);
         vec![Some(dx), Some(dgamma), Some(dbeta)]
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, y) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
-        let pixels = x.shape[1] * x.shape[2];
+        let (n, pixels) = self.pictures(&x);
+        let groups = self.norm.groups;
         let (count, chunk) = chunks(pixels);
-        let n = x.shape[0];
-        let partials = l.scratch((n * self.groups * count * 2).next_multiple_of(4));
-        let [gx, gy] = grid(n * self.groups * count, l.limits);
+        let partials = l.scratch((n * groups * count * 2).next_multiple_of(4));
+        let [gx, gy] = grid(n * groups * count, l.limits);
         let constants = [
             ("N", n as f64),
             ("PIXELS", pixels as f64),
-            ("GROUPS", self.groups as f64),
-            ("CG", (x.channels() / self.groups) as f64),
+            ("GROUPS", groups as f64),
+            ("CG", (x.channels() / groups) as f64),
             ("X_STRIDE", x.stride as f64),
             ("X_CHANNEL", x.channel as f64),
             ("CHUNKS", count as f64),
@@ -93,7 +120,7 @@ impl Op for GroupNorm {
         l.dispatch("group_norm_stats", &constants, &[("x", l.range(node.inputs[0])), ("chunks", partials)], [gx, gy, 1]);
         let mut constants = scalar_constants(&x, self);
         constants.extend([
-            ("EPS", self.eps.into()),
+            ("EPS", self.norm.eps.into()),
             ("C_PADDED", x.padded() as f64),
             ("X_STRIDE", x.stride as f64),
             ("X_CHANNEL", x.channel as f64),
@@ -122,13 +149,13 @@ impl Op for GroupNorm {
     crate::cpu_meaning!();
 }
 
-impl GroupNorm {
+impl Normalise {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let (eps, slope) = (f64::from(self.eps), T::of(self.activation.slope.into()));
-        let groups = self.groups;
+        let (eps, slope) = (f64::from(self.norm.eps), T::of(self.norm.activation.slope.into()));
+        let groups = self.norm.groups;
         let (inputs, vy, y) = io.split(0);
         let ((vx, x), gamma, beta) = (inputs.x(0), inputs.x(1).1, inputs.x(2).1);
-        let (c, pixels) = (vx.channels(), vx.shape[1] * vx.shape[2]);
+        let (c, (_, pixels)) = (vx.channels(), self.pictures(vx));
         let cg = c / groups;
         let all: Vec<Vec<T>> = y
             .par_chunks_mut(pixels * vy.stride)
@@ -161,7 +188,7 @@ impl GroupNorm {
     }
 }
 
-impl Op for GroupNormGrad {
+impl Op for NormaliseGrad {
     fn name(&self) -> &'static str {
         "group_norm_dx"
     }
@@ -169,10 +196,10 @@ impl Op for GroupNormGrad {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let view = |l: &Lowering, i: usize| l.view(node.inputs[i]).clone();
         let (x, y, dy, dx) = (view(l, 0), view(l, 1), view(l, 4), l.view(node.outputs[0]).clone());
-        let (n, pixels, padded) = (x.shape[0], x.shape[1] * x.shape[2], x.padded());
+        let ((n, pixels), padded) = (self.0.pictures(&x), x.padded());
         let (count, chunk) = chunks(pixels);
         let sums = l.scratch(n * count * 2 * padded);
-        let mut constants = scalar_constants(&x, &self.norm);
+        let mut constants = scalar_constants(&x, &self.0);
         constants.extend([
             ("C4", channels4(&x)),
             ("X_STRIDE4", stride4(&x)),
@@ -193,7 +220,7 @@ impl Op for GroupNormGrad {
         let bindings: Vec<_> = common.into_iter().chain([("sums", sums)]).collect();
         l.dispatch("group_norm_sums", &constants, &bindings, [count as u32, (padded / 4).div_ceil(8) as u32, n as u32]);
 
-        let mut constants = scalar_constants(&x, &self.norm);
+        let mut constants = scalar_constants(&x, &self.0);
         constants.extend([
             ("C_PADDED", padded as f64),
             ("X_STRIDE", x.stride as f64),
@@ -221,14 +248,14 @@ impl Op for GroupNormGrad {
     crate::cpu_meaning!();
 }
 
-impl GroupNormGrad {
+impl NormaliseGrad {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let slope = T::of(self.norm.activation.slope.into());
-        let groups = self.norm.groups;
+        let slope = T::of(self.0.norm.activation.slope.into());
+        let groups = self.0.norm.groups;
         let (inputs, vdx, dx) = io.split(0);
         let ((vx, x), (vy, y), stats) = (inputs.x(0), inputs.x(1), inputs.x(2));
         let (gamma, (vdy, dy)) = (inputs.x(3).1, inputs.x(4));
-        let (c, padded, pixels) = (vx.channels(), vx.padded(), vx.shape[1] * vx.shape[2]);
+        let (c, padded, (_, pixels)) = (vx.channels(), vx.padded(), self.0.pictures(vx));
         let cg = c / groups;
         let stats = |n: usize, i: usize| {
             let at = (n * groups + i / cg) * 2;

@@ -1,8 +1,9 @@
-//! Leaky ReLU (Maas, Hannun, Ng 2013) and its gradient, which needs only the result.
+//! Leaky ReLU (Maas, Hannun, Ng 2013), with slope 0 the ReLU (Nair and Hinton 2010), and its gradient, which needs only the
+//! result.
 
-use super::{channel4, channels4, stride4};
+use super::per_vec4;
 use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor, grid};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
 
 #[derive(Clone, Copy, Debug)]
 struct LeakyRelu {
@@ -17,9 +18,14 @@ struct LeakyReluGrad {
 impl Graph {
     /// y = x where x > 0, else slope * x; any shape.
     pub fn leaky_relu(&mut self, x: Tensor, slope: f32) -> Tensor {
-        assert!(slope > 0.0, "leaky_relu: a slope of {slope}, not above 0");
+        assert!(slope >= 0.0, "leaky_relu: a slope of {slope}, below 0");
         let view = self.view(x).clone();
         self.record(LeakyRelu { slope }, &[x], view.shape, &view.parts)
+    }
+
+    /// y = max(x, 0); any shape.
+    pub fn relu(&mut self, x: Tensor) -> Tensor {
+        self.leaky_relu(x, 0.0)
     }
 }
 
@@ -39,20 +45,8 @@ impl Op for LeakyRelu {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (x, y) = (l.view(node.inputs[0]), l.view(node.outputs[0]));
-        let [gx, gy] = grid((x.pixels() * x.padded() / 4).div_ceil(64), l.limits);
-        let constants = [
-            ("PIXELS", x.pixels() as f64),
-            ("C4", channels4(x)),
-            ("SLOPE", self.slope.into()),
-            ("X_STRIDE4", stride4(x)),
-            ("X_CHANNEL4", channel4(x)),
-            ("Y_STRIDE4", stride4(y)),
-            ("Y_CHANNEL4", channel4(y)),
-            ("GRID_X", gx.into()),
-        ];
-        let bindings = [("x", l.range(node.inputs[0])), ("y", l.range(node.outputs[0]))];
-        l.dispatch("leaky_relu", &constants, &bindings, [gx, gy, 1]);
+        let constants = [("SLOPE", self.slope.into())];
+        per_vec4(l, "leaky_relu", &constants, &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
     }
 
     crate::cpu_meaning!();
@@ -72,22 +66,8 @@ impl Op for LeakyReluGrad {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (dy, y, dx) = (l.view(node.inputs[0]), l.view(node.inputs[1]), l.view(node.outputs[0]));
-        let [gx, gy] = grid((y.pixels() * y.padded() / 4).div_ceil(64), l.limits);
-        let constants = [
-            ("PIXELS", y.pixels() as f64),
-            ("C4", channels4(y)),
-            ("SLOPE", self.slope.into()),
-            ("DY_STRIDE4", stride4(dy)),
-            ("DY_CHANNEL4", channel4(dy)),
-            ("Y_STRIDE4", stride4(y)),
-            ("Y_CHANNEL4", channel4(y)),
-            ("DX_STRIDE4", stride4(dx)),
-            ("DX_CHANNEL4", channel4(dx)),
-            ("GRID_X", gx.into()),
-        ];
-        let bindings = [("dy", l.range(node.inputs[0])), ("y", l.range(node.inputs[1])), ("dx", l.range(node.outputs[0]))];
-        l.dispatch("leaky_relu_dx", &constants, &bindings, [gx, gy, 1]);
+        let tensors = [("dy", node.inputs[0]), ("y", node.inputs[1]), ("dx", node.outputs[0])];
+        per_vec4(l, "leaky_relu_dx", &[("SLOPE", self.slope.into())], &tensors, &[]);
     }
 
     crate::cpu_meaning!();

@@ -2,36 +2,45 @@
 //!
 //! Every op is recorded by a method of [`crate::graph::Graph`]; a mistake in shapes panics there, with a sentence.
 
-mod adam;
 mod add;
 mod batch;
+mod batch_norm;
 mod concat;
 mod conv;
 mod group_norm;
 mod leaky_relu;
-mod mse;
+mod loss;
+mod optimizer;
+mod pool;
+mod sigmoid;
+mod unfold;
+mod upsample;
 
-pub use adam::{Adam, Optimizer};
 pub use batch::{Batch, Pictures, Shards, random_normals, random_uniform};
+pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
+pub use loss::Loss;
+pub use optimizer::{Optimizer, Update};
 
-use crate::graph::{Graph, Tensor, View};
+use crate::graph::{Graph, Lowering, Range, Tensor, View, grid};
 
-/// What follows a sum in the same kernel: a leaky ReLU of that slope; 1 is none.
+/// What follows a sum in the same kernel: a leaky ReLU of that slope; 1 is none, 0 the plain ReLU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activation {
-    /// Slope for negative values, in (0, 1].
+    /// Slope for negative values, in [0, 1].
     pub slope: f32,
 }
 
 impl Activation {
     /// Values stay as they are.
     pub const NONE: Self = Self { slope: 1.0 };
+    /// max(x, 0).
+    pub const RELU: Self = Self { slope: 0.0 };
 
     /// `LeakyReLU(slope)`.
     pub fn leaky_relu(slope: f32) -> Self {
-        assert!(slope > 0.0 && slope <= 1.0, "leaky_relu: a slope of {slope}, not in (0, 1]");
+        assert!((0.0..=1.0).contains(&slope), "leaky_relu: a slope of {slope}, not in [0, 1]");
         Self { slope }
     }
 
@@ -52,4 +61,27 @@ fn channel4(view: &View) -> f64 {
 
 fn channels4(view: &View) -> f64 {
     (view.padded() / 4) as f64
+}
+
+/// Emits a kernel with one invocation for every vec4 of its result, the last of `tensors`. Its constants are PIXELS and C4 of
+/// the result, GRID_X, the strides and channel offsets of all tensors under their names in capitals, and those given.
+/// `vectors` are bound as they are.
+fn per_vec4(l: &mut Lowering, name: &str, constants: &[(&str, f64)], tensors: &[(&str, Tensor)], vectors: &[(&str, Range)]) {
+    let y = l.view(tensors.last().expect("a kernel has a result").1);
+    let [gx, gy] = grid((y.pixels() * y.padded() / 4).div_ceil(64), l.limits);
+    let own = [("PIXELS", y.pixels() as f64), ("C4", channels4(y)), ("GRID_X", gx.into())];
+    let mut all: Vec<(String, f64)> = own.iter().chain(constants).map(|&(n, v)| (n.to_owned(), v)).collect();
+    all.extend(strides(l, tensors));
+    let all: Vec<_> = all.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain(vectors.iter().copied()).collect();
+    l.dispatch(name, &all, &bindings, [gx, gy, 1]);
+}
+
+/// Strides and channel offsets of tensors, as constants under their names in capitals.
+fn strides(l: &Lowering, tensors: &[(&str, Tensor)]) -> Vec<(String, f64)> {
+    let constants = |&(name, t): &(&str, Tensor)| {
+        let (name, view) = (name.to_uppercase(), l.view(t));
+        [(format!("{name}_STRIDE4"), stride4(view)), (format!("{name}_CHANNEL4"), channel4(view))]
+    };
+    tensors.iter().flat_map(constants).collect()
 }

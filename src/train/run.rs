@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::nets::{Model, initial};
-use crate::ops::{Adam, Batch, Optimizer, Pictures, Shards};
+use crate::ops::{Batch, Optimizer, Pictures, Shards, Update};
 use crate::plan::Executor;
 
 /// Steps between looks at the log of losses.
@@ -88,7 +88,7 @@ impl Step {
         let loss = g.mse(y, t);
         let one = g.one();
         g.backward(&[(loss, one)]);
-        let optimizer = g.adam(loss, Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, clip: options.clip });
+        let optimizer = g.optimize(loss, Update::ADAM, options.clip);
         let params = initial(&g, options.init, options.seed);
         let mut executor = device.prepare(g)?;
         for name in ["params", "ema"] {

@@ -1,0 +1,21 @@
+// Moves BatchNorm's kept statistics towards those of a batch: by MOMENTUM, the variance without bias, as PyTorch does.
+
+override C: u32;
+override COUNT: u32;       // elements of a channel in the batch
+override EPS: f32;
+override MOMENTUM: f32;
+
+@group(0) @binding(0) var<storage, read> stats: array<vec2f>;        // (C): mean, 1 / sqrt(variance + EPS)
+@group(0) @binding(1) var<storage, read_write> mean: array<f32>;     // (C)
+@group(0) @binding(2) var<storage, read_write> variance: array<f32>; // (C)
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    let c = id.x;
+    if c < C {
+        let biased = 1.0 / (stats[c].y * stats[c].y) - EPS;
+        let unbiased = biased * f32(COUNT) / f32(max(COUNT, 2u) - 1u);
+        mean[c] += MOMENTUM * (stats[c].x - mean[c]);
+        variance[c] += MOMENTUM * (unbiased - variance[c]);
+    }
+}

@@ -1,0 +1,50 @@
+// Loss of x against the target t, of their differences d, summed per workgroup; sum_partials.wgsl makes the mean of them.
+
+override PIXELS: u32;
+override C4: u32;
+override C: u32;           // channels; those that fill up the last vec4 do not count
+override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
+override EPS: f32;
+override MASKED: bool;     // whether only pixels whose mask is 1 count
+override X_STRIDE4: u32;
+override X_CHANNEL4: u32;
+override T_STRIDE4: u32;
+override T_CHANNEL4: u32;
+override MASK_STRIDE4: u32;
+override MASK_CHANNEL4: u32;
+override GROUPS: u32;      // workgroups
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;              // (PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> t: array<vec4f>;              // (PIXELS, T_STRIDE4)
+@group(0) @binding(2) var<storage, read> mask: array<vec4f>;           // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
+@group(0) @binding(3) var<storage, read> power: array<f32>;            // (1)
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4f>; // (GROUPS): sum, 0, 0, 0
+
+var<workgroup> sums: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    var sum = 0.0;
+    for (var i = group.x * 64u + index; i < PIXELS * C4; i += GROUPS * 64u) {
+        let d = abs(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4] - t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4]);
+        var e = d;
+        switch KIND {
+            case 0u: { e = d * d; }
+            case 1u: {}
+            default: { e = pow(d + EPS, vec4f(power[0])); }
+        }
+        let channel = i % C4 * 4u + vec4u(0u, 1u, 2u, 3u);
+        let weight = select(1.0, mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x, MASKED);
+        sum += weight * dot(e, select(vec4f(), vec4f(1.0), channel < vec4u(C)));
+    }
+    sums[index] = sum;
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if index < half {
+            sums[index] += sums[index + half];
+        }
+    }
+    if index == 0u {
+        partials[group.x] = vec4f(sums[0], 0.0, 0.0, 0.0);
+    }
+}

@@ -1,0 +1,41 @@
+// Gradient of a loss by the prediction x: dx = dy / count * the derivative by d = x - t, which is 2 d, the sign of d, or
+// power * (|d| + EPS) to the power - 1, with the sign of d.
+
+override PIXELS: u32;
+override C4: u32;
+override SCALE: f32;       // 1 / count
+override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
+override EPS: f32;
+override MASKED: bool;     // whether only pixels whose mask is 1 count
+override X_STRIDE4: u32;
+override X_CHANNEL4: u32;
+override T_STRIDE4: u32;
+override T_CHANNEL4: u32;
+override MASK_STRIDE4: u32;
+override MASK_CHANNEL4: u32;
+override DX_STRIDE4: u32;
+override DX_CHANNEL4: u32;
+override GRID_X: u32;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // (PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> t: array<vec4f>;        // (PIXELS, T_STRIDE4)
+@group(0) @binding(2) var<storage, read> mask: array<vec4f>;     // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
+@group(0) @binding(3) var<storage, read> power: array<f32>;      // (1)
+@group(0) @binding(4) var<storage, read> dy: array<f32>;         // (1)
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>; // (PIXELS, DX_STRIDE4)
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    let i = (group.x + group.y * GRID_X) * 64u + index;
+    if i < PIXELS * C4 {
+        let d = x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4] - t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4];
+        var e = sign(d);
+        switch KIND {
+            case 0u: { e = 2.0 * d; }
+            case 1u: {}
+            default: { e *= power[0] * pow(abs(d) + EPS, vec4f(power[0] - 1.0)); }
+        }
+        let weight = select(1.0, mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x, MASKED);
+        dx[i / C4 * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = e * (weight * SCALE * dy[0]);
+    }
+}

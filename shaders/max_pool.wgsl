@@ -1,0 +1,33 @@
+// Largest value of every KERNEL x KERNEL square: y(h, w) = max x(h * KERNEL + i, w * KERNEL + j). What is left over at the right
+// and at the bottom is not seen.
+
+override PIXELS: u32;      // of y
+override C4: u32;
+override H: u32;           // of x
+override W: u32;
+override OH: u32;          // of y
+override OW: u32;
+override KERNEL: u32;      // side of the squares
+override X_STRIDE4: u32;
+override X_CHANNEL4: u32;
+override Y_STRIDE4: u32;
+override Y_CHANNEL4: u32;
+override GRID_X: u32;
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, H, W, X_STRIDE4)
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    let i = (group.x + group.y * GRID_X) * 64u + index;
+    if i < PIXELS * C4 {
+        let p = i / C4;
+        let corner = (p / (OH * OW) * H + p / OW % OH * KERNEL) * W + p % OW * KERNEL;
+        let first = corner * X_STRIDE4 + X_CHANNEL4 + i % C4;
+        var best = x[first];
+        for (var t = 1u; t < KERNEL * KERNEL; t++) {
+            best = max(best, x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]);
+        }
+        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = best;
+    }
+}

@@ -1,0 +1,218 @@
+//! Losses: means over all elements of a function of the difference d = x - t, and their gradients.
+
+use super::{per_vec4, strides};
+use crate::cpu;
+use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View, grid};
+
+/// Function of the difference between prediction and target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// d^2: for noise that is right on average.
+    L2,
+    /// |d|: for noise that is right in the median (text).
+    L1,
+    /// (|d| + eps)^gamma, gamma falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
+    /// right most often (impulses).
+    L0 {
+        /// Keeps the derivative finite.
+        eps: f32,
+    },
+}
+
+impl Loss {
+    /// KIND and EPS of the kernels.
+    fn constants(self) -> (u8, f32) {
+        match self {
+            Self::L2 => (0, 0.0),
+            Self::L1 => (1, 0.0),
+            Self::L0 { eps } => (2, eps),
+        }
+    }
+
+    fn value<T: Real>(self, d: T, power: T) -> T {
+        match self {
+            Self::L2 => d * d,
+            Self::L1 => d.abs(),
+            Self::L0 { eps } => (d.abs() + T::of(eps.into())).powf(power),
+        }
+    }
+
+    fn derivative<T: Real>(self, d: T, power: T) -> T {
+        let sign = if d == T::zero() { T::zero() } else { d.signum() };
+        match self {
+            Self::L2 => T::of(2.0) * d,
+            Self::L1 => sign,
+            Self::L0 { eps } => sign * power * (d.abs() + T::of(eps.into())).powf(power - T::one()),
+        }
+    }
+}
+
+/// Inputs: x, t, power, and the mask if there is one.
+#[derive(Clone, Copy, Debug)]
+struct Reduce(Loss);
+
+/// Inputs: x, t, power, dy, and the mask if there is one.
+#[derive(Clone, Copy, Debug)]
+struct ReduceGrad(Loss);
+
+impl Graph {
+    /// Mean over all elements of (x - t)^2, as a tensor of one element. Gradients flow to x only.
+    pub fn mse(&mut self, x: Tensor, t: Tensor) -> Tensor {
+        self.loss(Loss::L2, x, t, None)
+    }
+
+    /// Mean over all elements of `loss`, as a tensor of one element. With a mask (N, H, W, 1) of zeros and ones, pixels whose mask
+    /// is zero count as zeros. Gradients flow to x only. The exponent of [`Loss::L0`] is the host storage `power`.
+    pub fn loss(&mut self, loss: Loss, x: Tensor, t: Tensor, mask: Option<Tensor>) -> Tensor {
+        let (vx, vt) = (self.view(x), self.view(t));
+        assert!(vx.shape == vt.shape && vx.parts == vt.parts, "loss: prediction and target differ in shape");
+        assert!(vx.parts.len() == 1, "loss: of a concatenation {:?}", vx.parts);
+        assert!(mask.is_none_or(|m| self.view(m).shape == vx.shape), "loss: the mask differs in shape");
+        let power = match (self.host("power"), loss) {
+            (Some(power), _) => self.whole(power),
+            (None, Loss::L0 { .. }) => self.host_vector("power", 1, Element::F32),
+            // Not looked at.
+            (None, _) => t,
+        };
+        let inputs: Vec<_> = [x, t, power].into_iter().chain(mask).collect();
+        self.record(Reduce(loss), &inputs, [1, 1, 1], &[1])
+    }
+
+    /// The exponent of [`Loss::L0`], where there is such a loss.
+    pub fn power(&self) -> Option<StorageId> {
+        self.host("power")
+    }
+}
+
+/// Emits the sum of `count` partial results: `part` of each `stride` floats, times `scale`, into `to`.
+pub(super) fn sum_partials(
+    l: &mut Lowering,
+    partials: Range,
+    count: usize,
+    stride: usize,
+    part: std::ops::Range<usize>,
+    scale: f64,
+    to: Range,
+) {
+    let len4 = part.len() / 4;
+    let [gx, gy] = grid(len4.div_ceil(64), l.limits);
+    let constants = [
+        ("COUNT", count as f64),
+        ("STRIDE4", (stride / 4) as f64),
+        ("FIRST4", (part.start / 4) as f64),
+        ("LEN4", len4 as f64),
+        ("SCALE", scale),
+        ("GRID_X", gx.into()),
+    ];
+    l.dispatch("sum_partials", &constants, &[("partials", partials), ("y", to)], [gx, gy, 1]);
+}
+
+/// Constants and bindings that both kernels share; `mask` is x where there is none.
+fn common(l: &Lowering, loss: Loss, [x, t, power]: [Tensor; 3], mask: Option<Tensor>) -> Common {
+    let (kind, eps) = loss.constants();
+    let tensors = [("x", x), ("t", t), ("mask", mask.unwrap_or(x))];
+    let constants = vec![("KIND", kind.into()), ("EPS", eps.into()), ("MASKED", f64::from(u8::from(mask.is_some())))];
+    Common { constants, tensors, power: ("power", l.range(power)) }
+}
+
+struct Common {
+    constants: Vec<(&'static str, f64)>,
+    tensors: [(&'static str, Tensor); 3],
+    power: (&'static str, Range),
+}
+
+fn count(x: &View) -> f64 {
+    (x.pixels() * x.channels()) as f64
+}
+
+impl Op for Reduce {
+    fn name(&self) -> &'static str {
+        "loss"
+    }
+
+    fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        let view = g.view(node.inputs[0]).clone();
+        let mut inputs = node.inputs.clone();
+        inputs.insert(3, dy[0].expect("a loss has one output"));
+        vec![Some(g.record(ReduceGrad(self.0), &inputs, view.shape, &view.parts))]
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let i = &node.inputs;
+        let common = common(l, self.0, [i[0], i[1], i[2]], i.get(3).copied());
+        let x = l.view(i[0]).clone();
+        let groups = (x.pixels() * x.padded() / 4).div_ceil(64 * 4).clamp(1, 256.min(l.limits.workgroups as usize));
+        let sizes = [("PIXELS", x.pixels()), ("C4", x.padded() / 4), ("C", x.channels()), ("GROUPS", groups)];
+        let strides = strides(l, &common.tensors);
+        let constants = sizes.iter().map(|&(n, v)| (n, v as f64)).chain(common.constants.iter().copied());
+        let constants: Vec<_> = constants.chain(strides.iter().map(|(n, v)| (n.as_str(), *v))).collect();
+        let partials = l.scratch(groups * 4);
+        let bindings = common.tensors.map(|(n, t)| (n, l.range(t))).into_iter();
+        let bindings: Vec<_> = bindings.chain([common.power, ("partials", partials)]).collect();
+        l.dispatch("loss", &constants, &bindings, [groups as u32, 1, 1]);
+        let to = l.range(node.outputs[0]);
+        sum_partials(l, partials, groups, 4, 0..4, 1.0 / count(&x), to);
+    }
+
+    crate::cpu_meaning!();
+}
+
+/// Whether pixel `p` counts.
+fn counts<T: Real>(mask: Option<(&View, &[T])>, p: usize) -> bool {
+    mask.is_none_or(|(view, mask)| mask[p * view.stride + view.channel] != T::zero())
+}
+
+impl Reduce {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, _, y) = io.split(0);
+        let ((vx, x), (vt, t), power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
+        let mask = (inputs.len() == 4).then(|| inputs.x(3));
+        let c = vx.channels();
+        let of_pixel = |p: usize| {
+            let x = &x[p * vx.stride + vx.channel..][..c];
+            let t = &t[p * vt.stride + vt.channel..][..c];
+            x.iter().zip(t).map(|(&x, &t)| self.0.value(x - t, power).f64()).sum::<f64>()
+        };
+        let sum: f64 = (0..vx.pixels()).filter(|&p| counts(mask, p)).map(of_pixel).sum();
+        y.fill(T::zero());
+        y[0] = T::of(sum / count(vx));
+    }
+}
+
+impl Op for ReduceGrad {
+    fn name(&self) -> &'static str {
+        "loss_dx"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let i = &node.inputs;
+        let common = common(l, self.0, [i[0], i[1], i[2]], i.get(4).copied());
+        let scale = ("SCALE", 1.0 / count(l.view(i[0])));
+        let constants: Vec<_> = common.constants.into_iter().chain([scale]).collect();
+        let tensors: Vec<_> = common.tensors.into_iter().chain([("dx", node.outputs[0])]).collect();
+        let dy = ("dy", l.range(i[3]));
+        per_vec4(l, "loss_dx", &constants, &tensors, &[common.power, dy]);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl ReduceGrad {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, dx) = io.split(0);
+        let ((vx, x), (vt, t), power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
+        let scale = inputs.x(3).1[0] / T::of(count(view));
+        let mask = (inputs.len() == 5).then(|| inputs.x(4));
+        let c = view.channels();
+        cpu::each_pixel((view, dx), |p, dx| {
+            dx.fill(T::zero());
+            if counts(mask, p) {
+                let x = &x[p * vx.stride + vx.channel..][..c];
+                let t = &t[p * vt.stride + vt.channel..][..c];
+                for ((dx, &x), &t) in dx.iter_mut().zip(x).zip(t) {
+                    *dx = scale * self.0.derivative(x - t, power);
+                }
+            }
+        });
+    }
+}

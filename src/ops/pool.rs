@@ -1,0 +1,115 @@
+//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`.
+
+use super::per_vec4;
+use crate::cpu;
+use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Tensor, View};
+
+/// y(h, w) = max of x over a square of side `kernel`.
+#[derive(Clone, Copy, Debug)]
+struct MaxPool {
+    kernel: usize,
+}
+
+/// dx from x and dy.
+#[derive(Clone, Copy, Debug)]
+struct MaxPoolGrad {
+    kernel: usize,
+}
+
+impl Graph {
+    /// Largest values of the squares of side `kernel`: (N, H, W, C) to (N, H / kernel, W / kernel, C), rounded down.
+    pub fn max_pool2d(&mut self, x: Tensor, kernel: usize) -> Tensor {
+        let view = self.view(x).clone();
+        let [n, h, w] = view.shape;
+        assert!(kernel > 0 && h >= kernel && w >= kernel, "max_pool2d: squares of {kernel} in a picture of {h}x{w}");
+        self.record(MaxPool { kernel }, &[x], [n, h / kernel, w / kernel], &view.parts)
+    }
+}
+
+/// Sizes of `x` and `y` and the side of the squares, as kernels want them.
+pub(super) fn geometry(x: &View, y: &View, kernel: usize) -> [(&'static str, f64); 5] {
+    [("H", x.shape[1]), ("W", x.shape[2]), ("OH", y.shape[1]), ("OW", y.shape[2]), ("KERNEL", kernel)].map(|(n, v)| (n, v as f64))
+}
+
+/// The square of channel `c` that `y` has its pixel p from: places of its elements in `x`, row by row.
+fn square(vx: &View, vy: &View, kernel: usize, p: usize, c: usize) -> impl Iterator<Item = usize> {
+    let [_, h, w] = vx.shape;
+    let [_, oh, ow] = vy.shape;
+    let corner = (p / (oh * ow) * h + p / ow % oh * kernel) * w + p % ow * kernel;
+    let (stride, channel) = (vx.stride, vx.channel + c);
+    (0..kernel * kernel).map(move |t| (corner + t / kernel * w + t % kernel) * stride + channel)
+}
+
+impl Op for MaxPool {
+    fn name(&self) -> &'static str {
+        "max_pool"
+    }
+
+    fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+        let x = node.inputs[0];
+        let view = g.view(x).clone();
+        let inputs = [x, dy[0].expect("max_pool2d has one output")];
+        vec![Some(g.record(MaxPoolGrad { kernel: self.kernel }, &inputs, view.shape, &view.parts))]
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let constants = geometry(l.view(x), l.view(y), self.kernel);
+        per_vec4(l, "max_pool", &constants, &[("x", x), ("y", y)], &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo { radius: self.kernel - 1, down: self.kernel, up: 1 })
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl MaxPool {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, y) = io.split(0);
+        let (vx, x) = inputs.x(0);
+        cpu::each_pixel((view, y), |p, y| {
+            for (c, y) in y.iter_mut().enumerate() {
+                *y = square(vx, view, self.kernel, p, c).map(|i| x[i]).fold(T::neg_infinity(), |a, b| if b > a { b } else { a });
+            }
+        });
+    }
+}
+
+impl Op for MaxPoolGrad {
+    fn name(&self) -> &'static str {
+        "max_pool_dx"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let (x, dy, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+        let constants = geometry(l.view(x), l.view(dy), self.kernel);
+        per_vec4(l, "max_pool_dx", &constants, &[("x", x), ("dy", dy), ("dx", dx)], &[]);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl MaxPoolGrad {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, dx) = io.split(0);
+        let ((vx, x), (vdy, dy)) = (inputs.x(0), inputs.x(1));
+        let ([_, h, w], [_, oh, ow], k) = (view.shape, vdy.shape, self.kernel);
+        cpu::each_pixel((view, dx), |p, dx| {
+            let (n, row, column) = (p / (h * w), p / w % h, p % w);
+            if row / k >= oh || column / k >= ow {
+                dx.fill(T::zero());
+                return;
+            }
+            let from = (n * oh + row / k) * ow + column / k;
+            for (c, dx) in dx.iter_mut().enumerate() {
+                let mut values = square(vx, vdy, k, from, c).map(|i| x[i]).enumerate();
+                let first = values.next().expect("a square has an element");
+                let largest = values.fold(first, |a, b| if b.1 > a.1 { b } else { a }).0;
+                let mine = row % k * k + column % k;
+                *dx = if largest == mine { dy[from * vdy.stride + vdy.channel + c] } else { T::zero() };
+            }
+        });
+    }
+}
