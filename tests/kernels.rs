@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
+use n2n_gpu::ops::Noise;
 use n2n_gpu::plan::Plan;
 
 fn assert_passes(device: &Device, case: &Case) {
@@ -58,6 +59,6 @@ fn grids_of_several_rows_give_the_same() {
         assert_passes(&device, &check::elementwise(size, [6, 4]));
         assert_passes(&device, &check::conv(window, false, [1, 300, 195], &[3], 4, 0.1));
         assert_passes(&device, &check::conv(window, true, size, &[4], 3, 0.1));
-        assert_passes(&device, &check::batch(100, false, false));
+        assert_passes(&device, &check::batch(100, Some(Noise::Gaussian { min: 0.0, max: 50.0 }), false, false));
     }
 }
