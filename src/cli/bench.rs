@@ -5,7 +5,7 @@ use std::time::Instant;
 use clap::Args;
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::{Init, initial};
+use n2n_gpu::nets::{Init, Net, initial};
 use n2n_gpu::ops::{Update, random_normals};
 use n2n_gpu::plan::{Executor, Plan};
 use n2n_gpu::train::check_step;
@@ -51,7 +51,7 @@ fn time(executor: &mut dyn Executor, runs: usize) -> Result<f64> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
-    let net = options.net.options(&device);
+    let net = options.net.options(&device, Net::Unet);
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
     if !size.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(

@@ -6,6 +6,7 @@ use clap::Args;
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::{Rgb8, decode_rgb8};
 use n2n_gpu::error::Error;
+use n2n_gpu::nets::Net;
 use n2n_gpu::train::{self, Length, Source, Validation};
 use serde_json::json;
 
@@ -57,7 +58,7 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
-    let net = options.net.options(&device);
+    let net = options.net.options(&device, Net::Unet);
     let training = train::Options { seed: common.seed, ..train::Options::new(&device, net, Length::Minutes(options.minutes)) };
     training.check()?;
     make_folder("--out", &options.out)?;

@@ -12,7 +12,8 @@ use n2n_gpu::data::picture::load_rgb8;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up};
-use n2n_gpu::train::{self, Length, Source, Validation, split};
+use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule, Source, Validation, split};
 use serde_json::json;
 
 use super::Common;
@@ -24,7 +25,8 @@ pub(super) struct Options {
     /// Photographs to train on: files and folders, any sizes
     #[arg(value_name = "PHOTOS", required_unless_present = "pairs")]
     photos: Vec<PathBuf>,
-    /// Noise to add: gaussian:25, or gaussian:0-50 for a range
+    /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
+    /// brown:25,2 or pixelate:8
     #[arg(long, value_name = "SPEC", conflicts_with = "pairs", required_unless_present = "pairs")]
     noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
@@ -44,41 +46,138 @@ pub(super) struct Options {
     clean_targets: bool,
     #[command(flatten)]
     net: NetArgs,
-    /// How filters start
-    #[arg(long, value_enum, default_value_t = Init::Xavier)]
-    init: Init,
-    /// Training steps [default: 10 minutes of training]
+    #[command(flatten)]
+    recipe: RecipeArgs,
+}
+
+/// How to train. What is not given is as the recipe has it.
+#[derive(Args, Debug)]
+struct RecipeArgs {
+    /// A published training: epfl (first report), n2n (Noise2Noise paper) [default: our own]
+    #[arg(long, value_enum)]
+    recipe: Option<Recipe>,
+    /// How filters start [default: xavier; recipe n2n: he]
+    #[arg(long, value_enum)]
+    init: Option<Init>,
+    /// Training steps [default: 10 minutes of training; recipe n2n: 300000]
     #[arg(long, value_name = "N", group = "length", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Times that every picture is shown
+    /// Times that every picture is shown [recipe epfl: 30]
     #[arg(long, value_name = "N", group = "length", value_parser = positive)]
     epochs: Option<f64>,
     /// Minutes of training
     #[arg(long, value_name = "M", group = "length", value_parser = positive)]
     minutes: Option<f64>,
-    /// Crops per step [default: 16 on a discrete GPU, else 4]
+    /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: Option<u16>,
-    /// Side of the crops, pixels; a multiple of 2^levels
-    #[arg(long, value_name = "PX", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=4096))]
-    crop: u16,
-    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002]
+    /// Side of the crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller; recipe n2n: 256]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u16).range(2..=4096))]
+    crop: Option<u16>,
+    /// How pictures are varied [default: all; recipe epfl: triple]
+    #[arg(long, value_enum)]
+    augment: Option<Augment>,
+    /// What is made small [default: what suits the noise]
+    #[arg(long, value_enum)]
+    loss: Option<LossName>,
+    /// Rule by which parameters change [default: adam]
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerName>,
+    /// Share of the last change that sgd keeps
+    #[arg(long, value_name = "M", default_value_t = 0.0, value_parser = share)]
+    momentum: f64,
+    /// Weight decay of adamw
+    #[arg(long, value_name = "D", default_value_t = 0.01, value_parser = not_negative)]
+    decay: f64,
+    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
     #[arg(long, value_name = "LR", value_parser = positive)]
     lr: Option<f64>,
-    /// Longest gradient; 0 for any
-    #[arg(long, value_name = "L", default_value_t = 1.0, value_parser = not_negative)]
-    clip: f64,
-    /// Decay of the average of the weights
-    #[arg(long, value_name = "D", default_value_t = 0.999, value_parser = share)]
-    ema: f64,
+    /// How the learning rate changes [default: cosine]
+    #[arg(long, value_enum)]
+    schedule: Option<Schedule>,
+    /// Longest gradient; 0 for any [default: 1; recipes: 0]
+    #[arg(long, value_name = "L", value_parser = not_negative)]
+    clip: Option<f64>,
+    /// Decay of the average of the weights; 0 for none [default: 0.999; recipes: 0]
+    #[arg(long, value_name = "D", value_parser = share)]
+    ema: Option<f64>,
+}
+
+/// Losses by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LossName {
+    /// Squares: for noise that is right on average
+    L2,
+    /// Absolute values: for noise that is right in the median
+    L1,
+    /// Annealed from squares to counts: for noise that is right most often
+    L0,
+}
+
+/// Optimizers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OptimizerName {
+    /// Adam
+    Adam,
+    /// Adam with weight decay (--decay)
+    Adamw,
+    /// Gradient descent (--momentum)
+    Sgd,
+}
+
+impl RecipeArgs {
+    /// Options of the recipe with what is given in their place; `noise` is what is added to pictures, `side` what they allow.
+    fn options(&self, device: &Device, net: NetOptions, noise: Option<&Noise>, side: usize, seed: u32) -> train::Options {
+        let ours = train::Options::new(device, net, Length::Minutes(10.0));
+        let base = match self.recipe {
+            Some(recipe) => recipe.options(net),
+            // As large as pictures allow, but no smaller than what the network divides by.
+            None => train::Options { crop: (side.min(64) / net.multiple()).max(1) * net.multiple(), ..ours },
+        };
+        let length = match (self.steps, self.epochs, self.minutes) {
+            (Some(steps), ..) => Length::Steps(steps),
+            (_, Some(epochs), _) => Length::Epochs(epochs),
+            (.., Some(minutes)) => Length::Minutes(minutes),
+            _ => base.length,
+        };
+        let loss = match self.loss {
+            Some(LossName::L2) => Loss::L2,
+            Some(LossName::L1) => Loss::L1,
+            Some(LossName::L0) => Loss::ANNEALED,
+            None => noise.map_or(base.loss, train::loss_for),
+        };
+        let update = match (self.optimizer, base.update) {
+            (Some(OptimizerName::Sgd), _) => Update::Sgd { momentum: self.momentum as f32 },
+            (Some(OptimizerName::Adamw), Update::Adam { beta1, beta2, eps, .. }) => {
+                Update::Adam { beta1, beta2, eps, decay: self.decay as f32 }
+            }
+            (_, update) => update,
+        };
+        let lr = if self.optimizer == Some(OptimizerName::Sgd) { 0.1 } else { base.lr };
+        train::Options {
+            init: self.init.unwrap_or(base.init),
+            length,
+            batch: self.batch.map_or(base.batch, usize::from),
+            crop: self.crop.map_or(base.crop, usize::from),
+            lr: self.lr.unwrap_or(lr),
+            schedule: self.schedule.unwrap_or(base.schedule),
+            augment: self.augment.unwrap_or(base.augment),
+            clip: self.clip.map_or(base.clip, |v| v as f32),
+            ema: self.ema.unwrap_or(base.ema),
+            seed,
+            loss,
+            update,
+            ..base
+        }
+    }
 }
 
 /// The network and its options.
 #[derive(Args, Debug)]
 pub(super) struct NetArgs {
-    /// Network
-    #[arg(long, value_enum, default_value_t = Net::Unet)]
-    net: Net,
+    /// Network [default: unet; that of the recipe]
+    #[arg(long, value_enum)]
+    net: Option<Net>,
     /// Channels of the encoder [default: 48; of unet without a discrete GPU 16]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u16).range(1..=512))]
     width: Option<u16>,
@@ -104,9 +203,10 @@ pub(super) struct NetArgs {
 
 impl NetArgs {
     /// A network small enough for the device to train in minutes, unless it is said otherwise.
-    pub(super) fn options(&self, device: &Device) -> NetOptions {
-        let published = NetOptions::new(self.net);
-        let (width, levels) = match (self.net, device.is_large()) {
+    pub(super) fn options(&self, device: &Device, default: Net) -> NetOptions {
+        let net = self.net.unwrap_or(default);
+        let published = NetOptions::new(net);
+        let (width, levels) = match (net, device.is_large()) {
             (Net::Unet, true) => (48, 4),
             (Net::Unet, false) => (16, 3),
             _ => (published.width, published.levels),
@@ -185,29 +285,18 @@ fn source(options: &Options) -> Result<(Source, Source), Error> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
-    let net = options.net.options(&device);
-    let length = match (options.steps, options.epochs, options.minutes) {
-        (Some(steps), ..) => Length::Steps(steps),
-        (_, Some(epochs), _) => Length::Epochs(epochs),
-        (.., minutes) => Length::Minutes(minutes.unwrap_or(10.0)),
-    };
-    let recipe = train::Options::new(&device, net, length);
-    let training = train::Options {
-        init: options.init,
-        batch: options.batch.map_or(recipe.batch, usize::from),
-        crop: options.crop.into(),
-        lr: options.lr.unwrap_or(recipe.lr),
-        clip: options.clip as f32,
-        ema: options.ema,
-        seed: common.seed,
-        clean_targets: options.clean_targets,
-        ..recipe
-    };
-    training.check()?;
+    let net = options.net.options(&device, options.recipe.recipe.map_or(Net::Unet, Recipe::net));
+    net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
     if options.out.join("best.safetensors").exists() && !options.overwrite {
         return Err(Error::file(&options.out, "holds an earlier run: name another folder with --out, or give --overwrite").into());
     }
     let (mut training_set, held_out) = source(options)?;
+    let noise = options.noise.as_ref();
+    let training = train::Options {
+        clean_targets: options.clean_targets,
+        ..options.recipe.options(&device, net, noise, training_set.side(), common.seed)
+    };
+    training.check()?;
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
@@ -226,10 +315,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     }
     let (training_count, held_out_count) = (training_set.count(), held_out.count());
     common.remark(&format!(
-        "training {} of width {} and {} levels on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
+        "training {} of {} parameters on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
         net.name(),
-        net.width,
-        net.levels,
+        net.parameters(),
         training_set.noise(),
         device.name()
     ));

@@ -23,6 +23,9 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// The paper's annealed loss.
+    pub const ANNEALED: Self = Self::L0 { eps: 1e-8 };
+
     /// KIND and EPS of the kernels.
     fn constants(self) -> (u8, f32) {
         match self {

@@ -28,6 +28,17 @@ impl Source {
         }
     }
 
+    /// Side of the crops that half of the pictures allow.
+    pub fn side(&self) -> usize {
+        let side = |p: &Rgb8| p.width.min(p.height);
+        let (mut sides, cell): (Vec<usize>, usize) = match self {
+            Self::Photos(photos, noise) => (photos.iter().map(side).collect(), noise.cell()),
+            Self::Pairs(pairs) => (pairs.iter().map(|(a, _)| side(a)).collect(), 1),
+        };
+        sides.sort_unstable();
+        sides.get(sides.len() / 2).map_or(0, |s| s / cell)
+    }
+
     /// Noise as written on the command line, or `pairs`.
     pub fn noise(&self) -> String {
         match self {

@@ -2,6 +2,7 @@
 
 mod chart;
 mod data;
+mod recipe;
 pub mod report;
 mod run;
 mod schedule;
@@ -9,6 +10,7 @@ mod validation;
 mod writer;
 
 pub use data::{Source, split};
+pub use recipe::Recipe;
 pub use run::{Outcome, Progress, train};
 pub use schedule::{Augment, Length, Schedule};
 pub use validation::Validation;
@@ -101,7 +103,7 @@ impl Options {
 /// The loss that noise of that law is right for: see [`Loss`].
 pub fn loss_for(noise: &Noise) -> Loss {
     match noise {
-        Noise::Impulse { .. } => Loss::L0 { eps: 1e-8 },
+        Noise::Impulse { .. } => Loss::ANNEALED,
         Noise::Text { .. } => Loss::L1,
         _ => Loss::L2,
     }

@@ -1,0 +1,59 @@
+//! Published trainings.
+
+use super::{Augment, Length, Options, Schedule};
+use crate::nets::{Init, Net, NetOptions};
+use crate::ops::{Loss, Update};
+
+/// A published training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Recipe {
+    /// The first report's: 30 epochs of Adam at 8.5e-4, a tenth after epochs 5 and 7; ten pictures a step in three flips
+    Epfl,
+    /// The Noise2Noise paper's: 300,000 steps of Adam at 3e-4 on four crops of 256 pixels, the rate falling at the end
+    N2n,
+}
+
+impl Recipe {
+    /// The network it was made for.
+    pub fn net(self) -> Net {
+        match self {
+            Self::Epfl => Net::EpflUnet,
+            Self::N2n => Net::N2nUnet,
+        }
+    }
+
+    /// Its options for a network.
+    pub fn options(self, net: NetOptions) -> Options {
+        let adam = |beta2| Update::Adam { beta1: 0.9, beta2, eps: 1e-8, decay: 0.0 };
+        let common = Options {
+            net,
+            init: Init::Xavier,
+            length: Length::Epochs(30.0),
+            batch: 30,
+            crop: 32,
+            lr: 8.5e-4,
+            schedule: Schedule::Drops,
+            augment: Augment::Triple,
+            clip: 0.0,
+            ema: 0.0,
+            seed: 1,
+            clean_targets: false,
+            loss: Loss::L2,
+            update: adam(0.999),
+        };
+        match self {
+            Self::Epfl => common,
+            Self::N2n => Options {
+                init: Init::He,
+                length: Length::Steps(300_000),
+                batch: 4,
+                crop: 256,
+                lr: 3e-4,
+                schedule: Schedule::Ramp,
+                augment: Augment::None,
+                update: adam(0.99),
+                ..common
+            },
+        }
+    }
+}
