@@ -1,6 +1,13 @@
-//! Pictures in and out of files, noise, and how good pictures are.
+//! Pictures and tensors in and out of files, data sets, noise, and how good pictures are.
 
+mod archive;
+pub mod array;
+pub mod dataset;
 pub mod files;
 pub mod metrics;
 pub mod noise;
+pub mod npy;
+mod pickle;
 pub mod picture;
+pub mod torch;
+mod value;

@@ -1,0 +1,302 @@
+//! Arrays of numbers as files hold them, and the `.safetensors` reader. Other readers: [`super::npy`], [`super::torch`].
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, Result};
+
+/// The most bytes that the arrays of one file may take. More is not asked of the system on a file's word alone.
+pub(super) const MAX_BYTES: u64 = 8 << 30;
+
+/// The most dimensions an array of a file may have.
+pub(super) const MAX_RANK: usize = 16;
+
+/// How to make a file whole that is not.
+pub(super) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
+
+/// The type of an array's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// One byte, 0 or not.
+    Bool,
+    /// 8 bit without sign.
+    U8,
+    /// 8 bit.
+    I8,
+    /// 16 bit.
+    I16,
+    /// 32 bit.
+    I32,
+    /// 64 bit.
+    I64,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of an `F32`.
+    Bf16,
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision.
+    F64,
+}
+
+impl DType {
+    /// Bytes per value.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::I16 | Self::F16 | Self::Bf16 => 2,
+            Self::I32 | Self::F32 => 4,
+            Self::I64 | Self::F64 => 8,
+        }
+    }
+
+    /// The name that `PyTorch` and `NumPy` use, e.g. `uint8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::U8 => "uint8",
+            Self::I8 => "int8",
+            Self::I16 => "int16",
+            Self::I32 => "int32",
+            Self::I64 => "int64",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+        }
+    }
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Bool, Self::U8, Self::I8, Self::I16, Self::I32, Self::I64, Self::F16, Self::Bf16, Self::F32, Self::F64];
+        all.into_iter().find(|dtype| dtype.name() == name)
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Values of one type in row-major order, little endian, in any number of dimensions; none is a single value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Array {
+    shape: Vec<usize>,
+    dtype: DType,
+    data: Vec<u8>,
+}
+
+impl fmt::Debug for Array {
+    /// Without the values: there are millions of them.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {:?}", self.dtype, self.shape)
+    }
+}
+
+impl Array {
+    /// An array of `shape` with `data` in row-major order.
+    ///
+    /// # Panics
+    /// When the data is not `shape.product() * dtype.size()` bytes long.
+    pub fn new(shape: Vec<usize>, dtype: DType, data: Vec<u8>) -> Self {
+        let wanted = byte_len(&shape, dtype);
+        assert_eq!(wanted, Some(data.len()), "array: {dtype} {shape:?} does not take {} bytes", data.len());
+        Self { shape, dtype, data }
+    }
+
+    /// The length of each dimension, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The type of the values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The values in row-major order, little endian.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The values in row-major order, little endian, without a copy.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// The values in row-major order, rounded to single precision; true is 1. What is too large becomes infinite.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let data = &self.data;
+        match self.dtype {
+            DType::Bool => map(data, |[v]| if v == 0 { 0.0 } else { 1.0 }),
+            DType::U8 => map(data, |v| u8::from_le_bytes(v).into()),
+            DType::I8 => map(data, |v| i8::from_le_bytes(v).into()),
+            DType::I16 => map(data, |v| i16::from_le_bytes(v).into()),
+            DType::I32 => map(data, |v| i32::from_le_bytes(v) as f32),
+            DType::I64 => map(data, |v| i64::from_le_bytes(v) as f32),
+            DType::F16 => map(data, |v| f16::from_le_bytes(v).to_f32()),
+            DType::Bf16 => map(data, |v| bf16::from_le_bytes(v).to_f32()),
+            DType::F32 => map(data, f32::from_le_bytes),
+            DType::F64 => map(data, |v| f64::from_le_bytes(v) as f32),
+        }
+    }
+}
+
+fn map<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    data.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
+}
+
+/// How many bytes an array takes, or nothing when that is beyond counting.
+pub(super) fn byte_len(shape: &[usize], dtype: DType) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(dtype.size(), |len, n| len.checked_mul(*n))
+}
+
+/// Where the values of an array lie among others, counted in values.
+pub(super) struct View<'a> {
+    pub(super) shape: &'a [usize],
+    pub(super) strides: &'a [usize],
+    pub(super) offset: usize,
+}
+
+impl View<'_> {
+    /// The number of values up to the last of the view's own, or nothing when that is beyond counting.
+    pub(super) fn end(&self) -> Option<usize> {
+        if self.shape.contains(&0) {
+            return Some(0);
+        }
+        let last = self.shape.iter().zip(self.strides).try_fold(self.offset, |last, (n, stride)| {
+            let way = (n - 1).checked_mul(*stride)?;
+            last.checked_add(way)
+        });
+        last?.checked_add(1)
+    }
+
+    /// Whether the values follow each other in row-major order from the first on.
+    pub(super) fn is_row_major(&self) -> bool {
+        let mut step = 1_usize;
+        self.offset == 0
+            && self.shape.iter().zip(self.strides).rev().all(|(n, stride)| {
+                let fits = *n == 1 || *stride == step;
+                step = step.saturating_mul(*n);
+                fits
+            })
+    }
+
+    /// The view's values in row-major order.
+    ///
+    /// # Panics
+    /// When the view ends behind the data.
+    pub(super) fn gather(&self, data: &[u8], dtype: DType) -> Vec<u8> {
+        if self.shape.contains(&0) {
+            return Vec::new();
+        }
+        let mut out = Vec::with_capacity(byte_len(self.shape, dtype).expect("the caller has checked the size"));
+        match dtype.size() {
+            1 => copy(&data.as_chunks::<1>().0[self.offset..], self.shape, self.strides, &mut out),
+            2 => copy(&data.as_chunks::<2>().0[self.offset..], self.shape, self.strides, &mut out),
+            4 => copy(&data.as_chunks::<4>().0[self.offset..], self.shape, self.strides, &mut out),
+            _ => copy(&data.as_chunks::<8>().0[self.offset..], self.shape, self.strides, &mut out),
+        }
+        out
+    }
+}
+
+fn copy<const N: usize>(from: &[[u8; N]], shape: &[usize], strides: &[usize], out: &mut Vec<u8>) {
+    match (shape, strides) {
+        ([n], [1]) => out.extend_from_slice(from[..*n].as_flattened()),
+        ([n], [stride]) => (0..*n).for_each(|i| out.extend_from_slice(&from[i * stride])),
+        ([n, shape @ ..], [stride, strides @ ..]) => (0..*n).for_each(|i| copy(&from[i * stride..], shape, strides, out)),
+        _ => out.extend_from_slice(&from[0]),
+    }
+}
+
+/// Opens an ordinary file and says how long it is.
+///
+/// # Errors
+/// When it is missing, unreadable, empty, a folder or a device.
+pub(super) fn open(path: &Path) -> Result<(File, u64)> {
+    let failed = |e: io::Error| {
+        Error::file(
+            path,
+            match e.kind() {
+                io::ErrorKind::NotFound => "does not exist: check its name and folder".to_owned(),
+                io::ErrorKind::PermissionDenied => "may not be read by this user: change its permissions".to_owned(),
+                _ => format!("cannot be read: {e}"),
+            },
+        )
+    };
+    // Before it is opened: that would wait for the other end of a pipe.
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Error::file(path, "is a folder: give the name of a file in it"));
+    }
+    if !metadata.is_file() {
+        return Err(Error::file(path, "is not an ordinary file: copy what it holds to one"));
+    }
+    if metadata.len() == 0 {
+        return Err(Error::file(path, "is empty: copy or export it again"));
+    }
+    Ok((File::open(path).map_err(failed)?, metadata.len()))
+}
+
+/// Reads `len` bytes, which must be all there are.
+pub(super) fn read_all(mut from: impl Read, len: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let room = usize::try_from(len).ok().filter(|_| len <= MAX_BYTES);
+    if room.is_none_or(|room| bytes.try_reserve_exact(room).is_err()) {
+        return Err(format!("needs {} MiB of memory, which is too much: split it into several files", len >> 20));
+    }
+    let read = from.by_ref().take(len).read_to_end(&mut bytes);
+    // One byte more: at the end, an archive compares its checksum.
+    let rest = from.read(&mut [0]);
+    match (read, rest) {
+        (Ok(read), Ok(0)) if read as u64 == len => Ok(bytes),
+        (Err(e), _) | (_, Err(e)) if e.raw_os_error().is_some() => Err(format!("cannot be read: {e}")),
+        _ => Err(CUT_SHORT.to_owned()),
+    }
+}
+
+/// Reads the tensors of a `.safetensors` file, in order of name.
+///
+/// # Errors
+/// When the file cannot be read, is none of this kind, cut short, over 8 GiB, or holds values of a type that [`DType`] lacks.
+pub fn load_safetensors(path: &Path) -> Result<Vec<(String, Array)>> {
+    let (file, len) = open(path)?;
+    let bytes = read_all(file, len).map_err(|what| Error::file(path, what))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| Error::file(path, format!("is no whole safetensors file ({e}): copy or export it again")))?;
+    let mut tensors = Vec::new();
+    for (name, view) in file.tensors() {
+        tensors.push((name.clone(), from_view(&view).map_err(|what| Error::file(path, format!("the tensor {name} {what}")))?));
+    }
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(tensors)
+}
+
+fn from_view(view: &TensorView) -> Result<Array, String> {
+    let dtype = match view.dtype() {
+        Dtype::BOOL => DType::Bool,
+        Dtype::U8 => DType::U8,
+        Dtype::I8 => DType::I8,
+        Dtype::I16 => DType::I16,
+        Dtype::I32 => DType::I32,
+        Dtype::I64 => DType::I64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::Bf16,
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        other => return Err(format!("is of type {other:?}, which is not read: convert it to float32")),
+    };
+    if byte_len(view.shape(), dtype) != Some(view.data().len()) {
+        return Err(CUT_SHORT.to_owned());
+    }
+    Ok(Array { shape: view.shape().to_vec(), dtype, data: view.data().to_vec() })
+}
