@@ -4,7 +4,7 @@ mod common;
 
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::{Init, Net, NetOptions, Norm, initial};
+use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
 use n2n_gpu::ops::Update;
 use n2n_gpu::plan::Executor;
 
