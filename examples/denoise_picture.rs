@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use n2n_gpu::data::noise::Noise;
+use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::{Picture, load_rgb8};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
-use n2n_gpu::nets::{Net, NetOptions, Norm};
+use n2n_gpu::nets::{NetOptions, Norm};
 use n2n_gpu::train::{Length, Options, Source, Validation, train};
 
 fn main() -> Result<()> {
@@ -23,18 +23,19 @@ fn main() -> Result<()> {
     let device = Device::select("auto")?;
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
     let source = Source::Photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
-    let net = NetOptions { net: Net::Unet, width: 16, levels: 2, norm: Norm::None };
+    let net = NetOptions::unet(16, 2, Norm::None);
     let options = Options::new(&device, net, Length::Minutes(minutes));
     let validation = Validation::new(&source, options.seed);
     let done = train(&device, &options, &source, &validation, &out, &AtomicBool::new(false), &mut |p| {
-        eprint!("\r{:3.0} %, estimated PSNR {:.2} dB", 100.0 * p.share, p.psnr_estimated.unwrap_or(0.0));
+        eprint!("\r{:3.0} %, estimated PSNR {:.2} dB", 100.0 * p.share, p.psnr.unwrap_or(0.0));
     })?;
 
     let mut picture = Picture::load(&photo)?;
-    let noisy = noise.add(&picture.rgb, 99, 0);
+    let clean = Clean { rgb: &picture.rgb, width: picture.width, height: picture.height };
+    let noisy = noise.expose(clean, 99, 0, 0).values;
     picture.rgb = Denoiser::new(&device, &done.model, None)?.denoise(&noisy, picture.width, picture.height)?;
     let to = out.join("denoised.png");
     picture.save(&to)?;
-    println!("\n{}: {:.2} -> {:.2} dB", Path::new(&to).display(), done.psnr_noisy, done.psnr_estimated);
+    println!("\n{}: {:.2} -> {:.2} dB", Path::new(&to).display(), done.psnr_noisy, done.psnr_estimated.unwrap_or(f64::NAN));
     Ok(())
 }

@@ -1,29 +1,44 @@
-// Makes a training batch from pictures that live on the device as bytes: for every element a random picture, crop and
-// one of the eight flips and rotations; then two independent Gaussian noises, one for the input x and one for the target t.
-// With PAIRS pictures 2i and 2i+1 are two noisy exposures of one scene, and no noise is added.
+// Makes a training batch from pictures that live on the device as bytes: for every element a picture, a crop and one of the
+// eight flips and rotations, drawn or given; then two independent noises, one for the input x and one for the target t. With
+// PAIRS pictures 2i and 2i+1 are two noisy exposures of one scene, and no noise is added. src/ops/noise.rs tells the laws.
 
 override COUNT: u32;       // pictures, or pairs
 override CROP: u32;
 override BATCH: u32;
 override PAIRS: bool;
+override GIVEN: bool;      // whether picture and flips are given in draw
+override FLIPS: u32;       // which are drawn: 1 rows, 2 columns, 4 transposed, 8 (of pairs) exchanged
 override CLEAN_TARGETS: bool;
-override SIGMA_MIN: f32;   // of the noise, in units of the [0, 1] range
-override SIGMA_MAX: f32;
+override X_LOW: f32;       // what 0 and 1 of a picture are in x, and in t
+override X_HIGH: f32;
+override T_LOW: f32;
+override T_HIGH: f32;
+override LAW: u32;         // 0 none, 1 Gaussian, 2 Poisson (and Gaussian), 3 Bernoulli, 4 impulse, 5 text, 6 pixelate
+override LEAST: f32;       // smallest and largest standard deviation of Gaussian noise, in units of the [0, 1] range
+override MOST: f32;
+override PEAK: f32;        // Poisson: mean count of white
+override SHARE: f32;       // Bernoulli, impulse: probability; text: probability that a string is drawn
+override CELL: u32;        // pixelate: side of the cells; else 1
+override GLYPHS: u32;      // text: row of the table where the letters begin
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
 override T_STRIDE4: u32;
 override T_CHANNEL4: u32;
+override MASK_STRIDE4: u32;
+override MASK_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> draw: array<u32>;       // step, seed
-@group(0) @binding(1) var<storage, read> table: array<vec4u>;    // (pictures): shard, first byte, width, height
-@group(0) @binding(2) var<storage, read> shard0: array<u32>;     // bytes (H, W, 3) of the pictures, one after the other
+@group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, 0, 0, then per element picture and flips
+@group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first byte, width, height; letters
+@group(0) @binding(2) var<storage, read> shard0: array<u32>;       // bytes (H, W, 3) of the pictures, one after the other
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
 @group(0) @binding(4) var<storage, read> shard2: array<u32>;
-@group(0) @binding(5) var<storage, read_write> x: array<vec4f>;  // (BATCH, CROP, CROP, X_STRIDE4)
-@group(0) @binding(6) var<storage, read_write> t: array<vec4f>;  // (BATCH, CROP, CROP, T_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> x: array<vec4f>;    // (BATCH, CROP, CROP, X_STRIDE4)
+@group(0) @binding(6) var<storage, read_write> t: array<vec4f>;    // (BATCH, CROP, CROP, T_STRIDE4)
+@group(0) @binding(7) var<storage, read_write> mask: array<vec4f>; // (BATCH, CROP, CROP, MASK_STRIDE4): which of t are known
 
 //#import rng
+//#import noise
 
 fn value(shard: u32, at: u32) -> f32 {
     var word = 0u;
@@ -32,12 +47,21 @@ fn value(shard: u32, at: u32) -> f32 {
         case 1u: { word = shard1[at / 4u]; }
         default: { word = shard2[at / 4u]; }
     }
-    return f32(word >> (at % 4u * 8u) & 255u) / 255.0 - 0.5;
+    return f32((word >> (at % 4u * 8u)) & 255u) / 255.0;
 }
 
-fn pixel(picture: vec4u, row: u32, column: u32) -> vec4f {
+fn pixel(picture: vec4u, row: u32, column: u32) -> vec3f {
     let at = picture.y + (row * picture.z + column) * 3u;
-    return vec4f(value(picture.x, at), value(picture.x, at + 1u), value(picture.x, at + 2u), 0.0);
+    return vec3f(value(picture.x, at), value(picture.x, at + 1u), value(picture.x, at + 2u));
+}
+
+// The clean value of a pixel: of the picture, or the mean of a cell, row by row.
+fn clean(picture: vec4u, row: u32, column: u32) -> vec3f {
+    var sum = vec3f();
+    for (var p = 0u; p < CELL * CELL; p++) {
+        sum += pixel(picture, row * CELL + p / CELL, column * CELL + p % CELL);
+    }
+    return sum / f32(CELL * CELL);
 }
 
 @compute @workgroup_size(64)
@@ -47,33 +71,55 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         return;
     }
     let n = i / (CROP * CROP);
-    let step = draw[0];
-    let seed = draw[1];
-    let r = pcg4d(vec4u(n, step, seed, 0u));
-    let flips = r.w >> 16u;
-    var row = i / CROP % CROP;
-    var column = i % CROP;
+    let place = vec2u(i / CROP % CROP, i % CROP);
+    let r = pcg4d(vec4u(n, draw[0], draw[1], 0u));
+    var element = r.x % COUNT;
+    var flips = (r.w >> 16u) & FLIPS;
+    if GIVEN {
+        element = draw[4u + 2u * n];
+        flips = draw[5u + 2u * n];
+    }
+    var row = place.x;
+    var column = place.y;
     if (flips & 1u) != 0u { row = CROP - 1u - row; }
     if (flips & 2u) != 0u { column = CROP - 1u - column; }
     if (flips & 4u) != 0u { let old = row; row = column; column = old; }
 
-    let number = r.x % COUNT * select(1u, 2u, PAIRS);
-    let picture = table[number];
-    row += r.y % (picture.w - CROP + 1u);
-    column += r.z % (picture.z - CROP + 1u);
-    var a = pixel(picture, row, column);
-    var b = a;
+    let number = element * select(1u, 2u, PAIRS);
+    var picture = table[number];
+    // The corner of the crop is any pixel, not only that of a cell of the picture.
+    let corner = vec2u(r.y % (picture.w - CROP * CELL + 1u), r.z % (picture.z - CROP * CELL + 1u));
+    picture.y += (corner.x * picture.z + corner.y) * 3u;
+    var a: vec3f;
+    var b: vec3f;
+    var known = true;
     if PAIRS {
-        b = pixel(table[number + 1u], row, column);
+        a = pixel(picture, row, column);
+        var other = table[number + 1u];
+        other.y += (corner.x * other.z + corner.y) * 3u;
+        b = pixel(other, row, column);
         if (flips & 8u) != 0u { let old = a; a = b; b = old; }
     } else {
-        let s = uniform4(pcg4d(vec4u(n, step, seed, 1u)));
-        let sigma = SIGMA_MIN + (SIGMA_MAX - SIGMA_MIN) * s.x;
-        a += sigma * normal3(pcg4d(vec4u(i, step, seed, 2u)));
-        if !CLEAN_TARGETS {
-            b += sigma * normal3(pcg4d(vec4u(i, step, seed, 3u)));
+        let original = clean(picture, row, column);
+        let s = uniform4(pcg4d(vec4u(n, draw[0], draw[1], 1u)));
+        let sigma = LEAST + (MOST - LEAST) * s.x;
+        if LAW == 6u {
+            // One pixel of the cell each, at random.
+            let p = pcg4d(vec4u(i, draw[0], draw[1], 2u));
+            a = pixel(picture, row * CELL + p.x % CELL, column * CELL + p.y % CELL);
+            b = pixel(picture, row * CELL + p.z % CELL, column * CELL + p.w % CELL);
+        } else {
+            a = noisy(original, i, n, place, sigma, 0u).xyz;
+            let second = noisy(original, i, n, place, sigma, 1u);
+            b = second.xyz;
+            known = second.w != 0.0;
+        }
+        if CLEAN_TARGETS {
+            b = original;
+            known = true;
         }
     }
-    x[i * X_STRIDE4 + X_CHANNEL4] = a;
-    t[i * T_STRIDE4 + T_CHANNEL4] = b;
+    x[i * X_STRIDE4 + X_CHANNEL4] = vec4f(X_LOW + a * (X_HIGH - X_LOW), 0.0);
+    t[i * T_STRIDE4 + T_CHANNEL4] = vec4f(T_LOW + b * (T_HIGH - T_LOW), 0.0);
+    mask[i * MASK_STRIDE4 + MASK_CHANNEL4] = vec4f(select(0.0, 1.0, known), 0.0, 0.0, 0.0);
 }

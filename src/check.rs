@@ -4,8 +4,8 @@ use crate::cpu;
 use crate::device::Device;
 use crate::error::Result;
 use crate::graph::{Graph, Layout, Role, StorageId, Tensor};
-use crate::nets::{Init, Net, NetOptions, Norm, initial};
-use crate::ops::{Activation, Batch, BatchNorm, Conv, GroupNorm, Loss, Shards, Update, random_normals};
+use crate::nets::{Init, NetOptions, Norm, initial};
+use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Noise, Shards, Update, random_normals};
 use crate::plan::{Executor, Plan};
 
 /// Largest normalised mean square error of a kernel in single precision: squared, 1e-5 of the signal. Sums of some
@@ -268,22 +268,29 @@ pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) 
     case
 }
 
-/// Drawing of a batch; `(pairs, clean targets)`.
-pub fn batch(size: usize, pairs: bool, clean_targets: bool) -> Case {
+/// Drawing of a batch of noise, or of pairs.
+pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool) -> Case {
+    let side = size * noise.map_or(1, |n| n.cell());
     let pictures: Vec<(usize, usize, Vec<u8>)> = (0..4)
         .map(|i| {
-            (size + 3 + i / 2, size + 5, (0..(size + 3 + i / 2) * (size + 5) * 3).map(|b| (b * (7 + i) % 251) as u8).collect())
+            (side + 3 + i / 2, side + 5, (0..(side + 3 + i / 2) * (side + 5) * 3).map(|b| (b * (7 + i) % 251) as u8).collect())
         })
         .collect();
     let shards = Shards::new(pictures.iter().map(|(w, h, d)| vec![((*w, *h), &d[..])]), 1 << 20);
     let mut g = Graph::new();
-    let count = if pairs { 2 } else { 4 };
-    let (x, t, storages) = g.batch(Batch { count, crop: size, batch: 3, pairs, clean_targets, sigma: (0.0, 0.2) }, &shards);
-    let mut case = Case::new(format!("batch crop {size} pairs {pairs} clean {clean_targets}"), g);
+    let count = if noise.is_none() { 2 } else { 4 };
+    let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);
+    let batch = Batch { count, crop: size, batch: 3, noise, clean_targets, input, target, flips, given };
+    let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
+    let law = noise.map_or("pairs".to_owned(), |n| format!("{n:?}"));
+    let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given}"), g);
     case.output("x", x);
     case.output("t", t);
-    case.ints = vec![(storages.draw, vec![5, 9]), (storages.table, shards.table.clone())];
-    case.ints.extend((0..3).map(|i| (storages.shards[i], shards.words(i))));
+    if let Some(mask) = mask {
+        case.output("mask", mask);
+    }
+    case.ints = vec![(pictures.draw, vec![5, 9, 0, 0, 1, 2, 0, 5, 1, 8]), (pictures.table, shards.rows())];
+    case.ints.extend((0..3).map(|i| (pictures.shards[i], shards.words(i))));
     case
 }
 
@@ -291,8 +298,7 @@ pub fn batch(size: usize, pairs: bool, clean_targets: bool) -> Case {
 pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], update: Update) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, 3));
-    let options = NetOptions { net: Net::Unet, width, levels, norm };
-    let y = options.record(&mut g, x);
+    let y = NetOptions::unet(width, levels, norm).record_training(&mut g, x);
     let loss = g.mse(y, t);
     let one = g.one();
     g.backward(&[(loss, one)]);
@@ -377,8 +383,20 @@ pub fn cases() -> Vec<Case> {
     cases.push(resizing(2, [2, 9, 7], 5, window(3, 1, 1)));
     cases.push(resizing(3, [1, 20, 19], 13, window(2, 2, 0)));
     cases.push(resizing(2, [2, 12, 13], 4, window(3, 2, 1)));
-    for (pairs, clean) in [(false, false), (false, true), (true, false)] {
-        cases.push(batch(24, pairs, clean));
+    let gaussian = Noise::Gaussian { min: 0.0, max: 50.0 };
+    for (noise, clean, given) in [
+        (Some(gaussian), false, false),
+        (Some(gaussian), true, true),
+        (None, false, false),
+        (Some(Noise::Poisson { peak: 30.0, sigma: 5.0 }), false, false),
+        (Some(Noise::Bernoulli { share: 0.5 }), false, false),
+        (Some(Noise::Impulse { share: 0.7 }), false, false),
+        (Some(Noise::Text { share: 0.25 }), false, false),
+        (Some(Noise::Brown { sigma: 25.0, blur: 2.0 }), false, false),
+        (Some(Noise::Pixelate { cell: 8 }), false, false),
+        (Some(Noise::Pixelate { cell: 2 }), true, false),
+    ] {
+        cases.push(batch(24, noise, clean, given));
     }
     let adam = |decay| Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, decay };
     cases.push(training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)));

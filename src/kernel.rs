@@ -20,6 +20,7 @@ shaders!(
     "batch",
     "batch_norm",
     "batch_norm_running",
+    "blur",
     "channel_sum",
     "conv2d",
     "conv2d_dw",
@@ -44,11 +45,15 @@ shaders!(
     "unfold",
     "upsample",
     "upsample_dx",
+    "white_noise",
 );
 
 /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
-const LIBRARY: &[(&str, &str)] =
-    &[("optimizer", include_str!("../shaders/lib/optimizer.wgsl")), ("rng", include_str!("../shaders/lib/rng.wgsl"))];
+const LIBRARY: &[(&str, &str)] = &[
+    ("noise", include_str!("../shaders/lib/noise.wgsl")),
+    ("optimizer", include_str!("../shaders/lib/optimizer.wgsl")),
+    ("rng", include_str!("../shaders/lib/rng.wgsl")),
+];
 
 /// A storage buffer that a kernel binds in group 0, in the order of its binding number.
 #[derive(Clone, Debug, PartialEq, Eq)]

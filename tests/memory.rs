@@ -34,7 +34,7 @@ fn memory_is_flat_over_two_thousand_steps() {
     for device in devices {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|n| g.host_picture(n, [1, 8, 8], 3));
-        let y = NetOptions { net: Net::Unet, width: 4, levels: 1, norm: Norm::None }.record(&mut g, x);
+        let y = NetOptions::unet(4, 1, Norm::None).record(&mut g, x);
         let loss = g.mse(y, t);
         let one = g.one();
         g.backward(&[(loss, one)]);

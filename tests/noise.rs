@@ -1,11 +1,13 @@
-//! The noise of training batches is standard normal, and independent in input and target. All bounds are four standard
-//! deviations of the estimate: numbers that are right pass, once and for all, as seeds are fixed.
+//! The noise of training batches follows its law, and is independent in input and target; on the CPU, on every adapter, and in
+//! the exposures that validation and evaluation make. All bounds are four standard deviations of the estimate, 1 in 16,000 by
+//! chance: numbers that are right pass, once and for all, as seeds are fixed.
 
 mod common;
 
 use common::{Place, Run, places};
+use n2n_gpu::data::noise::Clean;
 use n2n_gpu::graph::{Graph, Tensor};
-use n2n_gpu::ops::{Batch, Pictures, Shards};
+use n2n_gpu::ops::{Batch, Noise, Pictures, Shards};
 
 const GREY: u8 = 130;
 
@@ -15,27 +17,40 @@ struct Drawn {
     x: Tensor,
     t: Tensor,
     pictures: Pictures,
+    grey: f64,
 }
 
 impl Drawn {
-    fn new(place: &Place, batch: usize, crop: usize, sigma: (f32, f32)) -> Self {
-        let picture = vec![GREY; (crop + 9) * (crop + 4) * 3];
-        let shards = Shards::new(std::iter::once(vec![((crop + 9, crop + 4), &picture[..])]), 1 << 20);
+    fn new(place: &Place, batch: usize, crop: usize, noise: Noise, grey: u8) -> Self {
+        let side = crop * noise.cell();
+        let picture = vec![grey; (side + 9) * (side + 4) * 3];
+        Self::of(place, batch, crop, noise, &picture, (side + 9, side + 4), f64::from(grey) / 255.0)
+    }
+
+    fn of(place: &Place, batch: usize, crop: usize, noise: Noise, picture: &[u8], size: (usize, usize), grey: f64) -> Self {
+        let shards = Shards::new(std::iter::once(vec![(size, picture)]), 1 << 20);
         let mut g = Graph::new();
-        let (x, t, pictures) = g.batch(Batch { count: 1, crop, batch, pairs: false, clean_targets: false, sigma }, &shards);
-        let [x, t] = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
+        let (noise, range) = (Some(noise), [0.0, 1.0]);
+        let options =
+            Batch { count: 1, crop, batch, noise, clean_targets: false, input: range, target: range, flips: 0, given: false };
+        let drawn = g.batch(options, &shards);
+        let [x, t] = [("input", drawn.x), ("target", drawn.t)].map(|(name, t)| g.output(name, t));
         let mut run = place.start(&g);
-        run.executor().write_ints(pictures.table, &shards.table).unwrap();
-        run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
-        Self { run, x, t, pictures }
+        run.executor().write_ints(drawn.pictures.table, &shards.rows()).unwrap();
+        run.executor().write_ints(drawn.pictures.shards[0], &shards.words(0)).unwrap();
+        Self { run, x, t, pictures: drawn.pictures, grey }
     }
 
     /// Noise of input and target, (N, C, H, W).
     fn noise(&mut self, step: u32, seed: u32) -> [Vec<f64>; 2] {
         self.run.executor().write_ints(self.pictures.draw, &[step, seed]).unwrap();
         self.run.run();
-        [self.x, self.t].map(|t| self.run.get(t).iter().map(|v| v - (f64::from(GREY) / 255.0 - 0.5)).collect())
+        [self.x, self.t].map(|t| self.run.get(t).iter().map(|v| v - self.grey).collect())
     }
+}
+
+fn gaussian(min: f32, max: f32) -> Noise {
+    Noise::Gaussian { min: 255.0 * min, max: 255.0 * max }
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -64,7 +79,7 @@ fn the_noise_of_batches_is_standard_normal_and_independent() {
     for place in places() {
         let (batch, crop) = if place.is_double() { (6, 64) } else { (3, 32) };
         let sigma = 0.1_f32;
-        let mut drawn = Drawn::new(&place, batch, crop, (sigma, sigma));
+        let mut drawn = Drawn::new(&place, batch, crop, gaussian(sigma, sigma), GREY);
         let mut z =
             |step: u32, seed: u32| drawn.noise(step, seed).map(|v| v.iter().map(|v| v / f64::from(sigma)).collect::<Vec<_>>());
         let [x, t] = z(3, 7);
@@ -90,7 +105,7 @@ fn the_noise_of_batches_is_standard_normal_and_independent() {
 #[test]
 fn every_crop_has_a_sigma_of_its_own_within_the_range_for_input_and_target() {
     for place in places() {
-        let mut drawn = Drawn::new(&place, 40, 16, (0.05, 0.15));
+        let mut drawn = Drawn::new(&place, 40, 16, gaussian(0.05, 0.15), GREY);
         let [x, t] = drawn.noise(1, 1);
         let sigma = |crop: &[f64]| mean(crop.iter().map(|v| v * v)).sqrt();
         let sigmas: Vec<_> = x.chunks(768).zip(t.chunks(768)).map(|(x, t)| (sigma(x), sigma(t))).collect();
@@ -102,5 +117,175 @@ fn every_crop_has_a_sigma_of_its_own_within_the_range_for_input_and_target() {
         assert!((mean - 0.1).abs() < 4.0 * 0.0046, "a mean sigma of {mean} on {}", place.name());
         let spread = sigmas.iter().map(|s| s.0).fold(0.0, f64::max) - sigmas.iter().map(|s| s.0).fold(1.0, f64::min);
         assert!(spread > 0.06, "sigmas spread over {spread} only");
+    }
+}
+
+/// Sample mean and variance against the law's; `fourth` is the fourth central moment, which the variance of a sample variance
+/// comes from. Pixels are independent, and so are channels unless `together`.
+fn assert_moments(what: &str, z: &[f64], (wanted, variance, fourth): (f64, f64, f64), together: bool) {
+    let n = z.len() as f64 / if together { 3.0 } else { 1.0 };
+    let m = mean(z.iter().copied());
+    let bound = 4.0 * (variance / n).sqrt();
+    assert!((m - wanted).abs() <= bound, "{what}: a mean of {m}, not within {bound} of {wanted}");
+    let v = mean(z.iter().map(|z| (z - wanted).powi(2)));
+    let bound = 4.0 * ((fourth - variance * variance) / n).sqrt();
+    assert!((v - variance).abs() <= bound, "{what}: a variance of {v}, not within {bound} of {variance}");
+}
+
+/// The places that draw batches, and the exposures of whole pictures, which are drawn in another loop: noise of a grey picture
+/// in two exposures, (N, C, H, W) or (H, W, C).
+fn exposures(noise: Noise, grey: u8, mut look: impl FnMut(&str, &[f64], &[f64])) {
+    for place in places() {
+        let (batch, crop) = if place.is_double() { (4, 48) } else { (3, 32) };
+        let [x, t] = Drawn::new(&place, batch, crop, noise, grey).noise(3, 7);
+        look(&place.name(), &x, &t);
+    }
+    let side = 64 * noise.cell();
+    let rgb = vec![f32::from(grey) / 255.0; side * side * 3];
+    let picture = Clean { rgb: &rgb, width: side, height: side };
+    let [a, b] = [0, 1].map(|exposure| {
+        let values = noise.expose(picture, 7, 3, exposure).values;
+        values.iter().map(|&v| f64::from(v) - f64::from(grey) / 255.0).collect::<Vec<_>>()
+    });
+    look("an exposure", &a, &b);
+}
+
+fn assert_uncorrelated(what: &str, a: &[f64], b: &[f64], (m, variance): (f64, f64)) {
+    let normal = |v: &[f64]| v.iter().map(|v| (v - m) / variance.sqrt()).collect::<Vec<_>>();
+    // Correlated channels count as one.
+    let (a, b) = (normal(a), normal(b));
+    let product = mean(a.iter().zip(&b).map(|(a, b)| a * b));
+    let bound = 4.0 / (a.len() as f64 / 3.0).sqrt();
+    assert!(product.abs() <= bound, "{what}: a correlation of {product}, more than {bound}");
+}
+
+/// Counts of mean l have variance l and fourth central moment l + 3 l^2; also where l is far below 1, and where it takes several
+/// parts.
+#[test]
+fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
+    for (peak, sigma, grey) in [(30.0, 0.0, 130), (30.0, 0.0, 1), (2.0, 0.0, 200), (300.0, 0.0, 255), (30.0, 20.0, 130)] {
+        let l = f64::from(peak) * f64::from(grey) / 255.0;
+        let p2 = f64::from(peak).powi(2);
+        let s2 = (f64::from(sigma) / 255.0).powi(2);
+        let variance = l / p2 + s2;
+        // Of a sum of independent numbers: both fourth moments and six times the product of the variances.
+        let fourth = (l + 3.0 * l * l) / p2.powi(2) + 3.0 * s2 * s2 + 6.0 * s2 * l / p2;
+        exposures(Noise::Poisson { peak, sigma }, grey, |name, a, b| {
+            let what = format!("poisson {peak}, {sigma} of {grey} on {name}");
+            assert_moments(&what, a, (0.0, variance, fourth), false);
+            assert_moments(&what, b, (0.0, variance, fourth), false);
+            assert_uncorrelated(&what, a, b, (0.0, variance));
+            if sigma == 0.0 {
+                let counts = a.iter().map(|v| (v + f64::from(grey) / 255.0) * f64::from(peak));
+                assert!(counts.into_iter().all(|k| (k - k.round()).abs() < 1e-4), "{what}: counts are whole");
+            }
+        });
+    }
+}
+
+/// A pixel is dropped, all channels together, with probability p: variance p (1 - p) of its value's square.
+#[test]
+fn bernoulli_noise_drops_the_share_of_pixels() {
+    let (share, value) = (0.3_f64, 130.0 / 255.0);
+    exposures(Noise::Bernoulli { share: 0.3 }, 130, |name, a, b| {
+        let q = share * (1.0 - share);
+        let law = (-share * value, q * value.powi(2), q * (1.0 - 3.0 * q) * value.powi(4));
+        for z in [a, b] {
+            assert_moments(name, z, law, true);
+            assert!(z.iter().all(|&v| v.abs() < 1e-6 || (v + value).abs() < 1e-6), "{name}: black or clean");
+        }
+        assert_uncorrelated(name, a, b, (law.0, law.1));
+    });
+}
+
+/// A pixel is replaced with probability p by a colour uniform in [0, 1]; moments about the mean of the mixture by integration.
+#[test]
+fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
+    let (share, value) = (0.7_f64, 51.0 / 255.0);
+    let m = share * (0.5 - value);
+    let about = |power: i32| {
+        let steps = 10_000;
+        let uniform = (0..steps).map(|i| ((f64::from(i) + 0.5) / f64::from(steps) - value - m).powi(power)).sum::<f64>();
+        share * uniform / f64::from(steps) + (1.0 - share) * m.powi(power)
+    };
+    exposures(Noise::Impulse { share: 0.7 }, 51, |name, a, b| {
+        // Whether a pixel is replaced is common to its channels.
+        assert_moments(name, a, (m, about(2), about(4)), true);
+        assert_moments(name, b, (m, about(2), about(4)), true);
+        assert_uncorrelated(name, a, b, (m, about(2)));
+        let kept = a.iter().filter(|v| v.abs() < 1e-6).count() as f64 / a.len() as f64;
+        let bound = 4.0 * (share * (1.0 - share) / (a.len() as f64 / 3.0)).sqrt();
+        assert!((kept - (1.0 - share)).abs() < bound, "{name}: {kept} of the pixels are kept");
+    });
+}
+
+/// Strings are far from independent, so the share has a wide bound here: that of some tens of letters' places. What is not
+/// written over is clean.
+#[test]
+fn text_covers_about_its_share_in_uniform_colours_by_string() {
+    for share in [0.1_f32, 0.25, 0.5] {
+        let (mut covered, mut count) = (0.0, 0.0);
+        for (seed, place) in (0..12).flat_map(|seed| places().into_iter().map(move |place| (seed, place))) {
+            let [x, t] = Drawn::new(&place, 3, 48, Noise::Text { share }, GREY).noise(3, seed);
+            for z in [&x, &t] {
+                // By pixel: a colour may by chance be that of the picture in one channel.
+                let pixels = 48 * 48;
+                let written = |p: usize, n: usize| (0..3).any(|c| z[(n * 3 + c) * pixels + p].abs() > 1e-6);
+                covered += (0..3).map(|n| (0..pixels).filter(|&p| written(p, n)).count()).sum::<usize>() as f64;
+                count += 3.0 * pixels as f64;
+            }
+            assert_ne!(x, t, "{}: two exposures have different text", place.name());
+        }
+        assert!((covered / count - f64::from(share)).abs() < 0.2 * f64::from(share), "{share}: {}", covered / count);
+    }
+}
+
+/// Noise blurred by s = 2 has standard deviation 25/255, correlation exp(-d^2 / (4 s^2)) at distance d, and is worth about one
+/// independent number per 4 pi s^2 = 50 pixels.
+#[test]
+fn brown_noise_has_its_deviation_and_the_correlation_of_its_blur() {
+    for place in places() {
+        let crop = 64;
+        let sigma = 25.0 / 255.0;
+        let [x, t] = Drawn::new(&place, 4, crop, Noise::Brown { sigma: 25.0, blur: 2.0 }, GREY).noise(3, 7);
+        let worth = x.len() as f64 / 50.0;
+        for z in [&x, &t] {
+            let m = mean(z.iter().copied());
+            assert!(m.abs() < 4.0 * sigma / worth.sqrt(), "{}: a mean of {m}", place.name());
+            let v = mean(z.iter().map(|z| z * z)) / (sigma * sigma);
+            assert!((v - 1.0).abs() < 4.0 * (2.0 / worth).sqrt(), "{}: a variance of {v}", place.name());
+            for d in [1, 3, 6] {
+                let rows = z.chunks(crop).flat_map(|row| row.iter().zip(&row[d..]));
+                let products: Vec<_> = rows.map(|(a, b)| a * b / (sigma * sigma)).collect();
+                let (found, wanted) = (mean(products.iter().copied()), (-(d as f64).powi(2) / 16.0).exp());
+                assert!((found - wanted).abs() < 4.0 * (2.0 / worth).sqrt(), "{}: {found} at {d}, not {wanted}", place.name());
+            }
+        }
+        let product = mean(x.iter().zip(&t).map(|(a, b)| a * b / (sigma * sigma)));
+        assert!(product.abs() < 4.0 / worth.sqrt(), "{}: a correlation of {product}", place.name());
+    }
+}
+
+/// A picture whose 4x4 cells all hold the values 0 to 15 times 10: each comes with probability 1/16, and the mean is 75.
+#[test]
+fn pixelate_gives_a_random_pixel_of_each_cell() {
+    let cell = 4;
+    let (width, height) = (64 * cell, 60 * cell);
+    let value = |p: usize| (p / width % cell * cell + p % width % cell) as u8 * 10;
+    let picture: Vec<u8> = (0..width * height).flat_map(|p| [value(p); 3]).collect();
+    for place in places() {
+        let mut drawn = Drawn::of(&place, 3, 32, Noise::Pixelate { cell }, &picture, (width, height), 75.0 / 255.0);
+        let [x, t] = drawn.noise(3, 7);
+        let values = (0..16).map(|v| f64::from(v) * 10.0 / 255.0 - 75.0 / 255.0);
+        let moment = |power: i32| values.clone().map(|v| v.powi(power)).sum::<f64>() / 16.0;
+        for z in [&x, &t] {
+            assert_moments(&place.name(), z, (0.0, moment(2), moment(4)), true);
+            for wanted in values.clone() {
+                let share = z.iter().filter(|&v| (v - wanted).abs() < 1e-5).count() as f64 / z.len() as f64;
+                let bound = 4.0 * (1.0 / 16.0 / (z.len() as f64 / 3.0)).sqrt();
+                assert!((share - 1.0 / 16.0).abs() < bound, "{}: {wanted} comes in a share of {share}", place.name());
+            }
+        }
+        assert_uncorrelated(&place.name(), &x, &t, (0.0, moment(2)));
     }
 }

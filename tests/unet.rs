@@ -7,7 +7,7 @@ use common::{Golden, Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::model::Metadata;
-use n2n_gpu::nets::{Init, Model, Net, NetOptions, Norm, initial};
+use n2n_gpu::nets::{Init, Model, NetOptions, Norm, initial};
 use n2n_gpu::ops::Update;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn golden() -> Golden {
 fn options(case: &Value) -> NetOptions {
     let size = |name: &str| case[name].as_u64().unwrap() as usize;
     let norm = if case["norm"] == "group" { Norm::Group } else { Norm::None };
-    NetOptions { net: Net::Unet, width: size("width"), levels: size("levels"), norm }
+    NetOptions::unet(size("width"), size("levels"), norm)
 }
 
 /// In double precision, what differs is slopes, betas and rates in f32: 1.5e-8 for a slope of 0.1, some times that along
@@ -97,7 +97,7 @@ fn assert_trains_like_pytorch(golden: &Golden, case: &Value, place: &Place) {
 
 #[test]
 fn the_network_of_the_first_report_has_1551987_parameters() {
-    assert_eq!(NetOptions { net: Net::Unet, width: 48, levels: 5, norm: Norm::None }.parameters(), 1_551_987);
+    assert_eq!(NetOptions::unet(48, 5, Norm::None).parameters(), 1_551_987);
 }
 
 fn named_shapes(options: &NetOptions) -> Vec<(String, Vec<usize>)> {
@@ -140,13 +140,13 @@ fn parameters_come_in_the_order_of_the_modules() {
         "output.conv3",
     ];
     let wanted: Vec<_> = modules.iter().flat_map(|m| ["weight", "bias"].map(|role| format!("{m}.{role}"))).collect();
-    let shapes = named_shapes(&NetOptions { net: Net::Unet, width: 8, levels: 1, norm: Norm::Group });
+    let shapes = named_shapes(&NetOptions::unet(8, 1, Norm::Group));
     assert_eq!(shapes.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), wanted);
 }
 
 #[test]
 fn a_model_that_is_saved_and_loaded_is_the_same_to_the_bit() {
-    let options = NetOptions { net: Net::Unet, width: 6, levels: 2, norm: Norm::Group };
+    let options = NetOptions::unet(6, 2, Norm::Group);
     let mut g = Graph::new();
     let x = g.host_picture("x", [1, 4, 4], 3);
     options.record(&mut g, x);
@@ -156,7 +156,7 @@ fn a_model_that_is_saved_and_loaded_is_the_same_to_the_bit() {
             params[param.offset + place] = z as f32;
         }
     }
-    let metadata = Metadata { options, range: [-0.5, 0.5], noise: "25".into(), steps: 7, version: "0.1.0".into() };
+    let metadata = Metadata::new(options, options.ranges((0.5, 0.2)), "25".into(), 7);
     let model = Model { metadata, params };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

@@ -55,8 +55,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
     if !size.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(
-            "--size {size}: with --levels {} it must be a multiple of {}",
-            net.levels,
+            "--size {size}: with --net {} of {} levels it must be a multiple of {}",
+            net.name(),
+            net.multiple().trailing_zeros(),
             net.multiple()
         ))
         .into());
@@ -75,7 +76,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let mut g = Graph::new();
     let x = g.host_picture("x", shape, 3);
     let t = g.host_picture("t", shape, 3);
-    let y = net.record(&mut g, x);
+    let y = net.record_training(&mut g, x);
     let loss = g.mse(y, t);
     let one = g.one();
     g.backward(&[(loss, one)]);

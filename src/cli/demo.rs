@@ -74,7 +74,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let done = train::train(&device, &training, &source, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
     drop(bar);
     let report = options.out.join("report.html");
-    let psnr = done.psnr.unwrap_or(done.psnr_estimated);
+    let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
     result(
         common,
         &json!({

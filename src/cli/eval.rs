@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::noise::Noise;
+use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::{Denoiser, Evaluation, evaluate};
 use n2n_gpu::error::Error;
@@ -90,8 +90,18 @@ impl Files {
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         match self {
             Self::Clean(files, noise) => {
-                let Picture { width, height, rgb: clean, .. } = Picture::load(&files[i])?;
-                Ok(Item { name: name(&files[i]), width, height, noisy: noise.add(&clean, seed, 2 * i as u32), clean })
+                let Picture { width, height, rgb, .. } = Picture::load(&files[i])?;
+                let least = noise.least();
+                if width < least || height < least {
+                    return Err(Error::file(
+                        &files[i],
+                        format!("is {width}x{height}: noise {noise} wants {least} pixels a side"),
+                    ));
+                }
+                let picture = Clean { rgb: &rgb, width, height };
+                let noisy = noise.expose(picture, seed, i as u32, 0).values;
+                let (clean, width, height) = noise.clean(picture);
+                Ok(Item { name: name(&files[i]), width, height, noisy, clean })
             }
             Self::Pairs(files) => {
                 let (a, b) = (Picture::load(&files[i].0)?, Picture::load(&files[i].1)?);

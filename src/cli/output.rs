@@ -38,9 +38,10 @@ impl TrainingBar {
 
     pub(super) fn show(&mut self, p: &Progress) {
         let left = if p.share > 0.0 { p.seconds * (1.0 - p.share) / p.share } else { 0.0 };
-        let psnr = p.psnr_estimated.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));
+        let psnr = p.psnr.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));
+        let kind = if p.estimated { "estimated PSNR" } else { "PSNR" };
         let left = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
-        let line = format!("step {}, {:.0} pictures/s, estimated PSNR {psnr}, {left} left", p.step, p.pictures_per_second);
+        let line = format!("step {}, {:.0} pictures/s, {kind} {psnr}, {left} left", p.step, p.pictures_per_second);
         if let Some(bar) = &self.bar {
             bar.set_position((p.share * 1000.0) as u64);
             bar.set_message(line);

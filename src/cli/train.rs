@@ -11,7 +11,7 @@ use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::load_rgb8;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
-use n2n_gpu::nets::{Init, Net, NetOptions, Norm};
+use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up};
 use n2n_gpu::train::{self, Length, Source, Validation, split};
 use serde_json::json;
 
@@ -79,26 +79,47 @@ pub(super) struct NetArgs {
     /// Network
     #[arg(long, value_enum, default_value_t = Net::Unet)]
     net: Net,
-    /// Channels of the encoder [default: 48 on a discrete GPU, else 16]
+    /// Channels of the encoder [default: 48; of unet without a discrete GPU 16]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u16).range(1..=512))]
     width: Option<u16>,
-    /// Times that the picture is halved [default: 4 on a discrete GPU, else 3]
+    /// Times that unet halves the picture [default: 4 on a discrete GPU, else 3]
     #[arg(long, value_name = "L", value_parser = clap::value_parser!(u16).range(1..=8))]
     levels: Option<u16>,
-    /// Normalisation
+    /// Normalisation of unet
     #[arg(long, value_enum, default_value_t = Norm::None)]
     norm: Norm,
+    /// Use one block several times where blocks are alike (epfl-unet, epfl-resunet: as published)
+    #[arg(long)]
+    shared: bool,
+    /// How pictures are halved (unet, epfl-resunet) [default: as published]
+    #[arg(long, value_enum)]
+    down: Option<Down>,
+    /// How pictures are doubled (unet) [default: convt]
+    #[arg(long, value_enum)]
+    up: Option<Up>,
+    /// Predict the noise, which is subtracted
+    #[arg(long)]
+    residual: bool,
 }
 
 impl NetArgs {
     /// A network small enough for the device to train in minutes, unless it is said otherwise.
     pub(super) fn options(&self, device: &Device) -> NetOptions {
-        let (width, levels) = if device.is_large() { (48, 4) } else { (16, 3) };
+        let published = NetOptions::new(self.net);
+        let (width, levels) = match (self.net, device.is_large()) {
+            (Net::Unet, true) => (48, 4),
+            (Net::Unet, false) => (16, 3),
+            _ => (published.width, published.levels),
+        };
         NetOptions {
-            net: self.net,
             width: self.width.map_or(width, usize::from),
             levels: self.levels.map_or(levels, usize::from),
             norm: self.norm,
+            shared: self.shared,
+            down: self.down.unwrap_or(published.down),
+            up: self.up.unwrap_or(published.up),
+            residual: self.residual,
+            ..published
         }
     }
 }
@@ -217,7 +238,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let mut bar = TrainingBar::new(common);
     let done = train::train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
     drop(bar);
-    let truth = done.psnr.map_or_else(String::new, |v| format!(" (true: {v:.2} dB)"));
+    let psnr = match (done.psnr_estimated, done.psnr) {
+        (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
+        (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
+        (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
+    };
     result(
         common,
         &json!({
@@ -226,11 +251,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             "best": done.best, "last": done.last, "report": options.out.join("report.html"),
         }),
         &format!(
-            "{} steps in {:.0} s on {}\nestimated PSNR on held-out pictures: {:.2} dB{truth}, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            "{} steps in {:.0} s on {}\n{psnr} on held-out pictures, noisy {:.2} dB\nmodel:  {}\nreport: {}",
             done.steps,
             done.seconds,
             device.name(),
-            done.psnr_estimated,
             done.psnr_noisy,
             done.best.display(),
             options.out.join("report.html").display()

@@ -1,44 +1,73 @@
-//! Noise laws: the grammar `name:parameters` of the command line, and noise on the CPU for validation and evaluation.
-//! Training batches draw theirs on the device (`shaders/batch.wgsl`).
+//! Noise laws: the grammar `name:parameters` of the command line, and noisy exposures of whole pictures for validation and
+//! evaluation. Training batches draw theirs on the device (`shaders/batch.wgsl`).
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
-use crate::ops::{random_normals, random_uniform};
+use rayon::prelude::*;
 
-/// A law that noise follows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Noise {
-    /// x + N(0, s/255) with s uniform in [min, max] per picture.
-    Gaussian {
-        /// Smallest standard deviation, in grey levels of 255.
-        min: f32,
-        /// Largest standard deviation, in grey levels of 255.
-        max: f32,
-    },
+use crate::error::{Error, Result};
+pub use crate::ops::Noise;
+use crate::ops::brown::{radius, weights};
+use crate::ops::noise::{Place, Stream};
+
+/// What can be written for a noise law.
+pub const GRAMMAR: &str = "gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25, \
+                           brown:25,2 or pixelate:8";
+
+/// Smallest side of a picture that text can be written on, pixels.
+const LEAST_FOR_TEXT: usize = 32;
+
+/// Exposures have other random numbers than training steps of the same seed.
+const SEED: u32 = 0x5eed_0000;
+
+fn numbers(parameters: &str) -> Option<Vec<f32>> {
+    parameters.split(',').map(|p| p.trim().parse().ok().filter(|v: &f32| v.is_finite())).collect()
 }
 
 impl FromStr for Noise {
     type Err = Error;
 
     fn from_str(spec: &str) -> Result<Self> {
-        let usage =
-            |problem: &str| Error::usage(format!("--noise {spec}: {problem}; write gaussian:25 or, for a range, gaussian:0-50"));
+        let usage = |problem: &str| Error::usage(format!("--noise {spec}: {problem}; write {GRAMMAR}"));
         let (name, parameters) = spec.split_once(':').unwrap_or((spec, ""));
-        if name != "gaussian" {
+        let parameters = match (name, parameters.split_once('-')) {
+            ("gaussian", Some((low, high))) => format!("{low},{high}"),
+            _ => parameters.to_owned(),
+        };
+        let known = ["gaussian", "poisson", "poisson-gaussian", "bernoulli", "impulse", "text", "brown", "pixelate"];
+        if !known.contains(&name) {
             return Err(usage("unknown noise law"));
         }
-        let number = |text: &str| text.trim().parse::<f32>().ok().filter(|v| v.is_finite());
-        let (min, max) = match parameters.split_once('-') {
-            Some((low, high)) => (number(low), number(high)),
-            None => (number(parameters), number(parameters)),
+        let values = numbers(&parameters).ok_or_else(|| usage("its parameters are not numbers"))?;
+        let deviation = |v: f32| v > 0.0 && v <= 255.0;
+        let (noise, right, range) = match (name, values[..].first().copied().unwrap_or(0.0), &values[1..]) {
+            ("gaussian", max, []) => (Self::Gaussian { min: max, max }, deviation(max), "above 0 and up to 255"),
+            ("gaussian", min, &[max]) => {
+                let right = (0.0..=max).contains(&min) && deviation(max);
+                (Self::Gaussian { min, max }, right, "from 0 to 255, the smaller one first")
+            }
+            ("poisson", peak, []) => {
+                (Self::Poisson { peak, sigma: 0.0 }, peak > 0.0 && peak <= 1000.0, "a peak above 0 and up to 1000")
+            }
+            ("poisson-gaussian", peak, &[sigma]) => {
+                let right = peak > 0.0 && peak <= 1000.0 && deviation(sigma);
+                (Self::Poisson { peak, sigma }, right, "a peak above 0 and up to 1000, and a deviation above 0 and up to 255")
+            }
+            ("bernoulli", share, []) => (Self::Bernoulli { share }, share > 0.0 && share < 1.0, "a share above 0 and below 1"),
+            ("impulse", share, []) => (Self::Impulse { share }, share > 0.0 && share < 1.0, "a share above 0 and below 1"),
+            ("text", share, []) => (Self::Text { share }, share > 0.0 && share <= 0.8, "a share above 0 and up to 0.8"),
+            ("brown", sigma, &[blur]) => {
+                let right = deviation(sigma) && blur > 0.0 && blur <= 10.0;
+                (Self::Brown { sigma, blur }, right, "a deviation above 0 and up to 255, and a blur above 0 and up to 10 pixels")
+            }
+            ("pixelate", cell, []) => {
+                let right = (2.0..=64.0).contains(&cell) && cell.fract() == 0.0;
+                (Self::Pixelate { cell: cell as usize }, right, "whole cells of 2 to 64 pixels")
+            }
+            _ => return Err(usage("another number of parameters than the law has")),
         };
-        let (Some(min), Some(max)) = (min, max) else { return Err(usage("its standard deviation is not a number")) };
-        if !(0.0..=255.0).contains(&min) || max > 255.0 || min > max || max == 0.0 {
-            return Err(usage("the standard deviation must lie above 0 and up to 255, the smaller one first"));
-        }
-        Ok(Self::Gaussian { min, max })
+        if right { Ok(noise) } else { Err(usage(&format!("out of range, which is {range}"))) }
     }
 }
 
@@ -47,25 +76,100 @@ impl fmt::Display for Noise {
         match self {
             Self::Gaussian { min, max } if min == max => write!(f, "gaussian:{min}"),
             Self::Gaussian { min, max } => write!(f, "gaussian:{min}-{max}"),
+            Self::Poisson { peak, sigma } if *sigma == 0.0 => write!(f, "poisson:{peak}"),
+            Self::Poisson { peak, sigma } => write!(f, "poisson-gaussian:{peak},{sigma}"),
+            Self::Bernoulli { share } => write!(f, "bernoulli:{share}"),
+            Self::Impulse { share } => write!(f, "impulse:{share}"),
+            Self::Text { share } => write!(f, "text:{share}"),
+            Self::Brown { sigma, blur } => write!(f, "brown:{sigma},{blur}"),
+            Self::Pixelate { cell } => write!(f, "pixelate:{cell}"),
         }
     }
 }
 
+/// A noisy picture.
+#[derive(Clone, Debug)]
+pub struct Exposure {
+    /// (H, W, 3), about [0, 1], neither clipped nor rounded.
+    pub values: Vec<f32>,
+    /// Which pixels (H, W) are known, for a law that hides some.
+    pub known: Option<Vec<bool>>,
+}
+
+/// A clean picture to make exposures of.
+#[derive(Clone, Copy, Debug)]
+pub struct Clean<'a> {
+    /// (H, W, 3) in [0, 1].
+    pub rgb: &'a [f32],
+    /// Pixels of a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
 impl Noise {
-    /// Smallest and largest standard deviation in units of the [0, 1] range.
-    pub fn sigma(&self) -> (f32, f32) {
+    /// Smallest side that a picture must have, pixels.
+    pub fn least(&self) -> usize {
         match self {
-            Self::Gaussian { min, max } => (min / 255.0, max / 255.0),
+            Self::Text { .. } => LEAST_FOR_TEXT,
+            _ => self.cell(),
         }
     }
 
-    /// A noisy version of values in [0, 1], neither clipped nor rounded; the same for the same seed and stream.
-    pub fn add(&self, clean: &[f32], seed: u32, stream: u32) -> Vec<f32> {
-        // Streams come in pairs that share their standard deviation: the two exposures of one picture.
-        let (low, high) = self.sigma();
-        let sigma = low + (high - low) * random_uniform(seed, stream / 2) as f32;
-        clean.iter().zip(random_normals(seed, stream)).map(|(&x, z)| x + sigma * z as f32).collect()
+    /// What exposures of a picture show: (H, W, 3), width and height. It is the picture itself, or that of the means of its cells.
+    pub fn clean(&self, picture: Clean) -> (Vec<f32>, usize, usize) {
+        let cell = self.cell();
+        let (width, height) = (picture.width / cell, picture.height / cell);
+        if cell == 1 {
+            return (picture.rgb.to_vec(), width, height);
+        }
+        let mean = |p: usize, c: usize| {
+            let at = |t: usize| ((p / width * cell + t / cell) * picture.width + p % width * cell + t % cell) * 3 + c;
+            (0..cell * cell).map(|t| picture.rgb[at(t)]).sum::<f32>() / (cell * cell) as f32
+        };
+        ((0..width * height).flat_map(|p| (0..3).map(move |c| mean(p, c))).collect(), width, height)
     }
+
+    /// Exposure 0 or 1 of a picture, in size that of [`Noise::clean`]; the same for the same seed and number.
+    pub fn expose(&self, picture: Clean, seed: u32, number: u32, exposure: u32) -> Exposure {
+        let stream = Stream { step: number, seed: seed ^ SEED, exposure };
+        if let Some(blur) = self.blur() {
+            let noise = brown(stream, picture.width, picture.height, blur);
+            let sigma = self.sigma().0;
+            let values = picture.rgb.iter().zip(noise).map(|(v, z)| v + sigma * z as f32).collect();
+            return Exposure { values, known: None };
+        }
+        let cell = self.cell();
+        let (width, height) = (picture.width / cell, picture.height / cell);
+        let (low, high) = self.sigma();
+        let sigma = f64::from(low + (high - low) * stream.of_picture() as f32);
+        let pixel = |p: usize| {
+            let (i, j) = if cell > 1 { self.chosen(stream.step, stream.seed, p as u32, exposure as usize) } else { (0, 0) };
+            let at = ((p / width * cell + i) * picture.width + p % width * cell + j) * 3;
+            let clean = [0, 1, 2].map(|c| f64::from(picture.rgb[at + c]));
+            let place = Place { pixel: p as u32, picture: 0, row: (p / width) as u32, column: (p % width) as u32 };
+            self.pixel(stream, place, sigma, clean)
+        };
+        let pixels: Vec<_> = (0..width * height).into_par_iter().map(pixel).collect();
+        let values = pixels.iter().flat_map(|(v, _)| v.map(|v| v as f32)).collect();
+        Exposure { values, known: self.masks().then(|| pixels.iter().map(|&(_, known)| known).collect()) }
+    }
+}
+
+/// Blurred noise of variance 1 (H, W, 3).
+fn brown(stream: Stream, width: usize, height: usize, blur: f32) -> Vec<f64> {
+    let (weights, border) = (weights(blur), 2 * radius(blur));
+    let wide = width + border;
+    let rows: Vec<Vec<f64>> = (0..height + border)
+        .into_par_iter()
+        .map(|row| {
+            let white: Vec<f64> = (0..wide).flat_map(|column| stream.white((row * wide + column) as u32)).collect();
+            let blurred = |at: usize| weights.iter().enumerate().map(|(k, w)| w * white[at + 3 * k]).sum();
+            (0..3 * width).map(blurred).collect()
+        })
+        .collect();
+    let blurred = |at: usize| weights.iter().enumerate().map(|(k, w)| w * rows[at / (3 * width) + k][at % (3 * width)]).sum();
+    (0..3 * width * height).into_par_iter().map(blurred).collect()
 }
 
 #[cfg(test)]
@@ -74,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_noise_law_is_written_as_it_is_read() {
-        for spec in ["gaussian:25", "gaussian:0-50", "gaussian:12.5"] {
-            assert_eq!(spec.parse::<Noise>().unwrap().to_string(), spec);
+        for spec in GRAMMAR.replace(" or ", ", ").split(", ").chain(["gaussian:12.5"]) {
+            assert_eq!(spec.trim().parse::<Noise>().unwrap().to_string(), spec.trim());
         }
     }
 
@@ -91,19 +195,27 @@ mod tests {
             "gaussian:300",
             "gaussian:nan",
             "gaussian:0",
+            "gaussian:1,2,3",
+            "poisson:0",
+            "poisson:-1",
+            "poisson:5000",
+            "poisson-gaussian:30",
+            "poisson-gaussian:30,0",
+            "bernoulli:0",
+            "bernoulli:1",
+            "impulse:1.5",
+            "impulse:",
+            "text:0.9",
+            "text:0",
+            "brown:25",
+            "brown:25,0",
+            "brown:25,11",
+            "pixelate:1",
+            "pixelate:2.5",
+            "pixelate:1000",
         ] {
             let message = spec.parse::<Noise>().unwrap_err().to_string();
             assert!(message.contains(spec) && message.contains("gaussian:25"), "{message}");
         }
-    }
-
-    #[test]
-    fn noise_has_the_standard_deviation_asked_for() {
-        let noisy = Noise::Gaussian { min: 25.0, max: 25.0 }.add(&vec![0.5; 100_000], 1, 0);
-        let mean = noisy.iter().sum::<f32>() / 1e5;
-        let deviation = (noisy.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 1e5).sqrt() * 255.0;
-        // Four standard errors of a mean and of a deviation from 100,000 numbers.
-        assert!((mean - 0.5).abs() < 4.0 * 25.0 / 255.0 / 316.0, "{mean}");
-        assert!((deviation - 25.0).abs() < 4.0 * 25.0 / 447.0, "{deviation}");
     }
 }

@@ -9,7 +9,7 @@ pub use evaluate::{Evaluation, Scored, evaluate};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StorageId};
-use crate::nets::{Model, NetOptions};
+use crate::nets::{Model, NetOptions, Ranges};
 use crate::plan::{Executor, Plan};
 
 use tiles::{Axis, reflect};
@@ -26,6 +26,7 @@ const PREPARED: usize = 3;
 pub struct Denoiser {
     device: Device,
     options: NetOptions,
+    ranges: Ranges,
     params: Vec<f32>,
     prepared: Vec<Prepared>,
     /// Largest side of a tile.
@@ -63,14 +64,20 @@ impl Denoiser {
     /// # Errors
     /// If the device cannot hold a tile that is larger than its overlap.
     pub fn new(device: &Device, model: &Model, tile: Option<usize>) -> Result<Self> {
-        Self::with_params(device, model.metadata.options, model.params.clone(), tile)
+        let Model { metadata, params } = model;
+        Self::with_params(device, (metadata.options, metadata.ranges()), params.clone(), tile)
     }
 
     /// Readies a network with these parameters.
     ///
     /// # Errors
     /// If the device cannot hold a tile that is larger than its overlap.
-    pub fn with_params(device: &Device, options: NetOptions, params: Vec<f32>, tile: Option<usize>) -> Result<Self> {
+    pub fn with_params(
+        device: &Device,
+        (options, ranges): (NetOptions, Ranges),
+        params: Vec<f32>,
+        tile: Option<usize>,
+    ) -> Result<Self> {
         let multiple = options.multiple();
         let overlap = options.radius().map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
         let least = 2 * overlap + multiple;
@@ -98,7 +105,7 @@ impl Denoiser {
             return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
         }
         let (side, area) = (tile.unwrap_or(usize::MAX), area as usize);
-        Ok(Self { device: device.clone(), options, params, prepared: Vec::new(), side, area, overlap })
+        Ok(Self { device: device.clone(), options, ranges, params, prepared: Vec::new(), side, area, overlap })
     }
 
     /// Replaces the network's parameters.
@@ -153,6 +160,7 @@ impl Denoiser {
         let overlap = self.overlap;
         let rows = Axis { size: h, tile: th, overlap, multiple }.windows();
         let columns = Axis { size: w, tile: tw, overlap, multiple }.windows();
+        let Ranges { input: [low, high], output: [first, last] } = self.ranges;
         let prepared = self.prepare([th, tw])?;
         let mut out = vec![0.0; rgb.len()];
         let mut x = vec![0.0; th * tw * 4];
@@ -162,7 +170,7 @@ impl Denoiser {
                     let (row, column) = (reflect(r.start + i / tw, height), reflect(c.start + i % tw, width));
                     let from = &rgb[(row * width + column) * 3..][..3];
                     for (to, v) in pixel.iter_mut().zip(from) {
-                        *to = v - 0.5;
+                        *to = low + v * (high - low);
                     }
                 }
                 prepared.executor.write(prepared.x, &x)?;
@@ -173,7 +181,7 @@ impl Denoiser {
                         let from = &y[((row - r.start) * tw + column - c.start) * 4..][..3];
                         let to = &mut out[(row * width + column) * 3..][..3];
                         for (to, v) in to.iter_mut().zip(from) {
-                            *to = v + 0.5;
+                            *to = (v - first) / (last - first);
                         }
                     }
                 }

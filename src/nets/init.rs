@@ -1,4 +1,4 @@
-//! Initial parameters: normal filters, zero biases, unit scales.
+//! Initial parameters: normal filters, zero biases and means, unit scales and variances.
 
 use super::Init;
 use crate::graph::{Graph, Layout};
@@ -14,7 +14,7 @@ pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
     for (number, param) in g.params().iter().enumerate() {
         let places = param.layout.places();
         match param.layout {
-            Layout::Vector(_) if param.name.ends_with("bias") => {}
+            Layout::Vector(_) if ["bias", "running_mean"].iter().any(|role| param.name.ends_with(role)) => {}
             Layout::Vector(_) => places.iter().for_each(|&p| flat[param.offset + p] = 1.0),
             Layout::Conv { .. } | Layout::ConvTranspose { .. } => {
                 let (fan_in, fan_out) = param.layout.fans();

@@ -7,10 +7,9 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::NetOptions;
+use super::{NetOptions, Ranges};
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
 
 /// What a model file says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,8 +17,11 @@ pub struct Metadata {
     /// The network.
     #[serde(flatten)]
     pub options: NetOptions,
-    /// What the network reads and writes: `[-0.5, 0.5]`.
+    /// What the values 0 and 1 of a picture are to the network: for example `[-0.5, 0.5]`.
     pub range: [f32; 2],
+    /// The same at its output, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_range: Option<[f32; 2]>,
     /// Noise it was trained for, as written on the command line; `pairs` if from pairs.
     pub noise: String,
     /// Training steps.
@@ -37,12 +39,17 @@ pub struct Model {
     pub params: Vec<f32>,
 }
 
-/// A recorded network of the smallest size: for its parameters.
-fn skeleton(options: &NetOptions) -> Graph {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", [1, options.multiple(), options.multiple()], 3);
-    options.record(&mut g, x);
-    g
+impl Metadata {
+    /// What a file says of a network trained here by this version.
+    pub fn new(options: NetOptions, ranges: Ranges, noise: String, steps: u64) -> Self {
+        let output_range = (ranges.output != ranges.input).then_some(ranges.output);
+        Self { options, range: ranges.input, output_range, noise, steps, version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+
+    /// What the network reads and writes.
+    pub fn ranges(&self) -> Ranges {
+        Ranges { input: self.range, output: self.output_range.unwrap_or(self.range) }
+    }
 }
 
 impl Model {
@@ -66,11 +73,13 @@ impl Model {
         let metadata: Metadata =
             serde_json::from_str(json).map_err(|e| what(format!("describes a network this version does not know ({e})")))?;
         let options = metadata.options;
-        if !(1..=1024).contains(&options.width) || !(1..=8).contains(&options.levels) {
-            return Err(what(format!("describes a network of width {} and {} levels", options.width, options.levels)));
+        options.check().map_err(&what)?;
+        let ranges = metadata.ranges();
+        if [ranges.input, ranges.output].iter().any(|[a, b]| !(a.is_finite() && b.is_finite() && a < b)) {
+            return Err(what("describes a network with a range of values that is none".into()));
         }
         let file = SafeTensors::deserialize(&bytes).map_err(|e| what(format!("a truncated or damaged model file ({e})")))?;
-        let g = skeleton(&options);
+        let g = options.skeleton();
         let len = g.params_storage().map_or(0, |id| g.storage(id).len);
         let mut params = vec![0.0; len];
         for param in g.params() {
@@ -98,7 +107,7 @@ impl Model {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let g = skeleton(&self.metadata.options);
+        let g = self.metadata.options.skeleton();
         let data: Vec<(String, Vec<usize>, Vec<u8>)> = g
             .params()
             .iter()

@@ -1,9 +1,10 @@
 //! Training batches from pictures that live on the device as bytes: random crops, flips and rotations, and two
-//! independent Gaussian noises; or two noisy exposures of one scene as they are.
+//! independent noises; or two noisy exposures of one scene as they are.
 
 use rayon::prelude::*;
 
-use super::{channel4, stride4};
+use super::noise::{GLYPHS, Place, Stream};
+use super::{Noise, strides};
 use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, Role, StorageId, Tensor, grid};
 
 /// What a batch is drawn from.
@@ -11,22 +12,41 @@ use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, Role, StorageId
 pub struct Batch {
     /// Pictures, or pairs of them.
     pub count: usize,
-    /// Side of the square crops, pixels.
+    /// Side of the square crops, pixels (of the result: cells of a law that has them).
     pub crop: usize,
     /// Crops in a batch.
     pub batch: usize,
-    /// Whether pictures 2i and 2i + 1 are two noisy exposures of one scene.
-    pub pairs: bool,
+    /// Noise that two exposures of a picture get; `None`: pictures 2i and 2i + 1 are two noisy exposures of one scene.
+    pub noise: Option<Noise>,
     /// Whether targets stay without noise, for comparison.
     pub clean_targets: bool,
-    /// Smallest and largest standard deviation of the noise, in units of the [0, 1] range; drawn per crop.
-    pub sigma: (f32, f32),
+    /// What 0 and 1 of a picture are in the input.
+    pub input: [f32; 2],
+    /// What 0 and 1 of a picture are in the target.
+    pub target: [f32; 2],
+    /// Which flips are drawn: 1 upside down, 2 left and right, 4 transposed, 8 the two pictures of a pair exchanged.
+    pub flips: u32,
+    /// Whether pictures and flips are not drawn, but given in [`Pictures::draw`].
+    pub given: bool,
+}
+
+/// A recorded batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// Input (BATCH, CROP, CROP, 3).
+    pub x: Tensor,
+    /// Target (BATCH, CROP, CROP, 3).
+    pub t: Tensor,
+    /// Which pixels of the target are known (BATCH, CROP, CROP, 1), for a law that hides some.
+    pub mask: Option<Tensor>,
+    /// What the host writes.
+    pub pictures: Pictures,
 }
 
 /// Host storages that a batch is drawn from.
 #[derive(Clone, Copy, Debug)]
 pub struct Pictures {
-    /// step, seed.
+    /// step, seed, 0, 0; then per element, where they are given, picture and flips.
     pub draw: StorageId,
     /// Per picture: shard, first byte, width, height.
     pub table: StorageId,
@@ -66,6 +86,12 @@ impl Shards {
         shards
     }
 
+    /// The table with the letters that text is written in after the pictures' rows.
+    pub fn rows(&self) -> Vec<u32> {
+        let letters = GLYPHS.iter().flat_map(|&[low, high]| [low, high, 0, 0]);
+        self.table.iter().copied().chain(letters).collect()
+    }
+
     /// Pictures that were laid out.
     pub fn count(&self) -> usize {
         self.table.len() / 4
@@ -80,24 +106,45 @@ impl Shards {
 }
 
 impl Graph {
-    /// Records the drawing of a batch from `shards`: (x, t, storages), both (BATCH, CROP, CROP, 3) in [-0.5, 0.5] plus noise.
-    pub fn batch(&mut self, batch: Batch, shards: &Shards) -> (Tensor, Tensor, Pictures) {
-        let fits = |row: &[u32; 4]| batch.crop <= row[2] as usize && batch.crop <= row[3] as usize;
+    /// Records the drawing of a batch from `shards`.
+    pub fn batch(&mut self, batch: Batch, shards: &Shards) -> Drawn {
+        let side = batch.crop * batch.cell();
+        let fits = |row: &[u32; 4]| side <= row[2] as usize && side <= row[3] as usize;
         assert!(
             batch.count > 0 && shards.table.as_chunks::<4>().0.iter().all(fits),
             "batch: pictures smaller than a crop, or none"
         );
-        let draw = self.host_vector("draw", 4, Element::U32);
-        let table = self.host_vector("table", shards.table.len(), Element::U32);
+        let draw = self.host_vector("draw", 4 + 2 * batch.batch, Element::U32);
+        let table = self.host_vector("table", shards.rows().len(), Element::U32);
         let shard =
             [0, 1, 2].map(|i| self.host_vector(&format!("shard{i}"), shards.bytes[i].len().max(16).div_ceil(4), Element::U32));
         let shape = [batch.batch, batch.crop, batch.crop];
-        let x = self.add_tensor("x", shape, &[3], Role::Intermediate);
-        let t = self.add_tensor("t", shape, &[3], Role::Intermediate);
-        self.record_into(batch, &[draw, table, shard[0], shard[1], shard[2]], &[x, t]);
+        let [x, t] = ["x", "t"].map(|name| self.add_tensor(name, shape, &[3], Role::Intermediate));
+        let mask = self.add_tensor("mask", shape, &[1], Role::Intermediate);
+        self.record_into(batch, &[draw, table, shard[0], shard[1], shard[2]], &[x, t, mask]);
+        let [x, t] = match batch.noise {
+            Some(noise) => {
+                let exposed = [(x, batch.input), (t, batch.target)].into_iter().zip(0..);
+                let exposed: Vec<_> = exposed
+                    .map(|((x, [low, high]), exposure)| match (exposure, batch.clean_targets) {
+                        (1, true) => x,
+                        _ => self.add_brown(x, draw, &noise, exposure, high - low),
+                    })
+                    .collect();
+                [exposed[0], exposed[1]]
+            }
+            None => [x, t],
+        };
         let storage = |t: Tensor| self.view(t).storage;
         let pictures = Pictures { draw: storage(draw), table: storage(table), shards: shard.map(storage) };
-        (x, t, pictures)
+        let hides = batch.noise.is_some_and(|n| n.masks()) && !batch.clean_targets;
+        Drawn { x, t, mask: hides.then_some(mask), pictures }
+    }
+}
+
+impl Batch {
+    fn cell(&self) -> usize {
+        self.noise.map_or(1, |n| n.cell())
     }
 }
 
@@ -107,25 +154,39 @@ impl Op for Batch {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (x, t) = (l.view(node.outputs[0]).clone(), l.view(node.outputs[1]).clone());
-        let [gx, gy] = grid(x.pixels().div_ceil(64), l.limits);
+        let names = ["x", "t", "mask"];
+        let outputs: Vec<_> = names.into_iter().zip(node.outputs.iter().copied()).collect();
+        let [gx, gy] = grid(l.view(node.outputs[0]).pixels().div_ceil(64), l.limits);
+        let flag = |b: bool| f64::from(u8::from(b));
+        let sigma = self.noise.map_or((0.0, 0.0), |n| n.sigma());
+        let table = l.view(node.inputs[1]).span();
         let constants = [
             ("COUNT", self.count as f64),
             ("CROP", self.crop as f64),
             ("BATCH", self.batch as f64),
-            ("PAIRS", f64::from(u8::from(self.pairs))),
-            ("CLEAN_TARGETS", f64::from(u8::from(self.clean_targets))),
-            ("SIGMA_MIN", self.sigma.0.into()),
-            ("SIGMA_MAX", self.sigma.1.into()),
-            ("X_STRIDE4", stride4(&x)),
-            ("X_CHANNEL4", channel4(&x)),
-            ("T_STRIDE4", stride4(&t)),
-            ("T_CHANNEL4", channel4(&t)),
+            ("PAIRS", flag(self.noise.is_none())),
+            ("GIVEN", flag(self.given)),
+            ("FLIPS", self.flips.into()),
+            ("CLEAN_TARGETS", flag(self.clean_targets)),
+            ("X_LOW", self.input[0].into()),
+            ("X_HIGH", self.input[1].into()),
+            ("T_LOW", self.target[0].into()),
+            ("T_HIGH", self.target[1].into()),
+            ("LAW", self.noise.map_or(0, |n| n.law()).into()),
+            ("LEAST", sigma.0.into()),
+            ("MOST", sigma.1.into()),
+            ("PEAK", self.noise.map_or(1.0, |n| n.peak()).into()),
+            ("SHARE", self.noise.map_or(0.0, |n| n.share()).into()),
+            ("CELL", self.cell() as f64),
+            ("GLYPHS", (table / 4 - GLYPHS.len()) as f64),
             ("GRID_X", gx.into()),
         ];
+        let strides = strides(l, &outputs);
+        let strides = strides.iter().map(|(n, v)| (n.as_str(), *v));
+        let constants: Vec<_> = constants.into_iter().chain(strides).collect();
         let names = ["draw", "table", "shard0", "shard1", "shard2"];
-        let mut bindings: Vec<_> = names.iter().zip(&node.inputs).map(|(n, &t)| (*n, l.range(t))).collect();
-        bindings.extend([("x", l.range(node.outputs[0])), ("t", l.range(node.outputs[1]))]);
+        let inputs = names.into_iter().zip(node.inputs.iter().copied());
+        let bindings: Vec<_> = inputs.chain(outputs).map(|(n, t)| (n, l.range(t))).collect();
         l.dispatch("batch", &constants, &bindings, [gx, gy, 1]);
     }
 
@@ -134,96 +195,117 @@ impl Op for Batch {
 
 impl Batch {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        for output in 0..2 {
+        let masks = self.noise.is_some_and(|n| n.masks()) && !self.clean_targets;
+        for output in 0..3 {
             let (inputs, view, y) = io.split(output);
             let (draw, table, shards) = (inputs.ints(0), inputs.ints(1), [2, 3, 4].map(|i| inputs.ints(i)));
-            let source = Source { batch: self, draw: [draw[0], draw[1]], table, shards };
+            let source = Source { batch: self, draw, table, shards };
             y.par_chunks_mut(self.crop * self.crop * view.stride).enumerate().for_each(|(n, y)| {
                 let crop = source.crop(n as u32);
                 for (p, y) in y.chunks_mut(view.stride).enumerate() {
-                    y[view.channel..view.channel + 3].copy_from_slice(&source.pixel::<T>(&crop, p as u32)[output]);
-                    y[view.channel + 3] = T::zero();
+                    let y = &mut y[view.channel..view.channel + 4];
+                    let (place, number) = (source.place(&crop, p as u32), output as u32);
+                    let [low, high] = if output == 0 { self.input } else { self.target }.map(f64::from);
+                    let values = match output {
+                        2 if !masks => [1.0, 0.0, 0.0],
+                        2 => [f64::from(u8::from(source.exposure(&crop, &place, 1).1)), 0.0, 0.0],
+                        _ => source.exposure(&crop, &place, number).0.map(|v| low + v * (high - low)),
+                    };
+                    y[3] = T::zero();
+                    y.iter_mut().zip(values).for_each(|(y, v)| *y = T::of(v));
                 }
             });
         }
     }
 }
 
+/// What the meaning on the CPU reads.
 struct Source<'a> {
     batch: &'a Batch,
-    draw: [u32; 2],
+    draw: &'a [u32],
     table: &'a [u32],
     shards: [&'a [u32]; 3],
 }
 
+/// A crop: its number, the number of its picture, its corner in the picture, its flips, the deviation of its noise.
 struct Crop {
     n: u32,
     number: usize,
-    r: [u32; 4],
+    corner: [u32; 2],
+    flips: u32,
     sigma: f64,
+}
+
+/// A pixel: where it is in the crop, and where it is before flips.
+struct Pixel {
+    at: Place,
+    row: u32,
+    column: u32,
 }
 
 impl Source<'_> {
     fn crop(&self, n: u32) -> Crop {
-        let [step, seed] = self.draw;
-        let r = pcg4d([n, step, seed, 0]);
-        let number = r[0] as usize % self.batch.count * if self.batch.pairs { 2 } else { 1 };
-        let (low, high) = (f64::from(self.batch.sigma.0), f64::from(self.batch.sigma.1));
-        Crop { n, number, r, sigma: low + (high - low) * uniform(pcg4d([n, step, seed, 1])[0]) }
+        let b = self.batch;
+        let r = pcg4d([n, self.draw[0], self.draw[1], 0]);
+        let given = |i: usize| self.draw[4 + 2 * n as usize + i];
+        let (element, flips) = if b.given { (given(0), given(1)) } else { (r[0] % b.count as u32, r[3] >> 16 & b.flips) };
+        let number = element as usize * if b.noise.is_none() { 2 } else { 1 };
+        let (low, high) = b.noise.map_or((0.0, 0.0), |noise| noise.sigma());
+        let (low, high) = (f64::from(low), f64::from(high));
+        let sigma = low + (high - low) * uniform(pcg4d([n, self.draw[0], self.draw[1], 1])[0]);
+        let [_, _, width, height] = self.table.as_chunks::<4>().0[number];
+        let side = (b.crop * b.cell()) as u32;
+        Crop { n, number, corner: [r[1] % (height - side + 1), r[2] % (width - side + 1)], flips, sigma }
     }
 
-    fn bytes<T: Real>(&self, number: usize, row: u32, column: u32) -> [T; 3] {
-        let [shard, first, width, _] = self.table.as_chunks::<4>().0[number];
-        let at = first as usize + (row * width + column) as usize * 3;
-        [0, 1, 2].map(|i| {
-            let byte = self.shards[shard as usize][(at + i) / 4] >> ((at + i) % 4 * 8) & 255;
-            T::of(f64::from(byte) / 255.0 - 0.5)
-        })
-    }
-
-    /// Input and target at pixel `p` of a crop.
-    fn pixel<T: Real>(&self, crop: &Crop, p: u32) -> [[T; 3]; 2] {
+    fn place(&self, crop: &Crop, p: u32) -> Pixel {
         let side = self.batch.crop as u32;
         let (mut row, mut column) = (p / side, p % side);
-        let flips = crop.r[3] >> 16;
-        if flips & 1 != 0 {
+        let at = Place { pixel: crop.n * side * side + p, picture: crop.n, row, column };
+        if crop.flips & 1 != 0 {
             row = side - 1 - row;
         }
-        if flips & 2 != 0 {
+        if crop.flips & 2 != 0 {
             column = side - 1 - column;
         }
-        if flips & 4 != 0 {
+        if crop.flips & 4 != 0 {
             (row, column) = (column, row);
         }
-        let [_, _, width, height] = self.table.as_chunks::<4>().0[crop.number];
-        row += crop.r[1] % (height - side + 1);
-        column += crop.r[2] % (width - side + 1);
-        let mut a = self.bytes(crop.number, row, column);
-        let mut b = a;
-        if self.batch.pairs {
-            b = self.bytes(crop.number + 1, row, column);
-            if flips & 8 != 0 {
-                (a, b) = (b, a);
-            }
-        } else {
-            let [step, seed] = self.draw;
-            let i = crop.n * side * side + p;
-            let add = |to: &mut [T; 3], stream: u32| {
-                for (v, z) in to.iter_mut().zip(normal3(pcg4d([i, step, seed, stream]))) {
-                    *v += T::of(crop.sigma * z);
-                }
-            };
-            add(&mut a, 2);
-            if !self.batch.clean_targets {
-                add(&mut b, 3);
-            }
+        Pixel { at, row, column }
+    }
+
+    fn bytes(&self, number: usize, [top, left]: [u32; 2], row: usize, column: usize) -> [f64; 3] {
+        let [shard, first, width, _] = self.table.as_chunks::<4>().0[number];
+        let at = first as usize + ((top as usize + row) * width as usize + left as usize + column) * 3;
+        [0, 1, 2].map(|i| f64::from(self.shards[shard as usize][(at + i) / 4] >> ((at + i) % 4 * 8) & 255) / 255.0)
+    }
+
+    /// An exposure of a pixel, and whether it is known.
+    fn exposure(&self, crop: &Crop, p: &Pixel, exposure: u32) -> ([f64; 3], bool) {
+        let (row, column) = (p.row as usize, p.column as usize);
+        let Some(noise) = self.batch.noise else {
+            let swapped = u32::from(crop.flips & 8 != 0);
+            return (self.bytes(crop.number + (exposure ^ swapped) as usize, crop.corner, row, column), true);
+        };
+        let cell = noise.cell();
+        let of_cell = |i: usize, j: usize| self.bytes(crop.number, crop.corner, row * cell + i, column * cell + j);
+        let (step, seed) = (self.draw[0], self.draw[1]);
+        let clean = exposure == 1 && self.batch.clean_targets;
+        if cell > 1 && !clean {
+            let (i, j) = noise.chosen(step, seed, p.at.pixel, exposure as usize);
+            return (of_cell(i, j), true);
         }
-        [a, b]
+        let mut sum = [0.0; 3];
+        for i in 0..cell * cell {
+            sum.iter_mut().zip(of_cell(i / cell, i % cell)).for_each(|(sum, v)| *sum += v);
+        }
+        let original = sum.map(|v| v / (cell * cell) as f64);
+        if clean { (original, true) } else { noise.pixel(Stream { step, seed, exposure }, p.at, crop.sigma, original) }
     }
 }
 
 /// Four random integers from a counter (Jarzynski and Olano 2020), as in `shaders/lib/rng.wgsl`.
-pub(crate) fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
+pub fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
     let mut v = counter.map(|c| c.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     let mix = |v: &mut [u32; 4]| {
         v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[3]));
@@ -238,7 +320,7 @@ pub(crate) fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
 }
 
 /// Uniform in (0, 1).
-fn uniform(bits: u32) -> f64 {
+pub(super) fn uniform(bits: u32) -> f64 {
     (f64::from(bits >> 9) + 0.5) / 8_388_608.0
 }
 
@@ -254,9 +336,4 @@ pub(crate) fn normal3(bits: [u32; 4]) -> [f64; 3] {
 pub fn random_normals(seed: u32, stream: u32) -> impl Iterator<Item = f64> {
     // Apart from the streams 0 to 3 that batches are drawn from.
     (0u32..).flat_map(move |i| normal3(pcg4d([i, stream, seed, 0x6e32_6e67])))
-}
-
-/// One number uniform in (0, 1), for every `seed` and `stream`.
-pub fn random_uniform(seed: u32, stream: u32) -> f64 {
-    uniform(pcg4d([0, stream, seed, 0x756e_6966])[0])
 }

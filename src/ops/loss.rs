@@ -1,11 +1,14 @@
 //! Losses: means over all elements of a function of the difference d = x - t, and their gradients.
 
+use serde::{Deserialize, Serialize};
+
 use super::{per_vec4, strides};
 use crate::cpu;
 use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View, grid};
 
 /// Function of the difference between prediction and target.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// d^2: for noise that is right on average.
     L2,

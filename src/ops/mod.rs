@@ -5,22 +5,25 @@
 mod add;
 mod batch;
 mod batch_norm;
+pub(crate) mod brown;
 mod concat;
 mod conv;
 mod group_norm;
 mod leaky_relu;
 mod loss;
+pub(crate) mod noise;
 mod optimizer;
 mod pool;
 mod sigmoid;
 mod unfold;
 mod upsample;
 
-pub use batch::{Batch, Pictures, Shards, random_normals, random_uniform};
+pub use batch::{Batch, Drawn, Pictures, Shards, pcg4d, random_normals};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
 pub use loss::Loss;
+pub use noise::Noise;
 pub use optimizer::{Optimizer, Update};
 
 use crate::graph::{Graph, Lowering, Range, Tensor, View, grid};

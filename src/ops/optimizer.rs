@@ -1,11 +1,14 @@
 //! One optimizer step over all parameters: Adam (Kingma and Ba 2015), `AdamW` (Loshchilov and Hutter 2019) or gradient descent
 //! with momentum; gradient clipping by length; and an exponential moving average of the weights.
 
+use serde::{Deserialize, Serialize};
+
 use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, StorageId, Tensor, grid};
 
 /// Rule by which a gradient changes the parameters, with its constants; what changes from step to step is written to
 /// [`Optimizer::control`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Update {
     /// By the mean gradient over the root of its mean square.
     Adam {

@@ -1,11 +1,14 @@
 //! What training draws from.
 
 use super::Options;
-use crate::data::noise::Noise;
+use crate::data::noise::{Clean, Noise};
 use crate::data::picture::Rgb8;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::Shards;
+
+/// Pictures that statistics are taken from.
+const SAMPLED: usize = 200;
 
 /// Training pictures.
 #[derive(Clone, Debug)]
@@ -30,6 +33,37 @@ impl Source {
         match self {
             Self::Photos(_, noise) => noise.to_string(),
             Self::Pairs(_) => "pairs".into(),
+        }
+    }
+
+    /// Mean and standard deviation of noisy pictures, on the [0, 1] range, from up to [`SAMPLED`] of them.
+    pub fn statistics(&self) -> (f32, f32) {
+        let step = self.count().div_ceil(SAMPLED).max(1);
+        let bytes = |p: &Rgb8| p.data.iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
+        let sampled: Vec<Vec<f32>> = match self {
+            Self::Photos(photos, noise) => photos
+                .iter()
+                .zip(0..)
+                .step_by(step)
+                .map(|(p, number)| noise.expose(Clean { rgb: &bytes(p), width: p.width, height: p.height }, 0, number, 0).values)
+                .collect(),
+            Self::Pairs(pairs) => pairs.iter().step_by(step).map(|(a, _)| bytes(a)).collect(),
+        };
+        let (count, sum, squares) = sampled.iter().flatten().fold((0.0_f64, 0.0, 0.0), |(n, sum, squares), &v| {
+            let v = f64::from(v);
+            (n + 1.0, sum + v, squares + v * v)
+        });
+        let mean = sum / count.max(1.0);
+        let variance = squares / count.max(1.0) - mean * mean;
+        // A set of one colour has no deviation to divide by.
+        (mean as f32, variance.max(1e-6).sqrt() as f32)
+    }
+
+    /// Side that pictures must have for crops of `crop` pixels.
+    fn least(&self, crop: usize) -> usize {
+        match self {
+            Self::Photos(_, noise) => noise.least().max(crop * noise.cell()),
+            Self::Pairs(_) => crop,
         }
     }
 
@@ -58,7 +92,8 @@ impl Source {
     /// # Errors
     /// If none is left.
     pub fn drop_small(&mut self, crop: usize) -> Result<Vec<String>> {
-        let small = |p: &Rgb8| p.width < crop || p.height < crop;
+        let least = self.least(crop);
+        let small = |p: &Rgb8| p.width < least || p.height < least;
         let mut dropped = Vec::new();
         let mut note = |p: &Rgb8| {
             if small(p) {
@@ -71,9 +106,13 @@ impl Source {
             Self::Pairs(pairs) => pairs.retain(|(a, _)| note(a)),
         }
         if self.count() == 0 {
+            let first = dropped.first().map_or("none", String::as_str);
+            let why = match self {
+                Self::Photos(_, noise) if least != crop => format!("noise {noise} and a crop of {crop} pixels want {least}"),
+                _ => format!("a crop is {crop}"),
+            };
             return Err(Error::failed(format!(
-                "no picture is as large as a crop of {crop} pixels (the first is {}): choose a smaller --crop",
-                dropped.first().map_or("none", String::as_str)
+                "no picture is {least} pixels wide and high ({why}; {first} is the first): choose a smaller --crop"
             )));
         }
         Ok(dropped)
@@ -115,7 +154,7 @@ impl Source {
     /// Whether a training with these options can draw from it.
     pub(super) fn check(&self, options: &Options) -> Result<()> {
         options.check()?;
-        let crop = options.crop;
+        let crop = self.least(options.crop);
         let fits = |p: &Rgb8| p.width >= crop && p.height >= crop;
         let all = match self {
             Self::Photos(photos, _) => photos.iter().all(fits),

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::report::{Record, Strip};
-use super::schedule::{ema_decay, rate};
+use super::schedule::{Augment, Order, ema_decay};
 use super::validation::Scores;
 use super::writer::Writer;
 use super::{Options, Source, Validation};
 use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::nets::{Model, initial};
-use crate::ops::{Batch, Optimizer, Pictures, Shards, Update};
+use crate::graph::{Graph, StorageId};
+use crate::nets::{Model, Ranges, initial};
+use crate::ops::{Batch, Drawn, Optimizer, Pictures, Shards};
 use crate::plan::Executor;
 
 /// Steps between looks at the log of losses.
@@ -37,8 +37,10 @@ pub struct Progress {
     pub seconds: f64,
     /// Crops per second.
     pub pictures_per_second: f64,
-    /// Estimated clean PSNR of the last validation, dB.
-    pub psnr_estimated: Option<f64>,
+    /// PSNR of the last validation, dB: estimated without clean pictures where the noise allows it.
+    pub psnr: Option<f64>,
+    /// Whether it is estimated.
+    pub estimated: bool,
 }
 
 /// What came of a training.
@@ -50,13 +52,13 @@ pub struct Outcome {
     pub seconds: f64,
     /// PSNR of the noisy held-out pictures, dB.
     pub psnr_noisy: f64,
-    /// Estimated clean PSNR at the end, dB.
-    pub psnr_estimated: f64,
+    /// Estimated clean PSNR at the end, where the noise allows one, dB.
+    pub psnr_estimated: Option<f64>,
     /// True PSNR at the end, where the clean pictures are known, dB.
     pub psnr: Option<f64>,
     /// The model as it is at the end.
     pub model: Model,
-    /// Checkpoint with the best estimated PSNR.
+    /// Checkpoint with the best PSNR, estimated if it can be.
     pub best: PathBuf,
     /// Checkpoint of the last validation.
     pub last: PathBuf,
@@ -71,42 +73,64 @@ struct Step {
     executor: Box<dyn Executor>,
     pictures: Pictures,
     optimizer: Optimizer,
+    /// The exponent of an annealed loss.
+    power: Option<StorageId>,
+    /// Where pictures come in an order.
+    order: Option<Order>,
 }
 
 impl Step {
-    fn new(device: &Device, options: &Options, source: &Source, shards: &Shards) -> Result<Self> {
-        let pairs = matches!(source, Source::Pairs(_));
-        let sigma = match source {
-            Source::Photos(_, noise) => noise.sigma(),
-            Source::Pairs(_) => (0.0, 0.0),
+    fn new(device: &Device, options: &Options, source: &Source, shards: &Shards, ranges: Ranges) -> Result<Self> {
+        let noise = match source {
+            Source::Photos(_, noise) => Some(*noise),
+            Source::Pairs(_) => None,
         };
-        let count = if pairs { shards.count() / 2 } else { shards.count() };
-        let Options { batch, crop, clean_targets, .. } = *options;
+        let given = options.augment == Augment::Triple;
+        let batch = Batch {
+            count: source.count(),
+            crop: options.crop,
+            batch: options.batch,
+            noise,
+            clean_targets: options.clean_targets,
+            input: ranges.input,
+            target: ranges.output,
+            flips: options.augment.flips(),
+            given,
+        };
         let mut g = Graph::new();
-        let (x, t, pictures) = g.batch(Batch { count, crop, batch, pairs, clean_targets, sigma }, shards);
-        let y = options.net.record(&mut g, x);
-        let loss = g.mse(y, t);
+        let Drawn { x, t, mask, pictures } = g.batch(batch, shards);
+        let y = options.net.record_training(&mut g, x);
+        let loss = g.loss(options.loss, y, t, mask);
         let one = g.one();
         g.backward(&[(loss, one)]);
-        let optimizer = g.optimize(loss, Update::ADAM, options.clip);
+        let optimizer = g.optimize(loss, options.update, options.clip);
+        let power = g.power();
         let params = initial(&g, options.init, options.seed);
         let mut executor = device.prepare(g)?;
         for name in ["params", "ema"] {
             let id = executor.plan().host(name);
             executor.write(id, &params)?;
         }
-        executor.write_ints(pictures.table, &shards.table)?;
+        executor.write_ints(pictures.table, &shards.rows())?;
         for (i, &id) in pictures.shards.iter().enumerate() {
             executor.write_ints(id, &shards.words(i))?;
         }
-        Ok(Self { executor, pictures, optimizer })
+        let order = given.then(|| Order::new(source.count(), options.seed));
+        Ok(Self { executor, pictures, optimizer, power, order })
     }
 
-    /// Submits step `step`, counted from 0.
-    fn run(&mut self, options: &Options, step: u64, share: f64) -> Result<()> {
-        let control = self.optimizer.control(step + 1, options.lr * rate(step, share), ema_decay(step, options.ema));
+    /// Submits step `step`, counted from 0, at a share of the highest learning rate and of the training.
+    fn run(&mut self, options: &Options, step: u64, rate: f64, share: f64) -> Result<()> {
+        let control = self.optimizer.control(step + 1, options.lr * rate, ema_decay(step, options.ema));
         self.executor.write(self.optimizer.control, &control)?;
-        self.executor.write_ints(self.pictures.draw, &[step as u32, options.seed])?;
+        let mut draw = vec![step as u32, options.seed, 0, 0];
+        if let Some(order) = &mut self.order {
+            draw.extend(order.triple(step, options.augment.pictures(options.batch)));
+        }
+        self.executor.write_ints(self.pictures.draw, &draw)?;
+        if let Some(power) = self.power {
+            self.executor.write(power, &[2.0 * (1.0 - share) as f32])?;
+        }
         self.executor.run()
     }
 }
@@ -181,20 +205,32 @@ struct Training<'a> {
 }
 
 impl Training<'_> {
+    /// How often every picture has been shown at a step.
+    fn epochs(&self, step: u64) -> f64 {
+        step as f64 * self.options.augment.pictures(self.options.batch) as f64 / self.pictures as f64
+    }
+
+    /// Share of the highest learning rate.
+    fn rate(&self, step: u64, share: f64) -> f64 {
+        self.options.schedule.rate(step, share, self.epochs(step))
+    }
+
     fn progress(&self) -> Progress {
         let seconds = self.start.elapsed().as_secs_f64();
         Progress {
             step: self.number,
-            share: self.options.length.progress(self.number, seconds, self.pictures, self.options.batch),
+            share: self.options.length.progress(self.number, seconds, self.epochs(self.number)),
             seconds,
             pictures_per_second: self.number as f64 * self.options.batch as f64 / seconds,
-            psnr_estimated: self.scores.map(|s| s.estimated),
+            psnr: self.scores.map(|s| s.headline()),
+            estimated: self.scores.is_none_or(|s| s.estimated.is_some()),
         }
     }
 
     /// Submits a step and takes in the losses that have arrived.
     fn advance(&mut self, share: f64) -> Result<()> {
-        self.step.run(self.options, self.number, share)?;
+        let rate = self.rate(self.number, share);
+        self.step.run(self.options, self.number, rate, share)?;
         self.number += 1;
         if self.number.is_multiple_of(LOOK) {
             let ticket = self.step.executor.read_later(self.step.optimizer.log)?;
@@ -211,7 +247,7 @@ impl Training<'_> {
             self.log.take(&rows, until)?;
             let mut now = self.progress();
             now.step = until;
-            now.share = self.options.length.progress(until, now.seconds, self.pictures, self.options.batch);
+            now.share = self.options.length.progress(until, now.seconds, self.epochs(until));
             if self.points.due(now.share) && self.log.count > 0 {
                 self.note(&now, None);
             }
@@ -225,7 +261,7 @@ impl Training<'_> {
             && let Some(last) = self.writer.records.last_mut().filter(|r| r.step == now.step)
         {
             // A point of the curve at this very step has the losses already.
-            last.psnr_estimated = scores.map(|s| s.estimated);
+            last.psnr_estimated = scores.and_then(|s| s.estimated);
             last.psnr = scores.and_then(|s| s.truth);
             return;
         }
@@ -234,9 +270,9 @@ impl Training<'_> {
             step: now.step,
             seconds: now.seconds,
             loss,
-            lr: self.options.lr * rate(now.step, now.share),
+            lr: self.options.lr * self.rate(now.step, now.share),
             grad_norm,
-            psnr_estimated: scores.map(|s| s.estimated),
+            psnr_estimated: scores.and_then(|s| s.estimated),
             psnr: scores.and_then(|s| s.truth),
             pictures_per_second: now.pictures_per_second,
         });
@@ -252,7 +288,7 @@ impl Training<'_> {
         let scores = self.validation.scores(&mut self.denoiser)?;
         let scores = scores.ok_or_else(|| unstable(self.number, "held-out pictures come out as values that are not finite"))?;
         self.note(now, Some(scores));
-        self.writer.checkpoint(now.step, scores.estimated, ema)?;
+        self.writer.checkpoint(now.step, scores.headline(), ema)?;
         self.scores = Some(scores);
         Ok(())
     }
@@ -274,9 +310,10 @@ pub fn train(
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
     source.check(options)?;
-    let writer = Writer::new(device, options, source, out)?;
-    let mut step = Step::new(device, options, source, &source.shards(device))?;
-    let denoiser = Denoiser::with_params(device, options.net, step.executor.read(step.optimizer.ema)?, None)?;
+    let ranges = options.net.ranges(source.statistics());
+    let writer = Writer::new(device, options, source, ranges, out)?;
+    let mut step = Step::new(device, options, source, &source.shards(device), ranges)?;
+    let denoiser = Denoiser::with_params(device, (options.net, ranges), step.executor.read(step.optimizer.ema)?, None)?;
     let (pictures, log, start) = (source.count(), Log::default(), Instant::now());
     let points = Marks { count: POINTS, passed: 0.0 };
     let mut t = Training { options, validation, pictures, step, denoiser, writer, log, points, start, number: 0, scores: None };

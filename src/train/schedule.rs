@@ -1,6 +1,8 @@
-//! How long to train, and the learning rate on the way.
+//! How long to train, the learning rate on the way, and which pictures a step sees.
 
 use serde::{Deserialize, Serialize};
+
+use crate::ops::pcg4d;
 
 /// When training ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,24 +17,118 @@ pub enum Length {
 }
 
 impl Length {
-    /// Share of the training that is done, from 0 to 1.
-    pub(super) fn progress(self, step: u64, seconds: f64, pictures: usize, batch: usize) -> f64 {
+    /// Share of the training that is done, from 0 to 1; `epochs` are those so far.
+    pub(super) fn progress(self, step: u64, seconds: f64, epochs: f64) -> f64 {
         let share = match self {
             Self::Steps(steps) => step as f64 / steps as f64,
-            Self::Epochs(epochs) => step as f64 * batch as f64 / (epochs * pictures as f64),
+            Self::Epochs(all) => epochs / all,
             Self::Minutes(minutes) => seconds / (60.0 * minutes),
         };
         share.min(1.0)
     }
 }
 
+/// How the learning rate changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Fifty steps of warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017).
+    Cosine,
+    /// The same rate throughout.
+    Constant,
+    /// A tenth of it after epoch 5, and again after epoch 7: the first report's.
+    Drops,
+    /// The same rate, then half a cosine to 0 over the last 30 %: the Noise2Noise paper's.
+    Ramp,
+}
+
 /// Steps of linear warm-up.
 const WARM_UP: f64 = 50.0;
 
-/// Learning rate as a share of the highest: linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017).
-pub(super) fn rate(step: u64, progress: f64) -> f64 {
-    let warm = ((step + 1) as f64 / WARM_UP).min(1.0);
-    warm * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+impl Schedule {
+    /// Learning rate as a share of the highest at a step, with the share of the training and the epochs that are done.
+    pub(super) fn rate(self, step: u64, progress: f64, epochs: f64) -> f64 {
+        let cosine = |part: f64| 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
+        match self {
+            Self::Cosine => ((step + 1) as f64 / WARM_UP).min(1.0) * cosine(progress),
+            Self::Constant => 1.0,
+            Self::Drops if epochs < 5.0 => 1.0,
+            Self::Drops => {
+                if epochs < 7.0 {
+                    0.1
+                } else {
+                    0.01
+                }
+            }
+            Self::Ramp => cosine(((progress - 0.7) / 0.3).max(0.0)),
+        }
+    }
+}
+
+/// How a picture is varied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Augment {
+    /// Not at all.
+    None,
+    /// By one of the eight flips and rotations, and by exchanging the two pictures of a pair, at random.
+    All,
+    /// Each batch holds pictures as they are, the same flipped left and right, and the same flipped upside down; every picture
+    /// once an epoch: the first report's.
+    Triple,
+}
+
+impl Augment {
+    /// Which flips are drawn at random, as [`crate::ops::Batch`] counts them.
+    pub(super) fn flips(self) -> u32 {
+        if self == Self::All { 15 } else { 0 }
+    }
+
+    /// Different pictures in a batch.
+    pub(super) fn pictures(self, batch: usize) -> usize {
+        if self == Self::Triple { batch / 3 } else { batch }
+    }
+}
+
+/// The order of pictures through the epochs, each a permutation of its own.
+#[derive(Debug)]
+pub(super) struct Order {
+    seed: u32,
+    epoch: u64,
+    permutation: Vec<u32>,
+}
+
+impl Order {
+    pub(super) fn new(count: usize, seed: u32) -> Self {
+        let mut order = Self { seed, epoch: 0, permutation: (0..count as u32).collect() };
+        order.shuffle();
+        order
+    }
+
+    /// Fisher and Yates 1938, in Durstenfeld's form.
+    fn shuffle(&mut self) {
+        self.permutation.sort_unstable();
+        for i in (1..self.permutation.len()).rev() {
+            let r = pcg4d([i as u32, self.epoch as u32, self.seed, 0x6f72_6472]);
+            self.permutation.swap(i, r[0] as usize % (i + 1));
+        }
+    }
+
+    /// Pictures and flips of a batch of `3 * pictures`, one after the other.
+    pub(super) fn triple(&mut self, step: u64, pictures: usize) -> Vec<u32> {
+        let chosen: Vec<u32> = (0..pictures as u64).map(|i| self.picture(step * pictures as u64 + i)).collect();
+        [0, 2, 1].iter().flat_map(|&flips| chosen.iter().flat_map(move |&picture| [picture, flips])).collect()
+    }
+
+    /// The picture at a place in the sequence of all epochs.
+    fn picture(&mut self, place: u64) -> u32 {
+        let count = self.permutation.len() as u64;
+        if place / count != self.epoch {
+            self.epoch = place / count;
+            self.shuffle();
+        }
+        self.permutation[(place % count) as usize]
+    }
 }
 
 /// Decay of the average of the weights at a step: short at first, so that the start is forgotten.
@@ -46,13 +142,35 @@ mod tests {
 
     #[test]
     fn the_rate_warms_up_and_falls_to_nothing() {
+        let rate = |step, progress| Schedule::Cosine.rate(step, progress, 0.0);
         assert!(rate(0, 0.0) < 0.03 && (rate(50, 0.0) - 1.0).abs() < 1e-12 && rate(1000, 1.0) < 1e-12);
     }
 
     #[test]
+    fn the_rate_of_the_report_drops_after_epochs_five_and_seven() {
+        let rates = [0.0, 4.99, 5.0, 6.99, 7.0, 29.0].map(|epochs| Schedule::Drops.rate(1, 0.0, epochs));
+        assert_eq!(rates, [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
+    }
+
+    #[test]
     fn progress_is_counted_in_the_unit_asked_for() {
-        assert!((Length::Steps(200).progress(50, 0.0, 1, 1) - 0.25).abs() < 1e-12);
-        assert!((Length::Epochs(2.0).progress(50, 0.0, 400, 8) - 0.5).abs() < 1e-12);
-        assert!((Length::Minutes(1.0).progress(0, 90.0, 1, 1) - 1.0).abs() < 1e-12);
+        assert!((Length::Steps(200).progress(50, 0.0, 1.0) - 0.25).abs() < 1e-12);
+        assert!((Length::Epochs(2.0).progress(50, 0.0, 1.0) - 0.5).abs() < 1e-12);
+        assert!((Length::Minutes(1.0).progress(0, 90.0, 1.0) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_picture_comes_once_an_epoch_in_another_order() {
+        let mut order = Order::new(10, 1);
+        let epochs: Vec<Vec<u32>> =
+            (0..2).map(|e| (0..5).flat_map(|s| order.triple(5 * e + s, 2)[..4].to_vec()).step_by(2).collect()).collect();
+        assert_ne!(epochs[0], epochs[1]);
+        for mut epoch in epochs {
+            epoch.sort_unstable();
+            assert_eq!(epoch, (0..10).collect::<Vec<_>>());
+        }
+        let batch = order.triple(0, 2);
+        assert_eq!(batch[..4].iter().step_by(2).collect::<Vec<_>>(), batch[4..8].iter().step_by(2).collect::<Vec<_>>());
+        assert_eq!(batch.iter().skip(1).step_by(2).copied().collect::<Vec<_>>(), [0, 0, 2, 2, 1, 1]);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Source, report::Strip};
 use crate::data::metrics::{mse, psnr, round8};
+use crate::data::noise::{Clean, Exposure};
 use crate::data::picture::{Picture, Rgb8};
 use crate::denoise::Denoiser;
 use crate::error::Result;
@@ -23,16 +24,25 @@ struct Pair {
     name: String,
     width: usize,
     height: usize,
-    a: Vec<f32>,
-    b: Vec<f32>,
+    a: Exposure,
+    b: Option<Exposure>,
     clean: Option<Vec<f32>>,
 }
 
 /// Means over the held-out pictures, dB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scores {
-    pub estimated: f64,
+    /// Estimated from noisy pairs, where the noise allows it.
+    pub estimated: Option<f64>,
+    /// Where the clean pictures are known.
     pub truth: Option<f64>,
+}
+
+impl Scores {
+    /// What checkpoints are judged by.
+    pub(super) fn headline(&self) -> f64 {
+        self.estimated.or(self.truth).unwrap_or(f64::NEG_INFINITY)
+    }
 }
 
 /// The centre of a picture, values in [0, 1], with width and height.
@@ -46,14 +56,18 @@ fn centre(p: &Rgb8, side: usize) -> (Vec<f32>, usize, usize) {
 impl Validation {
     /// Centre crops of the held-out pictures, with noise drawn from `seed` once and for all.
     pub fn new(held_out: &Source, seed: u32) -> Self {
+        let plain = |values| Exposure { values, known: None };
         let pictures = match held_out {
             Source::Photos(photos, noise) => photos
                 .iter()
-                .enumerate()
-                .map(|(i, p)| {
-                    let (clean, width, height) = centre(p, CROP);
-                    let stream = 2 * i as u32;
-                    let (a, b) = (noise.add(&clean, seed, stream), noise.add(&clean, seed, stream + 1));
+                .zip(0..)
+                .map(|(p, number)| {
+                    let (rgb, width, height) = centre(p, CROP * noise.cell());
+                    let picture = Clean { rgb: &rgb, width, height };
+                    let [a, b] = [0, 1].map(|exposure| noise.expose(picture, seed, number, exposure));
+                    let (clean, width, height) = noise.clean(picture);
+                    // What is not right on average tells nothing of a denoiser.
+                    let b = noise.unbiased().then_some(b);
                     Pair { name: p.name.clone(), width, height, a, b, clean: Some(clean) }
                 })
                 .collect(),
@@ -62,42 +76,65 @@ impl Validation {
                 .map(|(a, b)| {
                     let name = a.name.clone();
                     let ((a, width, height), (b, ..)) = (centre(a, CROP), centre(b, CROP));
-                    Pair { name, width, height, a, b, clean: None }
+                    Pair { name, width, height, a: plain(a), b: Some(plain(b)), clean: None }
                 })
                 .collect(),
         };
         Self { pictures }
     }
 
+    /// Held-out noisy pictures with their clean ones.
+    pub fn with_clean(pairs: &[(Rgb8, Rgb8)]) -> Self {
+        let pair = |(noisy, clean): &(Rgb8, Rgb8)| {
+            let ((a, width, height), (clean, ..)) = (centre(noisy, CROP), centre(clean, CROP));
+            let a = Exposure { values: a, known: None };
+            Pair { name: noisy.name.clone(), width, height, a, b: None, clean: Some(clean) }
+        };
+        Self { pictures: pairs.iter().map(pair).collect() }
+    }
+
+    /// Pictures.
+    pub fn count(&self) -> usize {
+        self.pictures.len()
+    }
+
     /// PSNR of the noisy pictures themselves: true, or from the pairs' difference, which is twice the noise.
     pub fn psnr_noisy(&self) -> f64 {
-        let of = |p: &Pair| match &p.clean {
-            Some(clean) => psnr(&p.a, clean),
-            None => decibels(mse(&p.a, &p.b) / 2.0),
+        let of = |p: &Pair| match (&p.clean, &p.b) {
+            (Some(clean), _) => psnr(&p.a.values, clean),
+            (None, Some(b)) => decibels(mse(&p.a.values, &b.values) / 2.0),
+            (None, None) => f64::NAN,
         };
         self.pictures.iter().map(of).sum::<f64>() / self.pictures.len() as f64
     }
 
     /// Denoises both pictures of every pair: clean mean square error = |f(a) - b|^2 - |a - b|^2 / 2, and the same with a and b
-    /// swapped, so that of the estimate's own noise only a * b is left. `None` if the network gives values that are not finite.
+    /// swapped, so that of the estimate's own noise only a * b is left. Known pixels of b are clean where others are hidden.
+    /// `None` if the network gives values that are not finite.
     pub(super) fn scores(&self, denoiser: &mut Denoiser) -> Result<Option<Scores>> {
         let (mut estimated, mut truth) = (0.0, 0.0);
         for p in &self.pictures {
-            let mut error = -mse(&p.a, &p.b) / 2.0;
-            for (input, other) in [(&p.a, &p.b), (&p.b, &p.a)] {
-                let mut y = denoiser.run(input, p.width, p.height)?;
+            let inputs: Vec<_> = std::iter::once(&p.a).chain(&p.b).collect();
+            let mut error = 0.0;
+            for (i, input) in inputs.iter().enumerate() {
+                let mut y = denoiser.run(&input.values, p.width, p.height)?;
                 if y.iter().any(|v| !v.is_finite()) {
                     return Ok(None);
                 }
                 round8(&mut y);
-                error += mse(&y, other) / 2.0;
-                truth += p.clean.as_ref().map_or(0.0, |clean| psnr(&y, clean) / 2.0);
+                let other = inputs[inputs.len() - 1 - i];
+                error += match &other.known {
+                    Some(known) => known_mse(&y, &other.values, known),
+                    None => mse(&y, &other.values) - mse(&input.values, &other.values) / 2.0,
+                };
+                truth += p.clean.as_ref().map_or(0.0, |clean| psnr(&y, clean) / inputs.len() as f64);
             }
-            estimated += decibels(error);
+            estimated += decibels(error / inputs.len() as f64);
         }
         let count = self.pictures.len() as f64;
-        let known = self.pictures.iter().all(|p| p.clean.is_some());
-        Ok(Some(Scores { estimated: estimated / count, truth: known.then_some(truth / count) }))
+        let all = |has: fn(&Pair) -> bool| self.pictures.iter().all(has);
+        let (pairs, known) = (all(|p| p.b.is_some()), all(|p| p.clean.is_some()));
+        Ok(Some(Scores { estimated: pairs.then_some(estimated / count), truth: known.then_some(truth / count) }))
     }
 
     /// The first few pictures before and after.
@@ -110,19 +147,27 @@ impl Validation {
                 let bytes: Vec<u8> = values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect();
                 Picture::from_rgb8(p.width, p.height, &bytes)
             };
-            let mut y = denoiser.denoise(&p.a, p.width, p.height)?;
+            let mut y = denoiser.denoise(&p.a.values, p.width, p.height)?;
             round8(&mut y);
             Ok(Strip {
                 name: p.name.clone(),
-                noisy: picture(&p.a),
+                noisy: picture(&p.a.values),
                 denoised: picture(&y),
-                psnr_noisy: p.clean.as_ref().map(|clean| psnr(&p.a, clean)),
+                psnr_noisy: p.clean.as_ref().map(|clean| psnr(&p.a.values, clean)),
                 psnr: p.clean.as_ref().map(|clean| psnr(&y, clean)),
                 clean: p.clean.as_ref().map(|clean| picture(clean)),
             })
         };
         self.pictures.iter().take(STRIPS).map(strip).collect()
     }
+}
+
+/// Mean square error over the pixels that are known.
+fn known_mse(y: &[f32], values: &[f32], known: &[bool]) -> f64 {
+    let of = |(y, v): (&[f32], &[f32])| y.iter().zip(v).map(|(y, v)| f64::from(y - v).powi(2)).sum::<f64>();
+    let pixels = y.chunks(3).zip(values.chunks(3)).zip(known).filter(|(_, known)| **known);
+    let (sum, count) = pixels.fold((0.0, 0), |(sum, count), (pixel, _)| (sum + of(pixel), count + 3));
+    sum / f64::from(count.max(1))
 }
 
 /// PSNR of a mean square error on the [0, 1] range; an estimate may come out below zero, where 60 dB stand for "no error seen".

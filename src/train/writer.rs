@@ -10,8 +10,8 @@ use super::{Options, Source};
 use crate::data::files::save_bytes;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nets::Model;
 use crate::nets::model::Metadata;
+use crate::nets::{Model, Ranges};
 
 /// `config.toml`: what it takes to repeat the run.
 #[derive(Serialize)]
@@ -29,6 +29,7 @@ pub(super) struct Writer<'a> {
     options: &'a Options,
     device: &'a str,
     noise: String,
+    ranges: Ranges,
     out: &'a Path,
     pub(super) records: Vec<Record>,
     best: f64,
@@ -36,30 +37,28 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins a run folder with its `config.toml`.
-    pub(super) fn new(device: &'a Device, options: &'a Options, source: &Source, out: &'a Path) -> Result<Self> {
+    pub(super) fn new(device: &'a Device, options: &'a Options, source: &Source, ranges: Ranges, out: &'a Path) -> Result<Self> {
         let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
         let config = Config { version, device, noise: &noise, pictures: source.count(), options };
         let config =
             toml::to_string(&config).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
         save_bytes(&out.join("config.toml"), config.as_bytes())?;
-        Ok(Self { options, device, noise, out, records: Vec::new(), best: f64::NEG_INFINITY })
+        Ok(Self { options, device, noise, ranges, out, records: Vec::new(), best: f64::NEG_INFINITY })
     }
 
     pub(super) fn model(&self, steps: u64, params: Vec<f32>) -> Model {
-        let (options, noise) = (self.options.net, self.noise.clone());
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Model { metadata: Metadata { options, range: [-0.5, 0.5], noise, steps, version }, params }
+        Model { metadata: Metadata::new(self.options.net, self.ranges, self.noise.clone(), steps), params }
     }
 
     /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`.
-    pub(super) fn checkpoint(&mut self, steps: u64, estimated: f64, params: Vec<f32>) -> Result<()> {
+    pub(super) fn checkpoint(&mut self, steps: u64, psnr: f64, params: Vec<f32>) -> Result<()> {
         let model = self.model(steps, params);
         let line = |r: &Record| serde_json::to_string(r).expect("a record is plain data") + "\n";
         let lines: String = self.records.iter().map(line).collect();
         save_bytes(&self.out.join("metrics.jsonl"), lines.as_bytes())?;
         model.save(&self.out.join("last.safetensors"))?;
-        if estimated > self.best {
-            self.best = estimated;
+        if psnr > self.best {
+            self.best = psnr;
             model.save(&self.out.join("best.safetensors"))?;
         }
         Ok(())
@@ -76,8 +75,8 @@ impl<'a> Writer<'a> {
             ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
             ("Training", format!("{steps} steps of {} crops of {} px, {seconds:.0} s", o.batch, o.crop)),
             ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
-            ("Estimated PSNR, denoised", format!("{:.2} dB", scores.estimated)),
         ];
+        facts.extend(scores.estimated.map(|e| ("Estimated PSNR, denoised", format!("{e:.2} dB"))));
         facts.extend(scores.truth.map(|t| ("True PSNR, denoised", format!("{t:.2} dB"))));
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }

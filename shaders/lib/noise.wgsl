@@ -1,0 +1,79 @@
+// Noise laws on one pixel. A pixel i of element n at a place has its own random numbers for each of two exposures (0 and 1), in
+// streams 2 + exposure, 18 + exposure and so on.
+fn numbers(i: u32, stream: u32) -> vec4u {
+    return pcg4d(vec4u(i, draw[0], draw[1], stream));
+}
+
+// Three Poisson numbers of means l each, exact also where they are small: sums of numbers of means up to 16, each by inversion
+// of its distribution function (Devroye 1986, X.3).
+fn poisson3(means: vec3f, i: u32, exposure: u32) -> vec3f {
+    var total = vec3f();
+    let parts = u32(ceil(PEAK / 16.0));
+    for (var part = 1u; part <= parts; part++) {
+        let u = uniform4(numbers(i, 2u + exposure + 16u * part)).xyz;
+        let l = means / f32(parts);
+        var p = exp(-l);
+        var sum = p;
+        // The rest of the distribution is no more than a part of what u can tell apart.
+        for (var k = 1u; any((u > sum) & (p > vec3f(1e-9))) && k < 100u; k++) {
+            let more = (u > sum) & (p > vec3f(1e-9));
+            p = select(p, p * l / f32(k), more);
+            sum = select(sum, sum + p, more);
+            total += select(vec3f(), vec3f(1.0), more);
+        }
+    }
+    return total;
+}
+
+// What is written over a pixel: rgb, and 1 if anything is. Six sheets of text, the first on top; letters of a sheet are of one
+// size, five pixels wide and seven high times 1 to 3, in lines of strings of eight, of which SHARE are drawn, in one colour each.
+fn text(place: vec2u, n: u32, exposure: u32) -> vec4f {
+    for (var sheet = 0u; sheet < 6u; sheet++) {
+        let key = n * 8u + sheet;
+        let drawn = numbers(key, 34u + exposure);
+        let size = 1u + drawn.x % 3u;
+        let at = (place + drawn.yz % 256u) / size;
+        let line = at.x / 9u;
+        let letter = at.y / 6u;
+        let h = pcg4d(vec4u(line * 65536u + letter / 8u, key, draw[0], draw[1] ^ (0x9e3779b9u * (1u + exposure))));
+        if uniform4(h).x < SHARE && at.x % 9u < 7u && at.y % 6u < 5u {
+            let which = pcg4d(vec4u(h.y, letter % 8u, 0u, 0u)).x % 36u;
+            // Columns of seven bits, the first of them the top.
+            let bit = at.y % 6u * 7u + at.x % 9u;
+            let glyph = table[GLYPHS + which];
+            let word = select(glyph.x, glyph.y, bit >= 28u);
+            if ((word >> (bit % 28u)) & 1u) != 0u {
+                return vec4f(vec3f(vec3u(h.z, h.z >> 8u, h.z >> 16u) & vec3u(255u)) / 255.0, 1.0);
+            }
+        }
+    }
+    return vec4f();
+}
+
+// An exposure of a pixel, and 1 if it is known.
+fn noisy(original: vec3f, i: u32, n: u32, place: vec2u, sigma: f32, exposure: u32) -> vec4f {
+    switch LAW {
+        case 1u: {
+            return vec4f(original + sigma * normal3(numbers(i, 2u + exposure)).xyz, 1.0);
+        }
+        case 2u: {
+            let counted = poisson3(PEAK * original, i, exposure) / PEAK;
+            return vec4f(counted + sigma * normal3(numbers(i, 2u + exposure)).xyz, 1.0);
+        }
+        case 3u: {
+            let known = uniform4(numbers(i, 2u + exposure)).x >= SHARE;
+            return select(vec4f(), vec4f(original, 1.0), known);
+        }
+        case 4u: {
+            let u = uniform4(numbers(i, 2u + exposure));
+            return vec4f(select(original, u.yzw, u.x < SHARE), 1.0);
+        }
+        case 5u: {
+            let written = text(place, n, exposure);
+            return vec4f(select(original, written.xyz, written.w != 0.0), 1.0);
+        }
+        default: {
+            return vec4f(original, 1.0);
+        }
+    }
+}

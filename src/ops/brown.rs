@@ -1,0 +1,117 @@
+//! Noise with a spectrum: white noise on a larger field, blurred along both axes, added to a picture.
+
+use super::{Noise, noise::Stream, per_vec4};
+use crate::cpu;
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+
+/// Normal numbers; input: draw.
+#[derive(Clone, Copy, Debug)]
+struct White {
+    exposure: u32,
+}
+
+/// Blur along one axis; inputs: x and, if it is to be added, a.
+#[derive(Clone, Copy, Debug)]
+struct Blur {
+    rows: bool,
+    sigma: f32,
+    scale: f32,
+}
+
+/// Pixels on either side that a blur looks at.
+pub(crate) fn radius(sigma: f32) -> usize {
+    (3.0 * sigma).ceil() as usize
+}
+
+/// Weights of a blur that keeps the variance of white noise.
+pub(crate) fn weights(sigma: f32) -> Vec<f64> {
+    let r = radius(sigma) as i32;
+    let weights: Vec<f64> = (-r..=r).map(|k| (-f64::from(k * k) / (2.0 * f64::from(sigma).powi(2))).exp()).collect();
+    let norm = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
+    weights.into_iter().map(|w| w / norm).collect()
+}
+
+impl Graph {
+    /// x (N, H, W, 3) plus blurred noise with numbers from `draw`; `amplitude` is what 1 of the [0, 1] range is in x.
+    pub(super) fn add_brown(&mut self, x: Tensor, draw: Tensor, noise: &Noise, exposure: u32, amplitude: f32) -> Tensor {
+        let Some(sigma) = noise.blur() else { return x };
+        let [n, h, w] = self.view(x).shape;
+        let border = 2 * radius(sigma);
+        let norm = weights(sigma)[radius(sigma)] as f32;
+        let y = self.record(White { exposure }, &[draw], [n, h + border, w + border], &[3]);
+        let y = self.record(Blur { rows: false, sigma, scale: norm }, &[y], [n, h + border, w], &[3]);
+        let scale = norm * noise.sigma().1 * amplitude;
+        self.record(Blur { rows: true, sigma, scale }, &[y, x], [n, h, w], &[3])
+    }
+}
+
+impl Op for White {
+    fn name(&self) -> &'static str {
+        "white_noise"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let draw = l.range(node.inputs[0]);
+        per_vec4(l, "white_noise", &[("EXPOSURE", self.exposure.into())], &[("y", node.outputs[0])], &[("draw", draw)]);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl White {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, y) = io.split(0);
+        let stream = Stream { step: inputs.ints(0)[0], seed: inputs.ints(0)[1], exposure: self.exposure };
+        cpu::each_pixel((view, y), |p, y| {
+            y[3] = T::zero();
+            y.iter_mut().zip(stream.white(p as u32)).for_each(|(y, z)| *y = T::of(z));
+        });
+    }
+}
+
+impl Op for Blur {
+    fn name(&self) -> &'static str {
+        "blur"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let ([_, h, w], [_, oh, ow]) = (l.view(x).shape, l.view(y).shape);
+        let flag = |b: bool| f64::from(u8::from(b));
+        let constants = [
+            ("H", h as f64),
+            ("W", w as f64),
+            ("OH", oh as f64),
+            ("OW", ow as f64),
+            ("ROWS", flag(self.rows)),
+            ("RADIUS", radius(self.sigma) as f64),
+            ("SIGMA", self.sigma.into()),
+            ("SCALE", self.scale.into()),
+            ("ADD", flag(node.inputs.len() == 2)),
+        ];
+        let a = node.inputs.get(1).copied().unwrap_or(x);
+        per_vec4(l, "blur", &constants, &[("x", x), ("a", a), ("y", y)], &[]);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl Blur {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, y) = io.split(0);
+        let (vx, x) = inputs.x(0);
+        let added = (inputs.len() == 2).then(|| inputs.x(1));
+        let weights = weights(self.sigma);
+        let middle = weights[radius(self.sigma)];
+        let weights: Vec<T> = weights.iter().map(|w| T::of(w / middle)).collect();
+        let ([_, h, w], [_, oh, ow], scale) = (vx.shape, view.shape, T::of(self.scale.into()));
+        cpu::each_pixel((view, y), |p, y| {
+            let first = (p / (oh * ow) * h + p / ow % oh) * w + p % ow;
+            let step = if self.rows { w } else { 1 };
+            for (c, y) in y.iter_mut().enumerate() {
+                let seen = weights.iter().enumerate().map(|(k, &w)| w * x[(first + k * step) * vx.stride + vx.channel + c]);
+                *y = scale * seen.sum::<T>() + added.map_or(T::zero(), |(va, a)| a[p * va.stride + va.channel + c]);
+            }
+        });
+    }
+}
