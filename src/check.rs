@@ -209,7 +209,7 @@ pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
 }
 
 /// A loss; for the annealed one at an exponent of `power`.
-fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], channels: usize) -> Case {
+pub fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], channels: usize) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, channels));
     let mask = masked.then(|| g.host_picture("mask", size, 1));

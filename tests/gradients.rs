@@ -4,7 +4,7 @@ mod common;
 
 use common::{Place, Run, normals};
 use n2n_gpu::graph::{Graph, Layout, Role, StorageId, Tensor};
-use n2n_gpu::ops::{Activation, Conv, GroupNorm};
+use n2n_gpu::ops::{Activation, BatchNorm, Conv, GroupNorm, Loss};
 
 /// Change of an element: central differences are then off by about STEP^2 = 1e-12 of third derivatives, and, of sums
 /// that round to 1e-15, by 1e-15 / STEP = 1e-9.
@@ -13,15 +13,19 @@ const STEP: f64 = 1e-6;
 /// So a derivative of the size of the largest is right to that part of it.
 const TOLERANCE: f64 = 1e-6;
 
-/// No value before a leaky ReLU may be as close to zero as a change could push it across.
+/// No value before a leaky ReLU may be as close to zero as a change could push it across, and no difference that a loss takes
+/// the size of.
 const KINK: f64 = 100.0 * STEP;
+
+/// The exponent of the annealed L0.
+const POWER: f64 = 0.6;
 
 /// What a test records.
 struct Recorded {
     y: Tensor,
     /// Inputs; those that require a gradient are differentiated by, and the parameters.
     inputs: Vec<Tensor>,
-    /// Results of leaky ReLUs.
+    /// Results of leaky ReLUs, and what goes into a ReLU or into the size of a difference.
     kinks: Vec<Tensor>,
 }
 
@@ -44,6 +48,7 @@ fn assert_gradients(record: impl Fn(&mut Graph) -> Recorded) {
         let view = g.view(x);
         run.put(x, &normals(2 + i as u32, view.pixels() * view.channels()));
     }
+    g.power().into_iter().for_each(|id| run.write(id, &[POWER]));
     let stream = |name: &str| name.bytes().map(u32::from).sum();
     run.put_params(|name| normals(stream(name), g.params().iter().find(|p| p.name == name).unwrap().layout.count()));
     run.run();
@@ -191,6 +196,112 @@ fn mse_has_the_gradient_of_its_differences() {
         let y = g.add(loss, loss);
         Recorded { y, inputs: vec![x, t], kinks: vec![p] }
     });
+}
+
+#[test]
+fn relu_has_the_gradient_of_its_differences_alone_and_after_a_convolution() {
+    assert_gradients(|g| {
+        let (x, p) = input(g, "x", [2, 3, 4], 3);
+        let q = g.relu(p);
+        let (w, b) = filter(g, "conv", 3, &[3], 4);
+        let y = g.conv2d(q, w, Some(b), Conv::same3(1), Activation::RELU);
+        let before = g.conv2d(q, w, Some(b), Conv::same3(1), Activation::NONE);
+        let y = g.scale(y, -0.7);
+        Recorded { y, inputs: vec![x], kinks: vec![p, before] }
+    });
+}
+
+#[test]
+fn add_with_an_activation_and_subtract_have_the_gradient_of_their_differences() {
+    assert_gradients(|g| {
+        let ((a, p), (b, q)) = (input(g, "a", [2, 3, 2], 5), input(g, "b", [2, 3, 2], 5));
+        let sum = g.add_with(p, q, SLOPE);
+        let difference = g.subtract(q, sum);
+        let y = g.leaky_relu(difference, 0.7);
+        Recorded { y, inputs: vec![a, b], kinks: vec![p, q, sum, y] }
+    });
+}
+
+#[test]
+fn sigmoid_has_the_gradient_of_its_differences() {
+    assert_gradients(|g| {
+        let (x, p) = input(g, "x", [2, 3, 4], 5);
+        let q = g.sigmoid(p);
+        let y = g.leaky_relu(q, 0.7);
+        Recorded { y, inputs: vec![x], kinks: vec![p] }
+    });
+}
+
+/// Two values of a square so close that a change makes the other the largest would show as a wrong difference.
+#[test]
+fn max_pool2d_has_the_gradient_of_its_differences() {
+    for (kernel, size) in [(2, [2, 4, 5]), (3, [1, 7, 6])] {
+        assert_gradients(|g| {
+            let (x, p) = input(g, "x", size, 5);
+            let q = g.max_pool2d(p, kernel);
+            let y = g.leaky_relu(q, 0.7);
+            Recorded { y, inputs: vec![x], kinks: vec![p] }
+        });
+    }
+}
+
+#[test]
+fn upsample_nearest_has_the_gradient_of_its_differences() {
+    for kernel in [2, 3] {
+        assert_gradients(|g| {
+            let (x, p) = input(g, "x", [2, 3, 2], 5);
+            let q = g.upsample_nearest(p, kernel);
+            let y = g.leaky_relu(q, 0.7);
+            Recorded { y, inputs: vec![x], kinks: vec![p] }
+        });
+    }
+}
+
+#[test]
+fn batch_norm_has_the_gradient_of_its_differences() {
+    for (size, channels) in [([2, 3, 4], 5), ([1, 4, 3], 2)] {
+        assert_gradients(|g| {
+            let (x, p) = input(g, "x", size, channels);
+            let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, Layout::Vector(channels)));
+            let kept = ["mean", "variance"].map(|name| g.kept(name, channels));
+            let q = g.batch_norm(p, gamma, beta, kept, BatchNorm { eps: 1e-5, momentum: 0.1, activation: SLOPE });
+            let y = g.leaky_relu(q, 0.7);
+            Recorded { y, inputs: vec![x], kinks: vec![p, q] }
+        });
+    }
+}
+
+#[test]
+fn unfold_and_fold_have_the_gradient_of_their_differences() {
+    for (kernel, stride, padding) in [(1, 1, 0), (2, 2, 0), (3, 1, 1), (3, 2, 1)] {
+        assert_gradients(|g| {
+            let conv = Conv { kernel, stride, padding };
+            let (x, p) = input(g, "x", [2, 4, 5], 3);
+            let windows = g.unfold(p, conv);
+            let activated = g.leaky_relu(windows, 0.5);
+            let folded = g.fold(activated, [4, 5], conv);
+            let y = g.add(folded, p);
+            Recorded { y, inputs: vec![x], kinks: vec![p] }
+        });
+    }
+}
+
+#[test]
+fn robust_and_masked_losses_have_the_gradient_of_their_differences() {
+    for (loss, masked) in [(Loss::L1, false), (Loss::L0 { eps: 1e-8 }, false), (Loss::L2, true), (Loss::L1, true)] {
+        assert_gradients(|g| {
+            let (x, p) = input(g, "x", [2, 3, 2], 5);
+            // No gradient flows to target and mask.
+            let [t, m] = [("t", 5), ("m", 1)].map(|(name, c)| g.host_picture(name, [2, 3, 2], c));
+            // Zero where m is below zero; the rest counts, whatever its size, on the CPU.
+            let mask = g.relu(m);
+            let y = g.loss(loss, p, t, masked.then_some(mask));
+            // A mean of sixty elements.
+            let y = g.scale(y, 60.0);
+            let d = g.subtract(p, t);
+            Recorded { y, inputs: vec![x, t, m], kinks: vec![p, d] }
+        });
+    }
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::{Place, normals, places, places_of, square_error};
 use n2n_gpu::check::{self, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Element, Graph, Layout, Role, StorageId, Tensor, View, padded};
-use n2n_gpu::ops::{Activation, Batch, Conv, GroupNorm, Shards};
+use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, GroupNorm, Loss, Shards};
 
 /// What lies around the tensors. Read by mistake, it outweighs them all.
 const SENTINEL: f64 = 1e6;
@@ -37,17 +39,20 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
     let y = record(&mut g, inputs);
     let view = g.view(y).clone();
     let dy = between(&mut g, "dy", view.shape, &view.parts);
-    let grads = g.backward(&[(y, dy)]);
+    let grads = if g.needs_grad(y) { g.backward(&[(y, dy)]) } else { BTreeMap::new() };
     let laid = [Some(y), grads.get(&inputs[0]).copied(), grads.get(&inputs[1]).copied()];
     let laid: Vec<View> = laid.into_iter().flatten().filter_map(|t| lay_between(&mut g, "laid", t)).collect();
     assert!(!laid.is_empty(), "{name}: nothing could be laid");
 
+    // A mask is of zeros and ones.
+    let binary = |z: f64| f64::from(u8::from(z > 0.0));
     let filled = |g: &Graph, t: Tensor, stream: u32| {
         let view = g.view(t);
         let mut data = vec![SENTINEL; g.storage(view.storage).len];
         range(view).iter().for_each(|&i| data[i] = 0.0);
         let numbers = normals(stream, view.pixels() * view.channels());
-        places_of(view).iter().zip(numbers).for_each(|(&i, z)| data[i] = z);
+        let masks = name.starts_with("masked") && t == inputs[1];
+        places_of(view).iter().zip(numbers).for_each(|(&i, z)| data[i] = if masks { binary(z) } else { z });
         (view.storage, data)
     };
     let mut written: Vec<(StorageId, Vec<f64>)> =
@@ -60,8 +65,10 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
         let mut run = place.start(&g);
         run.put_params(|param| {
             let count = g.params().iter().find(|p| p.name == param).unwrap().layout.count();
-            normals(param.len() as u32 + 20, count)
+            let numbers = normals(param.len() as u32 + 20, count);
+            if param == "variance" { numbers.into_iter().map(f64::abs).collect() } else { numbers }
         });
+        let before = g.params_storage().map(|id| run.read(id));
         written.iter().for_each(|(id, data)| run.write(*id, data));
         run.run();
         for (i, view) in laid.iter().enumerate() {
@@ -80,6 +87,11 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
             let data = run.read(id);
             for param in g.params() {
                 let view = g.view(param.tensor);
+                if !param.trained {
+                    let own = &data[param.offset..param.offset + view.span()];
+                    assert!(own.iter().all(|&v| v == SENTINEL), "{name} on {}: d{}", place.name(), param.name);
+                    continue;
+                }
                 let (own, next) = (param.offset..param.offset + view.span(), (param.offset + view.span()).next_multiple_of(64));
                 let trained: Vec<_> = param.layout.places().iter().map(|p| param.offset + p).collect();
                 let padding = own.clone().filter(|i| !trained.contains(i));
@@ -87,6 +99,12 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
                 assert!(data[own.end..next].iter().all(|&v| v == SENTINEL), "{name} on {}: after d{}", place.name(), param.name);
                 assert!(data[own].iter().all(|v| v.abs() < SENTINEL / 10.0), "{name} on {}: d{}", place.name(), param.name);
             }
+        }
+        if let (Some(before), Some(id)) = (before, g.params_storage()) {
+            let kept = g.params().iter().filter(|p| !p.trained).flat_map(|p| p.offset..p.offset + p.layout.count());
+            let kept: Vec<_> = kept.collect();
+            let changed = before.iter().zip(run.read(id)).enumerate().filter(|(_, (b, a))| *b != a).map(|(i, _)| i);
+            assert!(changed.into_iter().all(|i| kept.contains(&i)), "{name} on {}: parameters changed", place.name());
         }
     }
 }
@@ -138,12 +156,51 @@ fn group_normalisations_leave_their_neighbours_alone() {
 }
 
 #[test]
+fn batch_normalisations_leave_their_neighbours_alone() {
+    let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: SLOPE };
+    let record = |g: &mut Graph, x: Tensor, kept: bool| {
+        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, Layout::Vector(6)));
+        let statistics = ["mean", "variance"].map(|name| g.kept(name, 6));
+        match kept {
+            true => g.batch_norm_kept(x, gamma, beta, statistics, norm),
+            false => g.batch_norm(x, gamma, beta, statistics, norm),
+        }
+    };
+    assert_keeps_to_itself("batch_norm", [2, 6, 5], [6, 1], |g, [x, _]| record(g, x, false));
+    assert_keeps_to_itself("batch_norm by kept statistics", [2, 6, 5], [6, 1], |g, [x, _]| record(g, x, true));
+}
+
+#[test]
+fn resizing_ops_leave_their_neighbours_alone() {
+    assert_keeps_to_itself("max_pool2d", [2, 5, 7], [7, 1], |g, [x, _]| g.max_pool2d(x, 2));
+    assert_keeps_to_itself("max_pool2d", [1, 7, 6], [5, 1], |g, [x, _]| g.max_pool2d(x, 3));
+    assert_keeps_to_itself("upsample_nearest", [2, 3, 2], [7, 1], |g, [x, _]| g.upsample_nearest(x, 2));
+    for (kernel, stride, padding) in [(2, 2, 0), (3, 1, 1), (3, 2, 1)] {
+        let conv = Conv { kernel, stride, padding };
+        assert_keeps_to_itself("unfold", [2, 5, 4], [7, 1], |g, [x, _]| g.unfold(x, conv));
+        // Two pictures in turn make the taps of 2x2 windows.
+        assert_keeps_to_itself("fold", [2, 2, 2], [7, 7], |g, [a, b]| {
+            let taps: Vec<_> = (0..kernel * kernel).map(|tap| if tap % 2 == 0 { a } else { b }).collect();
+            let windows = g.concat(&taps);
+            let side = stride + kernel - 2 * padding;
+            g.fold(windows, [side, side], conv)
+        });
+    }
+}
+
+#[test]
 fn elementwise_ops_leave_their_neighbours_alone() {
     assert_keeps_to_itself("leaky_relu", [2, 5, 3], [5, 1], |g, [x, _]| g.leaky_relu(x, 0.1));
     assert_keeps_to_itself("add", [2, 5, 3], [5, 5], |g, [a, b]| {
         let a = g.leaky_relu(a, 0.1);
         g.add(a, b)
     });
+    assert_keeps_to_itself("relu", [2, 5, 3], [5, 1], |g, [x, _]| g.relu(x));
+    // The sigmoid of a padding of zeros would be a half.
+    assert_keeps_to_itself("sigmoid", [2, 5, 3], [5, 1], |g, [x, _]| g.sigmoid(x));
+    assert_keeps_to_itself("add with an activation", [2, 5, 3], [5, 5], |g, [a, b]| g.add_with(a, b, SLOPE));
+    assert_keeps_to_itself("subtract", [2, 5, 3], [5, 5], |g, [a, b]| g.subtract(a, b));
+    assert_keeps_to_itself("scale", [2, 5, 3], [5, 1], |g, [x, _]| g.scale(x, -0.7));
     assert_keeps_to_itself("copy and concat", [2, 5, 3], [5, 3], |g, [a, b]| {
         let both = g.concat(&[a, b]);
         g.leaky_relu(both, 0.1)
@@ -153,6 +210,14 @@ fn elementwise_ops_leave_their_neighbours_alone() {
         let loss = g.mse(x, t);
         g.leaky_relu(loss, 0.1)
     });
+    for loss in [Loss::L2, Loss::L1, Loss::L0 { eps: 1e-8 }] {
+        // The exponent is 0 where nobody writes it: every element then counts as 1, and those of the padding may not.
+        assert_keeps_to_itself("masked loss", [2, 5, 3], [5, 1], |g, [x, mask]| {
+            let t = g.scale(x, 0.3);
+            let loss = g.loss(loss, x, t, Some(mask));
+            g.leaky_relu(loss, 0.1)
+        });
+    }
 }
 
 #[test]

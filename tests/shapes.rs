@@ -4,7 +4,7 @@ mod common;
 
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
-use n2n_gpu::ops::Conv;
+use n2n_gpu::ops::{Conv, Loss};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
@@ -60,4 +60,31 @@ fn group_normalisations_of_any_shape_equal_their_meaning() {
 #[test]
 fn elementwise_ops_of_any_shape_equal_their_meaning() {
     assert_random_cases_pass(8, &(size(), [1..18_usize, 1..18_usize]), |(size, channels)| check::elementwise(size, channels));
+}
+
+/// The same with as few elements in a channel of all pictures.
+#[test]
+fn batch_normalisations_of_any_shape_equal_their_meaning() {
+    let norms = (size(), 1..20_usize, slope()).prop_filter("eight elements", |([n, h, w], _, _)| n * h * w >= 8);
+    assert_random_cases_pass(12, &norms, |(size, channels, slope)| check::batch_norm(size, channels, slope));
+}
+
+#[test]
+fn pooling_upsampling_and_windows_of_any_shape_equal_their_meaning() {
+    let windows =
+        prop_oneof![Just((1, 1, 0)), Just((2, 2, 0)), Just((2, 1, 1)), Just((3, 1, 1)), Just((3, 2, 1)), Just((3, 2, 0))];
+    assert_random_cases_pass(12, &(1..4_usize, size(), 1..20_usize, windows), |(k, [n, h, w], channels, window)| {
+        let (kernel, stride, padding) = window;
+        // What is left of the picture has to hold a window.
+        let side = |size: usize| size.max(k * kernel);
+        check::resizing(k, [n, side(h), side(w)], channels, Conv { kernel, stride, padding })
+    });
+}
+
+#[test]
+fn losses_of_any_shape_equal_their_meaning() {
+    let kinds = prop_oneof![Just(Loss::L2), Just(Loss::L1), Just(Loss::L0 { eps: 1e-8 })];
+    assert_random_cases_pass(12, &(kinds, any::<bool>(), 1.0..2.0_f32, size(), 1..20_usize), |(kind, masked, power, size, c)| {
+        check::loss(kind, masked, power, size, c)
+    });
 }
