@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     let source = Source::Photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
     let net = NetOptions::unet(16, 2, Norm::None);
     let options = Options::new(&device, net, Length::Minutes(minutes));
-    let validation = Validation::new(&source, options.seed);
+    let validation = Validation::new(&source, options.seed)?;
     let done = train(&device, &options, &source, &validation, &out, &AtomicBool::new(false), &mut |p| {
         eprint!("\r{:3.0} %, estimated PSNR {:.2} dB", 100.0 * p.share, p.psnr.unwrap_or(0.0));
     })?;

@@ -63,7 +63,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     training.check()?;
     make_folder("--out", &options.out)?;
     let source = Source::Photos(photos(TRAINING)?, options.noise);
-    let validation = Validation::new(&Source::Photos(photos(HELD_OUT)?, options.noise), common.seed);
+    let validation = Validation::new(&Source::Photos(photos(HELD_OUT)?, options.noise), common.seed)?;
     common.remark(&format!(
         "training on {} bundled photographs with noise {}, input and target alike, for {} minutes",
         TRAINING.len(),

@@ -6,6 +6,7 @@ mod demo;
 mod denoise;
 mod devices;
 mod eval;
+mod import;
 mod output;
 mod train;
 
@@ -53,6 +54,8 @@ enum Command {
     Denoise(denoise::Options),
     /// Measure PSNR and SSIM on a set of pictures
     Eval(eval::Options),
+    /// Make a model file from parameters that PyTorch saved
+    Import(import::Options),
     /// List adapters, and what `--device auto` would pick
     Devices,
     /// Test every kernel on the device against the CPU in double precision
@@ -85,6 +88,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Train(options) => train::run(&cli.common, options),
         Command::Denoise(options) => denoise::run(&cli.common, options),
         Command::Eval(options) => eval::run(&cli.common, options),
+        Command::Import(options) => import::run(&cli.common, options),
         Command::Devices => devices::run(&cli.common),
         Command::Check => check::run(&cli.common),
         Command::Bench(options) => bench::run(&cli.common, options),

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
+use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::noise::Noise;
-use n2n_gpu::data::picture::load_rgb8;
+use n2n_gpu::data::picture::{Rgb8, load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up};
@@ -23,26 +24,29 @@ use super::output::{TrainingBar, complain, result};
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// Photographs to train on: files and folders, any sizes
-    #[arg(value_name = "PHOTOS", required_unless_present = "pairs")]
+    #[arg(value_name = "PHOTOS", required_unless_present_any = ["pairs", "dataset"])]
     photos: Vec<PathBuf>,
     /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
     /// brown:25,2 or pixelate:8
-    #[arg(long, value_name = "SPEC", conflicts_with = "pairs", required_unless_present = "pairs")]
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["pairs", "dataset"], required_unless_present_any = ["pairs", "dataset"])]
     noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pairs: Option<Vec<PathBuf>>,
+    /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays of bytes; or a folder with folders a and b
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
+    dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// Replace an earlier run in that folder
     #[arg(long)]
     overwrite: bool,
-    /// Held-out photographs for validation [default: one in twenty of PHOTOS]
-    #[arg(long, value_name = "DIR", conflicts_with = "pairs")]
+    /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
+    #[arg(long, value_name = "DATA")]
     val: Option<PathBuf>,
     /// Train towards clean targets, for comparison
-    #[arg(long, conflicts_with = "pairs")]
+    #[arg(long, conflicts_with_all = ["pairs", "dataset"])]
     clean_targets: bool,
     #[command(flatten)]
     net: NetArgs,
@@ -269,17 +273,39 @@ pub(super) fn stop_on_interrupt(common: &Common) -> anyhow::Result<Arc<AtomicBoo
     Ok(stop)
 }
 
-fn source(options: &Options) -> Result<(Source, Source), Error> {
-    if let Some([a, b]) = options.pairs.as_deref() {
-        let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-        let pairs = load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect();
-        return Ok(split(Source::pairs(pairs)?));
+/// Pairs in two folders, in a folder with the folders a and b, or in a file.
+fn pairs(data: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
+    if data.is_dir() {
+        return folders(&data.join("a"), &data.join("b"));
     }
-    let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
-    let photos = Source::Photos(load_rgb8(&list(&options.photos)?)?, noise);
-    match &options.val {
-        Some(folder) => Ok((photos, Source::Photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, noise))),
-        None => Ok(split(photos)),
+    Ok(dataset::load(data)?.into_pictures())
+}
+
+fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
+    let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
+    Ok(load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect())
+}
+
+/// What to train on, and what is held out: from the same set, or what --val names.
+fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
+    let training = match (&options.pairs, &options.dataset) {
+        (Some(both), _) => Source::pairs(folders(&both[0], &both[1])?)?,
+        (_, Some(data)) => Source::pairs(pairs(data)?)?,
+        _ => {
+            let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
+            Source::Photos(load_rgb8(&list(&options.photos)?)?, noise)
+        }
+    };
+    match (&options.val, &training) {
+        (None, _) => {
+            let (training, held_out) = split(training);
+            Ok((training, Validation::new(&held_out, seed)?))
+        }
+        (Some(folder), Source::Photos(_, noise)) => {
+            let held_out = Source::Photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, *noise);
+            Ok((training, Validation::new(&held_out, seed)?))
+        }
+        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(&pairs(data)?))),
     }
 }
 
@@ -290,7 +316,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     if options.out.join("best.safetensors").exists() && !options.overwrite {
         return Err(Error::file(&options.out, "holds an earlier run: name another folder with --out, or give --overwrite").into());
     }
-    let (mut training_set, held_out) = source(options)?;
+    let (mut training_set, validation) = source(options, common.seed)?;
     let noise = options.noise.as_ref();
     let training = train::Options {
         clean_targets: options.clean_targets,
@@ -310,10 +336,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ));
     }
     make_folder("--out", &options.out)?;
-    if training_set.count() == 1 && held_out.count() == 1 && options.val.is_none() {
+    if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
-    let (training_count, held_out_count) = (training_set.count(), held_out.count());
+    let (training_count, held_out_count) = (training_set.count(), validation.count());
     common.remark(&format!(
         "training {} of {} parameters on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
         net.name(),
@@ -321,7 +347,6 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         training_set.noise(),
         device.name()
     ));
-    let validation = Validation::new(&held_out, common.seed);
     let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
     let done = train::train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p))?;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::array::{Array, DType, load_safetensors};
 use super::npy::{load_npy, load_npz};
+use super::picture::Rgb8;
 use super::torch::{self, Value};
 use crate::error::{Error, Result};
 
@@ -25,6 +26,19 @@ pub struct PairSet {
     pub a: Vec<u8>,
     /// The second picture of each pair: `(N, H, W, 3)`.
     pub b: Vec<u8>,
+}
+
+impl PairSet {
+    /// The pairs as pictures, named by their number.
+    pub fn into_pictures(self) -> Vec<(Rgb8, Rgb8)> {
+        let (width, height, size) = (self.width, self.height, self.width * self.height * 3);
+        let picture = |name: &str, data: &[u8]| Rgb8 { name: name.to_owned(), width, height, data: data.to_vec() };
+        let pairs = self.a.chunks(size).zip(self.b.chunks(size)).zip(1..);
+        pairs
+            .map(|((a, b), number): (_, usize)| (number.to_string(), a, b))
+            .map(|(n, a, b)| (picture(&n, a), picture(&n, b)))
+            .collect()
+    }
 }
 
 /// Reads pairs of pictures: two uint8 arrays of the same shape, `(N, 3, H, W)` or `(N, H, W, 3)`, or with one channel,

@@ -1,15 +1,18 @@
 //! Networks: what is recorded for each, the names of its parameters, and how they start.
 
 mod epfl;
+pub mod import;
 mod init;
 pub mod model;
 mod modules;
 mod n2n;
+mod sequential;
 mod unet;
 
 pub use init::initial;
 pub use model::Model;
 pub use modules::Modules;
+pub use sequential::{Layer, Module, Sequential};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::{NetOptions, Ranges};
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 
 /// What a model file says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,25 +109,26 @@ impl Model {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let g = self.metadata.options.skeleton();
-        let data: Vec<(String, Vec<usize>, Vec<u8>)> = g
-            .params()
-            .iter()
-            .map(|param| {
-                let values: Vec<f32> = param.layout.places().iter().map(|p| self.params[param.offset + p]).collect();
-                (param.name.clone(), param.layout.file_shape(), bytemuck::cast_slice(&values).to_vec())
-            })
-            .collect();
-        let views: Vec<(&str, TensorView)> = data
-            .iter()
-            .map(|(name, shape, bytes)| {
-                (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree"))
-            })
-            .collect();
         let json = serde_json::to_string(&self.metadata).expect("metadata is plain data");
-        let metadata = HashMap::from([("n2n-gpu".to_owned(), json)]);
-        let bytes = safetensors::serialize(views, Some(metadata))
+        let bytes = state_dict(&self.metadata.options.skeleton(), &self.params, Some(json))
             .map_err(|e| Error::file(path, format!("the model cannot be written: {e}")))?;
         save_bytes(path, &bytes)
     }
+}
+
+/// The flat parameters of a recorded graph as a safetensors file, named and laid out as in `PyTorch`; `json` becomes the metadata
+/// entry `n2n-gpu`.
+pub(crate) fn state_dict(g: &Graph, params: &[f32], json: Option<String>) -> Result<Vec<u8>, SafeTensorError> {
+    let data: Vec<(&str, Vec<usize>, Vec<u8>)> = g
+        .params()
+        .iter()
+        .map(|param| {
+            let values: Vec<f32> = param.layout.places().iter().map(|p| params[param.offset + p]).collect();
+            (param.name.as_str(), param.layout.file_shape(), bytemuck::cast_slice(&values).to_vec())
+        })
+        .collect();
+    let views = data
+        .iter()
+        .map(|(name, shape, bytes)| (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree")));
+    safetensors::serialize(views, json.map(|json| HashMap::from([("n2n-gpu".to_owned(), json)])))
 }

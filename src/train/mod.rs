@@ -2,6 +2,7 @@
 
 mod chart;
 mod data;
+mod fit;
 mod recipe;
 pub mod report;
 mod run;
@@ -10,6 +11,7 @@ mod validation;
 mod writer;
 
 pub use data::{Source, split};
+pub use fit::{Fit, Trainer};
 pub use recipe::Recipe;
 pub use run::{Outcome, Progress, train};
 pub use schedule::{Augment, Length, Schedule};

@@ -121,7 +121,7 @@ impl Order {
     }
 
     /// The picture at a place in the sequence of all epochs.
-    fn picture(&mut self, place: u64) -> u32 {
+    pub(super) fn picture(&mut self, place: u64) -> u32 {
         let count = self.permutation.len() as u64;
         if place / count != self.epoch {
             self.epoch = place / count;

@@ -6,7 +6,7 @@ use crate::data::metrics::{mse, psnr, round8};
 use crate::data::noise::{Clean, Exposure};
 use crate::data::picture::{Picture, Rgb8};
 use crate::denoise::Denoiser;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Side of the centre crops that validation looks at, pixels.
 const CROP: usize = 256;
@@ -55,7 +55,17 @@ fn centre(p: &Rgb8, side: usize) -> (Vec<f32>, usize, usize) {
 
 impl Validation {
     /// Centre crops of the held-out pictures, with noise drawn from `seed` once and for all.
-    pub fn new(held_out: &Source, seed: u32) -> Self {
+    ///
+    /// # Errors
+    /// If one is too small for its noise.
+    pub fn new(held_out: &Source, seed: u32) -> Result<Self> {
+        if let Source::Photos(photos, noise) = held_out
+            && let Some(p) = photos.iter().find(|p| p.width.min(p.height) < noise.least())
+        {
+            let (name, width, height, least) = (&p.name, p.width, p.height, noise.least());
+            let size = format!("{name}: is {width}x{height}");
+            return Err(Error::failed(format!("{size}, but noise {noise} wants {least} pixels a side: leave it out")));
+        }
         let plain = |values| Exposure { values, known: None };
         let pictures = match held_out {
             Source::Photos(photos, noise) => photos
@@ -80,7 +90,7 @@ impl Validation {
                 })
                 .collect(),
         };
-        Self { pictures }
+        Ok(Self { pictures })
     }
 
     /// Held-out noisy pictures with their clean ones.

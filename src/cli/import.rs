@@ -1,0 +1,64 @@
+//! `n2n-gpu import`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
+use n2n_gpu::nets::{Net, import::import};
+use serde_json::json;
+
+use super::Common;
+use super::output::result;
+use super::train::{NetArgs, positive};
+
+/// Arguments of `import`.
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// State dict that PyTorch saved: .pth, .pt or .safetensors
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    net: NetArgs,
+    /// Model file to write
+    #[arg(short, long = "output", value_name = "FILE")]
+    out: PathBuf,
+    /// Mean of the pictures that epfl-convnet was trained on, 0 to 255
+    #[arg(long, value_name = "M", value_parser = positive)]
+    mean: Option<f64>,
+    /// Their standard deviation
+    #[arg(long, value_name = "S", value_parser = positive)]
+    std: Option<f64>,
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+    let net = options.net.options(&Device::Cpu, Net::Unet);
+    let statistics = match (options.mean, options.std) {
+        (Some(mean), Some(std)) => ((mean / 255.0) as f32, (std / 255.0) as f32),
+        (None, None) if net.net != Net::EpflConvnet => (0.5, 0.25),
+        _ => return Err(Error::usage("--net epfl-convnet: give --mean and --std of the pictures it was trained on").into()),
+    };
+    if options.out.is_dir() {
+        return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
+    }
+    let model = import(&options.file, net, statistics)?;
+    model.save(&options.out)?;
+    let net = model.metadata.options;
+    let tensors = net.skeleton().params().len();
+    result(
+        common,
+        &json!({
+            "net": net.name(), "tensors": tensors, "parameters": net.parameters(), "width": net.width, "shared": net.shared,
+            "output": options.out,
+        }),
+        &format!(
+            "{}: {} of width {}, {tensors} tensors, {} parameters{}",
+            options.out.display(),
+            net.name(),
+            net.width,
+            net.parameters(),
+            if net.shared { ", blocks shared" } else { "" }
+        ),
+    );
+    Ok(())
+}

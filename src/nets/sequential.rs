@@ -1,0 +1,107 @@
+//! Networks of one's own: a sequence of layers as in the second report, or a function that records anything.
+
+use super::{Modules, NetOptions};
+use crate::graph::Tensor;
+use crate::ops::{Activation, Conv};
+
+/// Something that can be trained: a layer, a sequence of them, a network, or a function `|modules, x| y`.
+pub trait Module {
+    /// Records y for x (N, H, W, C); for training or use, as `modules` says.
+    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
+}
+
+impl<F: Fn(&mut Modules, Tensor) -> Tensor> Module for F {
+    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
+        self(modules, x)
+    }
+}
+
+impl Module for NetOptions {
+    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
+        self.record_modules(modules, x)
+    }
+}
+
+/// A layer of a [`Sequential`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Layer {
+    /// Convolution to so many channels, with bias.
+    Conv2d(usize, Conv),
+    /// Transposed 3x3 convolution to so many channels that doubles the size, with bias.
+    ConvTranspose2d(usize),
+    /// max(x, 0).
+    ReLU,
+    /// x where x > 0, else that slope times x.
+    LeakyReLU(f32),
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
+    /// The largest of every square of that side.
+    MaxPool2d(usize),
+    /// Every pixel as a square of that side.
+    Upsample(usize),
+    /// Normalisation in so many groups of channels.
+    GroupNorm(usize),
+    /// Normalisation by channel over the batch.
+    BatchNorm2d,
+}
+
+impl Layer {
+    /// Convolution to `output` channels with a window of side `kernel`, stride 1 and no padding.
+    pub const fn conv2d(output: usize, kernel: usize) -> Self {
+        Self::Conv2d(output, Conv { kernel, stride: 1, padding: 0 })
+    }
+
+    /// The same layer with another stride.
+    ///
+    /// # Panics
+    /// If it is no convolution.
+    pub fn stride(self, stride: usize) -> Self {
+        let Self::Conv2d(output, conv) = self else { panic!("{self:?} has no stride") };
+        Self::Conv2d(output, Conv { stride, ..conv })
+    }
+
+    /// The same layer with zeros around the picture.
+    ///
+    /// # Panics
+    /// If it is no convolution.
+    pub fn padding(self, padding: usize) -> Self {
+        let Self::Conv2d(output, conv) = self else { panic!("{self:?} has no padding") };
+        Self::Conv2d(output, Conv { padding, ..conv })
+    }
+
+    fn record(self, modules: &mut Modules, name: &str, x: Tensor) -> Tensor {
+        match self {
+            Self::Conv2d(output, conv) => modules.conv2d(name, x, output, conv, Activation::NONE),
+            Self::ConvTranspose2d(output) => modules.up2d(name, x, output),
+            Self::ReLU => modules.graph.relu(x),
+            Self::LeakyReLU(slope) => modules.graph.leaky_relu(x, slope),
+            Self::Sigmoid => modules.graph.sigmoid(x),
+            Self::MaxPool2d(kernel) => modules.graph.max_pool2d(x, kernel),
+            Self::Upsample(kernel) => modules.graph.upsample_nearest(x, kernel),
+            Self::GroupNorm(groups) => modules.group_norm(name, x, groups, Activation::NONE),
+            Self::BatchNorm2d => modules.batch_norm(name, x, Activation::NONE),
+        }
+    }
+}
+
+/// Layers one after the other. Parameters are named by the number of their layer, as in `PyTorch`: `0.weight`, `0.bias`, `2.weight`.
+///
+/// ```
+/// use n2n_gpu::nets::{Layer, Sequential};
+/// let net = Sequential::new([Layer::conv2d(8, 3).padding(1), Layer::ReLU, Layer::conv2d(3, 3).padding(1)]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sequential(Vec<Layer>);
+
+impl Sequential {
+    /// The sequence of these layers.
+    pub fn new(layers: impl IntoIterator<Item = Layer>) -> Self {
+        Self(layers.into_iter().collect())
+    }
+}
+
+impl Module for Sequential {
+    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
+        self.0.iter().enumerate().fold(x, |x, (i, layer)| layer.record(modules, &i.to_string(), x))
+    }
+}
