@@ -1,0 +1,29 @@
+//! The examples run, short, and improve what they denoise.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The two numbers of an example's last line, "A dB noisy, B dB denoised".
+fn scores(example: &str, argument: &str) -> (f64, f64) {
+    // Beside the program, where cargo builds examples of the same profile for tests.
+    let program = Path::new(env!("CARGO_BIN_EXE_n2n-gpu")).with_file_name("examples").join(example);
+    let output = Command::new(&program).arg(argument).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{example}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    let last = text.lines().last().unwrap();
+    let numbers: Vec<f64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers.len(), 2, "{last}");
+    (numbers[0], numbers[1])
+}
+
+#[test]
+fn the_network_of_the_second_report_trains_saves_and_loads() {
+    let (noisy, denoised) = scores("convnet", "8");
+    assert!(denoised > noisy + 1.0, "{noisy} -> {denoised}");
+}
+
+#[test]
+fn a_network_written_as_straight_code_trains() {
+    let (noisy, denoised) = scores("custom_unet", "150");
+    assert!(denoised > noisy + 3.0, "{noisy} -> {denoised}");
+}
