@@ -67,13 +67,14 @@ pub fn zip(entries: &[(&str, &[u8])], packed: bool) -> Vec<u8> {
 /// What is in an archive; nothing if it is none.
 pub fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let Ok(mut zip) = ZipArchive::new(Cursor::new(bytes)) else { return Vec::new() };
+    let count = zip.len();
     let read = |i| {
         let mut entry = zip.by_index(i).unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
         (entry.name().unwrap().into_owned(), bytes)
     };
-    (0..zip.len()).map(read).collect()
+    (0..count).map(read).collect()
 }
 
 /// Makes an archive say that an entry has another size.
