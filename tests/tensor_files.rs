@@ -1,4 +1,4 @@
-//! Files of tensors: what PyTorch, NumPy and safetensors wrote is read as it was, what is broken or made to do harm is refused
+//! Files of tensors: what PyTorch, `NumPy` and safetensors wrote is read as it was, what is broken or made to do harm is refused
 //! with a sentence that names the file, and nothing in a file is run.
 
 #[path = "common/tensor_files.rs"]
@@ -18,7 +18,7 @@ fn expected() -> BTreeMap<String, Array> {
     load_safetensors(&golden("expected.safetensors")).unwrap().into_iter().collect()
 }
 
-/// Tensors by path, as make_files.py names them.
+/// Tensors by path, as `make_files.py` names them.
 fn leaves(value: &Value, path: &str, into: &mut BTreeMap<String, Array>) {
     let join = |key: &str| if path.contains('/') { format!("{path}.{key}") } else { format!("{path}/{key}") };
     match value {
