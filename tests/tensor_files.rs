@@ -1,4 +1,4 @@
-//! Files of tensors: what PyTorch, NumPy and safetensors wrote is read as it was, what is broken or made to do harm is refused
+//! Files of tensors: what PyTorch, `NumPy` and safetensors wrote is read as it was, what is broken or made to do harm is refused
 //! with a sentence that names the file, and nothing in a file is run.
 
 #[path = "common/tensor_files.rs"]
@@ -12,12 +12,13 @@ use n2n_gpu::data::array::{Array, DType, load_safetensors};
 use n2n_gpu::data::dataset::{self, PairSet};
 use n2n_gpu::data::torch::{self, Value};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 fn expected() -> BTreeMap<String, Array> {
     load_safetensors(&golden("expected.safetensors")).unwrap().into_iter().collect()
 }
 
-/// Tensors by path, as make_files.py names them.
+/// Tensors by path, as `make_files.py` names them.
 fn leaves(value: &Value, path: &str, into: &mut BTreeMap<String, Array>) {
     let join = |key: &str| if path.contains('/') { format!("{path}.{key}") } else { format!("{path}/{key}") };
     match value {
@@ -71,11 +72,10 @@ fn plain_values_are_kept() {
 
 #[test]
 fn old_protocols_are_read() {
-    let code = b"(lp0\nI01\naI00\naI-3\naL70000000000L\naF0.5\naVtext\nag0\n0(dVa\nI1\nsa.";
+    let code = b"(lp0\nI01\naI00\naI-3\naL70000000000L\naF0.5\naVtext\nag0\na(dVa\nI1\nsa.";
     let folder = Folder::new();
     let path = write_torch(&folder, "text.pt", code, &[]);
-    let text = "nested"; // the list is put into itself before it is dropped
-    refused(torch::load(&path), &path, &[text]);
+    refused(torch::load(&path), &path, &["nested"]); // the list is in itself
     let code = b"(lp0\nI01\naI00\naI-3\naL70000000000L\naF0.5\naVtext\na(dVa\nI1\nsa.";
     let entry = Value::Dict(vec![("a".into(), Value::Int(1))]);
     let list = vec![
@@ -146,7 +146,7 @@ fn what_is_no_set_of_pairs_is_refused() {
     no_pairs(&folder, &two(&good, &u8s(&[40], 0)), &bytes, &["[40]", "(N, 3, H, W)"]);
     no_pairs(&folder, &two(&good, &tensor("Float", "0", 64, 0, &[1, 3, 4, 5])), &bytes, &["float32", "uint8"]);
     no_pairs(&folder, &two(&good, &int(1)), &bytes, &["entry 1 is an integer"]);
-    no_pairs(&folder, &program(&good), &bytes, &["[2, 3, 4, 5]", "two arrays"]);
+    no_pairs(&folder, &program(&u8s(&[1, 3, 4, 5], 0)), &bytes, &["[1, 3, 4, 5]", "two arrays"]);
     no_pairs(&folder, &program(&int(1)), &bytes, &["an integer"]);
     no_pairs(&folder, &program(&cat(&[&good, &good, &good, b"\x87"])), &bytes, &["3 entries"]);
     no_pairs(&folder, &program(b")"), &bytes, &["is empty"]);
@@ -241,11 +241,10 @@ fn laughs(times: usize) -> Vec<u8> {
 #[test]
 fn archives_that_grow_are_refused() {
     let folder = Folder::new();
-    // 200 MiB of zeros in 200 KiB, said to be four values; then as many as there are.
-    let zeros = vec![0; 200 << 20];
-    for (len, says) in [(4, "but 209715200 bytes"), (50 << 20, "far more memory")] {
+    // 40 MiB of zeros in 40 KiB, said to be four values; then 200 MiB, as many as are said.
+    for (len, mib, says) in [(4, 40, "but 41943040 bytes"), (50 << 20, 200, "far more memory")] {
         let body = program(&tensor("Float", "0", len, 0, &[len]));
-        let path = folder.write("bomb.pth", &torch_file(&body, &[("0", &zeros)], true));
+        let path = folder.write("bomb.pth", &torch_file(&body, &[("0", &vec![0; mib << 20])], true));
         assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
         refused(torch::load(&path), &path, &[says]);
     }
@@ -311,7 +310,7 @@ fn other_files_are_named_for_what_they_are() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     /// Changed and cut files are read or refused; the checksums of an archive are left out by changing what is in it.
     #[test]

@@ -16,11 +16,11 @@ pub enum Value {
     /// A tensor or parameter, row-major whatever its strides were.
     Tensor(Array),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// A tuple; a `torch.Size` is one of integers.
-    Tuple(Vec<Value>),
+    Tuple(Vec<Self>),
     /// A dictionary, in the order of the file; no key is there twice. Keys that were integers are decimal text.
-    Dict(Vec<(String, Value)>),
+    Dict(Vec<(String, Self)>),
     /// Text; of a type of tensor its name, e.g. `float32`.
     Text(String),
     /// An integer.

@@ -10,31 +10,31 @@ use n2n_gpu::error::Result;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// A file that make_files.py wrote.
-pub fn golden(name: &str) -> PathBuf {
+/// A file that `make_files.py` wrote.
+pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new("tests/golden/files").join(name)
 }
 
 /// A folder that is removed at the end.
-pub struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         fs::write(self.path(name), bytes).unwrap();
         self.path(name)
     }
 }
 
 /// Any file of tensors, as one value.
-pub fn load(path: &Path) -> Result<Value> {
+pub(crate) fn load(path: &Path) -> Result<Value> {
     let named =
         |arrays: Vec<(String, array::Array)>| Value::Dict(arrays.into_iter().map(|(k, v)| (k, Value::Tensor(v))).collect());
     match path.extension().unwrap().to_str().unwrap() {
@@ -47,14 +47,14 @@ pub fn load(path: &Path) -> Result<Value> {
 
 /// The message, which must be one sentence that names the file.
 #[track_caller]
-pub fn refused<T>(result: Result<T>, path: &Path, says: &[&str]) -> String {
+pub(crate) fn refused<T>(result: Result<T>, path: &Path, says: &[&str]) -> String {
     let text = result.err().unwrap_or_else(|| panic!("{} was read", path.display())).to_string();
     let named = text.starts_with(&format!("{}: ", path.display()));
     assert!(named && !text.contains('\n') && says.iter().all(|part| text.contains(part)), "{text:?} does not say {says:?}");
     text
 }
 
-pub fn zip(entries: &[(&str, &[u8])], packed: bool) -> Vec<u8> {
+pub(crate) fn zip(entries: &[(&str, &[u8])], packed: bool) -> Vec<u8> {
     let method = if packed { CompressionMethod::Deflated } else { CompressionMethod::Stored };
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
@@ -65,19 +65,20 @@ pub fn zip(entries: &[(&str, &[u8])], packed: bool) -> Vec<u8> {
 }
 
 /// What is in an archive; nothing if it is none.
-pub fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let Ok(mut zip) = ZipArchive::new(Cursor::new(bytes)) else { return Vec::new() };
+    let count = zip.len();
     let read = |i| {
         let mut entry = zip.by_index(i).unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
         (entry.name().unwrap().into_owned(), bytes)
     };
-    (0..zip.len()).map(read).collect()
+    (0..count).map(read).collect()
 }
 
 /// Makes an archive say that an entry has another size.
-pub fn claim(bytes: &mut [u8], name: &str, len: u32) {
+pub(crate) fn claim(bytes: &mut [u8], name: &str, len: u32) {
     // The name stands in the entry's own header, 30 bytes after its start, and 46 bytes after it in the directory.
     let places: Vec<usize> =
         bytes.windows(name.len()).enumerate().filter(|(_, w)| *w == name.as_bytes()).map(|(i, _)| i).collect();
@@ -87,40 +88,40 @@ pub fn claim(bytes: &mut [u8], name: &str, len: u32) {
     }
 }
 
-pub fn torch_file(pickle: &[u8], storages: &[(&str, &[u8])], packed: bool) -> Vec<u8> {
+pub(crate) fn torch_file(pickle: &[u8], storages: &[(&str, &[u8])], packed: bool) -> Vec<u8> {
     let names: Vec<String> = storages.iter().map(|(key, _)| format!("archive/data/{key}")).collect();
     let mut entries = vec![("archive/data.pkl", pickle), ("archive/byteorder", b"little")];
     entries.extend(names.iter().map(String::as_str).zip(storages.iter().map(|(_, bytes)| *bytes)));
     zip(&entries, packed)
 }
 
-pub fn write_torch(folder: &Folder, name: &str, pickle: &[u8], storages: &[(&str, &[u8])]) -> PathBuf {
+pub(crate) fn write_torch(folder: &Folder, name: &str, pickle: &[u8], storages: &[(&str, &[u8])]) -> PathBuf {
     folder.write(name, &torch_file(pickle, storages, false))
 }
 
-pub fn cat(parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn cat(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-pub fn program(body: &[u8]) -> Vec<u8> {
+pub(crate) fn program(body: &[u8]) -> Vec<u8> {
     cat(&[b"\x80\x02", body, b"."])
 }
 
-pub fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     cat(&[b"X", &(text.len() as u32).to_le_bytes(), text.as_bytes()])
 }
 
-pub fn int(value: i32) -> Vec<u8> {
+pub(crate) fn int(value: i32) -> Vec<u8> {
     cat(&[b"J", &value.to_le_bytes()])
 }
 
 /// Appends several values to a list.
-pub fn list_of(values: &[u8]) -> Vec<u8> {
+pub(crate) fn list_of(values: &[u8]) -> Vec<u8> {
     cat(&[b"(", values, b"e"])
 }
 
 /// A call with one argument.
-pub fn call(function: &[u8], argument: &[u8]) -> Vec<u8> {
+pub(crate) fn call(function: &[u8], argument: &[u8]) -> Vec<u8> {
     cat(&[function, argument, b"\x85R"])
 }
 
@@ -129,7 +130,7 @@ fn ints(values: &[i32]) -> Vec<u8> {
 }
 
 /// A tensor of a storage of `len` values of a class.
-pub fn view(class: &str, key: &str, len: i32, offset: i32, shape: &[i32], strides: &[i32]) -> Vec<u8> {
+pub(crate) fn view(class: &str, key: &str, len: i32, offset: i32, shape: &[i32], strides: &[i32]) -> Vec<u8> {
     let class = format!("ctorch\n{class}Storage\n");
     let storage = cat(&[b"(", &text("storage"), class.as_bytes(), &text(key), &text("cpu"), &int(len), b"tQ"]);
     let hooks = b"\x89ccollections\nOrderedDict\n)R";
@@ -137,7 +138,7 @@ pub fn view(class: &str, key: &str, len: i32, offset: i32, shape: &[i32], stride
 }
 
 /// A row-major tensor.
-pub fn tensor(class: &str, key: &str, len: i32, offset: i32, shape: &[i32]) -> Vec<u8> {
+pub(crate) fn tensor(class: &str, key: &str, len: i32, offset: i32, shape: &[i32]) -> Vec<u8> {
     let mut strides = vec![1; shape.len()];
     (1..shape.len()).rev().for_each(|i| strides[i - 1] = strides[i] * shape[i]);
     view(class, key, len, offset, shape, &strides)

@@ -28,7 +28,7 @@ def flatten(value, path):
     if isinstance(value, torch.Tensor):
         yield path, value.detach().contiguous()
     elif isinstance(value, np.ndarray):
-        value = np.ascontiguousarray(value.astype(value.dtype.newbyteorder("=")))
+        value = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
         yield path, torch.from_numpy(value)
     elif isinstance(value, (dict, list, tuple)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
