@@ -8,7 +8,7 @@ use common::{Place, normals, places, places_of, square_error};
 use n2n_gpu::check::{self, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Element, Graph, Layout, Role, StorageId, Tensor, View, padded};
-use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, GroupNorm, Loss, Shards};
+use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Noise, Shards};
 
 /// What lies around the tensors. Read by mistake, it outweighs them all.
 const SENTINEL: f64 = 1e6;
@@ -225,15 +225,16 @@ fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
     let picture: Vec<u8> = (0..20 * 20 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let shards = Shards::new(std::iter::once(vec![((20, 20), &picture[..])]), 1 << 20);
     let mut g = Graph::new();
-    let batch = Batch { count: 1, crop: 9, batch: 2, pairs: false, clean_targets: false, sigma: (0.1, 0.1) };
-    let (x, _, pictures) = g.batch(batch, &shards);
+    let (noise, input, target) = (Some(Noise::Gaussian { min: 25.0, max: 25.0 }), [-0.5, 0.5], [-0.5, 0.5]);
+    let batch = Batch { count: 1, crop: 9, batch: 2, noise, clean_targets: false, input, target, flips: 7, given: false };
+    let Drawn { x, pictures, .. } = g.batch(batch, &shards);
     let view = lay_between(&mut g, "wide", x).unwrap();
     for place in places() {
         let mut run = place.start(&g);
         run.write(view.storage, &vec![SENTINEL; g.storage(view.storage).len]);
         let executor = run.executor();
         executor.write_ints(pictures.draw, &[1, 2]).unwrap();
-        executor.write_ints(pictures.table, &shards.table).unwrap();
+        executor.write_ints(pictures.table, &shards.rows()).unwrap();
         executor.write_ints(pictures.shards[0], &shards.words(0)).unwrap();
         run.run();
         assert_sentinels_stay("batch", &place, &view, &run.read(view.storage));
