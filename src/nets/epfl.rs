@@ -58,8 +58,12 @@ fn residual_block(net: &mut Modules, x: Tensor, name: &str, channels: usize) -> 
     let y = net.group_norm(&format!("{name}.bn1"), y, 3, BLOCK_LRELU);
     let y = net.conv2d(&format!("{name}.conv2"), y, channels, Conv::same3(1), Activation::NONE);
     let y = net.group_norm(&format!("{name}.bn2"), y, 3, Activation::NONE);
-    let same = net.graph.view(x).parts == [channels];
-    let shortcut = if same { x } else { net.conv2d(&format!("{name}.shortcut"), x, channels, ONE, Activation::NONE) };
+    let input = net.graph.view(x).clone();
+    let shortcut = match input.channels() == channels {
+        true if input.parts.len() == 1 => x,
+        true => net.graph.join(x),
+        false => net.conv2d(&format!("{name}.shortcut"), x, channels, ONE, Activation::NONE),
+    };
     net.graph.add_with(y, shortcut, BLOCK_LRELU)
 }
 

@@ -213,8 +213,8 @@ impl NetOptions {
         if !(1..=1024).contains(&width) || !(1..=8).contains(&self.levels) {
             return Err(format!("{name} of width {width} and {} levels is no network", self.levels));
         }
-        if self.net == Net::EpflResunet && !width.is_multiple_of(3) {
-            return Err(format!("{name} of width {width}: its three groups want a multiple of 3"));
+        if self.net == Net::EpflResunet && !width.is_multiple_of(12) {
+            return Err(format!("{name} of width {width}: its three groups, and channels in fours, want a multiple of 12"));
         }
         if self.residual && self.net == Net::EpflConvnet {
             return Err(format!("{name} ends in a sigmoid and cannot predict noise"));

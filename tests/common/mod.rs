@@ -2,13 +2,14 @@
 
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+use half::f16;
 use n2n_gpu::cpu;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, StorageId, Tensor, View};
 use n2n_gpu::ops::random_normals;
 use n2n_gpu::plan::{Executor, Plan};
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 
 /// Rounding to f32 changes a number by at most this part of it: 2^-24.
 pub(crate) const HALF_ULP: f64 = f32::EPSILON as f64 / 2.0;
@@ -177,7 +178,13 @@ impl Golden {
     }
 
     pub(crate) fn tensor(&self, name: &str) -> Vec<f64> {
-        bytemuck::pod_collect_to_vec(self.0.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).data())
+        let tensor = self.0.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        match tensor.dtype() {
+            Dtype::F64 => bytemuck::pod_collect_to_vec(tensor.data()),
+            Dtype::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(tensor.data()).into_iter().map(f64::from).collect(),
+            Dtype::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(tensor.data()).into_iter().map(f64::from).collect(),
+            other => panic!("{name} is of {other:?}"),
+        }
     }
 
     /// Names that start with `prefix`, without it.

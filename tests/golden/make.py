@@ -23,7 +23,7 @@ unet.safetensors   the network `UNet` of nets.py and ten training steps with it 
     "<case>/losses", "after/<name>"          ten losses, each taken before its update; parameters after the last one
 The steps: Adam, lr 1e-3, betas 0.9 and 0.99, eps 1e-8, the norm of all gradients together clipped to 1.
 nets.safetensors   every network of nets.py in the same way, small; the names as above, but
-    x, t, y, parameters          are stored in few bits; x, t and the parameters are exact so
+    x, t, y, parameters, grad    are stored in few bits; x, t and the parameters are exact so, y and grad to 2^-24
     "<case>/after/<name>"        only statistics that BatchNorm keeps; "eval" is the output with them and the first parameters
 The steps: "optimizer" with "lr", "betas" and "clip" of the case; Adam's eps is 1e-8.
 
@@ -127,7 +127,6 @@ NETS = [  # name, net, shared, down, up, norm, residual, levels, recipe
     ("unet_batch_maxpool_nearest", "unet", False, "maxpool", "nearest", "batch", False, 2, ADAM_OURS),
     ("unet_residual", "unet", False, "conv", "convt", "none", True, 2, ADAM_OURS),
 ]
-WIDTH = 6
 
 
 class Golden:
@@ -361,14 +360,15 @@ def train(net, x, t, steps, optimizer, clip):
 def make_nets(seed):
     g = Golden(seed)
     for name, kind, shared, down, up, norm, residual, levels, recipe in NETS:
-        g.begin(name, net=kind, shared=shared, down=down, up=up, norm=norm, residual=residual, width=WIDTH, levels=levels,
+        width = 12 if kind == "epfl-resunet" else 6  # three groups, and concatenated channels in fours
+        g.begin(name, net=kind, shared=shared, down=down, up=up, norm=norm, residual=residual, width=width, levels=levels,
                 **recipe)
         net = {
-            "epfl-unet": lambda: EpflUNet(WIDTH, shared),
-            "epfl-resunet": lambda: EpflResUNet(WIDTH, shared, down, residual),
+            "epfl-unet": lambda: EpflUNet(width, shared),
+            "epfl-resunet": lambda: EpflResUNet(width, shared, down, residual),
             "epfl-convnet": EpflConvNet,
-            "n2n-unet": lambda: N2nUNet(WIDTH),
-            "unet": lambda: UNet(WIDTH, levels, norm, down, up, residual),
+            "n2n-unet": lambda: N2nUNet(width),
+            "unet": lambda: UNet(width, levels, norm, down, up, residual),
         }[kind]()
         initialise(net)
         for p in net.parameters():
@@ -380,7 +380,7 @@ def make_nets(seed):
         loss.backward()
         g.put(x=x.half(), t=t.half(), y=y.float(), loss=loss)
         g.put(**{key: v.float() for key, v in first.items()})
-        g.put(**{f"grad/{key}": p.grad for key, p in net.named_parameters()})
+        g.put(**{f"grad/{key}": p.grad.float() for key, p in net.named_parameters()})
         net.load_state_dict({key.removeprefix("param/"): v for key, v in first.items()}, strict=False)
         optimizer = (torch.optim.SGD(net.parameters(), recipe["lr"]) if recipe["optimizer"] == "sgd"
                      else adam(net.parameters(), recipe["lr"], *recipe["betas"], 1e-8))
