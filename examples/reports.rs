@@ -1,0 +1,64 @@
+//! The first report's comparison as a table: network, normalisation, initialisation and augmentation against PSNR, on its noise
+//! (`pixelate:8`, from photographs) or on its data set.
+//!
+//!     cargo run --release --example reports -- PHOTOS [MINUTES [WIDTH]]     twenty trainings of MINUTES each
+//!
+//! On two CPU cores 2.5 minutes of width 12 take 50 minutes in all. At full size, on a GPU: `-- PHOTOS 30 48`. PHOTOS may be the
+//! course's train_data.pkl: pairs are then held out to estimate from.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use n2n_gpu::data::noise::Noise;
+use n2n_gpu::data::{dataset, files::list, picture::load_rgb8};
+use n2n_gpu::device::Device;
+use n2n_gpu::error::{Error, Result};
+use n2n_gpu::nets::{Init, Net, NetOptions, Norm};
+use n2n_gpu::train::{Augment, Length, Options, Source, Validation, split, train};
+
+/// Networks and their normalisation.
+const NETS: [(Net, Norm); 5] = [
+    (Net::EpflUnet, Norm::None),
+    (Net::EpflResunet, Norm::Group),
+    (Net::Unet, Norm::None),
+    (Net::Unet, Norm::Batch),
+    (Net::Unet, Norm::Group),
+];
+
+fn source(data: &Path) -> Result<Source> {
+    if data.is_file() {
+        return Source::pairs(dataset::load(data)?.into_pictures());
+    }
+    Ok(Source::Photos(load_rgb8(&list(&[data.to_owned()])?)?, Noise::Pixelate { cell: 8 }))
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let data = PathBuf::from(arguments.next().ok_or_else(|| Error::usage("name a folder of photographs, or a data set"))?);
+    let minutes = arguments.next().and_then(|m| m.parse().ok()).unwrap_or(2.5);
+    let width = arguments.next().and_then(|w| w.parse().ok()).unwrap_or(12);
+
+    let device = Device::select("auto")?;
+    let (training, held_out) = split(source(&data)?);
+    let validation = Validation::new(&held_out, 1)?;
+    println!("| network | normalisation | initialisation | augmentation | PSNR, dB |\n|---|---|---|---|---|");
+    for (net, norm) in NETS {
+        for init in [Init::Xavier, Init::He] {
+            for augment in [Augment::None, Augment::All] {
+                let options = Options { init, augment, crop: 32, ..Options::new(
+                    &device,
+                    NetOptions { width, norm, levels: if net == Net::Unet { 4 } else { 5 }, ..NetOptions::new(net) },
+                    Length::Minutes(minutes),
+                ) };
+                let out = std::env::temp_dir().join("n2n-gpu-reports");
+                std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
+                let stop = AtomicBool::new(false);
+                let done = train(&device, &options, &training, &validation, &out, &stop, &mut |_| {})?;
+                let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
+                let names = [format!("{norm:?}"), format!("{init:?}"), format!("{augment:?}")].map(|n| n.to_lowercase());
+                println!("| {} | {} | {psnr:.2} |", options.net.name(), names.join(" | "));
+            }
+        }
+    }
+    Ok(())
+}
