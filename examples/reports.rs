@@ -45,11 +45,16 @@ fn main() -> Result<()> {
     for (net, norm) in NETS {
         for init in [Init::Xavier, Init::He] {
             for augment in [Augment::None, Augment::All] {
-                let options = Options { init, augment, crop: 32, ..Options::new(
-                    &device,
-                    NetOptions { width, norm, levels: if net == Net::Unet { 4 } else { 5 }, ..NetOptions::new(net) },
-                    Length::Minutes(minutes),
-                ) };
+                let options = Options {
+                    init,
+                    augment,
+                    crop: 32,
+                    ..Options::new(
+                        &device,
+                        NetOptions { width, norm, levels: if net == Net::Unet { 4 } else { 5 }, ..NetOptions::new(net) },
+                        Length::Minutes(minutes),
+                    )
+                };
                 let out = std::env::temp_dir().join("n2n-gpu-reports");
                 std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
                 let stop = AtomicBool::new(false);

@@ -26,6 +26,18 @@ fn misuse_is_told_from_failure() {
         ("train a.png --noise gaussian:-3 --out run", "gaussian:-3"),
         ("train a.png --noise gaussian:300 --out run", "gaussian:300"),
         ("train a.png --noise gaussian:nan --out run", "gaussian:nan"),
+        ("train a.png --noise poisson:0 --out run", "poisson:0"),
+        ("train a.png --noise text:0.9 --out run", "text:0.9"),
+        ("train a.png --noise pixelate:1 --out run", "pixelate:1"),
+        ("train a.png --noise brown:25 --out run", "brown:25"),
+        ("train a.png --dataset pairs.npz --out run", "--dataset"),
+        ("train --dataset pairs.npz --noise gaussian:25 --out run", "--noise"),
+        ("train a.png --noise gaussian:25 --out run --net epfl-resunet --width 16 --device cpu", "width 16"),
+        ("train a.png --noise gaussian:25 --out run --net epfl-convnet --residual --device cpu", "epfl-convnet"),
+        ("train a.png --noise gaussian:25 --out run --augment triple --batch 4 --device cpu", "--batch 4"),
+        ("train a.png --noise gaussian:25 --out run --loss l3", "--loss"),
+        ("import a.pth --net epfl-convnet -o b.safetensors", "--mean"),
+        ("import a.pth --net epfl-unet", "--output"),
         ("train a.png --pairs a b --noise gaussian:25 --out run", "--pairs"),
         ("train --pairs a --out run", "--pairs"),
         ("train a.png --noise gaussian:25 --out run --steps 0", "--steps"),
@@ -74,6 +86,36 @@ fn what_cannot_be_read_is_named() {
         shell.run(&format!("train whole.png --val {input} --out run {TINY}")).fails(&[input]);
         assert!(!shell.path("out.png").exists() && !shell.path("run").exists(), "{input} leaves files");
     }
+}
+
+#[test]
+fn data_sets_and_state_dicts_that_are_none_are_named_and_leave_nothing() {
+    let shell = Shell::new();
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files");
+    fs::write(shell.path("evil.pkl"), b"cos\nsystem\n(S'touch ran'\ntR.").unwrap();
+    fs::write(shell.path("text.npz"), "not a data set\n").unwrap();
+    fs::copy(files.join("state.pth"), shell.path("state.pth")).unwrap();
+    let whole = fs::read(files.join("pairs.pkl")).unwrap();
+    fs::write(shell.path("cut.pkl"), &whole[..whole.len() / 2]).unwrap();
+    for name in ["missing.pkl", "evil.pkl", "text.npz", "cut.pkl", "state.pth"] {
+        shell.run(&format!("train --dataset {name} --out run --steps 1 --device cpu")).fails(&[name]);
+        shell.run(&format!("import {name} --net epfl-unet -o model.safetensors")).fails(&[name]);
+    }
+    shell.run("import state.pth --net epfl-unet -o model.safetensors").fails(&["state.pth", "_block1.0.weight", "missing"]);
+    assert_eq!(shell.names("."), ["cut.pkl", "evil.pkl", "state.pth", "text.npz"], "nothing ran, nothing was written");
+}
+
+#[test]
+fn pictures_too_small_for_their_noise_are_named() {
+    let shell = Shell::new();
+    shell.picture("small.png", 20, 24);
+    for noise in ["text:0.25", "pixelate:32"] {
+        shell.run(&format!("eval small.png --noise {noise}")).fails(&["small.png", noise]);
+        shell
+            .run(&format!("train small.png --noise {noise} --out run --steps 1 --device cpu --levels 1 --crop 2"))
+            .fails(&["small.png"]);
+    }
+    assert_eq!(shell.names("."), ["small.png"]);
 }
 
 #[test]

@@ -17,8 +17,7 @@ fn data() -> PathBuf {
     std::env::var_os("N2N_IMPORT_DATA").map_or_else(|| "tests/golden/import".into(), PathBuf::from)
 }
 
-const NETS: [(&str, Net); 3] =
-    [("epfl-unet", Net::EpflUnet), ("epfl-resunet", Net::EpflResunet), ("n2n-unet", Net::N2nUnet)];
+const NETS: [(&str, Net); 3] = [("epfl-unet", Net::EpflUnet), ("epfl-resunet", Net::EpflResunet), ("n2n-unet", Net::N2nUnet)];
 
 fn model(name: &str, net: Net) -> Model {
     import(&data().join(format!("{name}.pth")), NetOptions::new(net), (0.5, 0.25)).unwrap()

@@ -5,7 +5,7 @@ mod common;
 use common::{Golden, Place, Run, largest_error, places, square_error};
 use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::{NetOptions, Norm};
+use n2n_gpu::nets::{Net, NetOptions, Norm};
 use n2n_gpu::ops::Update;
 use serde_json::Value;
 
@@ -173,4 +173,13 @@ fn parameters_are_named_and_shaped_as_in_pytorch() {
         ours.sort();
         assert_eq!(ours, wanted, "{prefix}");
     }
+}
+
+#[test]
+fn the_published_networks_have_their_published_numbers_of_parameters() {
+    let of = |net: Net, shared: bool| NetOptions { shared, ..NetOptions::new(net) }.parameters();
+    let both = |net: Net| [true, false].map(|shared| of(net, shared));
+    assert_eq!(both(Net::EpflUnet), [783_747, 1_551_987]);
+    assert_eq!(both(Net::EpflResunet), [693_843, 1_387_731]);
+    assert_eq!([of(Net::EpflConvnet, false), of(Net::N2nUnet, false)], [477, 991_203]);
 }

@@ -55,9 +55,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
     if !size.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(
-            "--size {size}: with --net {} of {} levels it must be a multiple of {}",
-            net.name(),
-            net.multiple().trailing_zeros(),
+            "--size {size}: with {} it must be a multiple of {}",
+            net.size_flags(),
             net.multiple()
         ))
         .into());

@@ -180,6 +180,11 @@ impl NetOptions {
         }
     }
 
+    /// The flags that set what sizes must divide by.
+    pub fn size_flags(&self) -> String {
+        if self.net == Net::Unet { format!("--levels {}", self.levels) } else { format!("--net {}", self.name()) }
+    }
+
     /// Name for people and files.
     pub fn name(&self) -> &'static str {
         match self.net {

@@ -4,7 +4,7 @@
 
 use super::{Activation, GroupNorm, per_vec4};
 use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Range, Real, Tensor};
 
 /// Options of a batch normalisation.
 #[derive(Clone, Copy, Debug)]
@@ -87,14 +87,19 @@ impl Op for Running {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let c = l.view(node.outputs[0]).channels();
+        // Both lie in the storage of the parameters, which a kernel can bind to write only once.
+        let [mean, variance] = [0, 1].map(|i| l.range(node.outputs[i]));
+        assert!(mean.buffer == variance.buffer && mean.offset < variance.offset, "batch_norm: mean and variance in that order");
+        let first = variance.offset - mean.offset;
+        let kept = Range { len: first + variance.len, ..mean };
         let constants = [
+            ("VARIANCE", first as f64),
             ("C", c as f64),
             ("COUNT", self.count as f64),
             ("EPS", self.norm.eps.into()),
             ("MOMENTUM", self.norm.momentum.into()),
         ];
-        let [mean, variance] = [0, 1].map(|i| l.range(node.outputs[i]));
-        let bindings = [("stats", l.range(node.inputs[0])), ("mean", mean), ("variance", variance)];
+        let bindings = [("stats", l.range(node.inputs[0])), ("kept", kept)];
         l.dispatch("batch_norm_running", &constants, &bindings, [c.div_ceil(64) as u32, 1, 1]);
     }
 

@@ -89,11 +89,8 @@ impl Options {
         let (batch, crop, multiple) = (self.batch, self.crop, self.net.multiple());
         self.net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
         if crop == 0 || !crop.is_multiple_of(multiple) {
-            let net = self.net.name();
-            return Err(Error::usage(format!(
-                "--crop {crop}: with --net {net} of {} levels it must be a multiple of {multiple}",
-                multiple.trailing_zeros()
-            )));
+            let flags = self.net.size_flags();
+            return Err(Error::usage(format!("--crop {crop}: with {flags} it must be a multiple of {multiple}")));
         }
         if self.augment == Augment::Triple && !batch.is_multiple_of(3) {
             return Err(Error::usage(format!("--batch {batch}: with --augment triple it must be a multiple of 3")));
