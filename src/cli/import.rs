@@ -32,7 +32,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    let net = options.net.options(&Device::Cpu, Net::Unet);
+    let net = options.net.options(&Device::Cpu, Net::Unet, None);
     let statistics = match (options.mean, options.std) {
         (Some(mean), Some(std)) => ((mean / 255.0) as f32, (std / 255.0) as f32),
         (None, None) if net.net != Net::EpflConvnet => (0.5, 0.25),

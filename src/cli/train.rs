@@ -200,14 +200,15 @@ pub(super) struct NetArgs {
     /// How pictures are doubled (unet) [default: convt]
     #[arg(long, value_enum)]
     up: Option<Up>,
-    /// Predict the noise, which is subtracted
-    #[arg(long)]
-    residual: bool,
+    /// Predict the noise, which is subtracted [default: true for unet where noise is right on average, else false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    residual: Option<bool>,
 }
 
 impl NetArgs {
-    /// A network small enough for the device to train in minutes, unless it is said otherwise.
-    pub(super) fn options(&self, device: &Device, default: Net) -> NetOptions {
+    /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
+    /// named. `noise` is what it is trained for, if it is trained: `None` in it stands for pairs.
+    pub(super) fn options(&self, device: &Device, default: Net, noise: Option<Option<Noise>>) -> NetOptions {
         let net = self.net.unwrap_or(default);
         let published = NetOptions::new(net);
         let (width, levels) = match (net, device.is_large()) {
@@ -222,10 +223,15 @@ impl NetArgs {
             shared: self.shared,
             down: self.down.unwrap_or(published.down),
             up: self.up.unwrap_or(published.up),
-            residual: self.residual,
+            residual: self.residual.unwrap_or(net == Net::Unet && noise.is_some_and(subtractable)),
             ..published
         }
     }
+}
+
+/// Whether a picture is little more than its noisy version minus something small: of pairs (`None`), that is taken for granted.
+fn subtractable(noise: Option<Noise>) -> bool {
+    noise.is_none_or(|n| n.unbiased() && !n.masks())
 }
 
 fn number(text: &str) -> Result<f64, String> {
@@ -311,7 +317,8 @@ fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
-    let net = options.net.options(&device, options.recipe.recipe.map_or(Net::Unet, Recipe::net));
+    let default = options.recipe.recipe.map_or(Net::Unet, Recipe::net);
+    let net = options.net.options(&device, default, Some(options.noise));
     net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
     if options.out.join("best.safetensors").exists() && !options.overwrite {
         return Err(Error::file(&options.out, "holds an earlier run: name another folder with --out, or give --overwrite").into());
