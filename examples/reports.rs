@@ -4,7 +4,7 @@
 //!     cargo run --release --example reports -- PHOTOS [MINUTES [WIDTH]]     twenty trainings of MINUTES each
 //!
 //! On two CPU cores 2.5 minutes of width 12 take 50 minutes in all. At full size, on a GPU: `-- PHOTOS 30 48`. PHOTOS may be the
-//! course's train_data.pkl: pairs are then held out to estimate from.
+//! course's `train_data.pkl`: pairs are then held out to estimate from.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

@@ -12,7 +12,7 @@ use n2n_gpu::nets::{Model, Net, NetOptions};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-/// What tests/golden/make_import.py wrote: at width 12, or larger where N2N_IMPORT_DATA says.
+/// What `tests/golden/make_import.py` wrote: at width 12, or larger where `N2N_IMPORT_DATA` says.
 fn data() -> PathBuf {
     std::env::var_os("N2N_IMPORT_DATA").map_or_else(|| "tests/golden/import".into(), PathBuf::from)
 }
