@@ -47,7 +47,7 @@ impl Source {
         }
     }
 
-    /// Mean and standard deviation of noisy pictures, on the [0, 1] range, from up to [`SAMPLED`] of them.
+    /// Mean and standard deviation of noisy pictures, on the [0, 1] range, from two hundred of them at most.
     pub fn statistics(&self) -> (f32, f32) {
         let step = self.count().div_ceil(SAMPLED).max(1);
         let bytes = |p: &Rgb8| p.data.iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
