@@ -50,6 +50,7 @@ fn misuse_is_told_from_failure() {
         ("train a.png --noise gaussian:25 --out run --device cpu --batch 4096 --crop 4096", "--batch 4096"),
         ("bench --device cpu --levels 3 --size 20", "--size 20"),
         ("bench --device cpu --batch 4096 --size 8192", "--size 8192"),
+        ("bench --net epfl-resunet --width 10 --size 32 --device cpu", "width 10"),
         ("denoise a.png", "--output"),
         ("denoise a.png -o a.png", "a.png"),
         ("denoise a.png -o .", "a.png"),
@@ -103,6 +104,31 @@ fn data_sets_and_state_dicts_that_are_none_are_named_and_leave_nothing() {
     }
     shell.run("import state.pth --net epfl-unet -o model.safetensors").fails(&["state.pth", "_block1.0.weight", "missing"]);
     assert_eq!(shell.names("."), ["cut.pkl", "evil.pkl", "state.pth", "text.npz"], "nothing ran, nothing was written");
+}
+
+#[test]
+fn a_model_of_ours_is_not_imported_again() {
+    let shell = Shell::new();
+    shell.model();
+    shell.run("import model/last.safetensors --net unet -o again.safetensors").fails(&["model/last.safetensors", "already"]);
+}
+
+#[test]
+fn noisy_and_clean_pictures_of_two_sizes_are_named_before_the_training() {
+    let shell = Shell::new();
+    for (folder, size) in [("train/a", 40), ("train/b", 40), ("val/a", 40), ("val/b", 32)] {
+        shell.picture(&format!("{folder}/0.png"), size, 32);
+        shell.picture(&format!("{folder}/1.png"), size, 32);
+    }
+    // The two of a training pair must differ: here in one pixel.
+    for name in ["0.png", "1.png"] {
+        let path = shell.path("train/b").join(name);
+        let mut picture = image::open(&path).unwrap().to_rgb8();
+        picture.get_pixel_mut(0, 0).0[0] ^= 8;
+        picture.save(&path).unwrap();
+    }
+    shell.run("train --dataset train --val val --out run --steps 1 --device cpu").fails(&["--val", "0.png", "40x32 and 32x32"]);
+    assert!(!shell.path("run").exists());
 }
 
 #[test]

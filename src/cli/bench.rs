@@ -52,6 +52,7 @@ fn time(executor: &mut dyn Executor, runs: usize) -> Result<f64> {
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
     let net = options.net.options(&device, Net::Unet, None);
+    net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
     if !size.is_multiple_of(net.multiple()) {
         return Err(Error::usage(format!(

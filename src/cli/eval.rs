@@ -21,7 +21,8 @@ pub(super) struct Options {
     /// Clean photographs to add noise to
     #[arg(value_name = "PHOTOS", required_unless_present = "pairs", conflicts_with = "pairs")]
     photos: Vec<PathBuf>,
-    /// Noise to add: gaussian:25, or gaussian:0-50 for a range
+    /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
+    /// brown:25,2 or pixelate:8
     #[arg(long, value_name = "SPEC", required_unless_present = "pairs", conflicts_with = "pairs")]
     noise: Option<Noise>,
     /// Folders with noisy and with clean pictures under the same names

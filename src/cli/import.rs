@@ -38,6 +38,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         (None, None) if net.net != Net::EpflConvnet => (0.5, 0.25),
         _ => return Err(Error::usage("--net epfl-convnet: give --mean and --std of the pictures it was trained on").into()),
     };
+    if options.mean.is_some_and(|m| m > 255.0) || options.std.is_some_and(|s| !(0.1..=255.0).contains(&s)) {
+        return Err(Error::usage("--mean and --std are of pictures from 0 to 255; a deviation is at least 0.1").into());
+    }
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }

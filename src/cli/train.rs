@@ -311,7 +311,7 @@ fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
             let held_out = Source::Photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, *noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(&pairs(data)?))),
+        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(&pairs(data)?)?)),
     }
 }
 
@@ -343,6 +343,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ));
     }
     make_folder("--out", &options.out)?;
+    for name in ["best.safetensors", "last.safetensors", "metrics.jsonl", "report.html"] {
+        // Of an earlier run, which may be overwritten: its files shall not stand beside the new configuration.
+        let old = options.out.join(name);
+        if old.exists() {
+            std::fs::remove_file(&old).map_err(|e| Error::file(&old, format!("cannot be replaced: {e}")))?;
+        }
+    }
     if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
@@ -371,7 +378,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             "best": done.best, "last": done.last, "report": options.out.join("report.html"),
         }),
         &format!(
-            "{} steps in {:.0} s on {}\n{psnr} on held-out pictures, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            "{} steps in {:.0} s on {}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
             done.steps,
             done.seconds,
             device.name(),

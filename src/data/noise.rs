@@ -58,8 +58,8 @@ impl FromStr for Noise {
             ("impulse", share, []) => (Self::Impulse { share }, share > 0.0 && share < 1.0, "a share above 0 and below 1"),
             ("text", share, []) => (Self::Text { share }, share > 0.0 && share <= 0.8, "a share above 0 and up to 0.8"),
             ("brown", sigma, &[blur]) => {
-                let right = deviation(sigma) && blur > 0.0 && blur <= 10.0;
-                (Self::Brown { sigma, blur }, right, "a deviation above 0 and up to 255, and a blur above 0 and up to 10 pixels")
+                let right = deviation(sigma) && (0.1..=10.0).contains(&blur);
+                (Self::Brown { sigma, blur }, right, "a deviation above 0 and up to 255, and a blur of 0.1 to 10 pixels")
             }
             ("pixelate", cell, []) => {
                 let right = (2.0..=64.0).contains(&cell) && cell.fract() == 0.0;

@@ -18,7 +18,9 @@ type Tensors = BTreeMap<String, Array>;
 /// # Errors
 /// If the file cannot be read, or its tensors are not those of the network.
 pub fn import(path: &Path, options: NetOptions, statistics: (f32, f32)) -> Result<Model> {
-    let tensors = read(path)?;
+    let mut tensors = read(path)?;
+    // A count that BatchNorm keeps and nothing here needs.
+    tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
     let options = fit(options, &tensors);
     options.check().map_err(|problem| Error::file(path, format!("holds no network of ours: {problem}")))?;
     let g = options.skeleton();
@@ -30,6 +32,9 @@ pub fn import(path: &Path, options: NetOptions, statistics: (f32, f32)) -> Resul
 /// All tensors of a file by name.
 fn read(path: &Path) -> Result<Tensors> {
     if path.extension().is_some_and(|e| e == "safetensors") {
+        if Model::is_one(path) {
+            return Err(Error::file(path, "is a model of n2n-gpu already: use it with --model"));
+        }
         return Ok(load_safetensors(path)?.into_iter().collect());
     }
     let mut value = torch::load(path)?;
@@ -41,14 +46,10 @@ fn read(path: &Path) -> Result<Tensors> {
     }
     let Value::Dict(entries) = value else {
         let kind = value.kind();
-        return Err(Error::file(
-            path,
-            format!("holds a {kind}, not a state dict: save it with torch.save(net.state_dict(), ..)"),
-        ));
+        return Err(Error::file(path, format!("holds {kind}, not a state dict: save it with torch.save(net.state_dict(), ..)")));
     };
     let tensors = entries.into_iter().filter_map(|(name, value)| match value {
-        // A count that BatchNorm keeps and nothing here needs.
-        Value::Tensor(t) if !name.ends_with("num_batches_tracked") => Some((name, t)),
+        Value::Tensor(t) => Some((name, t)),
         _ => None,
     });
     Ok(tensors.collect())

@@ -11,6 +11,7 @@ const STREAM: u32 = 1 << 31;
 pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
     let len = g.params_storage().map_or(0, |id| g.storage(id).len);
     let mut flat = vec![0.0; len];
+    let last = g.params().iter().rposition(|p| !matches!(p.layout, Layout::Vector(_)));
     for (number, param) in g.params().iter().enumerate() {
         let places = param.layout.places();
         match param.layout {
@@ -20,6 +21,8 @@ pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
                 let (fan_in, fan_out) = param.layout.fans();
                 let variance = match init {
                     Init::Xavier => 2.0 / (fan_in + fan_out) as f64,
+                    // No activation follows the last filter: a gain of 1.
+                    Init::He if Some(number) == last => 1.0 / fan_in as f64,
                     Init::He => 2.0 / fan_in as f64,
                 };
                 for (&p, z) in places.iter().zip(random_normals(seed, STREAM + number as u32)) {

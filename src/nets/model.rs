@@ -55,6 +55,12 @@ impl Metadata {
 }
 
 impl Model {
+    /// Whether a file says of itself that it is a model of this program.
+    pub(super) fn is_one(path: &Path) -> bool {
+        let header = std::fs::read(path).ok().and_then(|bytes| SafeTensors::read_metadata(&bytes).ok());
+        header.is_some_and(|(_, h)| h.metadata().as_ref().is_some_and(|m| m.contains_key("n2n-gpu")))
+    }
+
     /// Reads a model file.
     ///
     /// # Errors

@@ -51,19 +51,21 @@ impl Source {
     pub fn statistics(&self) -> (f32, f32) {
         let step = self.count().div_ceil(SAMPLED).max(1);
         let bytes = |p: &Rgb8| p.data.iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
-        let sampled: Vec<Vec<f32>> = match self {
-            Self::Photos(photos, noise) => photos
-                .iter()
-                .zip(0..)
-                .step_by(step)
-                .map(|(p, number)| noise.expose(Clean { rgb: &bytes(p), width: p.width, height: p.height }, 0, number, 0).values)
-                .collect(),
-            Self::Pairs(pairs) => pairs.iter().step_by(step).map(|(a, _)| bytes(a)).collect(),
+        let (mut count, mut sum, mut squares) = (0.0_f64, 0.0, 0.0);
+        let mut add = |values: Vec<f32>| {
+            count += values.len() as f64;
+            sum += values.iter().map(|&v| f64::from(v)).sum::<f64>();
+            squares += values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
         };
-        let (count, sum, squares) = sampled.iter().flatten().fold((0.0_f64, 0.0, 0.0), |(n, sum, squares), &v| {
-            let v = f64::from(v);
-            (n + 1.0, sum + v, squares + v * v)
-        });
+        match self {
+            Self::Photos(photos, noise) => {
+                for (p, number) in photos.iter().zip(0..).step_by(step) {
+                    let rgb = bytes(p);
+                    add(noise.expose(Clean { rgb: &rgb, width: p.width, height: p.height }, 0, number, 0).values);
+                }
+            }
+            Self::Pairs(pairs) => pairs.iter().step_by(step).for_each(|(a, _)| add(bytes(a))),
+        }
         let mean = sum / count.max(1.0);
         let variance = squares / count.max(1.0) - mean * mean;
         // A set of one colour has no deviation to divide by.

@@ -52,6 +52,8 @@ pub struct Trainer {
     forward: Prepared,
     t: StorageId,
     optimizer: Optimizer,
+    /// The exponent of an annealed loss.
+    power: Option<StorageId>,
     steps: u64,
     /// Whether `forward` has the parameters of the last step.
     current: bool,
@@ -93,11 +95,15 @@ impl Trainer {
         let one = g.one();
         g.backward(&[(loss, one)]);
         let optimizer = g.optimize(loss, fit.update, 0.0);
+        let power = g.power();
         let params = initial(&g, fit.init, fit.seed);
         let [x, t] = [x, t].map(|t| g.view(t).storage);
         let mut step = Prepared { executor: device.prepare(g)?, x, y: t, channels };
         let id = step.executor.plan().host("params");
         step.executor.write(id, &params)?;
+        if let Some(power) = power {
+            step.executor.write(power, &[2.0])?;
+        }
 
         let mut g = Graph::new();
         let x = host(&mut g, "x", shape);
@@ -105,7 +111,15 @@ impl Trainer {
         let y = g.output("y", y);
         let [x, y] = [x, y].map(|t| g.view(t).storage);
         let forward = Prepared { executor: device.prepare(g)?, x, y, channels };
-        Ok(Self { fit, shape, step, forward, t, optimizer, steps: 0, current: false })
+        Ok(Self { fit, shape, step, forward, t, optimizer, power, steps: 0, current: false })
+    }
+
+    /// Sets the exponent of [`Loss::L0`], which is 2 at first and should fall to 0.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn anneal(&mut self, exponent: f32) -> Result<()> {
+        self.power.map_or(Ok(()), |id| self.step.executor.write(id, &[exponent]))
     }
 
     /// One step on a batch: x (N, H, W, C) towards t, in the shape of the module's result. Returns the loss before the step.
@@ -117,6 +131,8 @@ impl Trainer {
     /// If x or t have another number of values.
     pub fn step(&mut self, x: &[f32], t: &[f32]) -> Result<f32> {
         assert_eq!(x.len(), self.shape.iter().product::<usize>(), "step: x is not {:?}", self.shape);
+        let out = self.step.executor.plan().graph.storage(self.t).len / self.step.channels.next_multiple_of(4);
+        assert_eq!(t.len(), out * self.step.channels, "step: t has another number of values than the module's result");
         self.steps += 1;
         self.current = false;
         let Prepared { executor, x: id, channels, .. } = &mut self.step;
@@ -137,6 +153,7 @@ impl Trainer {
         let [n, h, w, c] = self.shape;
         let size = h * w * c;
         let count = x.len() / size;
+        assert_eq!((x.len() % size, t.len() % count.max(1)), (0, 0), "epoch: x and t are not whole pictures");
         assert!(count >= n, "epoch: fewer pictures than the {n} of a batch");
         let (batches, out) = (count / n, t.len() / count);
         let mut order = Order::new(count, self.fit.seed.wrapping_add(self.steps as u32));
@@ -156,6 +173,7 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn predict(&mut self, x: &[f32]) -> Result<Vec<f32>> {
+        assert_eq!(x.len(), self.shape.iter().product::<usize>(), "predict: x is not {:?}", self.shape);
         if !self.current {
             let params = self.params()?;
             let id = self.forward.executor.plan().host("params");
@@ -184,7 +202,7 @@ impl Trainer {
         save_bytes(path, &bytes.map_err(|e| Error::file(path, format!("the parameters cannot be written: {e}")))?)
     }
 
-    /// Reads parameters that [`Trainer::save`] wrote.
+    /// Reads parameters that [`Trainer::save`] wrote, and begins training anew from them.
     ///
     /// # Errors
     /// If the file cannot be read, or its tensors are not those of the module.
@@ -201,7 +219,8 @@ impl Trainer {
                 params[param.offset + place] = value;
             }
         }
-        self.current = false;
+        (self.current, self.steps) = (false, 0);
+        self.step.executor.write(self.optimizer.moments, &vec![0.0; 2 * params.len()])?;
         let id = self.step.executor.plan().host("params");
         self.step.executor.write(id, &params)
     }

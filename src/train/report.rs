@@ -149,7 +149,7 @@ fn finite(value: Option<f64>) -> Option<f64> {
 
 /// From the noisy PSNR to that of the weights kept: those with the highest estimate, or the last where none was made.
 fn headline(summary: &Summary, records: &[Record]) -> String {
-    let estimated = |r: &&Record| finite(r.psnr_estimated).unwrap_or(f64::NEG_INFINITY);
+    let estimated = |r: &&Record| finite(r.psnr_estimated).or(finite(r.psnr)).unwrap_or(f64::NEG_INFINITY);
     let measured = records.iter().filter(|r| finite(r.psnr_estimated).or(finite(r.psnr)).is_some());
     let Some(best) = measured.max_by(|a, b| estimated(a).total_cmp(&estimated(b))) else { return String::new() };
     let (estimate, truth) = (finite(best.psnr_estimated), finite(best.psnr));

@@ -13,7 +13,7 @@ use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StorageId};
-use crate::nets::{Model, Ranges, initial};
+use crate::nets::{Model, Net, Ranges, initial};
 use crate::ops::{Batch, Drawn, Optimizer, Pictures, Shards};
 use crate::plan::Executor;
 
@@ -137,7 +137,7 @@ impl Step {
 
 fn unstable(step: u64, signs: &str) -> Error {
     Error::failed(format!(
-        "training became unstable at step {step} ({signs}): choose a smaller --lr; checkpoints of earlier steps are kept"
+        "training became unstable at step {step} ({signs}): choose a smaller --lr; what this run saved before is kept"
     ))
 }
 
@@ -310,7 +310,9 @@ pub fn train(
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
     source.check(options)?;
-    let ranges = options.net.ranges(source.statistics());
+    // Only that network normalises its input; for the others pictures need not be looked at.
+    let statistics = if options.net.net == Net::EpflConvnet { source.statistics() } else { (0.5, 0.25) };
+    let ranges = options.net.ranges(statistics);
     let writer = Writer::new(device, options, source, ranges, out)?;
     let mut step = Step::new(device, options, source, &source.shards(device), ranges)?;
     let denoiser = Denoiser::with_params(device, (options.net, ranges), step.executor.read(step.optimizer.ema)?, None)?;

@@ -101,13 +101,20 @@ impl Validation {
     }
 
     /// Held-out noisy pictures with their clean ones.
-    pub fn with_clean(pairs: &[(Rgb8, Rgb8)]) -> Self {
+    ///
+    /// # Errors
+    /// If the two of a pair differ in size.
+    pub fn with_clean(pairs: &[(Rgb8, Rgb8)]) -> Result<Self> {
+        if let Some((a, b)) = pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
+            let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
+            return Err(Error::failed(format!("--val: the noisy and the clean picture {} differ in size, {sizes}", a.name)));
+        }
         let pair = |(noisy, clean): &(Rgb8, Rgb8)| {
             let ((a, width, height), (clean, ..)) = (centre(noisy, CROP), centre(clean, CROP));
             let a = Exposure { values: a, known: None };
             Pair { name: noisy.name.clone(), width, height, a, b: None, clean: Some(clean) }
         };
-        Self { pictures: pairs.iter().map(pair).collect(), count: pairs.len() }
+        Ok(Self { pictures: pairs.iter().map(pair).collect(), count: pairs.len() })
     }
 
     /// Pictures.
