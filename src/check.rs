@@ -366,7 +366,7 @@ pub fn cases() -> Vec<Case> {
     }
     cases.push(elementwise([2, 5, 7], [5, 3]));
     cases.push(elementwise([1, 33, 32], [16, 8]));
-    let l0 = Loss::L0 { eps: 1e-8 };
+    let l0 = Loss::ANNEALED;
     for (kind, masked, power) in [
         (Loss::L2, false, 0.0),
         (Loss::L1, false, 0.0),
