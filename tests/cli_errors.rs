@@ -103,6 +103,7 @@ fn data_sets_and_state_dicts_that_are_none_are_named_and_leave_nothing() {
         shell.run(&format!("import {name} --net epfl-unet -o model.safetensors")).fails(&[name]);
     }
     shell.run("import state.pth --net epfl-unet -o model.safetensors").fails(&["state.pth", "_block1.0.weight", "missing"]);
+    shell.run("import state.pth --net epfl-resunet --width 10 -o model.safetensors").fails(&["state.pth", "missing"]);
     assert_eq!(shell.names("."), ["cut.pkl", "evil.pkl", "state.pth", "text.npz"], "nothing ran, nothing was written");
 }
 

@@ -70,6 +70,8 @@ fn prefix<'a>(g: &Graph, tensors: &'a Tensors) -> (&'a str, usize) {
 
 /// The options that a file fits: shared blocks or own ones, whichever has more of its names, and the width of its first filter.
 fn fit(options: NetOptions, tensors: &Tensors) -> NetOptions {
+    // Names do not depend on the width, and one that was asked for need not be one that can be recorded.
+    let options = NetOptions { width: NetOptions::new(options.net).width, ..options };
     let matches = |o: &NetOptions| prefix(&o.skeleton(), tensors).1;
     let shared = [true, false].map(|shared| NetOptions { shared, ..options });
     let mut options = if matches(&shared[0]) > matches(&shared[1]) { shared[0] } else { shared[1] };
