@@ -1,4 +1,4 @@
-// Convolution forward, y = act(w * x + b), as an implicit matrix product: rows are output pixels, columns output
+// Convolution forward, y = act(w * x + b) (+ addend, * derivative at gate), as an implicit matrix product: rows are output pixels, columns output
 // channels, and the inner dimension runs over window taps and input channels.
 //
 // A workgroup of TX x TY invocations makes a tile of 8*TY pixels x 8*TX channels; each invocation keeps 8 pixels x 8
@@ -20,6 +20,13 @@ override STRIDE: u32;
 override PADDING: u32;
 override BIAS: bool;
 override SLOPE: f32;       // of the leaky ReLU; 1 leaves values as they are
+override ADD: bool;        // whether `addend` is added then
+override ADDEND_STRIDE4: u32;
+override ADDEND_CHANNEL4: u32;
+override GATE: bool;       // whether the derivative of the leaky ReLU whose result is `gate` is multiplied by in the end
+override GATE_SLOPE: f32;
+override GATE_STRIDE4: u32;
+override GATE_CHANNEL4: u32;
 override TX: u32;
 override TY: u32;
 override GRID_X: u32;
@@ -29,7 +36,9 @@ const KB = 4u;
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;       // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;       // (K4)
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
+@group(0) @binding(3) var<storage, read> addend: array<vec4f>;  // (N, OH, OW, ADDEND_STRIDE4)
+@group(0) @binding(4) var<storage, read> gate: array<vec4f>;    // (N, OH, OW, GATE_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
 
 var<workgroup> corner: array<vec4i, TY * 8>;     // of each pixel's window: n, top row, left column, whether it exists
 var<workgroup> xs: array<vec4f, KB * TY * 8>;    // [inner vec4][pixel]
@@ -45,7 +54,14 @@ fn store(pixel: u32, k4: u32, sum: vec4f) {
         if BIAS {
             v += b[k4];
         }
-        y[pixel * Y_STRIDE4 + Y_CHANNEL4 + k4] = select(v * SLOPE, v, v > vec4f(0.0));
+        v = select(v * SLOPE, v, v > vec4f(0.0));
+        if ADD {
+            v += addend[pixel * ADDEND_STRIDE4 + ADDEND_CHANNEL4 + k4];
+        }
+        if GATE {
+            v = select(v * GATE_SLOPE, v, gate[pixel * GATE_STRIDE4 + GATE_CHANNEL4 + k4] > vec4f(0.0));
+        }
+        y[pixel * Y_STRIDE4 + Y_CHANNEL4 + k4] = v;
     }
 }
 

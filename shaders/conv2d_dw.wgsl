@@ -18,6 +18,7 @@ override Y_CHANNEL4: u32;
 override KERNEL: u32;
 override STRIDE: u32;
 override PADDING: u32;
+override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
 override TX: u32;
 override TY: u32;
 override SPLIT_PIXELS: u32; // pixels of dy per split
@@ -26,14 +27,15 @@ const PB = 16u;            // pixels per stage
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;        // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, Y_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL, KERNEL, C, K4)
+@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
 var<workgroup> xs: array<vec4f, PB * TY * 2>;  // [pixel][row vec4]
 var<workgroup> ys: array<vec4f, PB * TX * 2>;  // [pixel][column vec4]
 
 fn store(split: u32, row: u32, k4: u32, sum: vec4f) {
-    if row < KERNEL * KERNEL * C4 * 4u && k4 < K4 {
-        partials[(split * KERNEL * KERNEL * C4 * 4u + row) * K4 + k4] = sum;
+    let rows = KERNEL * KERNEL * C4 * 4u + select(0u, 1u, BIAS);
+    if row < rows && k4 < K4 {
+        partials[(split * rows + row) * K4 + k4] = sum;
     }
 }
 
@@ -57,6 +59,9 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
             let h = i32(pixel / OW % OH * STRIDE + tap / KERNEL) - i32(PADDING);
             let v = i32(pixel % OW * STRIDE + tap % KERNEL) - i32(PADDING);
             var value = vec4f();
+            if BIAS && row4 == KERNEL * KERNEL * C4 && pixel < last_pixel {
+                value.x = 1.0;
+            }
             if pixel < last_pixel && tap < KERNEL * KERNEL && h >= 0 && h < i32(H) && v >= 0 && v < i32(W) {
                 value = x[u32((i32(pixel / (OW * OH)) * i32(H) + h) * i32(W) + v) * X_STRIDE4 + X_CHANNEL4 + row4 % C4];
             }

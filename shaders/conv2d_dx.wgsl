@@ -1,4 +1,5 @@
-// Gradient of a convolution with respect to its input, and so the transposed convolution: dx = act(w^T * dy + b).
+// Gradient of a convolution with respect to its input, and so the transposed convolution: dx = act(w^T * dy + b)
+// (+ addend, * derivative at gate).
 //
 // Decomposed by phase: the pixels of dx whose row and column leave the same remainders modulo STRIDE see the same taps
 // of the window, so that each phase is a small convolution of dy without stride and no tap is tested for divisibility.
@@ -20,6 +21,13 @@ override STRIDE: u32;
 override PADDING: u32;
 override BIAS: bool;
 override SLOPE: f32;       // of the leaky ReLU; 1 leaves values as they are
+override ADD: bool;        // whether `addend` is added then
+override ADDEND_STRIDE4: u32;
+override ADDEND_CHANNEL4: u32;
+override GATE: bool;       // whether the derivative of the leaky ReLU whose result is `gate` is multiplied by in the end
+override GATE_SLOPE: f32;
+override GATE_STRIDE4: u32;
+override GATE_CHANNEL4: u32;
 override TX: u32;
 override TY: u32;
 override GRID_X: u32;
@@ -29,7 +37,9 @@ const KB = 4u;
 @group(0) @binding(0) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;        // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;        // (C4)
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>; // (N, H, W, X_STRIDE4)
+@group(0) @binding(3) var<storage, read> addend: array<vec4f>;   // (N, H, W, ADDEND_STRIDE4)
+@group(0) @binding(4) var<storage, read> gate: array<vec4f>;     // (N, H, W, GATE_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>; // (N, H, W, X_STRIDE4)
 
 var<workgroup> corner: array<vec4i, TY * 8>;      // of each pixel: n, row and column of dy under the phase's first tap, whether it exists
 var<workgroup> ys: array<vec4f, KB * TY * 8>;     // [inner vec4][pixel]
@@ -53,7 +63,15 @@ fn store(p: u32, phase: vec2u, c4: u32, sum: vec4f) {
         if BIAS {
             v += b[c4];
         }
-        dx[((at.x * H + at.y) * W + at.z) * X_STRIDE4 + X_CHANNEL4 + c4] = select(v * SLOPE, v, v > vec4f(0.0));
+        v = select(v * SLOPE, v, v > vec4f(0.0));
+        let pixel = (at.x * H + at.y) * W + at.z;
+        if ADD {
+            v += addend[pixel * ADDEND_STRIDE4 + ADDEND_CHANNEL4 + c4];
+        }
+        if GATE {
+            v = select(v * GATE_SLOPE, v, gate[pixel * GATE_STRIDE4 + GATE_CHANNEL4 + c4] > vec4f(0.0));
+        }
+        dx[pixel * X_STRIDE4 + X_CHANNEL4 + c4] = v;
     }
 }
 

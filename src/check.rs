@@ -208,6 +208,47 @@ pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
     case
 }
 
+/// Filters and normalisations used twice, around which residuals run: gradients that meet, through activations, in convolutions
+/// and elsewhere.
+pub fn residuals(size: [usize; 3], channels: usize) -> Case {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", size, channels);
+    g.require_grad(x);
+    let filter = |g: &mut Graph, name: &str, layout: Layout| {
+        (g.param(&format!("{name}.weight"), layout), g.param(&format!("{name}.bias"), Layout::Vector(channels)))
+    };
+    let (k, input, output) = (3, vec![channels], channels);
+    let (w, b) = filter(&mut g, "conv", Layout::Conv { k, input: input.clone(), output });
+    let (wt, bt) = filter(&mut g, "up", Layout::ConvTranspose { k, input, output });
+    let [gamma, beta] = ["norm.weight", "norm.bias"].map(|name| g.param(name, Layout::Vector(channels)));
+    let (same, lrelu) = (Conv::same3(1), Activation::leaky_relu(0.2));
+    let norm = GroupNorm { groups: 1, eps: 1e-5, activation: lrelu };
+    let mut y = g.leaky_relu(x, 0.5);
+    for _ in 0..2 {
+        let z = g.conv2d(y, w, Some(b), same, lrelu);
+        let z = g.group_norm(z, gamma, beta, norm);
+        let z = g.conv_transpose2d(z, wt, bt, same, 0, lrelu);
+        let z = g.add_with(z, y, lrelu);
+        let plain = g.conv2d(z, w, Some(b), same, lrelu);
+        y = g.add(plain, z);
+    }
+    let mut case = Case::new(format!("residuals and shared parameters {channels} {size:?}"), g);
+    case.random(x);
+    case.differentiate(&[("dx", x)], y);
+    case
+}
+
+/// The yardstick of `n2n-gpu bench`.
+pub fn fma() -> Case {
+    let mut g = Graph::new();
+    let x = g.add_tensor("x", [1, 1, 2], &[4], Role::Host);
+    let y = g.fma_chains(x, 100, 8);
+    let mut case = Case::new("fma".into(), g);
+    case.random(x);
+    case.output("y", y);
+    case
+}
+
 /// A loss; for the annealed one at an exponent of `power`.
 pub fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], channels: usize) -> Case {
     let mut g = Graph::new();
@@ -364,6 +405,9 @@ pub fn cases() -> Vec<Case> {
     ] {
         cases.push(group_norm(size, channels, groups, slope));
     }
+    cases.push(residuals([2, 9, 7], 6));
+    cases.push(residuals([1, 17, 16], 16));
+    cases.push(fma());
     cases.push(elementwise([2, 5, 7], [5, 3]));
     cases.push(elementwise([1, 33, 32], [16, 8]));
     let l0 = Loss::ANNEALED;

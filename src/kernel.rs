@@ -26,6 +26,7 @@ shaders!(
     "conv2d_dw",
     "conv2d_dx",
     "copy",
+    "fma",
     "fold",
     "group_norm",
     "group_norm_dx",

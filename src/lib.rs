@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! main, cli
-//! check, train
+//! check, profile, train
 //! denoise
 //! nets
 //! data, device
@@ -32,4 +32,5 @@ pub mod kernel;
 pub mod nets;
 pub mod ops;
 pub mod plan;
+pub mod profile;
 pub mod train;

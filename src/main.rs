@@ -3,7 +3,8 @@
 mod cli;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 fn main() -> ExitCode {
-    cli::main()
+    cli::main(Instant::now())
 }

@@ -105,6 +105,30 @@ fn filter(g: &mut Graph, name: &str, k: usize, input: &[usize], output: usize) -
 
 const SLOPE: Activation = Activation { slope: 0.2 };
 
+/// Where gradients meet, sums and derivatives of activations move into the convolutions that make the last of them.
+#[test]
+fn residuals_and_shared_parameters_have_the_gradient_of_their_differences() {
+    assert_gradients(|g| {
+        let (x, p) = input(g, "x", [2, 4, 5], 3);
+        let (w, b) = filter(g, "conv", 3, &[3], 3);
+        let wt = g.param("up.weight", Layout::ConvTranspose { k: 3, input: vec![3], output: 3 });
+        let bt = g.param("up.bias", Layout::Vector(3));
+        let [gamma, beta] = ["norm.weight", "norm.bias"].map(|n| g.param(n, Layout::Vector(3)));
+        let norm = GroupNorm { groups: 1, eps: 1e-5, activation: SLOPE };
+        let (mut y, mut kinks) = (p, vec![p]);
+        for _ in 0..2 {
+            let first = g.conv2d(y, w, Some(b), Conv::same3(1), SLOPE);
+            let normal = g.group_norm(first, gamma, beta, norm);
+            let second = g.conv_transpose2d(normal, wt, bt, Conv::same3(1), 0, SLOPE);
+            let sum = g.add_with(second, y, SLOPE);
+            let again = g.conv2d(sum, w, Some(b), Conv::same3(1), SLOPE);
+            kinks.extend([first, normal, second, sum, again]);
+            y = g.add(again, sum);
+        }
+        Recorded { y, inputs: vec![x], kinks }
+    });
+}
+
 #[test]
 fn conv2d_has_the_gradient_of_its_differences() {
     for (kernel, stride, padding) in [(1, 1, 0), (1, 2, 0), (2, 1, 1), (2, 2, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (3, 2, 0)] {

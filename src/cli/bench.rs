@@ -1,15 +1,18 @@
 //! `n2n-gpu bench`.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Instant;
 
 use clap::Args;
-use n2n_gpu::error::{Error, Result};
+use n2n_gpu::error::Error;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Init, Net, initial};
 use n2n_gpu::ops::{Update, random_normals};
-use n2n_gpu::plan::{Executor, Plan};
+use n2n_gpu::plan::Plan;
+use n2n_gpu::profile::{Part, Peaks, median_ms, parts, peaks};
 use n2n_gpu::train::check_step;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Common;
 use super::output::result;
@@ -29,27 +32,66 @@ pub(super) struct Options {
     /// Timed runs, of which the median counts
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10000))]
     runs: u16,
-    /// Print the plan of the training step as a table, in place of timing it
+    /// Time every dispatch of the training step as well, beside what the device reaches at most
     #[arg(long)]
+    kernels: bool,
+    /// Print the plan of the training step as a table, in place of timing it
+    #[arg(long, conflicts_with = "kernels")]
     plan: bool,
 }
 
-/// Median time of a run, milliseconds, after a few runs that do not count.
-fn time(executor: &mut dyn Executor, runs: usize) -> Result<f64> {
-    let mut times = Vec::new();
-    for i in 0..runs + 2 {
-        let start = Instant::now();
-        executor.run()?;
-        executor.wait()?;
-        if i >= 2 {
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+/// Dispatches of one kernel, or nodes of one op, together.
+#[derive(Debug, Default)]
+struct Total {
+    count: usize,
+    ms: f64,
+    flops: f64,
+    bytes: f64,
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+/// All parts by name, the slowest first, as a table.
+fn table(parts: &[Part], peaks: &Peaks) -> String {
+    let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
+    for part in parts {
+        let total = totals.entry(part.name).or_default();
+        total.count += 1;
+        total.ms += part.ms;
+        total.flops += part.flops;
+        total.bytes += part.bytes;
+    }
+    let all: f64 = parts.iter().map(|p| p.ms).sum();
+    let mut totals: Vec<_> = totals.into_iter().filter(|(_, t)| t.ms > 0.0).collect();
+    totals.sort_by(|a, b| b.1.ms.total_cmp(&a.1.ms));
+    let mut text =
+        format!("\n{:<20} {:>5} {:>10} {:>6} {:>10} {:>9} {:>8}", "kernel", "runs", "ms", "%", "GFLOP/s", "GB/s", "of peak");
+    for (name, t) in totals {
+        let (gflops, gbs) = (t.flops / t.ms / 1e6, t.bytes / t.ms / 1e6);
+        let share = 100.0 * (gflops / peaks.gflops).max(gbs / peaks.gbs);
+        let _ = write!(
+            text,
+            "\n{name:<20} {:>5} {:>10.3} {:>6.1} {gflops:>10.1} {gbs:>9.1} {share:>6.0} %",
+            t.count,
+            t.ms,
+            100.0 * t.ms / all
+        );
+    }
+    let _ = write!(
+        text,
+        "\nall {all:.1} ms; peaks measured here: {:.0} GFLOP/s in registers, {:.0} GFLOP/s in a matrix product, {:.1} GB/s copied",
+        peaks.gflops, peaks.matmul_gflops, peaks.gbs
+    );
+    text
+}
+
+fn row(part: &Part, peaks: &Peaks) -> Value {
+    json!({
+        "kernel": part.name, "node": part.node, "workgroups": part.workgroups, "ms": part.ms, "gflops": part.gflops(),
+        "gbs": part.gbs(), "share_of_peak": part.share(peaks),
+    })
+}
+
+/// `start` is when the program began.
+pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<()> {
     let device = common.open()?;
     let net = options.net.options(&device, Net::Unet, None);
     net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
@@ -68,13 +110,6 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
 
     let mut g = Graph::new();
     let x = g.host_picture("x", shape, 3);
-    let y = net.record(&mut g, x);
-    g.output("y", y);
-    let params = initial(&g, Init::Xavier, common.seed);
-    let mut forward = device.prepare(g)?;
-
-    let mut g = Graph::new();
-    let x = g.host_picture("x", shape, 3);
     let t = g.host_picture("t", shape, 3);
     let y = net.record_training(&mut g, x);
     let loss = g.mse(y, t);
@@ -84,13 +119,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let flops = g.flops();
     let mut step = device.prepare(g)?;
 
-    for (executor, names) in [(&mut forward, &["x"][..]), (&mut step, &["x", "t"][..])] {
-        for name in names {
-            let id = executor.plan().host(name);
-            executor.write(id, &data)?;
-        }
-        let id = executor.plan().host("params");
-        executor.write(id, &params)?;
+    let params = initial(&step.plan().graph, Init::Xavier, common.seed);
+    for (name, data) in [("x", &data), ("t", &data), ("params", &params)] {
+        let id = step.plan().host(name);
+        step.write(id, data)?;
     }
     step.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999))?;
     if options.plan {
@@ -100,8 +132,35 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         result(common, &serde_json::from_str(&plan.to_json())?, &plan.to_string());
         return Ok(());
     }
-    let train_ms = time(step.as_mut(), options.runs.into())?;
-    let forward_ms = time(forward.as_mut(), options.runs.into())?;
+    step.run()?;
+    step.wait()?;
+    let first_step_ms = start.elapsed().as_secs_f64() * 1e3;
+    let runs = usize::from(options.runs);
+    let train_ms = median_ms(step.as_mut(), runs)?;
+
+    let mut g = Graph::new();
+    let x = g.host_picture("x", shape, 3);
+    let y = net.record(&mut g, x);
+    g.output("y", y);
+    let mut forward = device.prepare(g)?;
+    for (name, data) in [("x", &data), ("params", &params)] {
+        let id = forward.plan().host(name);
+        forward.write(id, data)?;
+    }
+    let forward_ms = median_ms(forward.as_mut(), runs)?;
+
+    let mut json_kernels = Value::Null;
+    let mut json_peaks = Value::Null;
+    let mut text = String::new();
+    if options.kernels {
+        let peaks = peaks(&device, runs)?;
+        let Some(parts) = parts(step.as_mut(), runs)? else {
+            return Err(Error::failed(format!("--kernels: {} has no timestamps", device.name())).into());
+        };
+        json_kernels = parts.iter().map(|p| row(p, &peaks)).collect();
+        json_peaks = json!({ "gflops": peaks.gflops, "matmul_gflops": peaks.matmul_gflops, "gbs": peaks.gbs });
+        text = table(&parts, &peaks);
+    }
     let gflops = flops / train_ms / 1e6;
     let mib = step.plan().bytes() as f64 / f64::from(1 << 20);
     let shared = step.plan().intermediate_bytes() as f64 / step.plan().unshared_bytes() as f64;
@@ -111,10 +170,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             "device": device.name(), "net": net.name(), "width": net.width, "levels": net.levels, "parameters": net.parameters(),
             "batch": batch, "size": size, "train_step_ms": train_ms, "forward_ms": forward_ms, "gflops": gflops,
             "peak_memory_mib": mib, "intermediates_share": shared, "dispatches": step.plan().steps.len(),
+            "first_step_ms": first_step_ms, "peaks": json_peaks, "kernels": json_kernels,
         }),
         &format!(
             "{}, width {}, {} levels, batch {batch} at {size} px on {}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward {forward_ms:.1} ms, \
-             {mib:.0} MiB, intermediates in {:.0} % of their sizes",
+             {mib:.0} MiB, intermediates in {:.0} % of their sizes; first step {first_step_ms:.0} ms after the start of the program{text}",
             net.name(),
             net.width,
             net.levels,

@@ -11,6 +11,7 @@ mod output;
 mod train;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 use n2n_gpu::device::Device;
@@ -60,7 +61,7 @@ enum Command {
     Devices,
     /// Test every kernel on the device against the CPU in double precision
     Check,
-    /// Time a training step and a forward pass
+    /// Time a training step, a forward pass, and every kernel
     Bench(bench::Options),
 }
 
@@ -82,7 +83,7 @@ impl Common {
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<()> {
+fn run(cli: &Cli, start: Instant) -> anyhow::Result<()> {
     match &cli.command {
         Command::Demo(options) => demo::run(&cli.common, options),
         Command::Train(options) => train::run(&cli.common, options),
@@ -91,14 +92,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Import(options) => import::run(&cli.common, options),
         Command::Devices => devices::run(&cli.common),
         Command::Check => check::run(&cli.common),
-        Command::Bench(options) => bench::run(&cli.common, options),
+        Command::Bench(options) => bench::run(&cli.common, options, start),
     }
 }
 
-/// Parses the command line and runs it. Exit code 0, 1 for failures, 2 for usage.
-pub(crate) fn main() -> ExitCode {
+/// Parses the command line and runs it. Exit code 0, 1 for failures, 2 for usage. `start` is when the program began.
+pub(crate) fn main(start: Instant) -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
+    match run(&cli, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             complain(&format!("error: {e}"));

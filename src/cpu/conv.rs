@@ -17,32 +17,64 @@ pub(super) const SPLITS: usize = 8;
 /// Sets of patches with their weights (tap, source channel, target channel).
 pub type Sets<'a, T> = [(Patches, &'a [T])];
 
+/// What becomes of the sums of a convolution before they are written, in this order.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a, T> {
+    /// Added, per channel.
+    pub bias: Option<&'a [T]>,
+    /// Of a leaky ReLU.
+    pub slope: T,
+    /// Added, element by element.
+    pub addend: Option<(&'a View, &'a [T])>,
+    /// Result of a leaky ReLU, and its slope: multiplied by its derivative.
+    pub gate: Option<((&'a View, &'a [T]), T)>,
+}
+
+impl<T: Real> Epilogue<'_, T> {
+    /// All but the bias, for some channels of pixel `p` of the target.
+    #[inline(always)]
+    pub(super) fn finish(&self, p: usize, first: usize, y: &mut [T]) {
+        for y in y.iter_mut() {
+            *y = if *y > T::zero() { *y } else { self.slope * *y };
+        }
+        if let Some((view, addend)) = self.addend {
+            accumulate(y, &addend[p * view.stride + view.channel + first..]);
+        }
+        if let Some(((view, gate), slope)) = self.gate {
+            for (y, &gate) in y.iter_mut().zip(&gate[p * view.stride + view.channel + first..]) {
+                *y = if gate > T::zero() { *y } else { slope * *y };
+            }
+        }
+    }
+}
+
 /// The two sums of products that all convolutions come down to.
 pub trait Convolve: Real {
-    /// target = act(bias + sum over taps of source * weights), for every set of patches.
-    fn convolve(source: (&View, &[Self]), target: (&View, &mut [Self]), sets: &Sets<Self>, bias: Option<&[Self]>, slope: Self);
+    /// target = finish(bias + sum over taps of source * weights), for every set of patches.
+    fn convolve(source: (&View, &[Self]), target: (&View, &mut [Self]), sets: &Sets<Self>, epilogue: &Epilogue<Self>);
 
-    /// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy.
-    fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self]);
+    /// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; returns the sums of
+    /// dy alone.
+    fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self]) -> Vec<Self>;
 }
 
 impl Convolve for f32 {
-    fn convolve(source: (&View, &[Self]), target: (&View, &mut [Self]), sets: &Sets<Self>, bias: Option<&[Self]>, slope: Self) {
-        direct::convolve(source, target, sets, bias, slope);
+    fn convolve(source: (&View, &[Self]), target: (&View, &mut [Self]), sets: &Sets<Self>, epilogue: &Epilogue<Self>) {
+        direct::convolve(source, target, sets, epilogue);
     }
 
-    fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self]) {
-        direct::correlate(source, target, patches, dw);
+    fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self]) -> Vec<Self> {
+        direct::correlate(source, target, patches, dw)
     }
 }
 
 impl Convolve for f64 {
-    fn convolve(source: (&View, &[Self]), target: (&View, &mut [Self]), sets: &Sets<Self>, bias: Option<&[Self]>, slope: Self) {
-        convolve(source, target, sets, bias, slope);
+    fn convolve(source: (&View, &[Self]), target: (&View, &mut [Self]), sets: &Sets<Self>, epilogue: &Epilogue<Self>) {
+        convolve(source, target, sets, epilogue);
     }
 
-    fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self]) {
-        correlate(source, target, patches, dw);
+    fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self]) -> Vec<Self> {
+        correlate(source, target, patches, dw)
     }
 }
 
@@ -69,6 +101,14 @@ pub(super) struct Part {
     pub pictures: usize,
     /// First and last + 1 row of (i, j).
     pub rows: (usize, usize),
+}
+
+impl Part {
+    /// First pixel of a target, for steps of so many of its rows.
+    pub(super) fn first_pixel(&self, target: &View, step: usize) -> usize {
+        let [_, height, width] = target.shape;
+        (self.picture * height + self.rows.0 * step) * width
+    }
 }
 
 /// Divides a target into parts of about [`ROWS`] pixels (of a phase), in the order of its memory.
@@ -154,7 +194,7 @@ fn multiply<T: Real>(c: &mut [T], a: &Matrix<T>, transposed: bool, b: &Matrix<T>
     unsafe { gemm(m, n, k, c, cs_c, rs_c, add, a, cs, rs, b, 1, rs_b, one, one, false, false, false, Parallelism::None) }
 }
 
-fn convolve<T: Real>(source: (&View, &[T]), target: (&View, &mut [T]), sets: &Sets<T>, bias: Option<&[T]>, slope: T) {
+fn convolve<T: Real>(source: (&View, &[T]), target: (&View, &mut [T]), sets: &Sets<T>, epilogue: &Epilogue<T>) {
     let (vt, memory) = target;
     let (c, k) = (source.0.padded(), vt.padded());
     let step = sets[0].0.target_step;
@@ -172,38 +212,43 @@ fn convolve<T: Real>(source: (&View, &[T]), target: (&View, &mut [T]), sets: &Se
             }
             for (place, sums) in places.iter().zip(product.chunks(k)) {
                 let y = &mut target[place * vt.stride + vt.channel..][..k];
-                for (o, (y, &sum)) in y.iter_mut().zip(sums).enumerate() {
-                    let v = bias.map_or(sum, |b| sum + b[o]);
-                    *y = if v > T::zero() { v } else { slope * v };
+                y.copy_from_slice(sums);
+                if let Some(bias) = epilogue.bias {
+                    accumulate(y, bias);
                 }
+                epilogue.finish(part.first_pixel(vt, step) + place, 0, y);
             }
         }
     });
 }
 
-fn correlate<T: Real>(source: (&View, &[T]), target: (&View, &[T]), patches: &Patches, dw: &mut [T]) {
+fn correlate<T: Real>(source: (&View, &[T]), target: (&View, &[T]), patches: &Patches, dw: &mut [T]) -> Vec<T> {
     let (vt, dy) = target;
     let (inner, k) = (patches.taps.len() * source.0.padded(), vt.padded());
     let parts = parts(vt, 1);
-    let partials: Vec<Vec<T>> = parts
+    let partials: Vec<[Vec<T>; 2]> = parts
         .par_chunks(parts.len().div_ceil(SPLITS))
         .map(|parts| {
-            let mut sum = vec![T::zero(); inner * k];
+            let (mut sum, mut db) = (vec![T::zero(); inner * k], vec![T::zero(); k]);
             for &part in parts {
                 let (mut rows, mut count) = (Vec::new(), 0);
                 patches.each(part, vt, |at, _| {
                     patches.unfold(source, at, &mut rows);
                     count += 1;
                 });
-                let first = (part.picture * vt.shape[1] + part.rows.0) * vt.shape[2];
-                let b = Matrix(&dy[first * vt.stride + vt.channel..], count, k, vt.stride);
+                let dy = &dy[part.first_pixel(vt, 1) * vt.stride + vt.channel..];
+                let b = Matrix(dy, count, k, vt.stride);
                 multiply(&mut sum, &Matrix(&rows, count, inner, inner), true, &b, true);
+                dy.chunks(vt.stride).take(count).for_each(|dy| accumulate(&mut db, dy));
             }
-            sum
+            [sum, db]
         })
         .collect();
     dw.fill(T::zero());
-    for sum in &partials {
+    let mut db = vec![T::zero(); k];
+    for [sum, sum_db] in &partials {
         accumulate(dw, sum);
+        accumulate(&mut db, sum_db);
     }
+    db
 }

@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::accumulate;
-use super::conv::{Part, Patches, SPLITS, Sets, cut, parts};
+use super::conv::{Epilogue, Part, Patches, SPLITS, Sets, cut, parts};
 use crate::graph::View;
 
 /// Floats in a register of this processor.
@@ -131,9 +131,11 @@ struct Convolution<'a> {
     stage: &'a Stage,
     weights: &'a [f32],
     bias: &'a [f32],
-    slope: f32,
-    /// Target memory, elements from a pixel to the next, first channel, channels.
-    target: (&'a mut [f32], usize, usize, usize),
+    epilogue: &'a Epilogue<'a, f32>,
+    /// Target memory, its first pixel, elements from a pixel to the next.
+    target: (&'a mut [f32], usize, usize),
+    /// First channel of the target memory's pixels, of the target, channels.
+    channels: (usize, usize, usize),
     registers: usize,
 }
 
@@ -154,7 +156,8 @@ impl Convolution<'_> {
     /// With `M` pixels and `V` registers of channels at once.
     #[inline(always)]
     fn run<S: Simd, const M: usize, const V: usize>(self, simd: S) {
-        let (memory, stride, channel, channels) = self.target;
+        let (memory, first_pixel, stride) = self.target;
+        let (place_channel, first, channels) = self.channels;
         let weights = S::as_simd_f32s(self.weights).0;
         for (windows, places) in self.stage.windows.chunks(M).zip(self.stage.places.chunks(M)) {
             let window: [usize; M] = from_fn(|i| windows[i.min(windows.len() - 1)]);
@@ -164,12 +167,12 @@ impl Convolution<'_> {
                 sums = stretch(simd, sums, values, weights[row * V..][..len * V].as_chunks::<V>().0.as_chunks::<4>().0);
             }
             for (sums, place) in sums.iter().zip(places) {
-                let to = &mut memory[place * stride + channel..][..channels];
+                let to = &mut memory[place * stride + place_channel..][..channels];
                 let sums: &[f32] = bytemuck::cast_slice(sums);
                 for ((to, sum), bias) in to.iter_mut().zip(sums).zip(self.bias) {
-                    let v = sum + bias;
-                    *to = if v > 0.0 { v } else { self.slope * v };
+                    *to = sum + bias;
                 }
+                self.epilogue.finish(first_pixel + place, first, to);
             }
         }
     }
@@ -198,8 +201,8 @@ fn stretch<S: Simd, const M: usize, const V: usize>(
     sums
 }
 
-/// target = act(bias + sum over taps of source * weights), for every set of patches.
-pub(super) fn convolve(source: (&View, &[f32]), target: (&View, &mut [f32]), sets: &Sets<f32>, bias: Option<&[f32]>, slope: f32) {
+/// target = finish(bias + sum over taps of source * weights), for every set of patches.
+pub(super) fn convolve(source: (&View, &[f32]), target: (&View, &mut [f32]), sets: &Sets<f32>, epilogue: &Epilogue<f32>) {
     let (vt, memory) = target;
     let k = vt.padded();
     let panels = panels(k);
@@ -215,7 +218,7 @@ pub(super) fn convolve(source: (&View, &[f32]), target: (&View, &mut [f32]), set
             panels.iter().map(pack).collect()
         })
         .collect();
-    let mut biases = bias.map_or_else(|| vec![0.0; k], <[f32]>::to_vec);
+    let mut biases = epilogue.bias.map_or_else(|| vec![0.0; k], <[f32]>::to_vec);
     biases.resize(k + 2 * lanes(), 0.0);
     let step = sets[0].0.target_step;
     let arch = Arch::new();
@@ -228,8 +231,9 @@ pub(super) fn convolve(source: (&View, &[f32]), target: (&View, &mut [f32]), set
                     stage,
                     weights,
                     bias: &biases[panel.first..][..panel.width()],
-                    slope,
-                    target: (target, vt.stride, vt.channel + panel.first, channels),
+                    epilogue,
+                    target: (target, part.first_pixel(vt, step), vt.stride),
+                    channels: (vt.channel + panel.first, panel.first, channels),
                     registers: panel.registers,
                 });
             }
@@ -307,12 +311,14 @@ fn tile<S: Simd, const M: usize, const V: usize>(
     M
 }
 
-/// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy.
-pub(super) fn correlate(source: (&View, &[f32]), target: (&View, &[f32]), patches: &Patches, dw: &mut [f32]) {
+/// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; returns the sums of dy
+/// alone.
+pub(super) fn correlate(source: (&View, &[f32]), target: (&View, &[f32]), patches: &Patches, dw: &mut [f32]) -> Vec<f32> {
     let (vt, dy) = target;
     let (inner, k) = (patches.taps.len() * source.0.padded(), vt.padded());
     let panels = panels(k);
-    let total = panels.iter().map(|p| inner * p.width()).sum();
+    // Behind a panel's rows of the filter comes one for the bias.
+    let total = panels.iter().map(|p| (inner + 1) * p.width()).sum();
     let parts = parts(vt, 1);
     let arch = Arch::new();
     let partials: Vec<Vec<f32>> = parts
@@ -322,7 +328,7 @@ pub(super) fn correlate(source: (&View, &[f32]), target: (&View, &[f32]), patche
             let mut sums = vec![0.0; total];
             for &part in parts {
                 stage.load(patches, source, vt, part);
-                let first = (part.picture * vt.shape[1] + part.rows.0) * vt.shape[2];
+                let first = part.first_pixel(vt, 1);
                 let mut rest = &mut sums[..];
                 for panel in &panels {
                     let pixels = dy[first * vt.stride..].chunks(vt.stride).take(stage.windows.len());
@@ -330,6 +336,8 @@ pub(super) fn correlate(source: (&View, &[f32]), target: (&View, &[f32]), patche
                     panel.pack(pixels.map(|p| &p[vt.channel..vt.channel + k]), k, &mut packed);
                     let (dw, after) = rest.split_at_mut(inner * panel.width());
                     arch.dispatch(Correlation { stage: &stage, dy: &packed, dw, registers: panel.registers });
+                    let (db, after) = after.split_at_mut(panel.width());
+                    packed.chunks_exact(panel.width()).for_each(|dy| accumulate(db, dy));
                     rest = after;
                 }
             }
@@ -341,12 +349,16 @@ pub(super) fn correlate(source: (&View, &[f32]), target: (&View, &[f32]), patche
         accumulate(&mut sums, partial);
     }
     let mut rest = &sums[..];
+    let mut db = Vec::with_capacity(k);
     for panel in &panels {
         let (rows, after) = rest.split_at(inner * panel.width());
         for (row, to) in rows.chunks_exact(panel.width()).zip(dw.chunks_exact_mut(k)) {
             let to = &mut to[panel.first..(panel.first + panel.width()).min(k)];
             to.copy_from_slice(&row[..to.len()]);
         }
+        let (sums, after) = after.split_at(panel.width());
+        db.extend_from_slice(&sums[..panel.width().min(k - panel.first)]);
         rest = after;
     }
+    db
 }

@@ -1,6 +1,7 @@
 //! Runs a plan on the CPU, node by node, in the plan's slots of memory.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::graph::{Io, Real, Role, StorageId, Store};
@@ -37,6 +38,19 @@ impl<T: Real> Executor<T> {
         let len = self.plan.graph.storage(id).len;
         &mut self.slots[self.plan.slot_of[id.0]].reals_mut()[..len]
     }
+
+    fn run_node(&mut self, number: usize) {
+        let node = &self.plan.graph.nodes()[number];
+        let mut slots: Vec<usize> = node.outputs.iter().map(|&t| self.plan.slot_of[self.plan.graph.view(t).storage.0]).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let taken = slots.iter().map(|&s| (s, std::mem::replace(&mut self.slots[s], Store::Real(Vec::new())))).collect();
+        let mut io = Io { graph: &self.plan.graph, node, slots: &self.slots, slot_of: &self.plan.slot_of, taken };
+        T::run(node.op.as_ref(), &mut io);
+        for (slot, store) in io.taken {
+            self.slots[slot] = store;
+        }
+    }
 }
 
 impl<T: Real> plan::Executor for Executor<T> {
@@ -60,19 +74,20 @@ impl<T: Real> plan::Executor for Executor<T> {
     }
 
     fn run(&mut self) -> Result<()> {
-        for node in self.plan.graph.nodes() {
-            let mut slots: Vec<usize> =
-                node.outputs.iter().map(|&t| self.plan.slot_of[self.plan.graph.view(t).storage.0]).collect();
-            slots.sort_unstable();
-            slots.dedup();
-            let taken = slots.iter().map(|&s| (s, std::mem::replace(&mut self.slots[s], Store::Real(Vec::new())))).collect();
-            let mut io = Io { graph: &self.plan.graph, node, slots: &self.slots, slot_of: &self.plan.slot_of, taken };
-            T::run(node.op.as_ref(), &mut io);
-            for (slot, store) in io.taken {
-                self.slots[slot] = store;
-            }
+        for number in 0..self.plan.graph.nodes().len() {
+            self.run_node(number);
         }
         Ok(())
+    }
+
+    fn profile(&mut self) -> Result<Option<Vec<f64>>> {
+        let nodes = self.plan.graph.nodes().len();
+        let time = |number: usize| {
+            let start = Instant::now();
+            self.run_node(number);
+            start.elapsed().as_secs_f64() * 1e3
+        };
+        Ok(Some((0..nodes).map(time).collect()))
     }
 
     fn wait(&mut self) -> Result<()> {

@@ -5,7 +5,7 @@ mod conv;
 mod direct;
 mod executor;
 
-pub use conv::{Convolve, Patches, Sets};
+pub use conv::{Convolve, Epilogue, Patches, Sets};
 pub use executor::Executor;
 
 use rayon::prelude::*;

@@ -21,6 +21,15 @@ struct Prepared {
     workgroups: [u32; 3],
 }
 
+impl Prepared {
+    fn encode(&self, pass: &mut wgpu::ComputePass) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 /// A read whose staging buffer is mapped, or could not be.
 type Mapped = (Ticket, bool);
 
@@ -264,14 +273,53 @@ impl plan::Executor for Executor {
             let mut pass =
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
             for step in &self.steps {
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                let [x, y, z] = step.workgroups;
-                pass.dispatch_workgroups(x, y, z);
+                step.encode(&mut pass);
             }
         }
         self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
         self.gpu.trouble.check(&self.gpu.adapter.name)
+    }
+
+    fn profile(&mut self) -> Result<Option<Vec<f64>>> {
+        let count = 2 * self.steps.len() as u32;
+        if !self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || count > wgpu::QUERY_SET_MAX_QUERIES {
+            return Ok(None);
+        }
+        let device = &self.gpu.device;
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("timestamps"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let buffer = |label, usage| {
+            let size = u64::from(count) * 8;
+            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+        };
+        let resolved = buffer("timestamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
+        let staging = buffer("staging", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("profile") });
+        for (step, at) in self.steps.iter().zip((0..).step_by(2)) {
+            // One pass for every dispatch: timestamps inside of passes are not to be had everywhere.
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("profile"),
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &queries,
+                    beginning_of_pass_write_index: Some(at),
+                    end_of_pass_write_index: Some(at + 1),
+                }),
+            });
+            step.encode(&mut pass);
+        }
+        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, u64::from(count) * 8);
+        self.gpu.queue.submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        self.poll(wgpu::PollType::wait_indefinitely())?;
+        let name = &self.gpu.adapter.name;
+        let view = staging.get_mapped_range(..).map_err(|e| Error::failed(format!("{name}: times cannot be read: {e}")))?;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
+        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-6;
+        Ok(Some(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period).collect()))
     }
 
     fn wait(&mut self) -> Result<()> {

@@ -1,8 +1,9 @@
 //! Reverse-mode differentiation: one walk over the recorded nodes, last to first, each adding its gradient ops.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Element, Graph, Role, Tensor, View};
+use super::{Element, Graph, Op, Role, Tensor, View};
 
 impl Graph {
     /// Records the gradients of everything that needs one, from the gradients `seeds` of some results:
@@ -20,7 +21,11 @@ impl Graph {
             }
             for (&x, dx) in node.inputs.iter().zip(node.op.backward(self, node, &dy)) {
                 if let (true, Some(dx)) = (self.needs_grad(x), dx) {
+                    if grads.iter().any(|(t, other)| *other == dx && !node.outputs.contains(t)) {
+                        self.pinned.insert(dx);
+                    }
                     let sum = match grads.get(&x) {
+                        Some(&before) if self.fuse(dx, before, |op, output, input| op.adding(output, input)) => dx,
                         Some(&before) => self.add(before, dx),
                         None => dx,
                     };
@@ -30,6 +35,32 @@ impl Graph {
         }
         self.gather(&grads);
         grads
+    }
+
+    /// Changes the op that made `t` so that it also reads `with`, if `change` knows how, given the op, the number of its output `t`
+    /// and the number that the new input will have. Only where nothing has used `t` yet. Says whether it did.
+    pub(crate) fn fuse(
+        &mut self,
+        t: Tensor,
+        with: Tensor,
+        change: impl Fn(&dyn Op, usize, usize) -> Option<Arc<dyn Op>>,
+    ) -> bool {
+        if self.pinned.contains(&t) || !self.movable(t) || self.nodes.iter().any(|n| n.inputs.contains(&t)) {
+            return false;
+        }
+        let Some(maker) = self.nodes.iter().position(|n| n.outputs.contains(&t)) else { return false };
+        let storage = self.view(with).storage;
+        let later = self.nodes[maker..].iter().flat_map(|n| &n.outputs).any(|&u| self.view(u).storage == storage);
+        let node = &self.nodes[maker];
+        let output = node.outputs.iter().position(|&u| u == t).expect("the maker makes it");
+        match change(node.op.as_ref(), output, node.inputs.len()) {
+            Some(op) if !later => {
+                self.nodes[maker].op = op;
+                self.nodes[maker].inputs.push(with);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Lays the parameters' gradients into the flat storage `grads`.

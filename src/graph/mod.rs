@@ -11,6 +11,7 @@ mod param;
 pub use op::{Buffer, Dispatch, Halo, Inputs, Io, Lowering, Op, Range, Real, Store, grid};
 pub use param::{Layout, Param};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Channels rounded up to whole `vec4`s.
@@ -142,6 +143,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     params: Vec<Param>,
     flat: Option<StorageId>,
+    /// Gradients of several tensors at once, as those of the terms of a sum are: their ops stay as they are.
+    pinned: BTreeSet<Tensor>,
 }
 
 impl Graph {
@@ -267,7 +270,8 @@ impl Graph {
         alone && self.storages[view.storage.0].role == Role::Intermediate && view.dense() && view.base == 0
     }
 
-    /// Lays `t` at `view` of another storage, if no op would then read and write one storage; says whether it did.
+    /// Lays `t` at `view` of another storage, if no op would then read and write one storage, or write one place twice; says
+    /// whether it did.
     pub fn lay(&mut self, t: Tensor, view: View) -> bool {
         // Kernels write scalars to the first element of their range, wherever the view's channels begin.
         let scalar = view.shape == [1, 1, 1] && view.parts == [1] && view.channel > 0;
@@ -276,8 +280,14 @@ impl Graph {
         }
         let target = view.storage;
         let uses = |ts: &[Tensor]| ts.iter().any(|&u| self.tensors[u.0].storage == target);
+        let range = view.base..view.base + view.span();
+        let overlaps = |u: &Tensor| {
+            let other = &self.tensors[u.0];
+            other.storage == target && other.base < range.end && range.start < other.base + other.span()
+        };
         let clash = self.nodes.iter().any(|n| {
-            (n.inputs.contains(&t) && uses(&n.outputs)) || (n.outputs.contains(&t) && (uses(&n.inputs) || uses(&n.outputs)))
+            (n.inputs.contains(&t) && uses(&n.outputs))
+                || (n.outputs.contains(&t) && (uses(&n.inputs) || n.outputs.iter().any(overlaps)))
         });
         if !clash {
             self.storages[self.tensors[t.0].storage.0].len = 0;

@@ -1,6 +1,7 @@
 //! What an op is to the graph: a gradient rule, a lowering to kernels, and a meaning on the CPU.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::{Element, Graph, Node, StorageId, Tensor, View};
 use crate::kernel::{Limits, kernel};
@@ -65,6 +66,18 @@ pub trait Op: Debug + Send + Sync {
 
     /// Its meaning on the CPU, in double precision: the truth kernels are tested against.
     fn run_f64(&self, io: &mut Io<f64>);
+
+    /// The same op that adds its input number `input` to its output number `output`, if it can: gradients that meet are then added
+    /// where the second is made.
+    fn adding(&self, _output: usize, _input: usize) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// The same op that multiplies its result by the derivative of a leaky ReLU of that slope, whose result is its input number
+    /// `input`, if it can.
+    fn gated(&self, _slope: f32, _input: usize) -> Option<Arc<dyn Op>> {
+        None
+    }
 
     /// Floating-point operations, a multiply-add counted as two. Only convolutions count.
     fn flops(&self, _g: &Graph, _node: &Node) -> f64 {
@@ -176,6 +189,11 @@ impl<T: Real> Io<'_, T> {
     /// Input `i`, of integers.
     pub fn ints(&self, i: usize) -> &[u32] {
         self.store(self.node.inputs[i]).ints()
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.node.outputs.len()
     }
 
     /// View of output `i`.

@@ -1,11 +1,13 @@
 //! Convolution, transposed convolution, and the gradients of both from the same three kernels: `conv2d` (forward),
 //! `conv2d_dx` (input gradient) and `conv2d_dw` (filter gradient). A transposed convolution is the input gradient of a
 //! convolution run forward; its own input gradient is that convolution, its filter gradient the same with the two
-//! operands swapped (Dumoulin and Visin 2016). Filters are (KH, KW, C_IN, C_OUT).
+//! operands swapped (Dumoulin and Visin 2016). Filters are (KH, KW, C_IN, C_OUT). Filter gradients are in `conv_dw.rs`.
+
+use std::sync::Arc;
 
 use super::{Activation, channel4, channels4, stride4};
-use crate::cpu::{self, Convolve, Patches};
-use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
+use crate::cpu::{Convolve, Epilogue, Patches};
+use crate::graph::{Graph, Halo, Inputs, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
 use crate::kernel::Limits;
 
 /// Window of a convolution: square, with the same stride and zero padding both ways.
@@ -44,7 +46,7 @@ impl Conv {
     }
 
     /// The kernels' constants that all three convolutions share; `x` is the large side, `y` the small one.
-    fn constants(&self, x: &View, y: &View) -> Vec<(&'static str, f64)> {
+    pub(super) fn constants(&self, x: &View, y: &View) -> Vec<(&'static str, f64)> {
         vec![
             ("N", x.shape[0] as f64),
             ("H", x.shape[1] as f64),
@@ -63,12 +65,12 @@ impl Conv {
         ]
     }
 
-    fn flops(&self, x: &View, y: &View) -> f64 {
+    pub(super) fn flops(&self, x: &View, y: &View) -> f64 {
         2.0 * (y.pixels() * self.kernel * self.kernel * x.channels() * y.channels()) as f64
     }
 
     /// Pixels of `x` that an output pixel of the convolution sees, tap by tap.
-    fn forward_patches(&self) -> Patches {
+    pub(super) fn forward_patches(&self) -> Patches {
         let p = self.padding as isize;
         let taps = (0..self.kernel * self.kernel).map(|t| ((t / self.kernel) as isize - p, (t % self.kernel) as isize - p));
         Patches { taps: taps.collect(), source_step: self.stride, target_step: 1, target_first: (0, 0) }
@@ -105,29 +107,56 @@ fn tile(channels4: usize, limits: &Limits) -> (usize, usize) {
     (tx, ty)
 }
 
+/// What becomes of the sums before they are written, in this order.
+#[derive(Clone, Copy, Debug)]
+struct Finish {
+    /// Whether input 2 is a bias.
+    bias: bool,
+    activation: Activation,
+    /// Number of the input that is added.
+    addend: Option<usize>,
+    /// Number of the input that is a leaky ReLU's result, and its slope: the sums are multiplied by its derivative.
+    gate: Option<(usize, f32)>,
+}
+
+impl Finish {
+    fn new(bias: bool, activation: Activation) -> Self {
+        Self { bias, activation, addend: None, gate: None }
+    }
+
+    fn adding(self, input: usize) -> Option<Self> {
+        let free = self.activation == Activation::NONE && self.addend.is_none() && self.gate.is_none();
+        free.then_some(Self { addend: Some(input), ..self })
+    }
+
+    fn gated(self, slope: f32, input: usize) -> Option<Self> {
+        self.gate.is_none().then_some(Self { gate: Some((input, slope)), ..self })
+    }
+
+    /// The same on the CPU.
+    fn epilogue<'a, T: Real>(&self, inputs: &Inputs<'a, T>) -> Epilogue<'a, T> {
+        Epilogue {
+            bias: self.bias.then(|| inputs.x(2).1),
+            slope: T::of(self.activation.slope.into()),
+            addend: self.addend.map(|i| inputs.x(i)),
+            gate: self.gate.map(|(i, slope)| (inputs.x(i), T::of(slope.into()))),
+        }
+    }
+}
+
 /// y = act(w * x + b).
 #[derive(Clone, Copy, Debug)]
 struct Conv2d {
     conv: Conv,
-    activation: Activation,
+    finish: Finish,
 }
 
 /// dx of [`Conv2d`]; with a bias and an activation, the transposed convolution.
 #[derive(Clone, Copy, Debug)]
 struct Conv2dInputGrad {
     conv: Conv,
-    activation: Activation,
+    finish: Finish,
 }
-
-/// dw of [`Conv2d`], from x and dy.
-#[derive(Clone, Copy, Debug)]
-struct Conv2dWeightGrad {
-    conv: Conv,
-}
-
-/// db: sums over all pixels.
-#[derive(Clone, Copy, Debug)]
-struct ChannelSum;
 
 impl Graph {
     /// Convolution of x (N, H, W, C) with w (K, K, C, O), bias b (O), activation: (N, OH, OW, O).
@@ -138,7 +167,7 @@ impl Graph {
         let shape = [vx.shape[0], conv.output(vx.shape[1]), conv.output(vx.shape[2])];
         let parts = vw.parts.clone();
         let inputs: Vec<_> = [x, w].into_iter().chain(b).collect();
-        self.record(Conv2d { conv, activation }, &inputs, shape, &parts)
+        self.record(Conv2d { conv, finish: Finish::new(b.is_some(), activation) }, &inputs, shape, &parts)
     }
 
     /// Transposed convolution of x (N, H, W, C) with w (K, K, O, C), bias b (O), activation: (N, OH, OW, O) where
@@ -160,27 +189,17 @@ impl Graph {
         let shape = [vx.shape[0], size(vx.shape[1]), size(vx.shape[2])];
         let channels = self.view(b).channels();
         assert_eq!(vw.shape[2], pad4(channels), "conv_transpose2d: w and b have different channels");
-        self.record(Conv2dInputGrad { conv, activation }, &[x, w, b], shape, &[channels])
+        self.record(Conv2dInputGrad { conv, finish: Finish::new(true, activation) }, &[x, w, b], shape, &[channels])
     }
 
     fn conv2d_dx(&mut self, dy: Tensor, w: Tensor, conv: Conv, x: Tensor) -> Tensor {
         let view = self.view(x).clone();
-        self.record(Conv2dInputGrad { conv, activation: Activation::NONE }, &[dy, w], view.shape, &view.parts)
-    }
-
-    fn conv2d_dw(&mut self, x: Tensor, dy: Tensor, conv: Conv, w: Tensor) -> Tensor {
-        let view = self.view(w).clone();
-        self.record(Conv2dWeightGrad { conv }, &[x, dy], view.shape, &view.parts)
-    }
-
-    fn channel_sum(&mut self, dy: Tensor) -> Tensor {
-        let parts = self.view(dy).parts.clone();
-        self.record(ChannelSum, &[dy], [1, 1, 1], &parts)
+        self.record(Conv2dInputGrad { conv, finish: Finish::new(false, Activation::NONE) }, &[dy, w], view.shape, &view.parts)
     }
 }
 
 /// Emits `conv2d` or `conv2d_dx`, which share their tiles: `columns` is the result's channels, `rows` its pixels (of a phase).
-fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, activation: Activation, names: [&str; 2]) {
+fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, finish: Finish, names: [&str; 2]) {
     let (input, output) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
     let forward = name == "conv2d";
     let mut constants = if forward { conv.constants(&input, &output) } else { conv.constants(&output, &input) };
@@ -190,16 +209,26 @@ fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, activation
     let columns = output.padded() / 4;
     let (tx, ty) = tile(columns, l.limits);
     let [gx, gy] = grid(rows.div_ceil(ty * 8), l.limits);
+    // What is not there is not looked at, but something has to be bound.
+    let [addend, gate] = [finish.addend, finish.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
+    let yes = |given: bool| f64::from(u8::from(given));
     constants.extend([
-        ("BIAS", f64::from(u8::from(node.inputs.len() == 3))),
-        ("SLOPE", activation.slope.into()),
+        ("BIAS", yes(finish.bias)),
+        ("SLOPE", finish.activation.slope.into()),
+        ("ADD", yes(finish.addend.is_some())),
+        ("ADDEND_STRIDE4", stride4(l.view(addend))),
+        ("ADDEND_CHANNEL4", channel4(l.view(addend))),
+        ("GATE", yes(finish.gate.is_some())),
+        ("GATE_SLOPE", finish.gate.map_or(1.0, |(_, slope)| slope).into()),
+        ("GATE_STRIDE4", stride4(l.view(gate))),
+        ("GATE_CHANNEL4", channel4(l.view(gate))),
         ("TX", tx as f64),
         ("TY", ty as f64),
         ("GRID_X", gx.into()),
     ]);
-    let w = l.range(node.inputs[1]);
-    let b = node.inputs.get(2).map_or(w, |&b| l.range(b));
-    let bindings = [(names[0], l.range(node.inputs[0])), ("w", w), ("b", b), (names[1], l.range(node.outputs[0]))];
+    let b = node.inputs[if finish.bias { 2 } else { 1 }];
+    let tensors = [(names[0], node.inputs[0]), ("w", node.inputs[1]), ("b", b), ("addend", addend), ("gate", gate)];
+    let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain([(names[1], l.range(node.outputs[0]))]).collect();
     l.dispatch(name, &constants, &bindings, [gx, gy, (columns.div_ceil(tx * 2) * phases) as u32]);
 }
 
@@ -210,15 +239,26 @@ impl Op for Conv2d {
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let (x, w) = (node.inputs[0], node.inputs[1]);
-        let dz = self.activation.backward(g, node.outputs[0], dy[0].expect("conv2d has one output"));
-        let dw = g.needs_grad(w).then(|| g.conv2d_dw(x, dz, self.conv, w));
-        let db = node.inputs.get(2).filter(|&&b| g.needs_grad(b)).map(|_| g.channel_sum(dz));
+        let dz = self.finish.activation.backward(g, node.outputs[0], dy[0].expect("conv2d has one output"));
+        let b = node.inputs.get(2).copied().filter(|&b| g.needs_grad(b));
+        let (dw, db) = match g.needs_grad(w) {
+            true => g.conv2d_dw(x, dz, self.conv, w, b),
+            false => (None, b.map(|_| g.channel_sum(dz))),
+        };
         let dx = g.needs_grad(x).then(|| g.conv2d_dx(dz, w, self.conv, x));
         vec![dx, dw, db]
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        lower_tiles(l, node, "conv2d", self.conv, self.activation, ["x", "y"]);
+        lower_tiles(l, node, "conv2d", self.conv, self.finish, ["x", "y"]);
+    }
+
+    fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { finish: self.finish.adding(input)?, ..*self }))
+    }
+
+    fn gated(&self, slope: f32, input: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { finish: self.finish.gated(slope, input)?, ..*self }))
     }
 
     fn flops(&self, g: &Graph, node: &Node) -> f64 {
@@ -235,14 +275,8 @@ impl Op for Conv2d {
 impl Conv2d {
     fn run<T: Convolve>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
-        let bias = (inputs.len() == 3).then(|| inputs.x(2).1);
-        T::convolve(
-            inputs.x(0),
-            (view, y),
-            &[(self.conv.forward_patches(), inputs.x(1).1)],
-            bias,
-            T::of(self.activation.slope.into()),
-        );
+        let epilogue = self.finish.epilogue(&inputs);
+        T::convolve(inputs.x(0), (view, y), &[(self.conv.forward_patches(), inputs.x(1).1)], &epilogue);
     }
 }
 
@@ -253,15 +287,23 @@ impl Op for Conv2dInputGrad {
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let (x, w) = (node.inputs[0], node.inputs[1]);
-        let dz = self.activation.backward(g, node.outputs[0], dy[0].expect("conv_transpose2d has one output"));
-        let dw = g.needs_grad(w).then(|| g.conv2d_dw(dz, x, self.conv, w));
+        let dz = self.finish.activation.backward(g, node.outputs[0], dy[0].expect("conv_transpose2d has one output"));
+        let dw = g.needs_grad(w).then(|| g.conv2d_dw(dz, x, self.conv, w, None)).and_then(|(dw, _)| dw);
         let db = node.inputs.get(2).filter(|&&b| g.needs_grad(b)).map(|_| g.channel_sum(dz));
         let dx = g.needs_grad(x).then(|| g.conv2d(dz, w, None, self.conv, Activation::NONE));
         vec![dx, dw, db]
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        lower_tiles(l, node, "conv2d_dx", self.conv, self.activation, ["dy", "dx"]);
+        lower_tiles(l, node, "conv2d_dx", self.conv, self.finish, ["dy", "dx"]);
+    }
+
+    fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { finish: self.finish.adding(input)?, ..*self }))
+    }
+
+    fn gated(&self, slope: f32, input: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { finish: self.finish.gated(slope, input)?, ..*self }))
     }
 
     fn flops(&self, g: &Graph, node: &Node) -> f64 {
@@ -296,113 +338,6 @@ impl Conv2dInputGrad {
             })
             .collect();
         let phases: Vec<_> = phases.iter().map(|(p, w)| (p.clone(), &w[..])).collect();
-        let bias = (inputs.len() == 3).then(|| inputs.x(2).1);
-        T::convolve(inputs.x(0), (view, dx), &phases, bias, T::of(self.activation.slope.into()));
-    }
-}
-
-impl Op for Conv2dWeightGrad {
-    fn name(&self) -> &'static str {
-        "conv2d_dw"
-    }
-
-    fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (x, dy) = (l.view(node.inputs[0]).clone(), l.view(node.inputs[1]).clone());
-        let (rows4, k4) = (self.conv.kernel * self.conv.kernel * x.padded() / 4, dy.padded() / 4);
-        let tx = k4.div_ceil(2).clamp(1, 12);
-        // Per stage of 16 pixels, two vec4s of 16 bytes each for every row and every column of invocations.
-        let staged = (l.limits.workgroup_bytes as usize / (16 * 2 * 16)).saturating_sub(tx).max(1);
-        let ty = (96.min(l.limits.invocations as usize) / tx).min(staged).clamp(1, rows4.div_ceil(2));
-        let tiles = rows4.div_ceil(ty * 2) * k4.div_ceil(tx * 2);
-        // As many splits as give the device 512 workgroups, but at least 64 pixels each.
-        let splits = 512_usize.div_ceil(tiles).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
-        let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(16);
-        let splits = dy.pixels().div_ceil(split_pixels);
-        let mut constants = self.conv.constants(&x, &dy);
-        constants.extend([("TX", tx as f64), ("TY", ty as f64), ("SPLIT_PIXELS", split_pixels as f64)]);
-        let len = rows4 * 4 * k4 * 4;
-        let workgroups = [rows4.div_ceil(ty * 2) as u32, k4.div_ceil(tx * 2) as u32, splits as u32];
-        sum_of_splits(
-            l,
-            node.outputs[0],
-            "conv2d_dw",
-            &constants,
-            &[("x", node.inputs[0]), ("dy", node.inputs[1])],
-            len,
-            workgroups,
-            splits,
-        );
-    }
-
-    fn flops(&self, g: &Graph, node: &Node) -> f64 {
-        self.conv.flops(g.view(node.inputs[0]), g.view(node.inputs[1]))
-    }
-
-    crate::cpu_meaning!();
-}
-
-impl Conv2dWeightGrad {
-    fn run<T: Convolve>(&self, io: &mut Io<T>) {
-        let (inputs, _, dw) = io.split(0);
-        T::correlate(inputs.x(0), inputs.x(1), &self.conv.forward_patches(), dw);
-    }
-}
-
-/// Emits a kernel that writes `splits` partial results of `len` floats, and the sum of them into `output`.
-fn sum_of_splits(
-    l: &mut Lowering,
-    output: Tensor,
-    name: &str,
-    constants: &[(&str, f64)],
-    inputs: &[(&str, Tensor)],
-    len: usize,
-    workgroups: [u32; 3],
-    splits: usize,
-) {
-    let direct = splits == 1;
-    let partials = if direct { l.range(output) } else { l.scratch(splits * len) };
-    let bindings: Vec<_> = inputs.iter().map(|&(n, t)| (n, l.range(t))).chain([("partials", partials)]).collect();
-    l.dispatch(name, constants, &bindings, workgroups);
-    if !direct {
-        let to = l.range(output);
-        super::loss::sum_partials(l, partials, splits, len, 0..len, 1.0, to);
-    }
-}
-
-impl Op for ChannelSum {
-    fn name(&self) -> &'static str {
-        "channel_sum"
-    }
-
-    fn lower(&self, l: &mut Lowering, node: &Node) {
-        let dy = l.view(node.inputs[0]).clone();
-        let c4 = dy.padded() / 4;
-        let splits = dy.pixels().div_ceil(256).clamp(1, 128.min(l.limits.workgroups as usize));
-        let split_pixels = dy.pixels().div_ceil(splits);
-        let splits = dy.pixels().div_ceil(split_pixels);
-        let constants = [
-            ("PIXELS", dy.pixels() as f64),
-            ("C4", c4 as f64),
-            ("Y_STRIDE4", stride4(&dy)),
-            ("Y_CHANNEL4", channel4(&dy)),
-            ("SPLIT_PIXELS", split_pixels as f64),
-        ];
-        let workgroups = [splits as u32, c4.div_ceil(8) as u32, 1];
-        sum_of_splits(l, node.outputs[0], "channel_sum", &constants, &[("dy", node.inputs[0])], c4 * 4, workgroups, splits);
-    }
-
-    crate::cpu_meaning!();
-}
-
-impl ChannelSum {
-    fn run<T: Real>(&self, io: &mut Io<T>) {
-        let (inputs, _, db) = io.split(0);
-        let (view, dy) = inputs.x(0);
-        let sums = cpu::sum_pixels(view, dy, view.padded(), |pixel, sums| {
-            for (s, &v) in sums.iter_mut().zip(pixel) {
-                *s += v;
-            }
-        });
-        db.copy_from_slice(&sums);
+        T::convolve(inputs.x(0), (view, dx), &phases, &self.finish.epilogue(&inputs));
     }
 }

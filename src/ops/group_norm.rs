@@ -1,9 +1,11 @@
 //! GroupNorm (Wu and He 2018) with an activation: y = act(gamma * (x - mean) * rstd + beta), mean and variance over the
 //! pixels and channels of a group, per picture. The gradient uses the kept mean and rstd, and y for the activation.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
-use super::{Activation, channel4, channels4, loss::sum_partials, stride4};
+use super::{Activation, channel4, channels4, stride4, sums::sum_partials};
 use crate::cpu;
 use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
 
@@ -27,7 +29,11 @@ struct Normalise {
 
 /// dx, dgamma, dbeta from x, y, the statistics, gamma and dy.
 #[derive(Clone, Copy, Debug)]
-struct NormaliseGrad(Normalise);
+struct NormaliseGrad {
+    of: Normalise,
+    /// Inputs that dgamma and dbeta are added to.
+    before: [Option<usize>; 2],
+}
 
 impl Normalise {
     /// Pictures that have statistics of their own, and pixels of each.
@@ -95,7 +101,7 @@ impl Op for Normalise {
         let dgamma = g.add_tensor("group_norm_dgamma", [1, 1, 1], &view.parts, Role::Intermediate);
         let dbeta = g.add_tensor("group_norm_dbeta", [1, 1, 1], &view.parts, Role::Intermediate);
         let inputs = [x, node.outputs[0], node.outputs[1], gamma, dy[0].expect("group_norm has a gradient")];
-        g.record_into(NormaliseGrad(*self), &inputs, &[dx, dgamma, dbeta]);
+        g.record_into(NormaliseGrad { of: *self, before: [None; 2] }, &inputs, &[dx, dgamma, dbeta]);
         vec![Some(dx), Some(dgamma), Some(dbeta)]
     }
 
@@ -196,10 +202,10 @@ impl Op for NormaliseGrad {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let view = |l: &Lowering, i: usize| l.view(node.inputs[i]).clone();
         let (x, y, dy, dx) = (view(l, 0), view(l, 1), view(l, 4), l.view(node.outputs[0]).clone());
-        let ((n, pixels), padded) = (self.0.pictures(&x), x.padded());
+        let ((n, pixels), padded) = (self.of.pictures(&x), x.padded());
         let (count, chunk) = chunks(pixels);
         let sums = l.scratch(n * count * 2 * padded);
-        let mut constants = scalar_constants(&x, &self.0);
+        let mut constants = scalar_constants(&x, &self.of);
         constants.extend([
             ("C4", channels4(&x)),
             ("X_STRIDE4", stride4(&x)),
@@ -220,7 +226,7 @@ impl Op for NormaliseGrad {
         let bindings: Vec<_> = common.into_iter().chain([("sums", sums)]).collect();
         l.dispatch("group_norm_sums", &constants, &bindings, [count as u32, (padded / 4).div_ceil(8) as u32, n as u32]);
 
-        let mut constants = scalar_constants(&x, &self.0);
+        let mut constants = scalar_constants(&x, &self.of);
         constants.extend([
             ("C_PADDED", padded as f64),
             ("X_STRIDE", x.stride as f64),
@@ -240,9 +246,15 @@ impl Op for NormaliseGrad {
             .collect();
         l.dispatch("group_norm_dx", &constants, &bindings, [count as u32, n as u32, 1]);
 
+        let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
         let (dgamma, dbeta) = (l.range(node.outputs[1]), l.range(node.outputs[2]));
-        sum_partials(l, sums, n * count, 2 * padded, padded..2 * padded, 1.0, dgamma);
-        sum_partials(l, sums, n * count, 2 * padded, 0..padded, 1.0, dbeta);
+        sum_partials(l, sums, n * count, 1.0, &[(dbeta, before[1]), (dgamma, before[0])]);
+    }
+
+    fn adding(&self, output: usize, input: usize) -> Option<Arc<dyn Op>> {
+        let mut op = *self;
+        *op.before.get_mut(output.checked_sub(1)?)? = Some(input);
+        Some(Arc::new(op))
     }
 
     crate::cpu_meaning!();
@@ -250,12 +262,12 @@ impl Op for NormaliseGrad {
 
 impl NormaliseGrad {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let slope = T::of(self.0.norm.activation.slope.into());
-        let groups = self.0.norm.groups;
+        let slope = T::of(self.of.norm.activation.slope.into());
+        let groups = self.of.norm.groups;
         let (inputs, vdx, dx) = io.split(0);
         let ((vx, x), (vy, y), stats) = (inputs.x(0), inputs.x(1), inputs.x(2));
         let (gamma, (vdy, dy)) = (inputs.x(3).1, inputs.x(4));
-        let (c, padded, (_, pixels)) = (vx.channels(), vx.padded(), self.0.pictures(vx));
+        let (c, padded, (_, pixels)) = (vx.channels(), vx.padded(), self.of.pictures(vx));
         let cg = c / groups;
         let stats = |n: usize, i: usize| {
             let at = (n * groups + i / cg) * 2;
@@ -297,10 +309,13 @@ impl NormaliseGrad {
             })
             .collect();
         for (output, first) in [(1, padded), (2, 0)] {
-            let (_, _, to) = io.split(output);
+            let (inputs, _, to) = io.split(output);
             to.fill(T::zero());
             for sums in &sums {
                 cpu::accumulate(to, &sums[first..first + padded]);
+            }
+            if let Some(before) = self.before[output - 1] {
+                cpu::accumulate(to, inputs.x(before).1);
             }
         }
     }

@@ -29,8 +29,11 @@ impl Graph {
     }
 }
 
-/// Records dx from dy and the result y.
+/// Records dx from dy and the result y; where it can be, in the op that makes dy.
 pub(super) fn backward(g: &mut Graph, slope: f32, y: Tensor, dy: Tensor) -> Tensor {
+    if g.fuse(dy, y, |op, _, input| op.gated(slope, input)) {
+        return dy;
+    }
     let view = g.view(y).clone();
     g.record(LeakyReluGrad { slope }, &[dy, y], view.shape, &view.parts)
 }

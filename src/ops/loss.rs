@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{per_vec4, strides};
+use super::{per_vec4, strides, sums::sum_partials};
 use crate::cpu;
-use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View, grid};
+use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View};
 
 /// Function of the difference between prediction and target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,29 +90,6 @@ impl Graph {
     }
 }
 
-/// Emits the sum of `count` partial results: `part` of each `stride` floats, times `scale`, into `to`.
-pub(super) fn sum_partials(
-    l: &mut Lowering,
-    partials: Range,
-    count: usize,
-    stride: usize,
-    part: std::ops::Range<usize>,
-    scale: f64,
-    to: Range,
-) {
-    let len4 = part.len() / 4;
-    let [gx, gy] = grid(len4.div_ceil(64), l.limits);
-    let constants = [
-        ("COUNT", count as f64),
-        ("STRIDE4", (stride / 4) as f64),
-        ("FIRST4", (part.start / 4) as f64),
-        ("LEN4", len4 as f64),
-        ("SCALE", scale),
-        ("GRID_X", gx.into()),
-    ];
-    l.dispatch("sum_partials", &constants, &[("partials", partials), ("y", to)], [gx, gy, 1]);
-}
-
 /// Constants and bindings that both kernels share; `mask` is x where there is none.
 fn common(l: &Lowering, loss: Loss, [x, t, power]: [Tensor; 3], mask: Option<Tensor>) -> Common {
     let (kind, eps) = loss.constants();
@@ -157,7 +134,7 @@ impl Op for Reduce {
         let bindings: Vec<_> = bindings.chain([common.power, ("partials", partials)]).collect();
         l.dispatch("loss", &constants, &bindings, [groups as u32, 1, 1]);
         let to = l.range(node.outputs[0]);
-        sum_partials(l, partials, groups, 4, 0..4, 1.0 / count(&x), to);
+        sum_partials(l, partials, groups, 1.0 / count(&x), &[(to, None)]);
     }
 
     crate::cpu_meaning!();

@@ -8,6 +8,8 @@ mod batch_norm;
 pub(crate) mod brown;
 mod concat;
 mod conv;
+mod conv_dw;
+mod fma;
 mod group_norm;
 mod leaky_relu;
 mod loss;
@@ -15,6 +17,7 @@ pub(crate) mod noise;
 mod optimizer;
 mod pool;
 mod sigmoid;
+mod sums;
 mod unfold;
 mod upsample;
 

@@ -219,6 +219,13 @@ pub trait Executor {
     /// If the device is lost or out of memory.
     fn run(&mut self) -> Result<()>;
 
+    /// Runs the plan once, part by part, and tells how many milliseconds each took: every dispatch, or every node on the CPU.
+    /// Nothing where the device cannot tell.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn profile(&mut self) -> Result<Option<Vec<f64>>>;
+
     /// Waits for all runs.
     ///
     /// # Errors

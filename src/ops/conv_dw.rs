@@ -1,0 +1,170 @@
+//! Gradients of filters and biases: sums over all pixels, split over workgroups and added in a fixed order.
+
+use std::sync::Arc;
+
+use super::{Conv, channel4, stride4, sums::sum_partials};
+use crate::cpu::{self, Convolve};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor};
+
+/// dw, and db if there is one, of a convolution, from x and dy.
+#[derive(Clone, Copy, Debug)]
+struct Conv2dWeightGrad {
+    conv: Conv,
+    /// Inputs that dw and db are added to.
+    before: [Option<usize>; 2],
+}
+
+/// db alone: sums over all pixels.
+#[derive(Clone, Copy, Debug)]
+struct ChannelSum {
+    /// Input that db is added to.
+    before: Option<usize>,
+}
+
+impl Graph {
+    /// Gradients of the filter w, and of the bias b if there is one.
+    pub(super) fn conv2d_dw(
+        &mut self,
+        x: Tensor,
+        dy: Tensor,
+        conv: Conv,
+        w: Tensor,
+        b: Option<Tensor>,
+    ) -> (Option<Tensor>, Option<Tensor>) {
+        let mut gradient = |of: Tensor, name: &str| {
+            let view = self.view(of).clone();
+            let name = format!("{name}.{}", self.nodes().len());
+            self.add_tensor(&name, view.shape, &view.parts, Role::Intermediate)
+        };
+        let dw = gradient(w, "conv2d_dw");
+        let db = b.map(|b| gradient(b, "conv2d_db"));
+        let outputs: Vec<_> = [dw].into_iter().chain(db).collect();
+        self.record_into(Conv2dWeightGrad { conv, before: [None; 2] }, &[x, dy], &outputs);
+        (Some(dw), db)
+    }
+
+    /// Sums over all pixels (1, 1, 1, C): the gradient of a bias.
+    pub(super) fn channel_sum(&mut self, dy: Tensor) -> Tensor {
+        let parts = self.view(dy).parts.clone();
+        self.record(ChannelSum { before: None }, &[dy], [1, 1, 1], &parts)
+    }
+}
+
+impl Op for Conv2dWeightGrad {
+    fn name(&self) -> &'static str {
+        "conv2d_dw"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let (x, dy) = (l.view(node.inputs[0]).clone(), l.view(node.inputs[1]).clone());
+        let bias = node.outputs.len() == 2;
+        // The bias is one more row of the filter, with ones for pixels.
+        let rows = self.conv.kernel * self.conv.kernel * x.padded() + usize::from(bias);
+        let (rows4, k4) = (rows.div_ceil(4), dy.padded() / 4);
+        let tx = k4.div_ceil(2).clamp(1, 12);
+        // Per stage of 16 pixels, two vec4s of 16 bytes each for every row and every column of invocations.
+        let staged = (l.limits.workgroup_bytes as usize / (16 * 2 * 16)).saturating_sub(tx).max(1);
+        let ty = (96.min(l.limits.invocations as usize) / tx).min(staged).clamp(1, rows4.div_ceil(2));
+        let tiles = rows4.div_ceil(ty * 2) * k4.div_ceil(tx * 2);
+        // As many splits as give the device 512 workgroups, but at least 64 pixels each.
+        let splits = 512_usize.div_ceil(tiles).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
+        let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(16);
+        let splits = dy.pixels().div_ceil(split_pixels);
+        let mut constants = self.conv.constants(&x, &dy);
+        constants.extend([
+            ("BIAS", f64::from(u8::from(bias))),
+            ("TX", tx as f64),
+            ("TY", ty as f64),
+            ("SPLIT_PIXELS", split_pixels as f64),
+        ]);
+        let outputs: Vec<_> = node.outputs.iter().map(|&t| l.range(t)).collect();
+        // One part of one result: nothing to add up.
+        let direct = splits == 1 && !bias && self.before[0].is_none();
+        let partials = if direct { outputs[0] } else { l.scratch(splits * rows * k4 * 4) };
+        let bindings = [("x", l.range(node.inputs[0])), ("dy", l.range(node.inputs[1])), ("partials", partials)];
+        let workgroups = [rows4.div_ceil(ty * 2) as u32, k4.div_ceil(tx * 2) as u32, splits as u32];
+        l.dispatch("conv2d_dw", &constants, &bindings, workgroups);
+        if !direct {
+            let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
+            let totals: Vec<_> = outputs.into_iter().zip(before).collect();
+            sum_partials(l, partials, splits, 1.0, &totals);
+        }
+    }
+
+    fn adding(&self, output: usize, input: usize) -> Option<Arc<dyn Op>> {
+        let mut op = *self;
+        op.before[output] = Some(input);
+        Some(Arc::new(op))
+    }
+
+    fn flops(&self, g: &Graph, node: &Node) -> f64 {
+        self.conv.flops(g.view(node.inputs[0]), g.view(node.inputs[1]))
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl Conv2dWeightGrad {
+    fn run<T: Convolve>(&self, io: &mut Io<T>) {
+        let (inputs, _, dw) = io.split(0);
+        let db = T::correlate(inputs.x(0), inputs.x(1), &self.conv.forward_patches(), dw);
+        if let Some(before) = self.before[0] {
+            cpu::accumulate(dw, inputs.x(before).1);
+        }
+        if io.outputs() == 2 {
+            let (inputs, _, to) = io.split(1);
+            to.copy_from_slice(&db);
+            if let Some(before) = self.before[1] {
+                cpu::accumulate(to, inputs.x(before).1);
+            }
+        }
+    }
+}
+
+impl Op for ChannelSum {
+    fn name(&self) -> &'static str {
+        "channel_sum"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let dy = l.view(node.inputs[0]).clone();
+        let c4 = dy.padded() / 4;
+        let splits = dy.pixels().div_ceil(256).clamp(1, 128.min(l.limits.workgroups as usize));
+        let split_pixels = dy.pixels().div_ceil(splits);
+        let splits = dy.pixels().div_ceil(split_pixels);
+        let constants = [
+            ("PIXELS", dy.pixels() as f64),
+            ("C4", c4 as f64),
+            ("Y_STRIDE4", stride4(&dy)),
+            ("Y_CHANNEL4", channel4(&dy)),
+            ("SPLIT_PIXELS", split_pixels as f64),
+        ];
+        let db = l.range(node.outputs[0]);
+        let direct = splits == 1 && self.before.is_none();
+        let partials = if direct { db } else { l.scratch(splits * c4 * 4) };
+        let bindings = [("dy", l.range(node.inputs[0])), ("partials", partials)];
+        l.dispatch("channel_sum", &constants, &bindings, [splits as u32, c4.div_ceil(8) as u32, 1]);
+        if !direct {
+            let before = self.before.map(|i| l.range(node.inputs[i]));
+            sum_partials(l, partials, splits, 1.0, &[(db, before)]);
+        }
+    }
+
+    fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { before: Some(input) }))
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl ChannelSum {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, _, db) = io.split(0);
+        let (view, dy) = inputs.x(0);
+        let sums = cpu::sum_pixels(view, dy, view.padded(), |pixel, sums| cpu::accumulate(sums, pixel));
+        db.copy_from_slice(&sums);
+        if let Some(before) = self.before {
+            cpu::accumulate(db, inputs.x(before).1);
+        }
+    }
+}
