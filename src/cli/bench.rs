@@ -93,6 +93,7 @@ fn row(part: &Part, peaks: &Peaks) -> Value {
 /// `start` is when the program began.
 pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<()> {
     let device = common.open()?;
+    options.net.check(Net::Unet)?;
     let net = options.net.options(&device, Net::Unet, None);
     net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));

@@ -58,6 +58,7 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
+    options.net.check(Net::Unet)?;
     let net = options.net.options(&device, Net::Unet, Some(Some(options.noise)));
     let training = train::Options { seed: common.seed, ..train::Options::new(&device, net, Length::Minutes(options.minutes)) };
     training.check()?;

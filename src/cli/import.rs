@@ -32,6 +32,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+    options.net.check(Net::Unet)?;
     let net = options.net.options(&Device::Cpu, Net::Unet, None);
     let statistics = match (options.mean, options.std) {
         (Some(mean), Some(std)) => ((mean / 255.0) as f32, (std / 255.0) as f32),

@@ -87,12 +87,12 @@ struct RecipeArgs {
     /// Rule by which parameters change [default: adam]
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerName>,
-    /// Share of the last change that sgd keeps
-    #[arg(long, value_name = "M", default_value_t = 0.0, value_parser = share)]
-    momentum: f64,
-    /// Weight decay of adamw
-    #[arg(long, value_name = "D", default_value_t = 0.01, value_parser = not_negative)]
-    decay: f64,
+    /// Share of the last change that sgd keeps [default: 0]
+    #[arg(long, value_name = "M", value_parser = share)]
+    momentum: Option<f64>,
+    /// Weight decay of adamw [default: 0.01]
+    #[arg(long, value_name = "D", value_parser = not_negative)]
+    decay: Option<f64>,
     /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
     #[arg(long, value_name = "LR", value_parser = positive)]
     lr: Option<f64>,
@@ -130,6 +130,19 @@ enum OptimizerName {
 }
 
 impl RecipeArgs {
+    /// Refuses settings of an optimizer that is not the chosen one.
+    fn check(&self) -> Result<(), Error> {
+        for (flag, given, of) in
+            [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
+        {
+            if given && self.optimizer != Some(of) {
+                let name = if of == OptimizerName::Sgd { "sgd" } else { "adamw" };
+                return Err(Error::usage(format!("{flag}: belongs to --optimizer {name}, which is not chosen")));
+            }
+        }
+        Ok(())
+    }
+
     /// Options of the recipe with what is given in their place; `noise` is what is added to pictures, `side` what they allow.
     fn options(&self, device: &Device, net: NetOptions, noise: Option<&Noise>, side: usize, seed: u32) -> train::Options {
         let ours = train::Options::new(device, net, Length::Minutes(10.0));
@@ -151,9 +164,9 @@ impl RecipeArgs {
             None => noise.map_or(base.loss, train::loss_for),
         };
         let update = match (self.optimizer, base.update) {
-            (Some(OptimizerName::Sgd), _) => Update::Sgd { momentum: self.momentum as f32 },
+            (Some(OptimizerName::Sgd), _) => Update::Sgd { momentum: self.momentum.unwrap_or(0.0) as f32 },
             (Some(OptimizerName::Adamw), Update::Adam { beta1, beta2, eps, .. }) => {
-                Update::Adam { beta1, beta2, eps, decay: self.decay as f32 }
+                Update::Adam { beta1, beta2, eps, decay: self.decay.unwrap_or(0.01) as f32 }
             }
             (_, update) => update,
         };
@@ -188,9 +201,9 @@ pub(super) struct NetArgs {
     /// Times that unet halves the picture [default: 4 on a discrete GPU, else 3]
     #[arg(long, value_name = "L", value_parser = clap::value_parser!(u16).range(1..=8))]
     levels: Option<u16>,
-    /// Normalisation of unet
-    #[arg(long, value_enum, default_value_t = Norm::None)]
-    norm: Norm,
+    /// Normalisation of unet [default: none]
+    #[arg(long, value_enum)]
+    norm: Option<Norm>,
     /// Use one block several times where blocks are alike (epfl-unet, epfl-resunet: as published)
     #[arg(long)]
     shared: bool,
@@ -206,6 +219,29 @@ pub(super) struct NetArgs {
 }
 
 impl NetArgs {
+    /// The chosen network; `default` if none is named.
+    ///
+    /// # Errors
+    /// If an option is given that the network does not have.
+    pub(super) fn check(&self, default: Net) -> Result<(), Error> {
+        let net = self.net.unwrap_or(default);
+        for (flag, given, nets) in [
+            ("--width", self.width.is_some(), &[Net::Unet, Net::N2nUnet, Net::EpflUnet, Net::EpflResunet][..]),
+            ("--levels", self.levels.is_some(), &[Net::Unet]),
+            ("--norm", self.norm.is_some(), &[Net::Unet]),
+            ("--up", self.up.is_some(), &[Net::Unet]),
+            ("--down", self.down.is_some(), &[Net::Unet, Net::EpflResunet]),
+            ("--shared", self.shared, &[Net::EpflUnet, Net::EpflResunet]),
+        ] {
+            if given && !nets.contains(&net) {
+                let there: Vec<_> = nets.iter().map(|&n| NetOptions::new(n).name()).collect();
+                let name = NetOptions::new(net).name();
+                return Err(Error::usage(format!("{flag}: {name} has no such option, only {}", there.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
     /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
     /// named. `noise` is what it is trained for, if it is trained: `None` in it stands for pairs.
     pub(super) fn options(&self, device: &Device, default: Net, noise: Option<Option<Noise>>) -> NetOptions {
@@ -219,7 +255,7 @@ impl NetArgs {
         NetOptions {
             width: self.width.map_or(width, usize::from),
             levels: self.levels.map_or(levels, usize::from),
-            norm: self.norm,
+            norm: self.norm.unwrap_or(published.norm),
             shared: self.shared,
             down: self.down.unwrap_or(published.down),
             up: self.up.unwrap_or(published.up),
@@ -318,6 +354,8 @@ fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
     let default = options.recipe.recipe.map_or(Net::Unet, Recipe::net);
+    options.net.check(default)?;
+    options.recipe.check()?;
     let net = options.net.options(&device, default, Some(options.noise));
     net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
     if options.out.join("best.safetensors").exists() && !options.overwrite {
