@@ -34,7 +34,9 @@ fn convolutions(c: &mut Criterion) {
         let y = g.conv2d(x, w, Some(b), Conv::same3(1), Activation::leaky_relu(0.1));
         g.backward(&[(y, dy)]);
         let mut executor = prepared(g, &["x", "dy"]);
-        c.bench_function(&format!("conv2d {input}->{output} {size:?} and gradients"), |b| b.iter(|| executor.run()));
+        c.bench_function(&format!("conv2d {input}->{output} {size:?} and gradients"), |b| {
+            b.iter(|| executor.run());
+        });
     }
 }
 
