@@ -55,7 +55,7 @@ fn training_steps(c: &mut Criterion) {
         let mut executor = prepared(g, &["x", "t"]);
         executor.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999)).expect("memory is there");
         c.bench_function(&format!("step of {} batch {batch} at {side} px", NetOptions::new(net).name()), |b| {
-            b.iter(|| executor.run())
+            b.iter(|| executor.run());
         });
     }
 }

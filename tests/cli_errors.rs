@@ -187,7 +187,7 @@ fn pairs_that_are_none_are_named() {
     let train = "--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu";
     shell.run(&format!("train --pairs a names {train}")).fails(&["names", "4.png", "2.png"]);
     shell.run(&format!("train --pairs a missing {train}")).fails(&["missing"]);
-    shell.run(&format!("train --pairs a a {train}")).fails(&["--pairs", "1.png", "same in both"]);
+    shell.run(&format!("train --pairs a a {train}")).fails(&["--pairs", "1.png", "are the same"]);
     shell.run(&format!("train --pairs a a/1.png {train}")).fails(&["a/1.png", "two of a kind"]);
     for odd in 1..=3 {
         let folder = format!("sizes{odd}");

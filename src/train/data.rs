@@ -80,22 +80,22 @@ impl Source {
         }
     }
 
-    /// Two noisy pictures of every scene.
+    /// Two noisy pictures of every scene. Some may be equal, as those of a night sky are; not all.
     ///
     /// # Errors
-    /// If the pictures of a pair differ in size.
+    /// If the pictures of a pair differ in size, or those of every pair are the same.
     pub fn pairs(pairs: Vec<(Rgb8, Rgb8)>) -> Result<Self> {
         match pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
             Some((a, b)) => {
                 let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
                 Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)))
             }
-            None => match pairs.iter().find(|(a, b)| a.data == b.data) {
-                Some((a, _)) => Err(Error::failed(format!(
-                    "--pairs: {} is the same in both folders: two different shots of a scene are needed",
+            None => match pairs.first() {
+                Some((a, _)) if pairs.iter().all(|(a, b)| a.data == b.data) => Err(Error::failed(format!(
+                    "--pairs: {} and its partner are the same, and so are all others: two different shots of every scene are needed",
                     a.name
                 ))),
-                None => Ok(Self::Pairs(pairs)),
+                _ => Ok(Self::Pairs(pairs)),
             },
         }
     }
@@ -222,5 +222,22 @@ pub fn split(source: Source) -> (Source, Source) {
             let (a, b) = take(pairs);
             (Source::Pairs(a), Source::Pairs(b))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(value: u8) -> Rgb8 {
+        Rgb8 { name: "picture".into(), width: 2, height: 1, data: vec![value; 6] }
+    }
+
+    #[test]
+    fn pairs_of_equal_pictures_are_taken_among_others_but_not_alone() {
+        let (equal, different) = ((picture(0), picture(0)), (picture(1), picture(2)));
+        assert_eq!(Source::pairs(vec![equal.clone(), different]).map(|s| s.count()).ok(), Some(2));
+        let refused = Source::pairs(vec![equal.clone(), equal]).map(|s| s.count());
+        assert!(refused.is_err_and(|e| e.to_string().contains("are the same")));
     }
 }
