@@ -44,8 +44,8 @@ fn every_command_prints_one_json_object_and_nothing_else() {
         (format!("eval photos --noise gaussian:25 {cpu}"), eval),
         (format!("check {cpu}"), "device cases failed worst"),
         (
-            format!("bench --width 4 --levels 1 --batch 2 --size 16 --runs 2 {cpu}"),
-            "device net batch size train_step_ms forward_ms gflops peak_memory_mib",
+            format!("bench --width 4 --levels 1 --batch 2 --size 16 --runs 2 --kernels {cpu}"),
+            "device net batch size train_step_ms forward_ms gflops peak_memory_mib first_step_ms peaks kernels",
         ),
         (format!("devices {cpu}"), "devices"),
         (format!("demo --minutes 0.02 --width 4 --levels 1 --out demo {cpu}"), "device steps seconds psnr_noisy psnr report"),

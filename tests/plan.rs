@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
-use n2n_gpu::graph::Role;
+use n2n_gpu::graph::{Graph, Role};
 use n2n_gpu::kernel::{Limits, kernel};
-use n2n_gpu::nets::Norm;
+use n2n_gpu::nets::{Net, NetOptions, Norm};
 use n2n_gpu::ops::Update;
 use n2n_gpu::plan::Plan;
+use n2n_gpu::profile;
 use std::sync::Arc;
 
 fn plan(case: &Case) -> Arc<Plan> {
@@ -60,6 +61,41 @@ fn sharing_slots_saves_two_fifths_of_the_memory_of_a_training_step() {
     let plan = plan(&large());
     let (shared, unshared) = (plan.intermediate_bytes(), plan.unshared_bytes());
     assert!(shared * 10 <= unshared * 6, "{shared} of {unshared} bytes");
+}
+
+/// 33 convolutions with all gradients, sums over splits included.
+#[test]
+fn a_training_step_of_the_first_reports_network_takes_no_more_than_180_dispatches() {
+    for shared in [true, false] {
+        let mut g = Graph::new();
+        let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [30, 32, 32], 3));
+        let y = NetOptions { shared, ..NetOptions::new(Net::EpflUnet) }.record_training(&mut g, x);
+        let loss = g.mse(y, t);
+        let one = g.one();
+        g.backward(&[(loss, one)]);
+        g.optimize(loss, Update::ADAM, 1.0);
+        let steps = Plan::new(g, Some(&Limits::default())).unwrap().steps.len();
+        assert!(steps <= 180, "{steps} dispatches, blocks shared: {shared}");
+    }
+}
+
+/// Times of all parts, and what they are of.
+#[test]
+fn a_profile_has_a_time_for_every_dispatch() {
+    for device in common::adapters().into_iter().chain([Device::Cpu]) {
+        let mut executor = device.prepare(large().graph().clone()).unwrap();
+        let Some(parts) = profile::parts(executor.as_mut(), 1).unwrap() else {
+            let Device::Gpu(gpu) = &device else { panic!("the CPU can be timed") };
+            assert!(!gpu.adapter.features.contains(&"timestamp"), "{} has timestamps", device.name());
+            continue;
+        };
+        let plan = executor.plan();
+        let all = if plan.steps.is_empty() { plan.graph.nodes().len() } else { plan.steps.len() };
+        assert_eq!(parts.len(), all, "{}", device.name());
+        assert!(parts.iter().all(|p| p.ms >= 0.0 && p.bytes > 0.0), "{}", device.name());
+        let flops: f64 = parts.iter().map(|p| p.flops).sum();
+        assert_eq!(flops, plan.graph.flops(), "{}", device.name());
+    }
 }
 
 #[test]
