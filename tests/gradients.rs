@@ -129,6 +129,20 @@ fn residuals_and_shared_parameters_have_the_gradient_of_their_differences() {
     });
 }
 
+/// The gradient of a sum is that of both terms: what else flows to one of them must not reach the other.
+#[test]
+fn a_term_that_is_used_again_leaves_the_gradient_of_the_other_alone() {
+    for first in [true, false] {
+        assert_gradients(|g| {
+            let [(x, a), (z, b)] = ["x", "z"].map(|name| input(g, name, [1, 4, 5], 3));
+            let filters = ["one", "two"].map(|name| filter(g, name, 3, &[3], 3));
+            let sum = if first { g.add(a, b) } else { g.add(b, a) };
+            let [u, v] = [(sum, filters[0]), (a, filters[1])].map(|(t, (w, b))| g.conv2d(t, w, Some(b), Conv::same3(1), SLOPE));
+            Recorded { y: g.add(u, v), inputs: vec![x, z], kinks: vec![a, b, u, v] }
+        });
+    }
+}
+
 #[test]
 fn conv2d_has_the_gradient_of_its_differences() {
     for (kernel, stride, padding) in [(1, 1, 0), (1, 2, 0), (2, 1, 1), (2, 2, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (3, 2, 0)] {

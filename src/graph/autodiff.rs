@@ -19,11 +19,12 @@ impl Graph {
             if !wanted || dy.iter().all(Option::is_none) {
                 continue;
             }
-            for (&x, dx) in node.inputs.iter().zip(node.op.backward(self, node, &dy)) {
+            let all = node.op.backward(self, node, &dy);
+            // What is handed on as it is, or to several inputs, is or may become the gradient of several tensors.
+            let several = |dx: &&Option<Tensor>| dy.contains(dx) || all.iter().filter(|other| other == dx).count() > 1;
+            self.pinned.extend(all.iter().filter(several).flatten());
+            for (&x, dx) in node.inputs.iter().zip(all) {
                 if let (true, Some(dx)) = (self.needs_grad(x), dx) {
-                    if grads.iter().any(|(t, other)| *other == dx && !node.outputs.contains(t)) {
-                        self.pinned.insert(dx);
-                    }
                     let sum = match grads.get(&x) {
                         Some(&before) if self.fuse(dx, before, |op, output, input| op.adding(output, input)) => dx,
                         Some(&before) => self.add(before, dx),

@@ -143,7 +143,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     params: Vec<Param>,
     flat: Option<StorageId>,
-    /// Gradients of several tensors at once, as those of the terms of a sum are: their ops stay as they are.
+    /// Gradients that may be those of several tensors at once, as of the terms of a sum: their ops stay as they are.
     pinned: BTreeSet<Tensor>,
 }
 
