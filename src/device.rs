@@ -1,7 +1,5 @@
 //! Where plans run: a GPU, or the CPU executor.
 
-use std::sync::Arc;
-
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
@@ -75,10 +73,9 @@ impl Device {
     /// # Errors
     /// If it does not fit the device.
     pub fn prepare(&self, graph: Graph) -> Result<Box<dyn Executor>> {
-        let plan = Plan::new(graph, self.limits())?;
         Ok(match self {
-            Self::Cpu => Box::new(cpu::Executor::<f32>::new(plan)),
-            Self::Gpu(gpu) => Box::new(gpu::Executor::new(gpu, Arc::clone(&plan))?),
+            Self::Cpu => Box::new(cpu::Executor::<f32>::new(Plan::new(graph, None)?)),
+            Self::Gpu(gpu) => Box::new(gpu::Executor::new(gpu, gpu.plan(graph)?)?),
         })
     }
 }

@@ -25,6 +25,8 @@ shaders!(
     "conv2d",
     "conv2d_dw",
     "conv2d_dx",
+    "conv2d_dx_tiny",
+    "conv2d_tiny",
     "copy",
     "fma",
     "fold",
@@ -51,9 +53,14 @@ shaders!(
 
 /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
 const LIBRARY: &[(&str, &str)] = &[
+    ("conv", include_str!("../shaders/lib/conv.wgsl")),
+    ("finish", include_str!("../shaders/lib/finish.wgsl")),
     ("noise", include_str!("../shaders/lib/noise.wgsl")),
     ("optimizer", include_str!("../shaders/lib/optimizer.wgsl")),
+    ("phase", include_str!("../shaders/lib/phase.wgsl")),
+    ("registers", include_str!("../shaders/lib/registers.wgsl")),
     ("rng", include_str!("../shaders/lib/rng.wgsl")),
+    ("tile", include_str!("../shaders/lib/tile.wgsl")),
 ];
 
 /// A storage buffer that a kernel binds in group 0, in the order of its binding number.
@@ -136,10 +143,59 @@ pub struct Limits {
     pub workgroup_bytes: u32,
     /// Most workgroups along one dimension of a dispatch.
     pub workgroups: u32,
+    /// Workgroups it runs at once, about: fewer leave a part of it idle.
+    pub busy: u32,
+}
+
+impl Limits {
+    /// Of a software adapter, whose workgroups are tasks for a few threads.
+    pub const BUSY_SOFTWARE: u32 = 4;
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { binding_bytes: 128 << 20, buffer_bytes: 256 << 20, invocations: 256, workgroup_bytes: 16 << 10, workgroups: 65535 }
+        Self {
+            binding_bytes: 128 << 20,
+            buffer_bytes: 256 << 20,
+            invocations: 256,
+            workgroup_bytes: 16 << 10,
+            workgroups: 65535,
+            busy: 48,
+        }
+    }
+}
+
+/// Which of the ways that the planner knows for an op it takes, by a key that names op and shape. Without an entry, the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    chosen: BTreeMap<String, usize>,
+    always: Option<usize>,
+}
+
+impl Tuning {
+    /// Way number `i` of every op, counted round: to try them all.
+    pub fn always(i: usize) -> Self {
+        Self { always: Some(i), ..Self::default() }
+    }
+
+    /// The way for `key`, one of `count`.
+    pub fn choice(&self, key: &str, count: usize, default: usize) -> usize {
+        let chosen = self.chosen.get(key).copied().filter(|&i| i < count);
+        self.always.map(|i| i % count).or(chosen).unwrap_or(default)
+    }
+
+    /// Whether there is an entry for `key`.
+    pub fn knows(&self, key: &str) -> bool {
+        self.chosen.contains_key(key)
+    }
+
+    /// Notes the way to take for `key`.
+    pub fn set(&mut self, key: String, way: usize) {
+        self.chosen.insert(key, way);
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> &BTreeMap<String, usize> {
+        &self.chosen
     }
 }

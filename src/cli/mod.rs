@@ -9,6 +9,7 @@ mod eval;
 mod import;
 mod output;
 mod train;
+mod tuning;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,6 +35,9 @@ struct Common {
     /// auto (best GPU, else cpu), cpu, or an adapter's index or a part of its name
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Common options")]
     device: String,
+    /// Find the fastest tiles for what is run on this GPU first, and remember them; results stay the same to the last bit
+    #[arg(long, global = true, help_heading = "Common options")]
+    tune: bool,
     /// Print exactly one JSON object on stdout when done
     #[arg(long, global = true, help_heading = "Common options")]
     json: bool,
@@ -68,9 +72,14 @@ enum Command {
 impl Common {
     /// The device asked for. Says so when `auto` falls back to the CPU.
     fn open(&self) -> anyhow::Result<Device> {
-        let device = Device::select(&self.device)?;
+        let mut device = Device::select(&self.device)?;
         if matches!(device, Device::Cpu) && self.device.eq_ignore_ascii_case("auto") {
             self.remark("no real GPU found: running on the CPU (n2n-gpu devices lists what there is)");
+        }
+        match &mut device {
+            Device::Gpu(gpu) => tuning::load(gpu, self.tune, self.quiet),
+            Device::Cpu if self.tune => self.remark("--tune: the CPU has nothing to choose"),
+            Device::Cpu => {}
         }
         Ok(device)
     }

@@ -1,8 +1,10 @@
 //! The GPU: adapters, a device, and the executor that replays plans through wgpu. No other module knows wgpu.
 
 mod executor;
+mod tuner;
 
 pub use executor::Executor;
+pub use tuner::Tuner;
 
 use std::sync::{Arc, Mutex};
 
@@ -36,6 +38,7 @@ pub struct Gpu {
     pub(crate) trouble: Trouble,
     /// Its adapter.
     pub adapter: Adapter,
+    tuner: Option<Arc<Tuner>>,
     /// Whether shaders check bounds and loops at run time; slow, for tests.
     pub checked: bool,
 }
@@ -58,13 +61,14 @@ impl Trouble {
     }
 }
 
-fn limits(of: &wgpu::Limits) -> Limits {
+fn limits(of: &wgpu::Limits, kind: wgpu::DeviceType) -> Limits {
     Limits {
         binding_bytes: of.max_storage_buffer_binding_size,
         buffer_bytes: of.max_buffer_size,
         invocations: of.max_compute_invocations_per_workgroup,
         workgroup_bytes: of.max_compute_workgroup_storage_size,
         workgroups: of.max_compute_workgroups_per_dimension,
+        busy: if kind == wgpu::DeviceType::Cpu { Limits::BUSY_SOFTWARE } else { Limits::default().busy },
     }
 }
 
@@ -102,7 +106,7 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
             wgpu::DeviceType::Cpu => "software",
             wgpu::DeviceType::Other => "other",
         },
-        limits: limits(&adapter.limits()),
+        limits: limits(&adapter.limits(), info.device_type),
         features: features.iter().filter(|(f, _)| adapter.features().contains(*f)).map(|(_, n)| *n).collect(),
     }
 }
@@ -147,7 +151,14 @@ impl Gpu {
                 lost.note(format!("the device was lost: {}", one_line(&message)));
             }
         });
-        Ok(Self { device, queue, trouble, adapter: described, checked: false })
+        Ok(Self { device, queue, trouble, adapter: described, tuner: None, checked: false })
+    }
+}
+
+impl Gpu {
+    /// Plans for this device from now on are made by what `tuner` knows or finds.
+    pub fn set_tuner(&mut self, tuner: Tuner) {
+        self.tuner = Some(Arc::new(tuner));
     }
 }
 

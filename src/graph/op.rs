@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::{Element, Graph, Node, StorageId, Tensor, View};
-use crate::kernel::{Limits, kernel};
+use crate::kernel::{Limits, Tuning, kernel};
 
 /// `f32` or `f64`: what the CPU executor computes in.
 pub trait Real: num_traits::Float + num_traits::NumAssign + std::iter::Sum + Default + Debug + Send + Sync + 'static {
@@ -300,6 +300,10 @@ pub struct Lowering<'a> {
     pub graph: &'a Graph,
     /// What the adapter offers.
     pub limits: &'a Limits,
+    /// Which way it is to take where there are several.
+    pub tuning: &'a Tuning,
+    /// Keys that were asked for, the number of ways there are, and the one taken.
+    pub(crate) choices: Vec<(String, usize, usize)>,
     pub(crate) dispatches: Vec<Dispatch>,
     pub(crate) scratch: Vec<usize>,
 }
@@ -314,6 +318,13 @@ impl Lowering<'_> {
     pub fn range(&self, t: Tensor) -> Range {
         let view = self.view(t);
         Range { buffer: Buffer::Storage(view.storage), offset: view.base, len: view.span() }
+    }
+
+    /// Which of `count` ways to take for an op and shape that `key` names; all of them have to give the same result.
+    pub fn choose(&mut self, key: String, count: usize, default: usize) -> usize {
+        let choice = self.tuning.choice(&key, count, default);
+        self.choices.push((key, count, choice));
+        choice
     }
 
     /// Scratch memory of `len` floats, dead after the node.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::tiles::{Product, Tile};
 use super::{Activation, channel4, channels4, stride4};
 use crate::cpu::{Convolve, Epilogue, Patches};
 use crate::graph::{Graph, Halo, Inputs, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
@@ -93,18 +94,16 @@ impl Conv {
     }
 }
 
-/// Tile of `conv2d` and `conv2d_dx`: invocations over channels and over pixels, each 8 wide. As many channels as there
-/// are, up to 96; then pixels up to 96 invocations, few enough for every device, and up to its workgroup memory.
-fn tile(channels4: usize, limits: &Limits) -> (usize, usize) {
-    let tx = channels4.div_ceil(2).clamp(1, 12);
-    let invocations = 96.min(limits.invocations as usize);
-    // KB = 4 staged vec4s of 16 bytes and a corner per pixel; 16 staged rows of TX * 2 vec4s.
-    let memory = |ty: usize| ty * 8 * (4 * 16 + 16) + 16 * tx * 2 * 16;
-    let mut ty = (invocations / tx).clamp(1, 16);
-    while ty > 1 && memory(ty) > limits.workgroup_bytes as usize {
-        ty -= 1;
-    }
-    (tx, ty)
+/// Workgroup memory of `conv2d` and `conv2d_dx`, bytes: a stage of KB = 4 vec4s for every row and column, and a corner for every row.
+fn tile_bytes(tile: &Tile) -> usize {
+    let (rows, columns4) = (tile.ty * tile.rows, tile.tx * tile.cols);
+    16 * (rows + 4 * (rows + 2) + 4 * (columns4 * 4 + 2))
+}
+
+/// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than half of the
+/// device busy.
+fn is_tiny(product: &Product, inners: usize, limits: &Limits) -> bool {
+    inners >= 32 && 2 * product.rows.div_ceil(32) * product.columns4.div_ceil(8) * product.times < limits.busy as usize
 }
 
 /// What becomes of the sums before they are written, in this order.
@@ -198,17 +197,15 @@ impl Graph {
     }
 }
 
-/// Emits `conv2d` or `conv2d_dx`, which share their tiles: `columns` is the result's channels, `rows` its pixels (of a phase).
+/// Emits `conv2d` or `conv2d_dx`, which share their tiles: rows are the result's pixels (of a phase), columns its channels.
 fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, finish: Finish, names: [&str; 2]) {
     let (input, output) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
     let forward = name == "conv2d";
-    let mut constants = if forward { conv.constants(&input, &output) } else { conv.constants(&output, &input) };
-    let phases = if forward { 1 } else { conv.stride * conv.stride };
     let step = if forward { 1 } else { conv.stride };
+    let (phases, taps) = (step * step, conv.kernel.div_ceil(step).pow(2));
     let rows = output.shape[0] * output.shape[1].div_ceil(step) * output.shape[2].div_ceil(step);
-    let columns = output.padded() / 4;
-    let (tx, ty) = tile(columns, l.limits);
-    let [gx, gy] = grid(rows.div_ceil(ty * 8), l.limits);
+    let product = Product { rows, columns4: output.padded() / 4, times: phases, multiple: 4 };
+    let mut constants = if forward { conv.constants(&input, &output) } else { conv.constants(&output, &input) };
     // What is not there is not looked at, but something has to be bound.
     let [addend, gate] = [finish.addend, finish.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
     let yes = |given: bool| f64::from(u8::from(given));
@@ -222,14 +219,28 @@ fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, finish: Fi
         ("GATE_SLOPE", finish.gate.map_or(1.0, |(_, slope)| slope).into()),
         ("GATE_STRIDE4", stride4(l.view(gate))),
         ("GATE_CHANNEL4", channel4(l.view(gate))),
-        ("TX", tx as f64),
-        ("TY", ty as f64),
-        ("GRID_X", gx.into()),
     ]);
     let b = node.inputs[if finish.bias { 2 } else { 1 }];
     let tensors = [(names[0], node.inputs[0]), ("w", node.inputs[1]), ("b", b), ("addend", addend), ("gate", gate)];
     let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain([(names[1], l.range(node.outputs[0]))]).collect();
-    l.dispatch(name, &constants, &bindings, [gx, gy, (columns.div_ceil(tx * 2) * phases) as u32]);
+    if is_tiny(&product, taps * input.padded() / 4, l.limits) {
+        // 128 invocations: 16 parts of the inner dimension by eight columns, two pixels each.
+        let columns = product.columns4.min(8);
+        let [tx, ty] = if forward { [columns, 16] } else { [16, columns] };
+        let [gx, gy] = grid(rows.div_ceil(2), l.limits);
+        constants.extend([("TX", tx as f64), ("TY", ty as f64), ("GRID_X", gx.into())]);
+        let groups = product.columns4.div_ceil(columns) * phases;
+        l.dispatch(&format!("{name}_tiny"), &constants, &bindings, [gx, gy, groups as u32]);
+        return;
+    }
+    let (tiles, default) = product.tiles(l.limits, tile_bytes);
+    let key = format!("{name} {:?} {}->{} {conv:?}", output.shape, input.padded(), output.padded());
+    let tile = tiles[l.choose(key, tiles.len(), default)];
+    let [down, across] = product.grid(&tile);
+    let [gx, gy] = grid(down, l.limits);
+    constants.extend(tile.constants());
+    constants.push(("GRID_X", gx.into()));
+    l.dispatch(name, &constants, &bindings, [gx, gy, (across * phases) as u32]);
 }
 
 impl Op for Conv2d {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Conv, channel4, stride4, sums::sum_partials};
+use super::sums::sum_partials;
+use super::tiles::{Product, Tile};
+use super::{Conv, channel4, stride4};
 use crate::cpu::{self, Convolve};
 use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor};
 
@@ -50,6 +52,11 @@ impl Graph {
     }
 }
 
+/// Workgroup memory of `conv2d_dw`, bytes: a stage of 16 pixels for every row and column, and their corners.
+fn tile_bytes(tile: &Tile) -> usize {
+    16 * 16 * (tile.ty * tile.rows / 4 + tile.tx * tile.cols + 1)
+}
+
 impl Op for Conv2dWeightGrad {
     fn name(&self) -> &'static str {
         "conv2d_dw"
@@ -61,29 +68,26 @@ impl Op for Conv2dWeightGrad {
         // The bias is one more row of the filter, with ones for pixels.
         let rows = self.conv.kernel * self.conv.kernel * x.padded() + usize::from(bias);
         let (rows4, k4) = (rows.div_ceil(4), dy.padded() / 4);
-        let tx = k4.div_ceil(2).clamp(1, 12);
-        // Per stage of 16 pixels, two vec4s of 16 bytes each for every row and every column of invocations.
-        let staged = (l.limits.workgroup_bytes as usize / (16 * 2 * 16)).saturating_sub(tx).max(1);
-        let ty = (96.min(l.limits.invocations as usize) / tx).min(staged).clamp(1, rows4.div_ceil(2));
-        let tiles = rows4.div_ceil(ty * 2) * k4.div_ceil(tx * 2);
-        // As many splits as give the device 512 workgroups, but at least 64 pixels each.
-        let splits = 512_usize.div_ceil(tiles).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
+        // As many splits as give the device 512 workgroups of 64 x 64, but at least 64 pixels each: whatever the tile, so that sums are
+        // added in the same order.
+        let nominal = rows4.div_ceil(16) * k4.div_ceil(16);
+        let splits = 512_usize.div_ceil(nominal).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
         let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(16);
         let splits = dy.pixels().div_ceil(split_pixels);
+        let product = Product { rows: rows4 * 4, columns4: k4, times: splits, multiple: 1 };
+        let (tiles, default) = product.tiles(l.limits, tile_bytes);
+        let key = format!("conv2d_dw {:?} {}->{} {:?}", dy.shape, x.padded(), dy.padded(), self.conv);
+        let tile = tiles[l.choose(key, tiles.len(), default)];
         let mut constants = self.conv.constants(&x, &dy);
-        constants.extend([
-            ("BIAS", f64::from(u8::from(bias))),
-            ("TX", tx as f64),
-            ("TY", ty as f64),
-            ("SPLIT_PIXELS", split_pixels as f64),
-        ]);
+        constants.extend([("BIAS", f64::from(u8::from(bias))), ("SPLIT_PIXELS", split_pixels as f64)]);
+        constants.extend(tile.constants());
         let outputs: Vec<_> = node.outputs.iter().map(|&t| l.range(t)).collect();
         // One part of one result: nothing to add up.
         let direct = splits == 1 && !bias && self.before[0].is_none();
         let partials = if direct { outputs[0] } else { l.scratch(splits * rows * k4 * 4) };
         let bindings = [("x", l.range(node.inputs[0])), ("dy", l.range(node.inputs[1])), ("partials", partials)];
-        let workgroups = [rows4.div_ceil(ty * 2) as u32, k4.div_ceil(tx * 2) as u32, splits as u32];
-        l.dispatch("conv2d_dw", &constants, &bindings, workgroups);
+        let [down, across] = product.grid(&tile);
+        l.dispatch("conv2d_dw", &constants, &bindings, [down as u32, across as u32, splits as u32]);
         if !direct {
             let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
             let totals: Vec<_> = outputs.into_iter().zip(before).collect();

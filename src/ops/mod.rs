@@ -18,6 +18,7 @@ mod optimizer;
 mod pool;
 mod sigmoid;
 mod sums;
+mod tiles;
 mod unfold;
 mod upsample;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Buffer, Element, Graph, Lowering, Range, Role, StorageId};
-use crate::kernel::Limits;
+use crate::kernel::{Limits, Tuning};
 
 /// Names a read that was asked for earlier.
 pub type Ticket = u64;
@@ -40,6 +40,19 @@ pub struct Step {
     pub workgroups: [u32; 3],
 }
 
+/// One of several ways that a node was lowered by; see [`Tuning`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Number of the node.
+    pub node: usize,
+    /// Names op and shape.
+    pub key: String,
+    /// How many ways there are.
+    pub ways: usize,
+    /// The one taken.
+    pub way: usize,
+}
+
 /// A graph with memory and dispatches.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -51,6 +64,8 @@ pub struct Plan {
     pub slot_of: Vec<usize>,
     /// Dispatches in order; none in a plan for the CPU.
     pub steps: Vec<Step>,
+    /// What there was to choose in lowering.
+    pub choices: Vec<Choice>,
     /// First and last node that use each storage and scratch memory, its elements and its slot.
     lifetimes: Vec<Lifetime>,
 }
@@ -71,12 +86,23 @@ impl Plan {
     /// # Errors
     /// If a buffer is larger than the adapter can bind.
     pub fn new(graph: Graph, limits: Option<&Limits>) -> Result<Arc<Self>> {
+        Self::tuned(graph, limits, &Tuning::default())
+    }
+
+    /// [`Plan::new`] where it is known which ways are the fastest.
+    ///
+    /// # Errors
+    /// If a buffer is larger than the adapter can bind.
+    pub fn tuned(graph: Graph, limits: Option<&Limits>, tuning: &Tuning) -> Result<Arc<Self>> {
         let mut lowered = Vec::new();
+        let mut choices = Vec::new();
         let mut scratch = Vec::new();
         for (number, node) in graph.nodes().iter().enumerate() {
             if let Some(limits) = limits {
-                let mut l = Lowering { graph: &graph, limits, dispatches: Vec::new(), scratch: Vec::new() };
+                let (dispatches, scratch_of) = (Vec::new(), Vec::new());
+                let mut l = Lowering { graph: &graph, limits, tuning, choices: Vec::new(), dispatches, scratch: scratch_of };
                 node.op.lower(&mut l, node);
+                choices.extend(l.choices.into_iter().map(|(key, ways, way)| Choice { node: number, key, ways, way }));
                 let first = scratch.len();
                 scratch.extend(l.scratch.iter().map(|&len| (number, len)));
                 lowered.extend(l.dispatches.into_iter().map(|d| (number, first, d)));
@@ -117,7 +143,7 @@ impl Plan {
             })
             .collect();
         let lifetimes = lifetimes.into_iter().map(|(_, l)| l).collect();
-        let plan = Self { graph, slots, slot_of, steps, lifetimes };
+        let plan = Self { graph, slots, slot_of, steps, choices, lifetimes };
         if let Some(limits) = limits {
             plan.check(limits)?;
         }
