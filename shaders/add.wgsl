@@ -12,15 +12,16 @@ override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;       // (PIXELS, A_STRIDE4)
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;       // (PIXELS, B_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>; // (PIXELS, Y_STRIDE4)
+alias a_t = vec4f; alias b_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> a: array<a_t>;         // (PIXELS, A_STRIDE4)
+@group(0) @binding(1) var<storage, read> b: array<b_t>;         // (PIXELS, B_STRIDE4)
+@group(0) @binding(2) var<storage, read_write> y: array<y_t>;   // (PIXELS, Y_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     let i = (group.x + group.y * GRID_X) * 64u + index;
     if i < PIXELS * C4 {
-        let x = a[i / C4 * A_STRIDE4 + A_CHANNEL4 + i % C4] + B_SCALE * b[i / C4 * B_STRIDE4 + B_CHANNEL4 + i % C4];
-        y[i / C4 * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = select(x * SLOPE, x, x > vec4f(0.0));
+        let x = vec4f(a[i / C4 * A_STRIDE4 + A_CHANNEL4 + i % C4]) + B_SCALE * vec4f(b[i / C4 * B_STRIDE4 + B_CHANNEL4 + i % C4]);
+        y[i / C4 * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(select(x * SLOPE, x, x > vec4f(0.0)));
     }
 }

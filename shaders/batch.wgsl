@@ -28,12 +28,13 @@ override MASK_STRIDE4: u32;
 override MASK_CHANNEL4: u32;
 override GRID_X: u32;
 
+alias x_t = vec4f;
 @group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, 0, 0, then per element picture and flips
 @group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first byte, width, height; letters
 @group(0) @binding(2) var<storage, read> shard0: array<u32>;       // bytes (H, W, 3) of the pictures, one after the other
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
 @group(0) @binding(4) var<storage, read> shard2: array<u32>;
-@group(0) @binding(5) var<storage, read_write> x: array<vec4f>;    // (BATCH, CROP, CROP, X_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> x: array<x_t>;      // (BATCH, CROP, CROP, X_STRIDE4)
 @group(0) @binding(6) var<storage, read_write> t: array<vec4f>;    // (BATCH, CROP, CROP, T_STRIDE4)
 @group(0) @binding(7) var<storage, read_write> mask: array<vec4f>; // (BATCH, CROP, CROP, MASK_STRIDE4): which of t are known
 
@@ -119,7 +120,7 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             known = true;
         }
     }
-    x[i * X_STRIDE4 + X_CHANNEL4] = vec4f(X_LOW + a * (X_HIGH - X_LOW), 0.0);
+    x[i * X_STRIDE4 + X_CHANNEL4] = x_t(vec4f(X_LOW + a * (X_HIGH - X_LOW), 0.0));
     t[i * T_STRIDE4 + T_CHANNEL4] = vec4f(T_LOW + b * (T_HIGH - T_LOW), 0.0);
     mask[i * MASK_STRIDE4 + MASK_CHANNEL4] = vec4f(select(0.0, 1.0, known), 0.0, 0.0, 0.0);
 }

@@ -20,9 +20,10 @@ override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;        // (N, OH, OW, A_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;  // (N, OH, OW, Y_STRIDE4)
+alias x_t = vec4f; alias a_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> a: array<a_t>;          // (N, OH, OW, A_STRIDE4)
+@group(0) @binding(2) var<storage, read_write> y: array<y_t>;    // (N, OH, OW, Y_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -34,9 +35,9 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         var sum = vec4f();
         for (var k = 0u; k <= 2u * RADIUS; k++) {
             let d = f32(k) - f32(RADIUS);
-            sum += exp(-d * d / (2.0 * SIGMA * SIGMA)) * x[(first + k * step) * X_STRIDE4 + X_CHANNEL4 + i % C4];
+            sum += exp(-d * d / (2.0 * SIGMA * SIGMA)) * vec4f(x[(first + k * step) * X_STRIDE4 + X_CHANNEL4 + i % C4]);
         }
-        let base = select(vec4f(), a[p * A_STRIDE4 + A_CHANNEL4 + i % C4], ADD);
-        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = base + SCALE * sum;
+        let base = select(vec4f(), vec4f(a[p * A_STRIDE4 + A_CHANNEL4 + i % C4]), ADD);
+        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(base + SCALE * sum);
     }
 }

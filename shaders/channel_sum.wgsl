@@ -10,7 +10,8 @@ override SPLIT_PIXELS: u32; // pixels per workgroup
 const COLUMNS = 8u;
 const ROWS = 8u;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;             // (PIXELS, Y_STRIDE4)
+alias dy_t = vec4f;
+@group(0) @binding(0) var<storage, read> dy: array<dy_t>;              // (PIXELS, Y_STRIDE4)
 @group(0) @binding(1) var<storage, read_write> partials: array<vec4f>; // (splits, C4)
 
 var<workgroup> sums: array<vec4f, 64>;
@@ -23,7 +24,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: v
     var sum = vec4f();
     if c4 < C4 {
         for (var p = first + id.y; p < last; p += ROWS) {
-            sum += dy[p * Y_STRIDE4 + Y_CHANNEL4 + c4];
+            sum += vec4f(dy[p * Y_STRIDE4 + Y_CHANNEL4 + c4]);
         }
     }
     sums[id.y * COLUMNS + id.x] = sum;

@@ -5,9 +5,10 @@
 //#import registers
 //#import tile
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, H, W, X_STRIDE4)
+alias x_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;       // (KERNEL, KERNEL, C, K4)
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 var<private> origin: vec2u; // first pixel and channel vec4 of the invocation
 
@@ -19,7 +20,7 @@ fn store(row: u32, column: u32, sum: vec4f) {
     let pixel = origin.x + row * TY;
     let k4 = origin.y + column * TX;
     if pixel < N * OH * OW && k4 < K4 {
-        y[pixel * Y_STRIDE4 + Y_CHANNEL4 + k4] = finish(sum, pixel, k4);
+        y[pixel * Y_STRIDE4 + Y_CHANNEL4 + k4] = y_t(finish(sum, pixel, k4));
     }
 }
 
@@ -52,7 +53,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
             let at = corner[p];
             var value = vec4f();
             if tap.x < KERNEL && u32(at.y + i32(tap.x)) < H && u32(at.z + i32(tap.y)) < W {
-                value = x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4];
+                value = vec4f(x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4]);
             }
             xs[xs_at(k) + p] = value;
         }

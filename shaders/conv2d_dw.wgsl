@@ -12,8 +12,9 @@ override SPLIT_PIXELS: u32; // pixels of dy per split
 
 const PB = 16u;            // pixels per stage
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, Y_STRIDE4)
+alias x_t = vec4f; alias dy_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
 var<workgroup> corner: array<vec4i, PB>;              // of each staged pixel's window: index of its first pixel, row, column
@@ -66,7 +67,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
                     value.x = 1.0;
                 }
                 if tap < KERNEL * KERNEL && u32(at.y + shift.x) < H && u32(at.z + shift.y) < W {
-                    value = x[u32(at.x + shift.x * i32(W) + shift.y) * X_STRIDE4 + X_CHANNEL4 + row4 % C4];
+                    value = vec4f(x[u32(at.x + shift.x * i32(W) + shift.y) * X_STRIDE4 + X_CHANNEL4 + row4 % C4]);
                 }
                 xs[p * TY * (ROWS / 4u) + r] = value;
             }
@@ -75,7 +76,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
             for (var column = id.x; column < TX * COLS; column += TX) {
                 var value = vec4f();
                 if start + p < last_pixel && first_k4 + column < K4 {
-                    value = dy[(start + p) * Y_STRIDE4 + Y_CHANNEL4 + first_k4 + column];
+                    value = vec4f(dy[(start + p) * Y_STRIDE4 + Y_CHANNEL4 + first_k4 + column]);
                 }
                 ys[p * TX * COLS + column] = value;
             }

@@ -7,9 +7,10 @@
 //#import registers
 //#import tile
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, Y_STRIDE4)
+alias dy_t = vec4f; alias dx_t = vec4f;
+@group(0) @binding(0) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;        // (KERNEL, KERNEL, C, K4)
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>; // (N, H, W, X_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, X_STRIDE4)
 
 var<private> phase: Phase;
 var<private> origin: vec2u; // first pixel of the phase and channel vec4 of the invocation
@@ -24,7 +25,7 @@ fn store(row: u32, column: u32, sum: vec4f) {
     let c4 = origin.y + column * TX;
     if at.x < N && c4 < C4 {
         let pixel = (at.x * H + at.y) * W + at.z;
-        dx[pixel * X_STRIDE4 + X_CHANNEL4 + c4] = finish(sum, pixel, c4);
+        dx[pixel * X_STRIDE4 + X_CHANNEL4 + c4] = dx_t(finish(sum, pixel, c4));
     }
 }
 
@@ -58,7 +59,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
             let at = corner[p];
             var value = vec4f();
             if tap.x < phase.taps.x && u32(at.y - i32(tap.x)) < OH && u32(at.z - i32(tap.y)) < OW {
-                value = dy[u32(at.x - i32(tap.x * OW + tap.y)) * Y_STRIDE4 + Y_CHANNEL4 + k4];
+                value = vec4f(dy[u32(at.x - i32(tap.x * OW + tap.y)) * Y_STRIDE4 + Y_CHANNEL4 + k4]);
             }
             xs[xs_at(k) + p] = value;
         }

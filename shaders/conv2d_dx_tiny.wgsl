@@ -9,9 +9,10 @@ override TX: u32;
 override TY: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, Y_STRIDE4)
+alias dy_t = vec4f; alias dx_t = vec4f;
+@group(0) @binding(0) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;        // (KERNEL, KERNEL, C, K4)
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>; // (N, H, W, X_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, X_STRIDE4)
 
 var<workgroup> sums: array<vec4f, TX * 2 * TY>; // [part][pixel][channel vec4]
 
@@ -21,7 +22,7 @@ fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
 
 fn load(at: vec4i, tap: vec2u, k4: u32) -> vec4f {
     if u32(at.y - i32(tap.x)) < OH && u32(at.z - i32(tap.y)) < OW {
-        return dy[u32(at.x - i32(tap.x * OW + tap.y)) * Y_STRIDE4 + Y_CHANNEL4 + k4];
+        return vec4f(dy[u32(at.x - i32(tap.x * OW + tap.y)) * Y_STRIDE4 + Y_CHANNEL4 + k4]);
     }
     return vec4f();
 }
@@ -68,7 +69,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
         let channel4 = first_c4 + i % TY;
         if at.x < N && channel4 < C4 {
             let pixel = (at.x * H + at.y) * W + at.z;
-            dx[pixel * X_STRIDE4 + X_CHANNEL4 + channel4] = finish(sum, pixel, channel4);
+            dx[pixel * X_STRIDE4 + X_CHANNEL4 + channel4] = dx_t(finish(sum, pixel, channel4));
         }
     }
 }

@@ -8,9 +8,10 @@ override TX: u32;
 override TY: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, H, W, X_STRIDE4)
+alias x_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;       // (KERNEL, KERNEL, C, K4)
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 var<workgroup> sums: array<vec4f, TY * 2 * TX>; // [part][pixel][channel vec4]
 
@@ -27,7 +28,7 @@ fn corner_of(pixel: u32) -> vec4i {
 
 fn load(at: vec4i, tap: vec2u, c4: u32) -> vec4f {
     if u32(at.y + i32(tap.x)) < H && u32(at.z + i32(tap.y)) < W {
-        return x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4];
+        return vec4f(x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4]);
     }
     return vec4f();
 }
@@ -67,7 +68,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
         let pixel = first_pixel + i / TX;
         let channel4 = first_k4 + i % TX;
         if pixel < N * OH * OW && channel4 < K4 {
-            y[pixel * Y_STRIDE4 + Y_CHANNEL4 + channel4] = finish(sum, pixel, channel4);
+            y[pixel * Y_STRIDE4 + Y_CHANNEL4 + channel4] = y_t(finish(sum, pixel, channel4));
         }
     }
 }

@@ -15,8 +15,9 @@ override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, OH, OW, X_STRIDE4): KERNEL * KERNEL times C4
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>; // (N, H, W, Y_STRIDE4)
+alias x_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, OH, OW, X_STRIDE4): KERNEL * KERNEL times C4
+@group(0) @binding(1) var<storage, read_write> y: array<y_t>;   // (N, H, W, Y_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -30,9 +31,9 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             let column = p % W + PADDING - tap % KERNEL;
             if row % STRIDE == 0u && row / STRIDE < OH && column % STRIDE == 0u && column / STRIDE < OW {
                 let window = (p / (H * W) * OH + row / STRIDE) * OW + column / STRIDE;
-                sum += x[window * X_STRIDE4 + X_CHANNEL4 + tap * C4 + i % C4];
+                sum += vec4f(x[window * X_STRIDE4 + X_CHANNEL4 + tap * C4 + i % C4]);
             }
         }
-        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = sum;
+        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(sum);
     }
 }

@@ -15,11 +15,12 @@ override CHUNKS: u32;      // of the statistics
 override CHUNK_PIXELS: u32;
 override BLOCK_PIXELS: u32; // that a workgroup normalises
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;              // (N, PIXELS, X_STRIDE)
+alias x_t = f32; alias y_t = f32;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE)
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;          // (C)
 @group(0) @binding(2) var<storage, read> beta: array<f32>;           // (C)
 @group(0) @binding(3) var<storage, read> chunks: array<vec2f>;       // (N, GROUPS, CHUNKS)
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;        // (N, PIXELS, Y_STRIDE)
+@group(0) @binding(4) var<storage, read_write> y: array<y_t>;        // (N, PIXELS, Y_STRIDE)
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;  // (N, GROUPS): mean, rstd
 
 var<workgroup> merged: array<vec2f, GROUPS>;
@@ -53,8 +54,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         var v = 0.0;
         if c < C {
             let s = merged[c / (C / GROUPS)];
-            v = (x[pixel * X_STRIDE + X_CHANNEL + c] - s.x) * s.y * gamma[c] + beta[c];
+            v = (f32(x[pixel * X_STRIDE + X_CHANNEL + c]) - s.x) * s.y * gamma[c] + beta[c];
         }
-        y[pixel * Y_STRIDE + Y_CHANNEL + c] = select(v * SLOPE, v, v > 0.0);
+        y[pixel * Y_STRIDE + Y_CHANNEL + c] = y_t(select(v * SLOPE, v, v > 0.0));
     }
 }

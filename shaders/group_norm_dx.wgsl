@@ -17,13 +17,14 @@ override DX_CHANNEL: u32;
 override CHUNKS: u32;      // of the sums
 override BLOCK_PIXELS: u32; // that a workgroup works on
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // (N, PIXELS, X_STRIDE)
-@group(0) @binding(1) var<storage, read> y: array<f32>;          // (N, PIXELS, Y_STRIDE)
-@group(0) @binding(2) var<storage, read> dy: array<f32>;         // (N, PIXELS, DY_STRIDE)
+alias x_t = f32; alias y_t = f32; alias dy_t = f32; alias dx_t = f32;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, PIXELS, X_STRIDE)
+@group(0) @binding(1) var<storage, read> y: array<y_t>;          // (N, PIXELS, Y_STRIDE)
+@group(0) @binding(2) var<storage, read> dy: array<dy_t>;        // (N, PIXELS, DY_STRIDE)
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;      // (C)
 @group(0) @binding(4) var<storage, read> stats: array<vec2f>;    // (N, GROUPS): mean, rstd
 @group(0) @binding(5) var<storage, read> sums: array<f32>;       // (N, CHUNKS, 2, C_PADDED)
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;   // (N, PIXELS, DX_STRIDE)
+@group(0) @binding(6) var<storage, read_write> dx: array<dx_t>;  // (N, PIXELS, DX_STRIDE)
 
 var<workgroup> of_channel: array<vec2f, C>;
 var<workgroup> of_group: array<vec2f, GROUPS>;
@@ -58,11 +59,11 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         if c < C {
             let s = stats[n * GROUPS + c / cg];
             let correction = of_group[c / cg];
-            let up = dy[pixel * DY_STRIDE + DY_CHANNEL + c];
-            let dz = select(up * SLOPE, up, y[pixel * Y_STRIDE + Y_CHANNEL + c] > 0.0);
-            let xhat = (x[pixel * X_STRIDE + X_CHANNEL + c] - s.x) * s.y;
+            let up = f32(dy[pixel * DY_STRIDE + DY_CHANNEL + c]);
+            let dz = select(up * SLOPE, up, f32(y[pixel * Y_STRIDE + Y_CHANNEL + c]) > 0.0);
+            let xhat = (f32(x[pixel * X_STRIDE + X_CHANNEL + c]) - s.x) * s.y;
             v = s.y * (dz * gamma[c] - correction.x - xhat * correction.y);
         }
-        dx[pixel * DX_STRIDE + DX_CHANNEL + c] = v;
+        dx[pixel * DX_STRIDE + DX_CHANNEL + c] = dx_t(v);
     }
 }

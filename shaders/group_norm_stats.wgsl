@@ -11,7 +11,8 @@ override CHUNKS: u32;
 override CHUNK_PIXELS: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;              // (N, PIXELS, X_STRIDE)
+alias x_t = f32;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE)
 @group(0) @binding(1) var<storage, read_write> chunks: array<vec2f>; // (N, GROUPS, CHUNKS): mean, sum of squared deviations
 
 var<workgroup> sums: array<f32, 64>;
@@ -42,12 +43,12 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
     let base = (n * PIXELS + first) * X_STRIDE + X_CHANNEL + g * CG;
     var sum = 0.0;
     for (var i = index; i < count; i += 64u) {
-        sum += x[base + i / CG * X_STRIDE + i % CG];
+        sum += f32(x[base + i / CG * X_STRIDE + i % CG]);
     }
     let mean = total(index, sum) / f32(count);
     sum = 0.0;
     for (var i = index; i < count; i += 64u) {
-        let d = x[base + i / CG * X_STRIDE + i % CG] - mean;
+        let d = f32(x[base + i / CG * X_STRIDE + i % CG]) - mean;
         sum += d * d;
     }
     let squares = total(index, sum);

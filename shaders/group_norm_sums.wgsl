@@ -18,9 +18,10 @@ override CHUNK_PIXELS: u32;
 const COLUMNS = 8u;
 const ROWS = 8u;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;            // (N, PIXELS, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> y: array<vec4f>;            // (N, PIXELS, Y_STRIDE4)
-@group(0) @binding(2) var<storage, read> dy: array<vec4f>;           // (N, PIXELS, DY_STRIDE4)
+alias x_t = vec4f; alias y_t = vec4f; alias dy_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> y: array<y_t>;              // (N, PIXELS, Y_STRIDE4)
+@group(0) @binding(2) var<storage, read> dy: array<dy_t>;            // (N, PIXELS, DY_STRIDE4)
 @group(0) @binding(3) var<storage, read> stats: array<vec2f>;        // (N, GROUPS): mean, rstd
 @group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;   // (N, CHUNKS, 2, C4)
 
@@ -47,11 +48,11 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: v
         let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
         let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
         for (var p = n * PIXELS + first + id.y; p < n * PIXELS + last; p += ROWS) {
-            let positive = y[p * Y_STRIDE4 + Y_CHANNEL4 + c4] > vec4f(0.0);
-            let v = dy[p * DY_STRIDE4 + DY_CHANNEL4 + c4];
+            let positive = vec4f(y[p * Y_STRIDE4 + Y_CHANNEL4 + c4]) > vec4f(0.0);
+            let v = vec4f(dy[p * DY_STRIDE4 + DY_CHANNEL4 + c4]);
             let dz = select(v * SLOPE, v, positive);
             shift += dz;
-            scale += dz * (x[p * X_STRIDE4 + X_CHANNEL4 + c4] - mean) * rstd;
+            scale += dz * (vec4f(x[p * X_STRIDE4 + X_CHANNEL4 + c4]) - mean) * rstd;
         }
     }
     shifts[id.y * COLUMNS + id.x] = shift;

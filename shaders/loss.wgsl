@@ -14,9 +14,10 @@ override MASK_STRIDE4: u32;
 override MASK_CHANNEL4: u32;
 override GROUPS: u32;      // workgroups
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;              // (PIXELS, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> t: array<vec4f>;              // (PIXELS, T_STRIDE4)
-@group(0) @binding(2) var<storage, read> mask: array<vec4f>;           // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
+alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;                // (PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> t: array<t_t>;                // (PIXELS, T_STRIDE4)
+@group(0) @binding(2) var<storage, read> mask: array<mask_t>;          // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
 @group(0) @binding(3) var<storage, read> power: array<f32>;            // (1)
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4f>; // (GROUPS): sum, 0, 0, 0
 
@@ -26,7 +27,7 @@ var<workgroup> sums: array<f32, 64>;
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     var sum = 0.0;
     for (var i = group.x * 64u + index; i < PIXELS * C4; i += GROUPS * 64u) {
-        let d = abs(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4] - t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4]);
+        let d = abs(vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]) - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4]));
         var e = d;
         switch KIND {
             case 0u: { e = d * d; }
@@ -34,7 +35,7 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             default: { e = pow(d + EPS, vec4f(power[0])); }
         }
         let channel = i % C4 * 4u + vec4u(0u, 1u, 2u, 3u);
-        let weight = select(1.0, mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x, MASKED);
+        let weight = select(1.0, f32(mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x), MASKED);
         sum += weight * dot(e, select(vec4f(), vec4f(1.0), channel < vec4u(C)));
     }
     sums[index] = sum;

@@ -3,7 +3,8 @@
 
 override PIXELS: u32;
 override C4: u32;
-override SCALE: f32;       // 1 / count
+override SCALE: f32;       // 1 / count, and what gradients are multiplied by
+override MOST: f32;        // largest value of dx that can be written
 override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
 override EPS: f32;
 override MASKED: bool;     // whether only pixels whose mask is 1 count
@@ -17,25 +18,26 @@ override DX_STRIDE4: u32;
 override DX_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // (PIXELS, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> t: array<vec4f>;        // (PIXELS, T_STRIDE4)
-@group(0) @binding(2) var<storage, read> mask: array<vec4f>;     // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
+alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f; alias dx_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> t: array<t_t>;          // (PIXELS, T_STRIDE4)
+@group(0) @binding(2) var<storage, read> mask: array<mask_t>;    // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
 @group(0) @binding(3) var<storage, read> power: array<f32>;      // (1)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;         // (1)
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>; // (PIXELS, DX_STRIDE4)
+@group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (PIXELS, DX_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     let i = (group.x + group.y * GRID_X) * 64u + index;
     if i < PIXELS * C4 {
-        let d = x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4] - t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4];
+        let d = vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]) - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4]);
         var e = sign(d);
         switch KIND {
             case 0u: { e = 2.0 * d; }
             case 1u: {}
             default: { e *= power[0] * pow(abs(d) + EPS, vec4f(power[0] - 1.0)); }
         }
-        let weight = select(1.0, mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x, MASKED);
-        dx[i / C4 * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = e * (weight * SCALE * dy[0]);
+        let weight = select(1.0, f32(mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x), MASKED);
+        dx[i / C4 * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(clamp(e * (weight * SCALE * dy[0]), vec4f(-MOST), vec4f(MOST)));
     }
 }

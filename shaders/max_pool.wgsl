@@ -14,8 +14,9 @@ override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
+alias x_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, H, W, X_STRIDE4)
+@group(0) @binding(1) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -24,10 +25,10 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         let p = i / C4;
         let corner = (p / (OH * OW) * H + p / OW % OH * KERNEL) * W + p % OW * KERNEL;
         let first = corner * X_STRIDE4 + X_CHANNEL4 + i % C4;
-        var best = x[first];
+        var best = vec4f(x[first]);
         for (var t = 1u; t < KERNEL * KERNEL; t++) {
-            best = max(best, x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]);
+            best = max(best, vec4f(x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]));
         }
-        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = best;
+        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(best);
     }
 }

@@ -15,9 +15,10 @@ override DX_STRIDE4: u32;
 override DX_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;        // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, DY_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4f>; // (N, H, W, DX_STRIDE4)
+alias x_t = vec4f; alias dy_t = vec4f; alias dx_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, DY_STRIDE4)
+@group(0) @binding(2) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, DX_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -31,17 +32,17 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         if row / KERNEL < OH && column / KERNEL < OW {
             let corner = (n * H + row / KERNEL * KERNEL) * W + column / KERNEL * KERNEL;
             let first = corner * X_STRIDE4 + X_CHANNEL4 + i % C4;
-            var best = x[first];
+            var best = vec4f(x[first]);
             var place = vec4u(0u);
             for (var t = 1u; t < KERNEL * KERNEL; t++) {
-                let v = x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4];
+                let v = vec4f(x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]);
                 place = select(place, vec4u(t), v > best);
                 best = max(best, v);
             }
             let square = (n * OH + row / KERNEL) * OW + column / KERNEL;
             let mine = place == vec4u(row % KERNEL * KERNEL + column % KERNEL);
-            d = select(d, dy[square * DY_STRIDE4 + DY_CHANNEL4 + i % C4], mine);
+            d = select(d, vec4f(dy[square * DY_STRIDE4 + DY_CHANNEL4 + i % C4]), mine);
         }
-        dx[p * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = d;
+        dx[p * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(d);
     }
 }

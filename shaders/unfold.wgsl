@@ -16,8 +16,9 @@ override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;       // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>; // (N, OH, OW, Y_STRIDE4)
+alias x_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, H, W, X_STRIDE4)
+@group(0) @binding(1) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -32,8 +33,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         var v = vec4f();
         if row >= PADDING && row - PADDING < H && column >= PADDING && column - PADDING < W {
             let source = (p / (OH * OW) * H + row - PADDING) * W + column - PADDING;
-            v = x[source * X_STRIDE4 + X_CHANNEL4 + i % c4];
+            v = vec4f(x[source * X_STRIDE4 + X_CHANNEL4 + i % c4]);
         }
-        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = v;
+        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(v);
     }
 }

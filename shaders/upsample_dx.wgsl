@@ -13,8 +13,9 @@ override DX_STRIDE4: u32;
 override DX_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;       // (N, OH, OW, DY_STRIDE4)
-@group(0) @binding(1) var<storage, read_write> dx: array<vec4f>; // (N, H, W, DX_STRIDE4)
+alias dy_t = vec4f; alias dx_t = vec4f;
+@group(0) @binding(0) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, DY_STRIDE4)
+@group(0) @binding(1) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, DX_STRIDE4)
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -24,8 +25,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         let corner = (p / (H * W) * OH + p / W % H * KERNEL) * OW + p % W * KERNEL;
         var sum = vec4f();
         for (var t = 0u; t < KERNEL * KERNEL; t++) {
-            sum += dy[(corner + t / KERNEL * OW + t % KERNEL) * DY_STRIDE4 + DY_CHANNEL4 + i % C4];
+            sum += vec4f(dy[(corner + t / KERNEL * OW + t % KERNEL) * DY_STRIDE4 + DY_CHANNEL4 + i % C4]);
         }
-        dx[p * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = sum;
+        dx[p * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(sum);
     }
 }

@@ -7,7 +7,8 @@ override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 override GRID_X: u32;
 
-@group(0) @binding(0) var<storage, read_write> y: array<vec4f>; // (PIXELS, Y_STRIDE4)
+alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read_write> y: array<y_t>;   // (PIXELS, Y_STRIDE4)
 @group(0) @binding(1) var<storage, read> draw: array<u32>;      // step, seed
 
 //#import rng
@@ -16,6 +17,6 @@ override GRID_X: u32;
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     let i = (group.x + group.y * GRID_X) * 64u + index;
     if i < PIXELS * C4 {
-        y[i * Y_STRIDE4 + Y_CHANNEL4] = normal3(pcg4d(vec4u(i, draw[0], draw[1], 2u + EXPOSURE)));
+        y[i * Y_STRIDE4 + Y_CHANNEL4] = y_t(normal3(pcg4d(vec4u(i, draw[0], draw[1], 2u + EXPOSURE))));
     }
 }

@@ -3,7 +3,7 @@
 use crate::cpu;
 use crate::device::Device;
 use crate::error::Result;
-use crate::graph::{Graph, Layout, Role, StorageId, Tensor};
+use crate::graph::{Graph, Layout, Precision, Role, StorageId, Tensor};
 use crate::nets::{Init, NetOptions, Norm, initial};
 use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Noise, Shards, Update, random_normals};
 use crate::plan::{Executor, Plan};
@@ -35,12 +35,14 @@ pub struct Outcome {
     pub output: &'static str,
     /// Normalised mean square error of that result.
     pub error: f64,
+    /// Largest error that passes.
+    pub tolerance: f64,
 }
 
 impl Outcome {
-    /// Whether the error is within [`TOLERANCE`]. NaN is not.
+    /// Whether the error is within its tolerance. NaN is not.
     pub fn passed(&self) -> bool {
-        self.error <= TOLERANCE
+        self.error <= self.tolerance
     }
 }
 
@@ -52,6 +54,28 @@ pub fn normalised_error(truth: &[f64], result: &[f32]) -> f64 {
 }
 
 impl Case {
+    /// The same with pictures in 16 bits.
+    #[must_use]
+    pub fn in_half(mut self) -> Self {
+        self.graph.set_precision(Precision::F16);
+        self.name += " f16";
+        self
+    }
+
+    /// Largest error that passes: [`TOLERANCE`]. Where pictures have 16 bits, device and truth round to them alike, but for values
+    /// about midway between two of them, which may go either way: 2^-11 of a value for every op that it goes through, squared.
+    pub fn tolerance(&self) -> f64 {
+        match self.graph.precision() {
+            Precision::F32 => TOLERANCE,
+            Precision::F16 => (self.graph.nodes().len() as f64 / 2048.0).powi(2),
+        }
+    }
+
+    /// Whether the device has the precision of the case.
+    pub fn suits(&self, device: &Device) -> bool {
+        device.supports(self.graph.precision())
+    }
+
     fn new(name: String, graph: Graph) -> Self {
         Self { name, graph, floats: Vec::new(), ints: Vec::new(), outputs: Vec::new() }
     }
@@ -127,7 +151,8 @@ impl Case {
             }
             e.run()?;
         }
-        let mut worst = Outcome { case: self.name.clone(), output: "", error: 0.0 };
+        let tolerance = self.tolerance();
+        let mut worst = Outcome { case: self.name.clone(), output: "", error: 0.0, tolerance };
         for &(output, id) in &self.outputs {
             let error = normalised_error(truth.reals(id), &tested.read(id)?);
             // Not `error > worst.error`: NaN must win.
@@ -446,5 +471,33 @@ pub fn cases() -> Vec<Case> {
     cases.push(training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)));
     cases.push(training_step(Norm::Group, 16, 2, [2, 16, 16], adam(0.1)));
     cases.push(training_step(Norm::None, 8, 1, [2, 8, 10], Update::Sgd { momentum: 0.9 }));
+    cases.extend(half_cases());
     cases
+}
+
+/// Every kernel that pictures go through, with those in 16 bits.
+fn half_cases() -> Vec<Case> {
+    let window = |kernel, stride, padding| Conv { kernel, stride, padding };
+    let noise = |noise| batch(24, Some(noise), false, false);
+    let cases = [
+        conv(window(1, 1, 0), false, [1, 16, 17], &[48], 96, 0.1),
+        conv(window(2, 2, 0), false, [2, 5, 7], &[4], 8, 1.0),
+        conv(window(3, 1, 1), false, [1, 8, 9], &[96, 48], 96, 0.1),
+        conv(window(3, 1, 1), false, [1, 33, 31], &[9], 10, 0.1),
+        conv(window(3, 2, 1), false, [2, 7, 5], &[13], 6, 0.1),
+        conv(window(3, 2, 1), true, [2, 3, 5], &[6], 7, 0.1),
+        conv(window(3, 2, 1), true, [1, 4, 4], &[5, 6], 96, 0.1),
+        group_norm([2, 5, 7], 6, 3, 0.1),
+        group_norm([1, 40, 41], 16, 2, 0.1),
+        residuals([2, 9, 7], 6),
+        elementwise([2, 5, 7], [5, 3]),
+        loss(Loss::L2, true, 0.0, [2, 3, 7], 3),
+        batch_norm([3, 5, 7], 6, 0.1),
+        resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
+        noise(Noise::Gaussian { min: 0.0, max: 50.0 }),
+        noise(Noise::Brown { sigma: 25.0, blur: 2.0 }),
+        training_step(Norm::None, 12, 2, [2, 16, 24], Update::Sgd { momentum: 0.9 }),
+        training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
+    ];
+    cases.map(Case::in_half).into()
 }

@@ -3,7 +3,7 @@
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::gpu::{self, Gpu};
-use crate::graph::Graph;
+use crate::graph::{Graph, Precision};
 use crate::kernel::Limits;
 use crate::plan::{Executor, Plan};
 
@@ -58,6 +58,14 @@ impl Device {
     /// Whether it is a discrete GPU, on which large networks and batches pay.
     pub fn is_large(&self) -> bool {
         matches!(self, Self::Gpu(gpu) if gpu.adapter.kind == "discrete")
+    }
+
+    /// Whether plans of that precision run on it.
+    pub fn supports(&self, precision: Precision) -> bool {
+        match (self, precision) {
+            (Self::Gpu(gpu), Precision::F16) => gpu.adapter.features.contains(&"f16"),
+            (Self::Cpu, _) | (_, Precision::F32) => true,
+        }
     }
 
     /// What the planner has to keep to; nothing on the CPU.

@@ -4,7 +4,7 @@
 //! here by naga; nothing repeats them in Rust.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,12 +70,15 @@ pub struct Binding {
     pub name: String,
     /// Whether the kernel writes it (`var<storage, read_write>`).
     pub writes: bool,
+    /// Whether its elements may be in half precision: the text has an alias for them, `alias x_t = vec4f;` for a binding x.
+    pub may_be_half: bool,
 }
 
 /// A WGSL compute program with the entry point `main`.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Name of its file in `shaders/`, without the ending.
+    /// Name of its file in `shaders/`, without the ending; then, of a variant for half precision, the bindings that are in it:
+    /// `conv2d f16:x,y`.
     pub name: &'static str,
     /// Whole text, imports resolved.
     pub source: String,
@@ -88,8 +91,9 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    fn parse(name: &'static str, text: &str) -> Self {
-        let source = text
+    /// The kernel of that text; the elements of the bindings in `halves` are in half precision.
+    fn parse(name: &'static str, text: &str, halves: &[&str]) -> Self {
+        let mut source = text
             .lines()
             .map(|line| match line.strip_prefix("//#import ") {
                 Some(part) => LIBRARY
@@ -102,13 +106,28 @@ impl Kernel {
             })
             .collect::<Vec<_>>()
             .join("\n");
+        let alias = |binding: &str, element: &str| format!("alias {binding}_t = {element};");
+        for half in halves {
+            source = source
+                .replace(&alias(half, "vec4f"), &alias(half, "vec4<f16>"))
+                .replace(&alias(half, "f32"), &alias(half, "f16"));
+            assert!(
+                ["vec4<f16>", "f16"].iter().any(|e| source.contains(&alias(half, e))),
+                "{name}: {half} cannot be in half precision"
+            );
+        }
+        if !halves.is_empty() {
+            source.insert_str(0, "enable f16;\n");
+        }
         let module =
             naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}.wgsl: {}", e.emit_to_string(&source)));
         let mut bindings = BTreeMap::new();
         for (_, v) in module.global_variables.iter() {
             if let (Some(at), naga::AddressSpace::Storage { access }) = (v.binding, v.space) {
                 let writes = access.contains(naga::StorageAccess::STORE);
-                bindings.insert(at.binding, Binding { name: v.name.clone().unwrap_or_default(), writes });
+                let name = v.name.clone().unwrap_or_default();
+                let may_be_half = source.contains(&format!("alias {name}_t ="));
+                bindings.insert(at.binding, Binding { name, writes, may_be_half });
             }
         }
         let constants = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
@@ -116,18 +135,41 @@ impl Kernel {
     }
 }
 
-/// The kernel of that name.
+/// What stands between a kernel's name and the bindings of a variant that are in half precision.
+const HALF: &str = " f16:";
+
+/// The kernel of that name, or its variant: see [`Kernel::name`].
 ///
 /// # Panics
 /// If there is none: names come from our own code.
 pub fn kernel(name: &str) -> &'static Kernel {
-    kernels().iter().find(|k| k.name == name).unwrap_or_else(|| panic!("no kernel named {name}"))
+    static VARIANTS: Mutex<BTreeMap<String, &'static Kernel>> = Mutex::new(BTreeMap::new());
+    let Some((file, halves)) = name.split_once(HALF) else {
+        return kernels().iter().find(|k| k.name == name).unwrap_or_else(|| panic!("no kernel named {name}"));
+    };
+    let mut variants = VARIANTS.lock().unwrap_or_else(PoisonError::into_inner);
+    // As many as there are kernels and bindings of theirs: they live as long as the program, as the kernels do.
+    variants.entry(name.to_owned()).or_insert_with(|| {
+        let (_, text) = SHADERS.iter().find(|(n, _)| *n == file).unwrap_or_else(|| panic!("no kernel named {file}"));
+        let halves: Vec<&str> = halves.split(',').collect();
+        Box::leak(Box::new(Kernel::parse(name.to_owned().leak(), text, &halves)))
+    })
+}
+
+/// Name of a kernel's variant in which these bindings are in half precision.
+pub(crate) fn variant(name: &str, halves: &[&str]) -> String {
+    if halves.is_empty() { name.to_owned() } else { format!("{name}{HALF}{}", halves.join(",")) }
+}
+
+/// Name of the file of a kernel or variant.
+pub fn base_name(name: &str) -> &str {
+    name.split_once(HALF).map_or(name, |(file, _)| file)
 }
 
 /// All kernels, by name.
 pub fn kernels() -> &'static [Kernel] {
     static ALL: OnceLock<Vec<Kernel>> = OnceLock::new();
-    ALL.get_or_init(|| SHADERS.iter().map(|(name, text)| Kernel::parse(name, text)).collect())
+    ALL.get_or_init(|| SHADERS.iter().map(|(name, text)| Kernel::parse(name, text, &[])).collect())
 }
 
 /// What the planner takes into account of an adapter. [`Limits::default`] is what every WebGPU device offers.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::device::Device;
 use crate::error::Result;
 use crate::graph::{Graph, Layout, Role};
+use crate::kernel::base_name;
 use crate::ops::{Activation, Conv};
 use crate::plan::Executor;
 
@@ -100,7 +101,7 @@ pub fn parts(executor: &mut dyn Executor, runs: usize) -> Result<Option<Vec<Part
             let mut ranges = step.bindings.clone();
             ranges.sort_unstable();
             ranges.dedup();
-            let own = graph.nodes()[step.node].op.name() == step.kernel;
+            let own = graph.nodes()[step.node].op.name() == base_name(step.kernel);
             let bytes = ranges.iter().map(|(_, _, len)| 4.0 * *len as f64).sum();
             let flops = if own { flops(step.node) } else { 0.0 };
             Part { name: step.kernel, node: step.node, workgroups: Some(step.workgroups), ms, flops, bytes }

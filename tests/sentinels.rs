@@ -244,7 +244,7 @@ fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
 #[test]
 fn padding_is_zero_in_every_result() {
     for device in std::iter::once(Device::Cpu).chain(common::adapters()) {
-        for case in check::cases().iter().filter(|c| !c.name.starts_with("training step")) {
+        for case in check::cases().iter().filter(|c| !c.name.starts_with("training step") && c.suits(&device)) {
             let g = case.graph();
             let mut executor = device.prepare(g.clone()).unwrap();
             case.floats.iter().for_each(|(id, data)| executor.write(*id, data).unwrap());

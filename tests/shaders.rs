@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use n2n_gpu::check;
-use n2n_gpu::kernel::{Limits, kernel, kernels};
+use n2n_gpu::kernel::{Limits, base_name, kernel, kernels};
 use n2n_gpu::plan::Plan;
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -36,7 +36,7 @@ fn specialised(limits: &Limits) -> Vec<Specialised> {
 }
 
 fn validator() -> Validator {
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
+    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16)
 }
 
 #[test]
@@ -48,7 +48,9 @@ fn every_specialised_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
         let (text, _) = msl::write_string(module, info, &msl::Options::default(), &msl::PipelineOptions::default())
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(text.contains("kernel void"), "{name}: {text}");
-        let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
+        // The first with 16-bit floats.
+        let shader_model = hlsl::ShaderModel::V6_2;
+        let (options, pipeline) = (hlsl::Options { shader_model, ..Default::default() }, hlsl::PipelineOptions::default());
         let mut text = String::new();
         let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
         writer.write(module, info, None).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -63,7 +65,7 @@ fn every_kernel_file_is_run_by_a_case() {
         .filter_map(|f| f.unwrap().file_name().to_str()?.strip_suffix(".wgsl").map(str::to_owned))
         .collect();
     let known: BTreeSet<String> = kernels().iter().map(|k| k.name.to_owned()).collect();
-    let run: BTreeSet<String> = specialised(&Limits::default()).iter().map(|s| s.name.to_owned()).collect();
+    let run: BTreeSet<String> = specialised(&Limits::default()).iter().map(|s| base_name(s.name).to_owned()).collect();
     assert_eq!(files, known, "files in shaders/, and the list in src/kernel.rs");
     assert_eq!(files, run, "files in shaders/, and kernels that check::cases() run");
 }

@@ -2,6 +2,7 @@
 override LEN4: u32;
 override PARTIALS: u32;    // of the squared length
 override CLIP: f32;        // longest gradient; 0: any
+override GRADIENT_SCALE: f32; // what g is multiplied by first
 override GRID_X: u32;
 
 @group(0) @binding(0) var<storage, read> control: array<f32>;           // lr, 1 - beta1^t, 1 - beta2^t, log row, EMA decay
@@ -39,5 +40,6 @@ fn finite(x: f32) -> bool {
 
 // The gradient, shortened to CLIP.
 fn clipped(i: u32, length: f32) -> vec4f {
-    return select(g[i], g[i] * min(1.0, CLIP / (length + 1e-6)), CLIP > 0.0);
+    let d = g[i] * GRADIENT_SCALE;
+    return select(d, d * min(1.0, CLIP / (length + 1e-6)), CLIP > 0.0);
 }

@@ -109,7 +109,9 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 
+    let precision = options.net.precision(common, &device);
     let mut g = Graph::new();
+    g.set_precision(precision);
     let x = g.host_picture("x", shape, 3);
     let t = g.host_picture("t", shape, 3);
     let y = net.record_training(&mut g, x);
@@ -140,6 +142,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let train_ms = median_ms(step.as_mut(), runs)?;
 
     let mut g = Graph::new();
+    g.set_precision(precision);
     let x = g.host_picture("x", shape, 3);
     let y = net.record(&mut g, x);
     g.output("y", y);
@@ -169,7 +172,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
         common,
         &json!({
             "device": device.name(), "net": net.name(), "width": net.width, "levels": net.levels, "parameters": net.parameters(),
-            "batch": batch, "size": size, "train_step_ms": train_ms, "forward_ms": forward_ms, "gflops": gflops,
+            "batch": batch, "size": size, "precision": precision, "train_step_ms": train_ms, "forward_ms": forward_ms, "gflops": gflops,
             "peak_memory_mib": mib, "intermediates_share": shared, "dispatches": step.plan().steps.len(),
             "first_step_ms": first_step_ms, "peaks": json_peaks, "kernels": json_kernels,
         }),

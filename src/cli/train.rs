@@ -12,6 +12,7 @@ use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::{Rgb8, load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
+use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up};
 use n2n_gpu::ops::{Loss, Update};
 use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule, Source, Validation, split};
@@ -216,6 +217,10 @@ pub(super) struct NetArgs {
     /// Predict the noise, which is subtracted [default: true for unet where noise is right on average, else false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     residual: Option<bool>,
+    /// What pictures are kept in within a training step: f32, or f16 for less memory traffic where the device has it (sums,
+    /// weights and models stay f32; the CPU only rounds)
+    #[arg(long, value_enum, default_value_t = Precision::F32, hide_possible_values = true)]
+    precision: Precision,
 }
 
 impl NetArgs {
@@ -240,6 +245,15 @@ impl NetArgs {
             }
         }
         Ok(())
+    }
+
+    /// The precision asked for, if the device has it; else a line that says so, and f32.
+    pub(super) fn precision(&self, common: &Common, device: &Device) -> Precision {
+        if device.supports(self.precision) {
+            return self.precision;
+        }
+        common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
+        Precision::F32
     }
 
     /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
@@ -365,6 +379,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let noise = options.noise.as_ref();
     let training = train::Options {
         clean_targets: options.clean_targets,
+        precision: options.net.precision(common, &device),
         ..options.recipe.options(&device, net, noise, training_set.side(), common.seed)
     };
     training.check()?;

@@ -50,6 +50,13 @@ impl<T: Real> Executor<T> {
         for (slot, store) in io.taken {
             self.slots[slot] = store;
         }
+        for &t in &node.outputs {
+            let view = self.plan.graph.view(t);
+            if self.plan.graph.is_half(view.storage) {
+                let memory = &mut self.slots[self.plan.slot_of[view.storage.0]].reals_mut()[view.base..view.base + view.span()];
+                super::each_pixel((view, memory), |_, y| y.iter_mut().for_each(|v| *v = v.half()));
+            }
+        }
     }
 }
 

@@ -136,7 +136,7 @@ impl Gpu {
         let described = describe(adapter);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("n2n-gpu"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16),
             required_limits: required_limits(&adapter.limits()),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()

@@ -14,6 +14,8 @@ pub use param::{Layout, Param};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Channels rounded up to whole `vec4`s.
 pub const fn pad4(c: usize) -> usize {
     c.div_ceil(4) * 4
@@ -53,6 +55,19 @@ pub enum Element {
     F32,
     /// 32-bit unsigned integers.
     U32,
+    /// Floats in the graph's [`Precision`].
+    Picture,
+}
+
+/// What a graph keeps its intermediate pictures in. Sums, parameters, their gradients and an optimizer's moments have 32 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32-bit floats
+    #[default]
+    F32,
+    /// 16-bit floats. The CPU executor keeps them in its own precision, rounded to what 16 bits hold
+    F16,
 }
 
 /// Who a storage's contents belong to.
@@ -69,7 +84,7 @@ pub enum Role {
 pub struct Storage {
     /// For tables, profiles and errors.
     pub name: String,
-    /// Elements of four bytes.
+    /// Elements.
     pub len: usize,
     /// Type of its elements.
     pub element: Element,
@@ -145,12 +160,39 @@ pub struct Graph {
     flat: Option<StorageId>,
     /// Gradients that may be those of several tensors at once, as of the terms of a sum: their ops stay as they are.
     pinned: BTreeSet<Tensor>,
+    precision: Precision,
+    /// What gradients are multiplied by on their way in [`Precision::F16`].
+    gradient_scale: Option<f32>,
 }
 
 impl Graph {
     /// An empty graph.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Keeps all intermediate pictures in that precision; [`Precision::F32`] where nothing is said.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// What intermediate pictures are kept in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Whether a storage holds 16-bit floats.
+    pub fn is_half(&self, id: StorageId) -> bool {
+        self.storages[id.0].element == Element::Picture && self.precision == Precision::F16
+    }
+
+    /// What gradients are multiplied by in the loss, so that 16 bits hold them, and divided by in the optimizer.
+    pub fn gradient_scale(&self) -> f32 {
+        self.gradient_scale.filter(|_| self.precision == Precision::F16).unwrap_or(1.0)
+    }
+
+    pub(crate) fn scale_gradients(&mut self, scale: f32) {
+        self.gradient_scale = Some(scale);
     }
 
     /// All storages, by id.
@@ -216,6 +258,15 @@ impl Graph {
         self.add_view(View { storage, shape, parts: parts.to_vec(), base: 0, channel: 0, stride })
     }
 
+    /// Adds a dense intermediate (N, H, W, parts) in the graph's precision. A single pixel, as a loss is, always has 32 bits.
+    pub(crate) fn add_picture(&mut self, name: &str, shape: [usize; 3], parts: &[usize]) -> Tensor {
+        let t = self.add_tensor(name, shape, parts, Role::Intermediate);
+        if shape != [1, 1, 1] {
+            self.storages[self.tensors[t.0].storage.0].element = Element::Picture;
+        }
+        t
+    }
+
     /// A picture (N, H, W, C) that the host writes or reads.
     pub fn host_picture(&mut self, name: &str, shape: [usize; 3], c: usize) -> Tensor {
         self.add_tensor(name, shape, &[c], Role::Host)
@@ -252,7 +303,7 @@ impl Graph {
     /// Records `op`; its result is a new dense intermediate (N, H, W, parts).
     pub fn record(&mut self, op: impl Op + 'static, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
         let name = format!("{}.{}", op.name(), self.nodes.len());
-        let y = self.add_tensor(&name, shape, parts, Role::Intermediate);
+        let y = self.add_picture(&name, shape, parts);
         self.needs_grad[y.0] = inputs.iter().any(|t| self.needs_grad[t.0]);
         self.record_into(op, inputs, &[y]);
         y

@@ -3,8 +3,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use half::f16;
+
 use super::{Element, Graph, Node, StorageId, Tensor, View};
-use crate::kernel::{Limits, Tuning, kernel};
+use crate::kernel::{Kernel, Limits, Tuning, kernel, variant};
 
 /// `f32` or `f64`: what the CPU executor computes in.
 pub trait Real: num_traits::Float + num_traits::NumAssign + std::iter::Sum + Default + Debug + Send + Sync + 'static {
@@ -14,6 +16,8 @@ pub trait Real: num_traits::Float + num_traits::NumAssign + std::iter::Sum + Def
     fn f32(self) -> f32;
     /// In double precision: for sums of very many.
     fn f64(self) -> f64;
+    /// Rounded to what 16 bits hold.
+    fn half(self) -> Self;
     /// Runs an op in this precision.
     fn run(op: &dyn Op, io: &mut Io<Self>);
 }
@@ -27,6 +31,9 @@ impl Real for f32 {
     }
     fn f64(self) -> f64 {
         self.into()
+    }
+    fn half(self) -> Self {
+        f16::from_f32(self).into()
     }
     fn run(op: &dyn Op, io: &mut Io<Self>) {
         op.run_f32(io);
@@ -42,6 +49,9 @@ impl Real for f64 {
     }
     fn f64(self) -> f64 {
         self
+    }
+    fn half(self) -> Self {
+        f16::from_f64(self).into()
     }
     fn run(op: &dyn Op, io: &mut Io<Self>) {
         op.run_f64(io);
@@ -124,7 +134,7 @@ macro_rules! cpu_meaning {
 /// Memory of a storage in the CPU executor.
 #[derive(Clone, Debug)]
 pub enum Store<T> {
-    /// Of [`Element::F32`].
+    /// Of [`Element::F32`] or [`Element::Picture`].
     Real(Vec<T>),
     /// Of [`Element::U32`].
     Int(Vec<u32>),
@@ -134,7 +144,7 @@ impl<T: Real> Store<T> {
     /// Zeros.
     pub fn new(element: Element, len: usize) -> Self {
         match element {
-            Element::F32 => Self::Real(vec![T::zero(); len]),
+            Element::F32 | Element::Picture => Self::Real(vec![T::zero(); len]),
             Element::U32 => Self::Int(vec![0; len]),
         }
     }
@@ -333,12 +343,24 @@ impl Lowering<'_> {
         Range { buffer: Buffer::Scratch(self.scratch.len() - 1), offset: 0, len }
     }
 
+    /// Whether elements of a range are in half precision.
+    fn is_half(&self, range: &Range) -> bool {
+        matches!(range.buffer, Buffer::Storage(id) if self.graph.is_half(id))
+    }
+
+    /// The kernel's variant for the precision of what it binds.
+    fn kernel(&self, name: &str, bindings: &[(&str, Range)]) -> &'static Kernel {
+        let half = |b: &&crate::kernel::Binding| bindings.iter().any(|(n, range)| *n == b.name && self.is_half(range));
+        let halves: Vec<&str> = kernel(name).bindings.iter().filter(half).map(|b| b.name.as_str()).collect();
+        kernel(&variant(name, &halves))
+    }
+
     /// Emits a dispatch. Bindings and constants are given by the names the kernel declares.
     ///
     /// # Panics
     /// If a name is missing or unknown, or the grid is larger than the adapter's: mistakes of ours.
     pub fn dispatch(&mut self, name: &str, constants: &[(&str, f64)], bindings: &[(&str, Range)], workgroups: [u32; 3]) {
-        let k = kernel(name);
+        let k = self.kernel(name, bindings);
         let find = |c: &String| constants.iter().find(|(n, _)| n == c).unwrap_or_else(|| panic!("{name}: no value for {c}")).1;
         let bound = |b: &crate::kernel::Binding| {
             bindings.iter().find(|(n, _)| *n == b.name).unwrap_or_else(|| panic!("{name}: nothing bound to {}", b.name)).1

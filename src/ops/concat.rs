@@ -3,7 +3,7 @@
 
 use super::per_vec4;
 use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor, View};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor, View};
 
 /// Copies one tensor, times a number.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ impl Graph {
         let shape = self.view(tensors[0]).shape;
         assert!(tensors.iter().all(|&t| self.view(t).shape == shape), "concat: pictures of different sizes");
         let parts: Vec<usize> = tensors.iter().flat_map(|&t| self.view(t).parts.clone()).collect();
-        let y = self.add_tensor(&format!("concat.{}", self.nodes().len()), shape, &parts, Role::Intermediate);
+        let y = self.add_picture(&format!("concat.{}", self.nodes().len()), shape, &parts);
         let mut channel = 0;
         let mut laid = Vec::new();
         for &t in tensors {

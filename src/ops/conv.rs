@@ -234,7 +234,8 @@ fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, finish: Fi
         return;
     }
     let (tiles, default) = product.tiles(l.limits, tile_bytes);
-    let key = format!("{name} {:?} {}->{} {conv:?}", output.shape, input.padded(), output.padded());
+    let half = if l.graph.is_half(output.storage) { " f16" } else { "" };
+    let key = format!("{name} {:?} {}->{} {conv:?}{half}", output.shape, input.padded(), output.padded());
     let tile = tiles[l.choose(key, tiles.len(), default)];
     let [down, across] = product.grid(&tile);
     let [gx, gy] = grid(down, l.limits);

@@ -76,7 +76,8 @@ impl Op for Conv2dWeightGrad {
         let splits = dy.pixels().div_ceil(split_pixels);
         let product = Product { rows: rows4 * 4, columns4: k4, times: splits, multiple: 1 };
         let (tiles, default) = product.tiles(l.limits, tile_bytes);
-        let key = format!("conv2d_dw {:?} {}->{} {:?}", dy.shape, x.padded(), dy.padded(), self.conv);
+        let half = if l.graph.is_half(dy.storage) { " f16" } else { "" };
+        let key = format!("conv2d_dw {:?} {}->{} {:?}{half}", dy.shape, x.padded(), dy.padded(), self.conv);
         let tile = tiles[l.choose(key, tiles.len(), default)];
         let mut constants = self.conv.constants(&x, &dy);
         constants.extend([("BIAS", f64::from(u8::from(bias))), ("SPLIT_PIXELS", split_pixels as f64)]);

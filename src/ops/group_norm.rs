@@ -62,7 +62,7 @@ impl Graph {
         let c = view.channels();
         assert!(view.parts.len() == 1 && c.is_multiple_of(norm.groups), "group_norm: {c} channels in {} groups", norm.groups);
         let name = format!("group_norm.{}", self.nodes().len());
-        let y = self.add_tensor(&name, view.shape, &view.parts, Role::Intermediate);
+        let y = self.add_picture(&name, view.shape, &view.parts);
         let op = Normalise { norm, merged };
         let len = op.pictures(&view).0 * norm.groups * 2;
         let stats = self.add_tensor("group_norm.stats", [1, 1, len.div_ceil(4)], &[4], Role::Intermediate);
@@ -97,7 +97,7 @@ impl Op for Normalise {
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let (x, gamma) = (node.inputs[0], node.inputs[1]);
         let view = g.view(x).clone();
-        let dx = g.add_tensor("group_norm_dx", view.shape, &view.parts, Role::Intermediate);
+        let dx = g.add_picture("group_norm_dx", view.shape, &view.parts);
         let dgamma = g.add_tensor("group_norm_dgamma", [1, 1, 1], &view.parts, Role::Intermediate);
         let dbeta = g.add_tensor("group_norm_dbeta", [1, 1, 1], &view.parts, Role::Intermediate);
         let inputs = [x, node.outputs[0], node.outputs[1], gamma, dy[0].expect("group_norm has a gradient")];

@@ -74,12 +74,15 @@ impl Graph {
         assert!(vx.shape == vt.shape && vx.parts == vt.parts, "loss: prediction and target differ in shape");
         assert!(vx.parts.len() == 1, "loss: of a concatenation {:?}", vx.parts);
         assert!(mask.is_none_or(|m| self.view(m).shape == vx.shape), "loss: the mask differs in shape");
+        let count = count(vx);
         let power = match (self.host("power"), loss) {
             (Some(power), _) => self.whole(power),
             (None, Loss::L0 { .. }) => self.host_vector("power", 1, Element::F32),
             // Not looked at.
             (None, _) => t,
         };
+        // A mean over many elements has derivatives too small for 16 bits, which begin at 6e-8; a sum has not.
+        self.scale_gradients((count as f32).log2().ceil().exp2());
         let inputs: Vec<_> = [x, t, power].into_iter().chain(mask).collect();
         self.record(Reduce(loss), &inputs, [1, 1, 1], &[1])
     }
@@ -106,6 +109,11 @@ struct Common {
 
 fn count(x: &View) -> f64 {
     (x.pixels() * x.channels()) as f64
+}
+
+/// Largest gradient that can be written to a view: that of the annealed loss is very steep at 0.
+fn most(g: &Graph, view: &View) -> f32 {
+    if g.is_half(view.storage) { half::f16::MAX.to_f32() } else { f32::MAX }
 }
 
 impl Op for Reduce {
@@ -170,8 +178,9 @@ impl Op for ReduceGrad {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let i = &node.inputs;
         let common = common(l, self.0, [i[0], i[1], i[2]], i.get(4).copied());
-        let scale = ("SCALE", 1.0 / count(l.view(i[0])));
-        let constants: Vec<_> = common.constants.into_iter().chain([scale]).collect();
+        let scale = ("SCALE", f64::from(l.graph.gradient_scale()) / count(l.view(i[0])));
+        let most = ("MOST", most(l.graph, l.view(node.outputs[0])).into());
+        let constants: Vec<_> = common.constants.into_iter().chain([scale, most]).collect();
         let tensors: Vec<_> = common.tensors.into_iter().chain([("dx", node.outputs[0])]).collect();
         let dy = ("dy", l.range(i[3]));
         per_vec4(l, "loss_dx", &constants, &tensors, &[common.power, dy]);
@@ -182,9 +191,11 @@ impl Op for ReduceGrad {
 
 impl ReduceGrad {
     fn run<T: Real>(&self, io: &mut Io<T>) {
+        let given = T::of(io.graph.gradient_scale().into());
+        let most = T::of(most(io.graph, io.view(0)).into());
         let (inputs, view, dx) = io.split(0);
         let ((vx, x), (vt, t), power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
-        let scale = inputs.x(3).1[0] / T::of(count(view));
+        let scale = inputs.x(3).1[0] * given / T::of(count(view));
         let mask = (inputs.len() == 5).then(|| inputs.x(4));
         let c = view.channels();
         cpu::each_pixel((view, dx), |p, dx| {
@@ -193,7 +204,8 @@ impl ReduceGrad {
                 let x = &x[p * vx.stride + vx.channel..][..c];
                 let t = &t[p * vt.stride + vt.channel..][..c];
                 for ((dx, &x), &t) in dx.iter_mut().zip(x).zip(t) {
-                    *dx = scale * self.0.derivative(x - t, power);
+                    let d = scale * self.0.derivative(x - t, power);
+                    *dx = if d.abs() > most { most.copysign(d) } else { d };
                 }
             }
         });

@@ -105,11 +105,13 @@ impl Op for Optimize {
         let len4 = g.len / 4;
         let groups = len4.div_ceil(64 * 4).clamp(1, 256.min(l.limits.workgroups as usize));
         let partials = l.scratch(groups.next_multiple_of(4));
-        let constants = [("LEN4", len4 as f64), ("GROUPS", groups as f64)];
+        let scale = 1.0 / f64::from(l.graph.gradient_scale());
+        let constants = [("LEN4", len4 as f64), ("GROUPS", groups as f64), ("GRADIENT_SCALE", scale)];
         l.dispatch("sum_squares", &constants, &[("g", g), ("partials", partials)], [groups as u32, 1, 1]);
         let [gx, gy] = grid(len4.div_ceil(64), l.limits);
         let mut constants =
             vec![("LEN4", len4 as f64), ("PARTIALS", groups as f64), ("CLIP", self.clip.into()), ("GRID_X", gx.into())];
+        constants.push(("GRADIENT_SCALE", scale));
         match self.update {
             Update::Adam { beta1, beta2, eps, decay } => {
                 let own = [("BETA1", beta1), ("BETA2", beta2), ("EPS", eps), ("DECAY", decay)];
@@ -137,13 +139,14 @@ impl Optimize {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let [mut params, mut moments, mut ema, mut log] = [0, 1, 2, 3].map(|i| io.take(i));
         let (control, loss, g) = (io.x(0).1, io.x(1).1[0], io.x(2).1);
-        let squares = g.iter().map(|v| v.f64().powi(2)).sum::<f64>();
+        let given = T::one() / T::of(io.graph.gradient_scale().into());
+        let squares = g.iter().map(|&v| (v * given).f64().powi(2)).sum::<f64>();
         let length = T::of(squares.sqrt());
         let row = 4 * control[3].f32() as usize;
         log[row..row + 4].copy_from_slice(&[loss, length, T::zero(), T::zero()]);
         if squares.is_finite() {
             let clip = T::of(self.clip.into());
-            let scale = if clip > T::zero() { T::one().min(clip / (length + T::of(1e-6))) } else { T::one() };
+            let scale = given * if clip > T::zero() { T::one().min(clip / (length + T::of(1e-6))) } else { T::one() };
             let (first, second) = moments.split_at_mut(g.len());
             let step = Step { update: self.update, lr: control[0], first: control[1], second: control[2] };
             for i in 0..g.len() {

@@ -34,7 +34,7 @@ pub struct Step {
     pub kernel: &'static str,
     /// Values of the kernel's constants, in its order.
     pub constants: Vec<(String, f64)>,
-    /// Slot, first element, elements: in the order of the kernel's bindings.
+    /// Slot, first word of four bytes, words: in the order of the kernel's bindings.
     pub bindings: Vec<(usize, usize, usize)>,
     /// Workgroups.
     pub workgroups: [u32; 3],
@@ -116,7 +116,9 @@ impl Plan {
                 slots.push(Slot { len: s.len.max(4), element: s.element, host: true });
             }
         }
-        let mut lifetimes = slots::lifetimes(&graph);
+        // On a GPU two halves take the place of one float; the CPU executor keeps both kinds in one.
+        let packed = |id: StorageId, len: usize| if graph.is_half(id) && limits.is_some() { len / 2 } else { len };
+        let mut lifetimes = slots::lifetimes(&graph, |id| packed(id, graph.storage(id).len));
         let intermediates = lifetimes.len();
         let name = |node: usize| format!("{}.{node} scratch", graph.nodes()[node].op.name());
         lifetimes.extend(
@@ -129,7 +131,7 @@ impl Plan {
             slot_of[id.0] = lifetime.slot;
         }
         let resolve = |first: usize, r: &Range| match r.buffer {
-            Buffer::Storage(id) => (slot_of[id.0], r.offset, r.len),
+            Buffer::Storage(id) => (slot_of[id.0], packed(id, r.offset), packed(id, r.len)),
             Buffer::Scratch(i) => (lifetimes[intermediates + first + i].1.slot, r.offset, r.len),
         };
         let steps: Vec<Step> = lowered

@@ -4,8 +4,8 @@
 use super::{Lifetime, Slot};
 use crate::graph::{Element, Graph, Role, StorageId};
 
-/// First and last node that use each intermediate.
-pub(super) fn lifetimes(graph: &Graph) -> Vec<(StorageId, Lifetime)> {
+/// First and last node that use each intermediate, and its size by `len`.
+pub(super) fn lifetimes(graph: &Graph, len: impl Fn(StorageId) -> usize) -> Vec<(StorageId, Lifetime)> {
     let mut uses = vec![None; graph.storages().len()];
     for (number, node) in graph.nodes().iter().enumerate() {
         for &t in node.inputs.iter().chain(&node.outputs) {
@@ -18,7 +18,7 @@ pub(super) fn lifetimes(graph: &Graph) -> Vec<(StorageId, Lifetime)> {
     all.filter_map(|(i, (s, used))| {
         let (first, last) = used?;
         let shares = s.role == Role::Intermediate && s.len > 0;
-        shares.then(|| (StorageId(i), Lifetime { name: s.name.clone(), len: s.len, first, last, slot: 0 }))
+        shares.then(|| (StorageId(i), Lifetime { name: s.name.clone(), len: len(StorageId(i)), first, last, slot: 0 }))
     })
     .collect()
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::noise::Noise;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::graph::Precision;
 use crate::nets::{Init, NetOptions};
 use crate::ops::{Loss, Update};
 
@@ -56,6 +57,9 @@ pub struct Options {
     pub loss: Loss,
     /// By which rule.
     pub update: Update,
+    /// What pictures are kept in within a step.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl Options {
@@ -78,6 +82,7 @@ impl Options {
             clean_targets: false,
             loss: Loss::L2,
             update: Update::ADAM,
+            precision: Precision::F32,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Published trainings.
 
 use super::{Augment, Length, Options, Schedule};
+use crate::graph::Precision;
 use crate::nets::{Init, Net, NetOptions};
 use crate::ops::{Loss, Update};
 
@@ -40,6 +41,7 @@ impl Recipe {
             clean_targets: false,
             loss: Loss::L2,
             update: adam(0.999),
+            precision: Precision::F32,
         };
         match self {
             Self::Epfl => common,

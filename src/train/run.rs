@@ -98,6 +98,7 @@ impl Step {
             given,
         };
         let mut g = Graph::new();
+        g.set_precision(options.precision);
         let Drawn { x, t, mask, pictures } = g.batch(batch, shards);
         let y = options.net.record_training(&mut g, x);
         let loss = g.loss(options.loss, y, t, mask);
