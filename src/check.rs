@@ -3,6 +3,7 @@
 use crate::cpu;
 use crate::device::Device;
 use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::graph::{Graph, Layout, Precision, Role, StorageId, Tensor};
 use crate::nets::{Init, NetOptions, Norm, initial};
 use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Noise, Shards, Update, random_normals};
@@ -18,6 +19,8 @@ pub struct Case {
     /// What it covers.
     pub name: String,
     graph: Graph,
+    /// Whether it is for cooperative matrices.
+    cooperative: bool,
     /// Inputs.
     pub floats: Vec<(StorageId, Vec<f32>)>,
     /// Inputs of integers.
@@ -67,6 +70,9 @@ impl Case {
     pub fn tolerance(&self) -> f64 {
         match self.graph.precision() {
             Precision::F32 => TOLERANCE,
+            // Filters are rounded as well there, so that about 2^-11 of all values are so close to 0 that an activation passes
+            // them, or their gradients, with the other slope.
+            Precision::F16 if self.cooperative => 1.0 / 2048.0,
             Precision::F16 => (self.graph.nodes().len() as f64 / 2048.0).powi(2),
         }
     }
@@ -77,7 +83,7 @@ impl Case {
     }
 
     fn new(name: String, graph: Graph) -> Self {
-        Self { name, graph, floats: Vec::new(), ints: Vec::new(), outputs: Vec::new() }
+        Self { name, graph, cooperative: false, floats: Vec::new(), ints: Vec::new(), outputs: Vec::new() }
     }
 
     /// Fills a host tensor with normal numbers, its padding with zeros.
@@ -379,6 +385,28 @@ pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], 
     case.outputs.extend([("moments", optimizer.moments), ("log", optimizer.log), ("average", optimizer.ema)]);
     case.outputs.extend(case.graph.host("grads").map(|id| ("grads", id)));
     case
+}
+
+/// Cases that convolve in 16 bits: what a device with cooperative matrices has to pass with them, to use them.
+pub fn cooperative_cases() -> Vec<Case> {
+    let convolves = |case: &Case| ["conv", "residuals", "training"].iter().any(|start| case.name.starts_with(start));
+    let name = |case: Case| Case { name: format!("{} cooperative", case.name), cooperative: true, ..case };
+    half_cases().into_iter().filter(convolves).map(name).collect()
+}
+
+/// The device with cooperative matrices in use, if it has them and every convolution is right with them.
+///
+/// # Errors
+/// If the device fails.
+pub fn cooperative_matrices(gpu: &Gpu) -> Result<Option<Gpu>> {
+    let Some(with) = gpu.with_cooperative_matrices() else { return Ok(None) };
+    let device = Device::Gpu(with.clone());
+    for case in cooperative_cases() {
+        if !case.run(&device)?.passed() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(with))
 }
 
 /// All cases: every kernel, in every variant the planner chooses.

@@ -23,8 +23,11 @@ shaders!(
     "blur",
     "channel_sum",
     "conv2d",
+    "conv2d_coop",
     "conv2d_dw",
+    "conv2d_dw_coop",
     "conv2d_dx",
+    "conv2d_dx_coop",
     "conv2d_dx_tiny",
     "conv2d_tiny",
     "copy",
@@ -54,6 +57,7 @@ shaders!(
 /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
 const LIBRARY: &[(&str, &str)] = &[
     ("conv", include_str!("../shaders/lib/conv.wgsl")),
+    ("coop", include_str!("../shaders/lib/coop.wgsl")),
     ("finish", include_str!("../shaders/lib/finish.wgsl")),
     ("noise", include_str!("../shaders/lib/noise.wgsl")),
     ("optimizer", include_str!("../shaders/lib/optimizer.wgsl")),
@@ -70,15 +74,13 @@ pub struct Binding {
     pub name: String,
     /// Whether the kernel writes it (`var<storage, read_write>`).
     pub writes: bool,
-    /// Whether its elements may be in half precision: the text has an alias for them, `alias x_t = vec4f;` for a binding x.
-    pub may_be_half: bool,
 }
 
 /// A WGSL compute program with the entry point `main`.
 #[derive(Debug)]
 pub struct Kernel {
     /// Name of its file in `shaders/`, without the ending; then, of a variant for half precision, the bindings that are in it:
-    /// `conv2d f16:x,y`.
+    /// `conv2d f16:x,y`; then whether its cooperative matrices are small: `conv2d_coop f16:x,y 8x8`.
     pub name: &'static str,
     /// Whole text, imports resolved.
     pub source: String,
@@ -91,7 +93,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel of that text; the elements of the bindings in `halves` are in half precision.
+    /// The kernel of that text; the elements of the bindings in `halves` are in half precision, for which the text has an alias:
+    /// `alias x_t = vec4f;` for those of x.
     fn parse(name: &'static str, text: &str, halves: &[&str]) -> Self {
         let mut source = text
             .lines()
@@ -116,6 +119,9 @@ impl Kernel {
                 "{name}: {half} cannot be in half precision"
             );
         }
+        if name.ends_with(SMALL) {
+            source = source.replace("const SIDE = 16u;", "const SIDE = 8u;").replace("coop_mat16x16", "coop_mat8x8");
+        }
         if !halves.is_empty() {
             source.insert_str(0, "enable f16;\n");
         }
@@ -126,8 +132,7 @@ impl Kernel {
             if let (Some(at), naga::AddressSpace::Storage { access }) = (v.binding, v.space) {
                 let writes = access.contains(naga::StorageAccess::STORE);
                 let name = v.name.clone().unwrap_or_default();
-                let may_be_half = source.contains(&format!("alias {name}_t ="));
-                bindings.insert(at.binding, Binding { name, writes, may_be_half });
+                bindings.insert(at.binding, Binding { name, writes });
             }
         }
         let constants = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
@@ -137,6 +142,8 @@ impl Kernel {
 
 /// What stands between a kernel's name and the bindings of a variant that are in half precision.
 const HALF: &str = " f16:";
+/// What a variant with small cooperative matrices ends in.
+const SMALL: &str = " 8x8";
 
 /// The kernel of that name, or its variant: see [`Kernel::name`].
 ///
@@ -144,26 +151,29 @@ const HALF: &str = " f16:";
 /// If there is none: names come from our own code.
 pub fn kernel(name: &str) -> &'static Kernel {
     static VARIANTS: Mutex<BTreeMap<String, &'static Kernel>> = Mutex::new(BTreeMap::new());
-    let Some((file, halves)) = name.split_once(HALF) else {
+    let whole = name.strip_suffix(SMALL).unwrap_or(name);
+    let (file, halves) = whole.split_once(HALF).unwrap_or((whole, ""));
+    if file == name {
         return kernels().iter().find(|k| k.name == name).unwrap_or_else(|| panic!("no kernel named {name}"));
-    };
+    }
     let mut variants = VARIANTS.lock().unwrap_or_else(PoisonError::into_inner);
     // As many as there are kernels and bindings of theirs: they live as long as the program, as the kernels do.
     variants.entry(name.to_owned()).or_insert_with(|| {
         let (_, text) = SHADERS.iter().find(|(n, _)| *n == file).unwrap_or_else(|| panic!("no kernel named {file}"));
-        let halves: Vec<&str> = halves.split(',').collect();
+        let halves: Vec<&str> = halves.split(',').filter(|b| !b.is_empty()).collect();
         Box::leak(Box::new(Kernel::parse(name.to_owned().leak(), text, &halves)))
     })
 }
 
-/// Name of a kernel's variant in which these bindings are in half precision.
-pub(crate) fn variant(name: &str, halves: &[&str]) -> String {
-    if halves.is_empty() { name.to_owned() } else { format!("{name}{HALF}{}", halves.join(",")) }
+/// Name of a kernel's variant in which these bindings are in half precision; `small`: with cooperative matrices of 8 x 8.
+pub(crate) fn variant(name: &str, halves: &[&str], small: bool) -> String {
+    let half = if halves.is_empty() { String::new() } else { format!("{HALF}{}", halves.join(",")) };
+    format!("{name}{half}{}", if small { SMALL } else { "" })
 }
 
 /// Name of the file of a kernel or variant.
 pub fn base_name(name: &str) -> &str {
-    name.split_once(HALF).map_or(name, |(file, _)| file)
+    name.split(' ').next().unwrap_or(name)
 }
 
 /// All kernels, by name.
@@ -187,6 +197,17 @@ pub struct Limits {
     pub workgroups: u32,
     /// Workgroups it runs at once, about: fewer leave a part of it idle.
     pub busy: u32,
+    /// Cooperative matrices, where the adapter has them and they are wanted.
+    pub cooperative: Option<Cooperative>,
+}
+
+/// Cooperative matrices of halves that a subgroup multiplies into floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cooperative {
+    /// Invocations of a subgroup.
+    pub subgroup: u32,
+    /// Rows and columns: 16 or 8.
+    pub side: u32,
 }
 
 impl Limits {
@@ -203,6 +224,7 @@ impl Default for Limits {
             workgroup_bytes: 16 << 10,
             workgroups: 65535,
             busy: 48,
+            cooperative: None,
         }
     }
 }

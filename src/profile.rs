@@ -101,10 +101,11 @@ pub fn parts(executor: &mut dyn Executor, runs: usize) -> Result<Option<Vec<Part
             let mut ranges = step.bindings.clone();
             ranges.sort_unstable();
             ranges.dedup();
-            let own = graph.nodes()[step.node].op.name() == base_name(step.kernel);
+            let name = base_name(step.kernel);
+            let own = graph.nodes()[step.node].op.name() == name.trim_end_matches("_coop").trim_end_matches("_tiny");
             let bytes = ranges.iter().map(|(_, _, len)| 4.0 * *len as f64).sum();
             let flops = if own { flops(step.node) } else { 0.0 };
-            Part { name: step.kernel, node: step.node, workgroups: Some(step.workgroups), ms, flops, bytes }
+            Part { name, node: step.node, workgroups: Some(step.workgroups), ms, flops, bytes }
         };
         return Ok(Some(plan.steps.iter().zip(times).map(part).collect()));
     }

@@ -1,5 +1,7 @@
 //! Every kernel, on every adapter at hand and on the CPU in single precision, against the CPU in double precision.
 
+#[path = "common/cli.rs"]
+mod cli;
 mod common;
 
 use std::collections::BTreeSet;
@@ -23,6 +25,17 @@ fn the_cpu_in_single_precision_equals_the_cpu_in_double_precision() {
 fn every_kernel_equals_its_meaning_on_the_cpu() {
     for device in common::adapters() {
         check::cases().iter().filter(|c| c.suits(&device)).for_each(|case| assert_passes(&device, case));
+    }
+}
+
+/// On adapters that have them, which may be none of this machine's.
+#[test]
+fn convolutions_on_cooperative_matrices_equal_their_meaning_on_the_cpu() {
+    for gpu in common::gpus() {
+        match gpu.with_cooperative_matrices() {
+            Some(with) => check::cooperative_cases().iter().for_each(|case| assert_passes(&Device::Gpu(with.clone()), case)),
+            None => cli::left_out(&format!("cooperative matrices, which {} does not have", gpu.adapter.name)),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use n2n_gpu::check;
-use n2n_gpu::kernel::{Limits, base_name, kernel, kernels};
+use n2n_gpu::kernel::{Cooperative, Limits, base_name, kernel, kernels};
 use n2n_gpu::plan::Plan;
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -36,7 +36,7 @@ fn specialised(limits: &Limits) -> Vec<Specialised> {
 }
 
 fn validator() -> Validator {
-    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16)
+    Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX)
 }
 
 #[test]
@@ -65,7 +65,9 @@ fn every_kernel_file_is_run_by_a_case() {
         .filter_map(|f| f.unwrap().file_name().to_str()?.strip_suffix(".wgsl").map(str::to_owned))
         .collect();
     let known: BTreeSet<String> = kernels().iter().map(|k| k.name.to_owned()).collect();
-    let run: BTreeSet<String> = specialised(&Limits::default()).iter().map(|s| base_name(s.name).to_owned()).collect();
+    let cooperative = Limits { cooperative: Some(Cooperative { subgroup: 32, side: 16 }), ..Limits::default() };
+    let all = specialised(&Limits::default()).into_iter().chain(specialised(&cooperative));
+    let run: BTreeSet<String> = all.map(|s| base_name(s.name).to_owned()).collect();
     assert_eq!(files, known, "files in shaders/, and the list in src/kernel.rs");
     assert_eq!(files, run, "files in shaders/, and kernels that check::cases() run");
 }
@@ -84,5 +86,26 @@ fn kernels_keep_to_the_limits_of_the_device() {
             let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
             assert!(bytes <= 16 << 10, "{name}: {bytes} bytes of workgroup memory");
         }
+    }
+}
+
+#[test]
+fn kernels_on_cooperative_matrices_are_valid_and_translate() {
+    for side in [16, 8] {
+        let limits = Limits { cooperative: Some(Cooperative { subgroup: 32, side }), ..Limits::default() };
+        let mut names = BTreeSet::new();
+        for Specialised { name, module, info } in specialised(&limits).iter().filter(|s| base_name(s.name).ends_with("_coop")) {
+            validator().validate(module).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            spv::write_vec(module, info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: {e}"));
+            msl::write_string(
+                module,
+                info,
+                &msl::Options { lang_version: (2, 3), ..Default::default() },
+                &msl::PipelineOptions::default(),
+            )
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+            names.insert(base_name(name));
+        }
+        assert_eq!(names, BTreeSet::from(["conv2d_coop", "conv2d_dw_coop", "conv2d_dx_coop"]));
     }
 }

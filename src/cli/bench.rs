@@ -92,7 +92,7 @@ fn row(part: &Part, peaks: &Peaks) -> Value {
 
 /// `start` is when the program began.
 pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<()> {
-    let device = common.open()?;
+    let mut device = common.open()?;
     options.net.check(Net::Unet)?;
     let net = options.net.options(&device, Net::Unet, None);
     net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
@@ -109,7 +109,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 
-    let precision = options.net.precision(common, &device);
+    let precision = options.net.precision(common, &mut device)?;
     let mut g = Graph::new();
     g.set_precision(precision);
     let x = g.host_picture("x", shape, 3);

@@ -1,6 +1,7 @@
 //! `n2n-gpu check`.
 
-use n2n_gpu::check::{Outcome, TOLERANCE, cases};
+use n2n_gpu::check::{Outcome, TOLERANCE, cases, cooperative_cases};
+use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use serde_json::json;
 
@@ -16,8 +17,11 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
         "result",
         device.name()
     ));
-    for case in cases().into_iter().filter(|c| c.suits(&device)) {
-        let outcome = case.run(&device)?;
+    let with = if let Device::Gpu(gpu) = &device { gpu.with_cooperative_matrices().map(Device::Gpu) } else { None };
+    let all = cases().into_iter().map(|case| (case, &device)).filter(|(case, device)| case.suits(device));
+    let cooperative = with.iter().flat_map(|device| cooperative_cases().into_iter().map(move |case| (case, device)));
+    for (case, device) in all.chain(cooperative) {
+        let outcome = case.run(device)?;
         let verdict = if outcome.passed() { "" } else { "   FAILED" };
         common.remark(&format!("{:9.1e}  {:<8} {}{verdict}", outcome.error, outcome.output, outcome.case));
         outcomes.push(outcome);

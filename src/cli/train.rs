@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
+use n2n_gpu::check::cooperative_matrices;
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::noise::Noise;
@@ -248,12 +249,24 @@ impl NetArgs {
     }
 
     /// The precision asked for, if the device has it; else a line that says so, and f32.
-    pub(super) fn precision(&self, common: &Common, device: &Device) -> Precision {
-        if device.supports(self.precision) {
-            return self.precision;
+    ///
+    /// In 16 bits cooperative matrices are used where the device has them and gets them right.
+    pub(super) fn precision(&self, common: &Common, device: &mut Device) -> anyhow::Result<Precision> {
+        if !device.supports(self.precision) {
+            common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
+            return Ok(Precision::F32);
         }
-        common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
-        Precision::F32
+        if let (Precision::F16, Device::Gpu(gpu)) = (self.precision, &mut *device)
+            && gpu.adapter.cooperative.is_some()
+        {
+            match cooperative_matrices(gpu)? {
+                Some(with) => *gpu = with,
+                None => {
+                    common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()))
+                }
+            }
+        }
+        Ok(self.precision)
     }
 
     /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
@@ -366,7 +379,7 @@ fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    let device = common.open()?;
+    let mut device = common.open()?;
     let default = options.recipe.recipe.map_or(Net::Unet, Recipe::net);
     options.net.check(default)?;
     options.recipe.check()?;
@@ -377,9 +390,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     }
     let (mut training_set, validation) = source(options, common.seed)?;
     let noise = options.noise.as_ref();
+    let precision = options.net.precision(common, &mut device)?;
     let training = train::Options {
         clean_targets: options.clean_targets,
-        precision: options.net.precision(common, &device),
+        precision,
         ..options.recipe.options(&device, net, noise, training_set.side(), common.seed)
     };
     training.check()?;

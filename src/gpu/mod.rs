@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::kernel::Limits;
+use crate::kernel::{Cooperative, Limits};
 
 /// What an adapter is, and what it offers.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +28,8 @@ pub struct Adapter {
     pub limits: Limits,
     /// Optional features that kernels could use.
     pub features: Vec<&'static str>,
+    /// Cooperative matrices that kernels could use. They do once [`Limits::cooperative`] says so: see [`crate::check::cooperative_matrices`].
+    pub cooperative: Option<Cooperative>,
 }
 
 /// An open device.
@@ -69,6 +71,7 @@ fn limits(of: &wgpu::Limits, kind: wgpu::DeviceType) -> Limits {
         workgroup_bytes: of.max_compute_workgroup_storage_size,
         workgroups: of.max_compute_workgroups_per_dimension,
         busy: if kind == wgpu::DeviceType::Cpu { Limits::BUSY_SOFTWARE } else { Limits::default().busy },
+        cooperative: None,
     }
 }
 
@@ -84,6 +87,22 @@ fn required_limits(of: &wgpu::Limits) -> wgpu::Limits {
         max_compute_workgroups_per_dimension: of.max_compute_workgroups_per_dimension,
         ..wgpu::Limits::default()
     }
+}
+
+/// The largest square cooperative matrices of halves that are multiplied into floats.
+fn cooperative(adapter: &wgpu::Adapter) -> Option<Cooperative> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let wanted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+    let there = adapter.cooperative_matrix_properties();
+    let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, F16, F32));
+    let side = [16, 8].into_iter().find(|&side| has(side))?;
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    // Kernels reckon with subgroups of one size that stages divide by.
+    let subgroup = info.subgroup_min_size;
+    let one_size = subgroup == info.subgroup_max_size && [8, 16, 32, 64].contains(&subgroup);
+    let fits =
+        limits.max_compute_workgroup_storage_size >= 24 << 10 && limits.max_compute_invocations_per_workgroup >= 4 * subgroup;
+    (adapter.features().contains(wanted) && fits && one_size).then_some(Cooperative { subgroup, side })
 }
 
 fn describe(adapter: &wgpu::Adapter) -> Adapter {
@@ -107,6 +126,7 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
             wgpu::DeviceType::Other => "other",
         },
         limits: limits(&adapter.limits(), info.device_type),
+        cooperative: cooperative(adapter),
         features: features.iter().filter(|(f, _)| adapter.features().contains(*f)).map(|(_, n)| *n).collect(),
     }
 }
@@ -133,7 +153,7 @@ impl Gpu {
         let Some(adapter) = adapters.get(index) else {
             return Err(Error::failed(format!("there is no adapter {index}: `n2n-gpu devices` lists them")));
         };
-        let described = describe(adapter);
+        let mut described = describe(adapter);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("n2n-gpu"),
             required_features: adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16),
@@ -141,7 +161,17 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        let experimental = wgpu::DeviceDescriptor {
+            required_features: descriptor.required_features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+            // SAFETY: of what is experimental, only cooperative matrices are used, in kernels that the tests and a self-test run.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+            ..descriptor.clone()
+        };
+        let request = |descriptor| pollster::block_on(adapter.request_device(descriptor));
+        let opened = if described.cooperative.is_some() { request(&experimental).ok() } else { None };
+        described.cooperative = described.cooperative.filter(|_| opened.is_some());
+        let (device, queue) = opened
+            .map_or_else(|| request(&descriptor), Ok)
             .map_err(|e| Error::failed(format!("{}: the device cannot be opened: {e}", described.name)))?;
         let trouble = Trouble::default();
         let (uncaptured, lost) = (trouble.clone(), trouble.clone());
@@ -156,6 +186,13 @@ impl Gpu {
 }
 
 impl Gpu {
+    /// The same device with plans for its cooperative matrices, if it has them.
+    pub fn with_cooperative_matrices(&self) -> Option<Self> {
+        let mut gpu = self.clone();
+        gpu.adapter.limits.cooperative = Some(self.adapter.cooperative?);
+        Some(gpu)
+    }
+
     /// Plans for this device from now on are made by what `tuner` knows or finds.
     pub fn set_tuner(&mut self, tuner: Tuner) {
         self.tuner = Some(Arc::new(tuner));

@@ -352,7 +352,8 @@ impl Lowering<'_> {
     fn kernel(&self, name: &str, bindings: &[(&str, Range)]) -> &'static Kernel {
         let half = |b: &&crate::kernel::Binding| bindings.iter().any(|(n, range)| *n == b.name && self.is_half(range));
         let halves: Vec<&str> = kernel(name).bindings.iter().filter(half).map(|b| b.name.as_str()).collect();
-        kernel(&variant(name, &halves))
+        let small = name.ends_with("_coop") && self.limits.cooperative.is_some_and(|c| c.side == 8);
+        kernel(&variant(name, &halves, small))
     }
 
     /// Emits a dispatch. Bindings and constants are given by the names the kernel declares.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::tiles::{Product, Tile};
+use super::tiles::{CooperativeTile, Product, Tile};
 use super::{Activation, channel4, channels4, stride4};
 use crate::cpu::{Convolve, Epilogue, Patches};
 use crate::graph::{Graph, Halo, Inputs, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
@@ -231,6 +231,14 @@ fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, finish: Fi
         constants.extend([("TX", tx as f64), ("TY", ty as f64), ("GRID_X", gx.into())]);
         let groups = product.columns4.div_ceil(columns) * phases;
         l.dispatch(&format!("{name}_tiny"), &constants, &bindings, [gx, gy, groups as u32]);
+        return;
+    }
+    if let Some(cooperative) = CooperativeTile::new(l, product.columns4) {
+        let [down, across] = cooperative.grid(rows, product.columns4);
+        let [gx, gy] = grid(down, l.limits);
+        constants.extend(cooperative.constants());
+        constants.push(("GRID_X", gx.into()));
+        l.dispatch(&format!("{name}_coop"), &constants, &bindings, [gx, gy, (across * phases) as u32]);
         return;
     }
     let (tiles, default) = product.tiles(l.limits, tile_bytes);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::sums::sum_partials;
-use super::tiles::{Product, Tile};
+use super::tiles::{CooperativeTile, Product, Tile};
 use super::{Conv, channel4, stride4};
 use crate::cpu::{self, Convolve};
 use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor};
@@ -75,20 +75,25 @@ impl Op for Conv2dWeightGrad {
         let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(16);
         let splits = dy.pixels().div_ceil(split_pixels);
         let product = Product { rows: rows4 * 4, columns4: k4, times: splits, multiple: 1 };
-        let (tiles, default) = product.tiles(l.limits, tile_bytes);
-        let half = if l.graph.is_half(dy.storage) { " f16" } else { "" };
-        let key = format!("conv2d_dw {:?} {}->{} {:?}{half}", dy.shape, x.padded(), dy.padded(), self.conv);
-        let tile = tiles[l.choose(key, tiles.len(), default)];
         let mut constants = self.conv.constants(&x, &dy);
         constants.extend([("BIAS", f64::from(u8::from(bias))), ("SPLIT_PIXELS", split_pixels as f64)]);
-        constants.extend(tile.constants());
+        let (kernel, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, k4) {
+            constants.extend(cooperative.constants());
+            ("conv2d_dw_coop", cooperative.grid(rows4 * 4, k4))
+        } else {
+            let (tiles, default) = product.tiles(l.limits, tile_bytes);
+            let half = if l.graph.is_half(dy.storage) { " f16" } else { "" };
+            let key = format!("conv2d_dw {:?} {}->{} {:?}{half}", dy.shape, x.padded(), dy.padded(), self.conv);
+            let tile = tiles[l.choose(key, tiles.len(), default)];
+            constants.extend(tile.constants());
+            ("conv2d_dw", product.grid(&tile))
+        };
         let outputs: Vec<_> = node.outputs.iter().map(|&t| l.range(t)).collect();
         // One part of one result: nothing to add up.
         let direct = splits == 1 && !bias && self.before[0].is_none();
         let partials = if direct { outputs[0] } else { l.scratch(splits * rows * k4 * 4) };
         let bindings = [("x", l.range(node.inputs[0])), ("dy", l.range(node.inputs[1])), ("partials", partials)];
-        let [down, across] = product.grid(&tile);
-        l.dispatch("conv2d_dw", &constants, &bindings, [down as u32, across as u32, splits as u32]);
+        l.dispatch(kernel, &constants, &bindings, [down as u32, across as u32, splits as u32]);
         if !direct {
             let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
             let totals: Vec<_> = outputs.into_iter().zip(before).collect();

@@ -1,7 +1,8 @@
 //! Tiles of the convolutions' kernels: how many invocations a workgroup has, and what each of them keeps in registers. All tiles of
 //! an op add in the same order, so that the choice changes how long it takes and no bit of its result.
 
-use crate::kernel::Limits;
+use crate::graph::{Lowering, Precision};
+use crate::kernel::{Cooperative, Limits};
 
 /// TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,34 @@ impl Tile {
     /// The kernels' constants.
     pub(super) fn constants(&self) -> [(&'static str, f64); 4] {
         [("TX", self.tx as f64), ("TY", self.ty as f64), ("ROWS", self.rows as f64), ("COLS", self.cols as f64)]
+    }
+}
+
+/// Tiles of the kernels on cooperative matrices: four subgroups make eight by `cols` of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CooperativeTile {
+    matrices: Cooperative,
+    cols: usize,
+}
+
+impl CooperativeTile {
+    /// Those for so many vec4s of columns, where the device has cooperative matrices and pictures have 16 bits, as they do then.
+    pub(super) fn new(l: &Lowering, columns4: usize) -> Option<Self> {
+        let matrices = l.limits.cooperative.filter(|_| l.graph.precision() == Precision::F16)?;
+        let fragments = columns4.div_ceil(matrices.side as usize / 4);
+        // Columns are spread evenly over the workgroups that they take.
+        Some(Self { matrices, cols: fragments.div_ceil(fragments.div_ceil(6)) })
+    }
+
+    /// The kernels' constants.
+    pub(super) fn constants(&self) -> [(&'static str, f64); 2] {
+        [("SUBGROUP", self.matrices.subgroup.into()), ("COLS", self.cols as f64)]
+    }
+
+    /// Workgroups along rows and along columns.
+    pub(super) fn grid(&self, rows: usize, columns4: usize) -> [usize; 2] {
+        let side = self.matrices.side as usize;
+        [rows.div_ceil(8 * side), columns4.div_ceil(self.cols * side / 4)]
     }
 }
 
