@@ -1,5 +1,5 @@
 // Makes a training batch from pictures that live on the device as bytes: for every element a picture, a crop and one of the
-// eight flips and rotations, drawn or given; then two independent noises, one for the input x and one for the target t. With
+// eight flips and rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With
 // PAIRS pictures 2i and 2i+1 are two noisy exposures of one scene, and no noise is added. src/ops/noise.rs tells the laws.
 
 override COUNT: u32;       // pictures, or pairs
@@ -9,6 +9,7 @@ override PAIRS: bool;
 override GIVEN: bool;      // whether picture and flips are given in draw
 override FLIPS: u32;       // which are drawn: 1 rows, 2 columns, 4 transposed, 8 (of pairs) exchanged
 override CLEAN_TARGETS: bool;
+override TARGETS: u32;     // in t, side by side
 override X_LOW: f32;       // what 0 and 1 of a picture are in x, and in t
 override X_HIGH: f32;
 override T_LOW: f32;
@@ -65,6 +66,16 @@ fn clean(picture: vec4u, row: u32, column: u32) -> vec3f {
     return sum / f32(CELL * CELL);
 }
 
+fn write_input(i: u32, value: vec3f) {
+    x[i * X_STRIDE4 + X_CHANNEL4] = x_t(vec4f(X_LOW + value * (X_HIGH - X_LOW), 0.0));
+}
+
+// Target number `which`, and whether it is known.
+fn write_target(i: u32, which: u32, value: vec4f) {
+    t[i * T_STRIDE4 + T_CHANNEL4 + which] = vec4f(T_LOW + value.xyz * (T_HIGH - T_LOW), 0.0);
+    mask[i * MASK_STRIDE4 + MASK_CHANNEL4 + which] = vec4f(value.w, 0.0, 0.0, 0.0);
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     let i = (group.x + group.y * GRID_X) * 64u + index;
@@ -91,36 +102,35 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
     // The corner of the crop is any pixel, not only that of a cell of the picture.
     let corner = vec2u(r.y % (picture.w - CROP * CELL + 1u), r.z % (picture.z - CROP * CELL + 1u));
     picture.y += (corner.x * picture.z + corner.y) * 3u;
-    var a: vec3f;
-    var b: vec3f;
-    var known = true;
     if PAIRS {
-        a = pixel(picture, row, column);
+        let a = pixel(picture, row, column);
         var other = table[number + 1u];
         other.y += (corner.x * other.z + corner.y) * 3u;
-        b = pixel(other, row, column);
-        if (flips & 8u) != 0u { let old = a; a = b; b = old; }
-    } else {
-        let original = clean(picture, row, column);
-        let s = uniform4(pcg4d(vec4u(n, draw[0], draw[1], 1u)));
-        let sigma = LEAST + (MOST - LEAST) * s.x;
-        if LAW == 6u {
-            // One pixel of the cell each, at random.
-            let p = pcg4d(vec4u(i, draw[0], draw[1], 2u));
-            a = pixel(picture, row * CELL + p.x % CELL, column * CELL + p.y % CELL);
-            b = pixel(picture, row * CELL + p.z % CELL, column * CELL + p.w % CELL);
-        } else {
-            a = noisy(original, i, n, place, sigma, 0u).xyz;
-            let second = noisy(original, i, n, place, sigma, 1u);
-            b = second.xyz;
-            known = second.w != 0.0;
+        let b = pixel(other, row, column);
+        let exchanged = (flips & 8u) != 0u;
+        write_input(i, select(a, b, exchanged));
+        write_target(i, 0u, vec4f(select(b, a, exchanged), 1.0));
+        return;
+    }
+    let original = clean(picture, row, column);
+    let s = uniform4(pcg4d(vec4u(n, draw[0], draw[1], 1u)));
+    let sigma = LEAST + (MOST - LEAST) * s.x;
+    for (var exposure = 0u; exposure <= TARGETS; exposure++) {
+        var seen = vec4f(original, 1.0);
+        if exposure == 0u || !CLEAN_TARGETS {
+            if LAW == 6u {
+                // One pixel of the cell each, at random.
+                let drawn = pcg4d(vec4u(i, draw[0], draw[1], 2u + exposure / 2u)) % CELL;
+                let p = select(drawn.xy, drawn.zw, exposure % 2u == 1u);
+                seen = vec4f(pixel(picture, row * CELL + p.x, column * CELL + p.y), 1.0);
+            } else {
+                seen = noisy(original, i, n, place, sigma, exposure);
+            }
         }
-        if CLEAN_TARGETS {
-            b = original;
-            known = true;
+        if exposure == 0u {
+            write_input(i, seen.xyz);
+        } else {
+            write_target(i, exposure - 1u, seen);
         }
     }
-    x[i * X_STRIDE4 + X_CHANNEL4] = x_t(vec4f(X_LOW + a * (X_HIGH - X_LOW), 0.0));
-    t[i * T_STRIDE4 + T_CHANNEL4] = vec4f(T_LOW + b * (T_HIGH - T_LOW), 0.0);
-    mask[i * MASK_STRIDE4 + MASK_CHANNEL4] = vec4f(select(0.0, 1.0, known), 0.0, 0.0, 0.0);
 }

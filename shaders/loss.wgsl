@@ -1,4 +1,4 @@
-// Loss of x against the target t, of their differences d, summed per workgroup; sum_partials.wgsl makes the mean of them.
+// Loss of x against every target in t, of their differences d, summed per workgroup; sum_partials.wgsl makes the mean of them.
 
 override PIXELS: u32;
 override C4: u32;
@@ -6,6 +6,7 @@ override C: u32;           // channels; those that fill up the last vec4 do not 
 override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
 override EPS: f32;
 override MASKED: bool;     // whether only pixels whose mask is 1 count
+override TARGETS: u32;     // in t, and masks, side by side
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
 override T_STRIDE4: u32;
@@ -27,16 +28,22 @@ var<workgroup> sums: array<f32, 64>;
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     var sum = 0.0;
     for (var i = group.x * 64u + index; i < PIXELS * C4; i += GROUPS * 64u) {
-        let d = abs(vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]) - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4]));
-        var e = d;
-        switch KIND {
-            case 0u: { e = d * d; }
-            case 1u: {}
-            default: { e = pow(d + EPS, vec4f(power[0])); }
-        }
+        let prediction = vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]);
         let channel = i % C4 * 4u + vec4u(0u, 1u, 2u, 3u);
-        let weight = select(1.0, f32(mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x), MASKED);
-        sum += weight * dot(e, select(vec4f(), vec4f(1.0), channel < vec4u(C)));
+        for (var k = 0u; k < TARGETS; k++) {
+            let d = abs(prediction - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + k * C4 + i % C4]));
+            var e = d;
+            switch KIND {
+                case 0u: { e = d * d; }
+                case 1u: {}
+                default: { e = pow(d + EPS, vec4f(power[0])); }
+            }
+            var weight = 1.0;
+            if MASKED {
+                weight = f32(mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4 + k].x);
+            }
+            sum += weight * dot(e, select(vec4f(), vec4f(1.0), channel < vec4u(C)));
+        }
     }
     sums[index] = sum;
     for (var half = 32u; half > 0u; half /= 2u) {

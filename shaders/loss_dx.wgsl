@@ -1,5 +1,5 @@
-// Gradient of a loss by the prediction x: dx = dy / count * the derivative by d = x - t, which is 2 d, the sign of d, or
-// power * (|d| + EPS) to the power - 1, with the sign of d.
+// Gradient of a loss by the prediction x: dx = dy / count * the sum over targets of the derivative by d = x - t, which is 2 d,
+// the sign of d, or power * (|d| + EPS) to the power - 1, with the sign of d.
 
 override PIXELS: u32;
 override C4: u32;
@@ -8,6 +8,7 @@ override MOST: f32;        // largest value of dx that can be written
 override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
 override EPS: f32;
 override MASKED: bool;     // whether only pixels whose mask is 1 count
+override TARGETS: u32;     // in t, and masks, side by side
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
 override T_STRIDE4: u32;
@@ -30,14 +31,21 @@ alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f; alias dx_t = vec4f;
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     let i = (group.x + group.y * GRID_X) * 64u + index;
     if i < PIXELS * C4 {
-        let d = vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]) - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + i % C4]);
-        var e = sign(d);
-        switch KIND {
-            case 0u: { e = 2.0 * d; }
-            case 1u: {}
-            default: { e *= power[0] * pow(abs(d) + EPS, vec4f(power[0] - 1.0)); }
+        let prediction = vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]);
+        var sum = vec4f();
+        for (var k = 0u; k < TARGETS; k++) {
+            let d = prediction - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + k * C4 + i % C4]);
+            var e = sign(d);
+            switch KIND {
+                case 0u: { e = 2.0 * d; }
+                case 1u: {}
+                default: { e *= power[0] * pow(abs(d) + EPS, vec4f(power[0] - 1.0)); }
+            }
+            if MASKED {
+                e *= f32(mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4 + k].x);
+            }
+            sum += e;
         }
-        let weight = select(1.0, f32(mask[i / C4 * MASK_STRIDE4 + MASK_CHANNEL4].x), MASKED);
-        dx[i / C4 * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(clamp(e * (weight * SCALE * dy[0]), vec4f(-MOST), vec4f(MOST)));
+        dx[i / C4 * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(clamp(sum * (SCALE * dy[0]), vec4f(-MOST), vec4f(MOST)));
     }
 }

@@ -281,13 +281,14 @@ pub fn fma() -> Case {
 }
 
 /// A loss; for the annealed one at an exponent of `power`.
-pub fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], channels: usize) -> Case {
+pub fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], [channels, targets]: [usize; 2]) -> Case {
     let mut g = Graph::new();
-    let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, channels));
-    let mask = masked.then(|| g.host_picture("mask", size, 1));
+    let x = g.host_picture("x", size, channels);
+    let t = g.add_tensor("t", size, &vec![channels; targets], Role::Host);
+    let mask = masked.then(|| g.add_tensor("mask", size, &vec![1; targets], Role::Host));
     g.require_grad(x);
     let y = g.loss(loss, x, t, mask);
-    let mut case = Case::new(format!("loss {loss:?} masked {masked} power {power} {channels} {size:?}"), g);
+    let mut case = Case::new(format!("loss {loss:?} masked {masked} power {power} {channels} {size:?} targets {targets}"), g);
     case.random(x);
     case.random(t);
     if let Some(mask) = mask {
@@ -352,7 +353,18 @@ pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool
     let mut g = Graph::new();
     let count = if noise.is_none() { 2 } else { 4 };
     let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);
-    let batch = Batch { count, crop: size, batch: 3, noise, clean_targets, input, target, flips, given };
+    let batch = Batch {
+        count,
+        crop: size,
+        batch: 3,
+        noise,
+        clean_targets,
+        input,
+        target,
+        flips,
+        given,
+        targets: if noise.is_some_and(|n| n.blur().is_none()) { 3 } else { 1 },
+    };
     let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
     let law = noise.map_or("pairs".to_owned(), |n| format!("{n:?}"));
     let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given}"), g);
@@ -472,9 +484,10 @@ pub fn cases() -> Vec<Case> {
         (l0, false, 0.2),
         (Loss::L2, true, 0.0),
     ] {
-        cases.push(loss(kind, masked, power, [2, 3, 7], 3));
+        cases.push(loss(kind, masked, power, [2, 3, 7], [3, 1]));
+        cases.push(loss(kind, masked, power, [1, 5, 6], [3, 4]));
     }
-    cases.push(loss(Loss::L2, false, 0.0, [2, 64, 64], 3));
+    cases.push(loss(Loss::L2, false, 0.0, [2, 64, 64], [3, 1]));
     cases.push(batch_norm([3, 5, 7], 6, 0.1));
     cases.push(batch_norm([2, 40, 41], 13, 1.0));
     cases.push(resizing(2, [2, 9, 7], 5, window(3, 1, 1)));
@@ -519,7 +532,7 @@ fn half_cases() -> Vec<Case> {
         group_norm([1, 40, 41], 16, 2, 0.1),
         residuals([2, 9, 7], 6),
         elementwise([2, 5, 7], [5, 3]),
-        loss(Loss::L2, true, 0.0, [2, 3, 7], 3),
+        loss(Loss::L2, true, 0.0, [2, 3, 7], [3, 1]),
         batch_norm([3, 5, 7], 6, 0.1),
         resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
         noise(Noise::Gaussian { min: 0.0, max: 50.0 }),

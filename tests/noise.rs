@@ -31,8 +31,18 @@ impl Drawn {
         let shards = Shards::new(std::iter::once(vec![(size, picture)]), 1 << 20);
         let mut g = Graph::new();
         let (noise, range) = (Some(noise), [0.0, 1.0]);
-        let options =
-            Batch { count: 1, crop, batch, noise, clean_targets: false, input: range, target: range, flips: 0, given: false };
+        let options = Batch {
+            count: 1,
+            crop,
+            batch,
+            noise,
+            clean_targets: false,
+            input: range,
+            target: range,
+            flips: 0,
+            given: false,
+            targets: 1,
+        };
         let drawn = g.batch(options, &shards);
         let [x, t] = [("input", drawn.x), ("target", drawn.t)].map(|(name, t)| g.output(name, t));
         let mut run = place.start(&g);

@@ -1,4 +1,4 @@
-// Noise laws on one pixel. A pixel i of element n at a place has its own random numbers for each of two exposures (0 and 1), in
+// Noise laws on one pixel. A pixel i of element n at a place has its own random numbers for each of several exposures (0 to 13), in
 // streams 2 + exposure, 18 + exposure and so on.
 fn numbers(i: u32, stream: u32) -> vec4u {
     return pcg4d(vec4u(i, draw[0], draw[1], stream));

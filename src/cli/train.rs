@@ -15,7 +15,7 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up};
-use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::ops::{Batch, Loss, Update};
 use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule, Source, Validation, split};
 use serde_json::json;
 
@@ -86,6 +86,9 @@ struct RecipeArgs {
     /// What is made small [default: what suits the noise]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
+    /// Noisy targets drawn of every crop, whose losses are averaged [default: 8 for text and impulse, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=Batch::MOST_TARGETS as i64))]
+    targets: Option<u16>,
     /// Rule by which parameters change [default: adam]
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerName>,
@@ -133,7 +136,10 @@ enum OptimizerName {
 
 impl RecipeArgs {
     /// Refuses settings of an optimizer that is not the chosen one.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, noise: Option<&Noise>) -> Result<(), Error> {
+        if self.targets.is_some_and(|n| n > 1) && noise.is_none_or(|n| n.blur().is_some()) {
+            return Err(Error::usage("--targets: of pairs and of brown noise there is one target"));
+        }
         for (flag, given, of) in
             [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
         {
@@ -151,7 +157,11 @@ impl RecipeArgs {
         let base = match self.recipe {
             Some(recipe) => recipe.options(net),
             // As large as pictures allow, but no smaller than what the network divides by.
-            None => train::Options { crop: (side.min(64) / net.multiple()).max(1) * net.multiple(), ..ours },
+            None => train::Options {
+                crop: (side.min(64) / net.multiple()).max(1) * net.multiple(),
+                targets: noise.map_or(1, train::targets_for),
+                ..ours
+            },
         };
         let length = match (self.steps, self.epochs, self.minutes) {
             (Some(steps), ..) => Length::Steps(steps),
@@ -184,6 +194,7 @@ impl RecipeArgs {
             clip: self.clip.map_or(base.clip, |v| v as f32),
             ema: self.ema.unwrap_or(base.ema),
             seed,
+            targets: self.targets.map_or(base.targets, usize::from),
             loss,
             update,
             ..base
@@ -262,7 +273,7 @@ impl NetArgs {
             match cooperative_matrices(gpu)? {
                 Some(with) => *gpu = with,
                 None => {
-                    common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()))
+                    common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()));
                 }
             }
         }
@@ -382,7 +393,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let mut device = common.open()?;
     let default = options.recipe.recipe.map_or(Net::Unet, Recipe::net);
     options.net.check(default)?;
-    options.recipe.check()?;
+    options.recipe.check(options.noise.as_ref())?;
     let net = options.net.options(&device, default, Some(options.noise));
     net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
     if options.out.join("best.safetensors").exists() && !options.overwrite {
@@ -391,10 +402,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let (mut training_set, validation) = source(options, common.seed)?;
     let noise = options.noise.as_ref();
     let precision = options.net.precision(common, &mut device)?;
+    let given = options.recipe.options(&device, net, noise, training_set.side(), common.seed);
     let training = train::Options {
         clean_targets: options.clean_targets,
         precision,
-        ..options.recipe.options(&device, net, noise, training_set.side(), common.seed)
+        // Clean targets are all the same.
+        targets: if options.clean_targets { 1 } else { given.targets },
+        ..given
     };
     training.check()?;
     let dropped = training_set.drop_small(training.crop)?;

@@ -39,7 +39,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) trouble: Trouble,
     /// Its adapter.
-    pub adapter: Adapter,
+    pub adapter: Box<Adapter>,
     tuner: Option<Arc<Tuner>>,
     /// Whether shaders check bounds and loops at run time; slow, for tests.
     pub checked: bool,
@@ -181,7 +181,7 @@ impl Gpu {
                 lost.note(format!("the device was lost: {}", one_line(&message)));
             }
         });
-        Ok(Self { device, queue, trouble, adapter: described, tuner: None, checked: false })
+        Ok(Self { device, queue, trouble, adapter: Box::new(described), tuner: None, checked: false })
     }
 }
 

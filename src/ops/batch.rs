@@ -28,6 +28,9 @@ pub struct Batch {
     pub flips: u32,
     /// Whether pictures and flips are not drawn, but given in [`Pictures::draw`].
     pub given: bool,
+    /// Noisy targets of every crop, each an exposure of its own, that the loss is averaged over; 1 to [`Batch::MOST_TARGETS`]. More
+    /// than one needs a law that adds noise to each pixel on its own.
+    pub targets: usize,
 }
 
 /// A recorded batch.
@@ -35,9 +38,9 @@ pub struct Batch {
 pub struct Drawn {
     /// Input (BATCH, CROP, CROP, 3).
     pub x: Tensor,
-    /// Target (BATCH, CROP, CROP, 3).
+    /// Targets (BATCH, CROP, CROP, 3 of each).
     pub t: Tensor,
-    /// Which pixels of the target are known (BATCH, CROP, CROP, 1), for a law that hides some.
+    /// Which pixels of the targets are known (BATCH, CROP, CROP, 1 of each), for a law that hides some.
     pub mask: Option<Tensor>,
     /// What the host writes.
     pub pictures: Pictures,
@@ -114,13 +117,15 @@ impl Graph {
             batch.count > 0 && shards.table.as_chunks::<4>().0.iter().all(fits),
             "batch: pictures smaller than a crop, or none"
         );
+        assert!((1..=Batch::MOST_TARGETS).contains(&batch.targets), "batch: {} targets", batch.targets);
         let draw = self.host_vector("draw", 4 + 2 * batch.batch, Element::U32);
         let table = self.host_vector("table", shards.rows().len(), Element::U32);
         let shard =
             [0, 1, 2].map(|i| self.host_vector(&format!("shard{i}"), shards.bytes[i].len().max(16).div_ceil(4), Element::U32));
         let shape = [batch.batch, batch.crop, batch.crop];
-        let [x, t] = ["x", "t"].map(|name| self.add_tensor(name, shape, &[3], Role::Intermediate));
-        let mask = self.add_tensor("mask", shape, &[1], Role::Intermediate);
+        let x = self.add_tensor("x", shape, &[3], Role::Intermediate);
+        let t = self.add_tensor("t", shape, &vec![3; batch.targets], Role::Intermediate);
+        let mask = self.add_tensor("mask", shape, &vec![1; batch.targets], Role::Intermediate);
         self.record_into(batch, &[draw, table, shard[0], shard[1], shard[2]], &[x, t, mask]);
         let [x, t] = match batch.noise {
             Some(noise) => {
@@ -143,6 +148,9 @@ impl Graph {
 }
 
 impl Batch {
+    /// Random numbers of so many exposures of a pixel, and the input's, are apart from each other.
+    pub const MOST_TARGETS: usize = 12;
+
     fn cell(&self) -> usize {
         self.noise.map_or(1, |n| n.cell())
     }
@@ -168,6 +176,7 @@ impl Op for Batch {
             ("GIVEN", flag(self.given)),
             ("FLIPS", self.flips.into()),
             ("CLEAN_TARGETS", flag(self.clean_targets)),
+            ("TARGETS", self.targets as f64),
             ("X_LOW", self.input[0].into()),
             ("X_HIGH", self.input[1].into()),
             ("T_LOW", self.target[0].into()),
@@ -203,16 +212,19 @@ impl Batch {
             y.par_chunks_mut(self.crop * self.crop * view.stride).enumerate().for_each(|(n, y)| {
                 let crop = source.crop(n as u32);
                 for (p, y) in y.chunks_mut(view.stride).enumerate() {
-                    let y = &mut y[view.channel..view.channel + 4];
-                    let (place, number) = (source.place(&crop, p as u32), output as u32);
+                    let place = source.place(&crop, p as u32);
                     let [low, high] = if output == 0 { self.input } else { self.target }.map(f64::from);
-                    let values = match output {
-                        2 if !masks => [1.0, 0.0, 0.0],
-                        2 => [f64::from(u8::from(source.exposure(&crop, &place, 1).1)), 0.0, 0.0],
-                        _ => source.exposure(&crop, &place, number).0.map(|v| low + v * (high - low)),
-                    };
-                    y[3] = T::zero();
-                    y.iter_mut().zip(values).for_each(|(y, v)| *y = T::of(v));
+                    // The input is exposure 0, the targets are the others.
+                    let first = u32::from(output > 0);
+                    for (y, exposure) in y[view.channel..view.channel + view.padded()].chunks_exact_mut(4).zip(first..) {
+                        let values = match output {
+                            2 if !masks => [1.0, 0.0, 0.0],
+                            2 => [f64::from(u8::from(source.exposure(&crop, &place, exposure).1)), 0.0, 0.0],
+                            _ => source.exposure(&crop, &place, exposure).0.map(|v| low + v * (high - low)),
+                        };
+                        y[3] = T::zero();
+                        y.iter_mut().zip(values).for_each(|(y, v)| *y = T::of(v));
+                    }
                 }
             });
         }
@@ -290,7 +302,7 @@ impl Source<'_> {
         let cell = noise.cell();
         let of_cell = |i: usize, j: usize| self.bytes(crop.number, crop.corner, row * cell + i, column * cell + j);
         let (step, seed) = (self.draw[0], self.draw[1]);
-        let clean = exposure == 1 && self.batch.clean_targets;
+        let clean = exposure > 0 && self.batch.clean_targets;
         if cell > 1 && !clean {
             let (i, j) = noise.chosen(step, seed, p.at.pixel, exposure as usize);
             return (of_cell(i, j), true);

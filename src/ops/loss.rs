@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{per_vec4, strides, sums::sum_partials};
 use crate::cpu;
-use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View};
+use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View, pad4};
 
 /// Function of the difference between prediction and target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,14 +67,16 @@ impl Graph {
         self.loss(Loss::L2, x, t, None)
     }
 
-    /// Mean over all elements of `loss`, as a tensor of one element. With a mask (N, H, W, 1) of zeros and ones, pixels whose mask
-    /// is zero count as zeros. Gradients flow to x only. The exponent of [`Loss::L0`] is the host storage `power`.
+    /// Mean over all elements of `loss` of x (N, H, W, C) against one target t or several (N, H, W, C of each), as a tensor of one
+    /// element. With a mask (N, H, W, 1 of each target) of zeros and ones, pixels whose mask is zero count as zeros. Gradients flow to x only. The exponent of [`Loss::L0`] is the host storage `power`.
     pub fn loss(&mut self, loss: Loss, x: Tensor, t: Tensor, mask: Option<Tensor>) -> Tensor {
         let (vx, vt) = (self.view(x), self.view(t));
-        assert!(vx.shape == vt.shape && vx.parts == vt.parts, "loss: prediction and target differ in shape");
+        let targets = vt.parts.len();
+        assert!(vx.shape == vt.shape && vx.parts.repeat(targets) == vt.parts, "loss: prediction and target differ in shape");
         assert!(vx.parts.len() == 1, "loss: of a concatenation {:?}", vx.parts);
-        assert!(mask.is_none_or(|m| self.view(m).shape == vx.shape), "loss: the mask differs in shape");
-        let count = count(vx);
+        let masks = |m: Tensor| self.view(m).shape == vx.shape && self.view(m).parts.len() == targets;
+        assert!(mask.is_none_or(masks), "loss: the mask differs in shape");
+        let count = count(vt);
         let power = match (self.host("power"), loss) {
             (Some(power), _) => self.whole(power),
             (None, Loss::L0 { .. }) => self.host_vector("power", 1, Element::F32),
@@ -97,7 +99,9 @@ impl Graph {
 fn common(l: &Lowering, loss: Loss, [x, t, power]: [Tensor; 3], mask: Option<Tensor>) -> Common {
     let (kind, eps) = loss.constants();
     let tensors = [("x", x), ("t", t), ("mask", mask.unwrap_or(x))];
-    let constants = vec![("KIND", kind.into()), ("EPS", eps.into()), ("MASKED", f64::from(u8::from(mask.is_some())))];
+    let masked = f64::from(u8::from(mask.is_some()));
+    let constants =
+        vec![("KIND", kind.into()), ("EPS", eps.into()), ("MASKED", masked), ("TARGETS", l.view(t).parts.len() as f64)];
     Common { constants, tensors, power: ("power", l.range(power)) }
 }
 
@@ -107,8 +111,9 @@ struct Common {
     power: (&'static str, Range),
 }
 
-fn count(x: &View) -> f64 {
-    (x.pixels() * x.channels()) as f64
+/// Elements of all targets.
+fn count(t: &View) -> f64 {
+    (t.pixels() * t.channels()) as f64
 }
 
 /// Largest gradient that can be written to a view: that of the annealed loss is very steep at 0.
@@ -142,31 +147,39 @@ impl Op for Reduce {
         let bindings: Vec<_> = bindings.chain([common.power, ("partials", partials)]).collect();
         l.dispatch("loss", &constants, &bindings, [groups as u32, 1, 1]);
         let to = l.range(node.outputs[0]);
-        sum_partials(l, partials, groups, 1.0 / count(&x), &[(to, None)]);
+        let scale = 1.0 / count(l.view(i[1]));
+        sum_partials(l, partials, groups, scale, &[(to, None)]);
     }
 
     crate::cpu_meaning!();
 }
 
-/// Whether pixel `p` counts.
-fn counts<T: Real>(mask: Option<(&View, &[T])>, p: usize) -> bool {
-    mask.is_none_or(|(view, mask)| mask[p * view.stride + view.channel] != T::zero())
+/// The targets of pixel `p` that count, of `c` channels each.
+fn targets<'a, T: Real>(
+    (vt, t): (&View, &'a [T]),
+    mask: Option<(&'a View, &'a [T])>,
+    p: usize,
+    c: usize,
+) -> impl Iterator<Item = &'a [T]> {
+    let all = t[p * vt.stride + vt.channel..][..vt.padded()].chunks_exact(pad4(c));
+    let known = move |k: usize| mask.is_none_or(|(view, mask)| mask[p * view.stride + view.channel + 4 * k] != T::zero());
+    all.enumerate().filter(move |(k, _)| known(*k)).map(move |(_, t)| &t[..c])
 }
 
 impl Reduce {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, _, y) = io.split(0);
-        let ((vx, x), (vt, t), power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
+        let ((vx, x), t, power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
         let mask = (inputs.len() == 4).then(|| inputs.x(3));
         let c = vx.channels();
         let of_pixel = |p: usize| {
             let x = &x[p * vx.stride + vx.channel..][..c];
-            let t = &t[p * vt.stride + vt.channel..][..c];
-            x.iter().zip(t).map(|(&x, &t)| self.0.value(x - t, power).f64()).sum::<f64>()
+            let of_target = |t: &[T]| x.iter().zip(t).map(|(&x, &t)| self.0.value(x - t, power).f64()).sum::<f64>();
+            targets(t, mask, p, c).map(of_target).sum::<f64>()
         };
-        let sum: f64 = (0..vx.pixels()).filter(|&p| counts(mask, p)).map(of_pixel).sum();
+        let sum: f64 = (0..vx.pixels()).map(of_pixel).sum();
         y.fill(T::zero());
-        y[0] = T::of(sum / count(vx));
+        y[0] = T::of(sum / count(t.0));
     }
 }
 
@@ -178,7 +191,7 @@ impl Op for ReduceGrad {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let i = &node.inputs;
         let common = common(l, self.0, [i[0], i[1], i[2]], i.get(4).copied());
-        let scale = ("SCALE", f64::from(l.graph.gradient_scale()) / count(l.view(i[0])));
+        let scale = ("SCALE", f64::from(l.graph.gradient_scale()) / count(l.view(i[1])));
         let most = ("MOST", most(l.graph, l.view(node.outputs[0])).into());
         let constants: Vec<_> = common.constants.into_iter().chain([scale, most]).collect();
         let tensors: Vec<_> = common.tensors.into_iter().chain([("dx", node.outputs[0])]).collect();
@@ -194,20 +207,19 @@ impl ReduceGrad {
         let given = T::of(io.graph.gradient_scale().into());
         let most = T::of(most(io.graph, io.view(0)).into());
         let (inputs, view, dx) = io.split(0);
-        let ((vx, x), (vt, t), power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
-        let scale = inputs.x(3).1[0] * given / T::of(count(view));
+        let ((vx, x), t, power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
+        let scale = inputs.x(3).1[0] * given / T::of(count(t.0));
         let mask = (inputs.len() == 5).then(|| inputs.x(4));
         let c = view.channels();
         cpu::each_pixel((view, dx), |p, dx| {
             dx.fill(T::zero());
-            if counts(mask, p) {
-                let x = &x[p * vx.stride + vx.channel..][..c];
-                let t = &t[p * vt.stride + vt.channel..][..c];
+            let x = &x[p * vx.stride + vx.channel..][..c];
+            for t in targets(t, mask, p, c) {
                 for ((dx, &x), &t) in dx.iter_mut().zip(x).zip(t) {
-                    let d = scale * self.0.derivative(x - t, power);
-                    *dx = if d.abs() > most { most.copysign(d) } else { d };
+                    *dx += scale * self.0.derivative(x - t, power);
                 }
             }
+            dx.iter_mut().filter(|d| d.abs() > most).for_each(|d| *d = most.copysign(*d));
         });
     }
 }

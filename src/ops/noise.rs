@@ -104,7 +104,7 @@ pub(crate) struct Place {
     pub column: u32,
 }
 
-/// Random numbers of a step, for one of two exposures.
+/// Random numbers of a step, for one of several exposures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
     pub step: u32,
@@ -118,7 +118,7 @@ impl Stream {
         pcg4d([key, self.step, self.seed, 2 + self.exposure + 16 * block])
     }
 
-    /// A number uniform in (0, 1) that all of a picture, and both exposures, share.
+    /// A number uniform in (0, 1) that all of a picture, and all exposures, share.
     pub(crate) fn of_picture(self) -> f64 {
         uniform(pcg4d([0, self.step, self.seed, 1])[0])
     }
@@ -173,7 +173,7 @@ impl Noise {
     }
 
     /// Standard deviation of the blur, pixels.
-    pub(crate) fn blur(&self) -> Option<f32> {
+    pub fn blur(&self) -> Option<f32> {
         if let Self::Brown { blur, .. } = *self { Some(blur) } else { None }
     }
 
@@ -216,8 +216,9 @@ impl Noise {
 
     /// Of a cell at a pixel of the result: row and column of the pixel that an exposure shows.
     pub(crate) fn chosen(&self, step: u32, seed: u32, pixel: u32, exposure: usize) -> (usize, usize) {
-        let p = pcg4d([pixel, step, seed, 2]).map(|v| v as usize % self.cell());
-        (p[2 * exposure], p[2 * exposure + 1])
+        let p = pcg4d([pixel, step, seed, 2 + exposure as u32 / 2]).map(|v| v as usize % self.cell());
+        let first = exposure % 2 * 2;
+        (p[first], p[first + 1])
     }
 }
 

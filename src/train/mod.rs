@@ -60,6 +60,13 @@ pub struct Options {
     /// What pictures are kept in within a step.
     #[serde(default)]
     pub precision: Precision,
+    /// Noisy targets of every crop that the loss is averaged over: see [`targets_for`].
+    #[serde(default = "one")]
+    pub targets: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Options {
@@ -83,6 +90,7 @@ impl Options {
             loss: Loss::L2,
             update: Update::ADAM,
             precision: Precision::F32,
+            targets: 1,
         }
     }
 
@@ -110,6 +118,15 @@ pub fn loss_for(noise: &Noise) -> Loss {
         Noise::Impulse { .. } => Loss::ANNEALED,
         Noise::Text { .. } => Loss::L1,
         _ => Loss::L2,
+    }
+}
+
+/// How many noisy targets of every crop pay, by the noise's law. With noise that is no small deviation, single targets give gradients
+/// that say little; drawing several costs next to nothing beside the network.
+pub fn targets_for(noise: &Noise) -> usize {
+    match noise {
+        Noise::Impulse { .. } | Noise::Text { .. } => 8,
+        _ => 1,
     }
 }
 

@@ -42,6 +42,7 @@ impl Recipe {
             loss: Loss::L2,
             update: adam(0.999),
             precision: Precision::F32,
+            targets: 1,
         };
         match self {
             Self::Epfl => common,

@@ -96,6 +96,7 @@ impl Step {
             target: ranges.output,
             flips: options.augment.flips(),
             given,
+            targets: options.targets,
         };
         let mut g = Graph::new();
         g.set_precision(options.precision);
