@@ -28,6 +28,17 @@ impl Drawn {
     }
 
     fn of(place: &Place, batch: usize, crop: usize, noise: Noise, picture: &[u8], size: (usize, usize), grey: f64) -> Self {
+        Self::drawn(place, (batch, crop, 1), noise, picture, size, grey)
+    }
+
+    fn drawn(
+        place: &Place,
+        (batch, crop, targets): (usize, usize, usize),
+        noise: Noise,
+        picture: &[u8],
+        size: (usize, usize),
+        grey: f64,
+    ) -> Self {
         let shards = Shards::new(std::iter::once(vec![(size, picture)]), 1 << 20);
         let mut g = Graph::new();
         let (noise, range) = (Some(noise), [0.0, 1.0]);
@@ -41,7 +52,7 @@ impl Drawn {
             target: range,
             flips: 0,
             given: false,
-            targets: 1,
+            targets,
         };
         let drawn = g.batch(options, &shards);
         let [x, t] = [("input", drawn.x), ("target", drawn.t)].map(|(name, t)| g.output(name, t));
@@ -227,6 +238,38 @@ fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
         let bound = 4.0 * (share * (1.0 - share) / (a.len() as f64 / 3.0)).sqrt();
         assert!((kept - (1.0 - share)).abs() < bound, "{name}: {kept} of the pixels are kept");
     });
+}
+
+/// Of the same law as the first, and independent of the input and of each other.
+#[test]
+fn further_targets_are_exposures_of_their_own() {
+    let (batch, crop, targets) = (2, 40, 4);
+    let all = [
+        Noise::Gaussian { min: 25.0, max: 25.0 },
+        Noise::Poisson { peak: 30.0, sigma: 5.0 },
+        Noise::Bernoulli { share: 0.5 },
+        Noise::Impulse { share: 0.7 },
+        Noise::Pixelate { cell: 3 },
+    ];
+    for (place, noise) in places().iter().flat_map(|place| all.map(|noise| (place, noise))) {
+        // Cells need something to choose from: rows that differ.
+        let side = crop * noise.cell() + 4;
+        let row = |i: usize| if noise.cell() > 1 { (i / 3 / side % 3 * 90) as u8 } else { GREY };
+        let picture: Vec<u8> = (0..side * side * 3).map(row).collect();
+        let [x, t] = Drawn::drawn(place, (batch, crop, targets), noise, &picture, (side, side), 0.0).noise(9, 4);
+        let size = 3 * crop * crop;
+        let target = |k: usize| t.chunks(size).skip(k).step_by(targets).flatten().copied().collect::<Vec<_>>();
+        let exposures: Vec<_> = std::iter::once(x).chain((0..targets).map(target)).collect();
+        let m = mean(exposures.concat().into_iter());
+        let variance = mean(exposures.concat().into_iter().map(|v| (v - m).powi(2)));
+        for (i, a) in exposures.iter().enumerate() {
+            let (found, bound) = (mean(a.iter().copied()), 4.0 * (variance / (a.len() as f64 / 3.0)).sqrt());
+            assert!((found - m).abs() < bound, "{} {noise:?}: exposure {i} has a mean of {found}, not {m}", place.name());
+            for (j, b) in exposures.iter().enumerate().skip(i + 1) {
+                assert_uncorrelated(&format!("{} {noise:?}, exposures {i} and {j}", place.name()), a, b, (m, variance));
+            }
+        }
+    }
 }
 
 /// Strings are far from independent, so the share has a wide bound here: that of some tens of letters' places. What is not

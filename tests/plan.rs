@@ -79,6 +79,30 @@ fn a_training_step_of_the_first_reports_network_takes_no_more_than_180_dispatche
     }
 }
 
+/// Normalisations, sums and activations are not kept for gradients, but what they are made of.
+#[test]
+fn what_is_cheap_is_computed_again_for_gradients() {
+    let options = NetOptions::new(Net::EpflResunet);
+    let count = |g: &Graph, name: &str| g.nodes().iter().filter(|n| n.op.name() == name).count();
+    let mut g = Graph::new();
+    let x = g.host_picture("x", [2, 32, 32], 3);
+    let y = options.record_training(&mut g, x);
+    let forward = g.clone();
+    let loss = g.mse(y, x);
+    let one = g.one();
+    g.backward(&[(loss, one)]);
+    assert_eq!(count(&g, "group_norm"), 2 * count(&forward, "group_norm"));
+    // The last use of what a normalisation made is in the forward pass, where its copy is not used yet.
+    let last_use = |t| g.nodes().iter().rposition(|n| n.inputs.contains(&t));
+    for node in forward.nodes().iter().filter(|n| n.op.name() == "group_norm") {
+        assert!(
+            last_use(node.outputs[0]).unwrap() < forward.nodes().len(),
+            "{}",
+            g.storage(g.view(node.outputs[0]).storage).name
+        );
+    }
+}
+
 /// Times of all parts, and what they are of.
 #[test]
 fn a_profile_has_a_time_for_every_dispatch() {

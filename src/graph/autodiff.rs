@@ -13,6 +13,7 @@ impl Graph {
     /// that asked for one with [`Graph::require_grad`], by tensor.
     pub fn backward(&mut self, seeds: &[(Tensor, Tensor)]) -> BTreeMap<Tensor, Tensor> {
         let mut grads: BTreeMap<Tensor, Tensor> = seeds.iter().copied().collect();
+        let forward = self.nodes.len();
         for node in self.nodes.clone().iter().rev() {
             let dy: Vec<_> = node.outputs.iter().map(|t| grads.get(t).copied()).collect();
             let wanted = node.inputs.iter().any(|&t| self.needs_grad(t));
@@ -35,6 +36,7 @@ impl Graph {
             }
         }
         self.gather(&grads);
+        self.recompute(forward);
         grads
     }
 

@@ -7,6 +7,7 @@
 mod autodiff;
 mod op;
 mod param;
+mod recompute;
 
 pub use op::{Buffer, Dispatch, Halo, Inputs, Io, Lowering, Op, Range, Real, Store, grid};
 pub use param::{Layout, Param};

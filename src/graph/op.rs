@@ -89,6 +89,11 @@ pub trait Op: Debug + Send + Sync {
         None
     }
 
+    /// Whether its first result is so cheap that it is rather computed again for gradients than kept for them.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
     /// Floating-point operations, a multiply-add counted as two. Only convolutions count.
     fn flops(&self, _g: &Graph, _node: &Node) -> f64 {
         0.0

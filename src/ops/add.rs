@@ -53,6 +53,10 @@ impl Op for Add {
         per_vec4(l, "add", &constants, &tensors, &[]);
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     crate::cpu_meaning!();
 }
 

@@ -147,6 +147,11 @@ impl Op for Normalise {
         l.dispatch("group_norm", &constants, &bindings, [count as u32, n as u32, 1]);
     }
 
+    /// Two passes over x, where a convolution makes hundreds.
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     /// Statistics are of the whole picture.
     fn halo(&self) -> Option<Halo> {
         None

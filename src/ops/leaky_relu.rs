@@ -52,6 +52,10 @@ impl Op for LeakyRelu {
         per_vec4(l, "leaky_relu", &constants, &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     crate::cpu_meaning!();
 }
 

@@ -47,6 +47,10 @@ impl Op for Upsample {
         Some(Halo { radius: 0, down: 1, up: self.kernel })
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     crate::cpu_meaning!();
 }
 
