@@ -122,9 +122,10 @@ fn denoise_all(
         });
         let writer = scope.spawn(move || files.iter().zip(to_write).map(|(file, photo)| write(file, photo?)).collect());
         for (number, ((input, _), photo)) in files.iter().zip(to_denoise).enumerate() {
+            let place = if files.len() > 1 { format!(" ({} of {})", number + 1, files.len()) } else { String::new() };
             let mut show = |share: f64| {
-                let (all, percent) = ((number as f64 + share) / files.len() as f64, share * 100.0);
-                bar.show(all, || format!("{} of {}, {}: {percent:.0} %", number + 1, files.len(), input.display()));
+                let all = (number as f64 + share) / files.len() as f64;
+                bar.show(all, || format!("{}{place}: {:.0} %", input.display(), 100.0 * share));
             };
             let work = |(photo, seconds): Timed| timed(seconds, || denoiser.denoise_photo(&photo, strength, &mut show));
             let _ = denoised_photo.send(photo.and_then(work));
