@@ -132,3 +132,24 @@ fn one_picture_goes_to_a_file_or_into_a_folder() {
         assert!(shell.path(written).is_file(), "-o {out}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bar_shows_progress_on_a_terminal_unless_quiet() {
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("photo.png", 600, 400);
+    // `script` of util-linux gives the program a terminal.
+    let on_a_terminal = |flag: &str| {
+        let line = format!("{} denoise photo.png -o out.png {flag} {MODEL}", env!("CARGO_BIN_EXE_n2n-gpu"));
+        let mut command = std::process::Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(shell.path("")).stdin(std::process::Stdio::null());
+        let output = command.env("TERM", "xterm").output().ok()?;
+        assert!(output.status.success());
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Some(shown) = on_a_terminal("") else { return cli::left_out("progress on a terminal: there is no `script`") };
+    assert!(shown.contains("photo.png: ") && shown.contains('█') && shown.contains("photo.png -> out.png"), "{shown}");
+    let quiet = on_a_terminal("--quiet").unwrap();
+    assert!(!quiet.contains("photo.png") && quiet.contains("1 of 1 pictures"), "{quiet}");
+}

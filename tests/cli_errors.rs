@@ -375,3 +375,28 @@ fn one_broken_file_does_not_stop_the_others() {
     assert!(errors.len() == 2 && errors[0].contains("in/b.png") && errors[1].contains("1 of 3"), "{done}");
     assert_eq!(shell.names("out"), ["a.png", "c.png"]);
 }
+
+#[test]
+fn files_are_reported_in_order_whichever_fail() {
+    let shell = Shell::new();
+    shell.model();
+    // Read, denoised and written by three threads at once: large and small ones, broken ones first, between and last.
+    let broken = [0, 3, 4, 8];
+    for i in 0..9 {
+        let name = format!("in/{i}.png");
+        shell.picture(&name, if i % 2 == 0 { 150 } else { 9 }, 120);
+        if broken.contains(&i) {
+            fs::write(shell.path(&name), "not a picture\n").unwrap();
+        }
+    }
+    // What cannot be written does not stop the others either.
+    fs::create_dir_all(shell.path("out/6.png")).unwrap();
+    let done = shell.run(&format!("denoise in -o out --json {DENOISE}"));
+    let json = done.ends_with(1).json("files failed");
+    let inputs = |key: &str| json[key].as_array().unwrap().iter().map(|f| f["input"].clone()).collect::<Vec<_>>();
+    assert_eq!(inputs("files"), ["in/1.png", "in/2.png", "in/5.png", "in/7.png"]);
+    assert_eq!(inputs("failed"), ["in/0.png", "in/3.png", "in/4.png", "in/6.png", "in/8.png"]);
+    let remarks: Vec<_> = done.stderr.lines().filter_map(|line| line.split_once(" -> ").map(|(input, _)| input)).collect();
+    assert_eq!(remarks, ["in/1.png", "in/2.png", "in/5.png", "in/7.png"]);
+    assert_eq!(shell.names("out"), ["1.png", "2.png", "5.png", "6.png", "7.png"]);
+}

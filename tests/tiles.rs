@@ -2,6 +2,8 @@
 
 mod common;
 
+use n2n_gpu::data::photo::Photo;
+use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
@@ -30,6 +32,51 @@ fn tiles_give_the_same_picture_as_one_pass() {
             assert!(worst <= 1e-5, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
         }
     }
+}
+
+/// A photo of waves as a file would give it, and a denoiser with the smallest tiles for it.
+fn photo_in_tiles(params: impl Fn(Vec<f32>) -> Vec<f32>) -> (Photo, Denoiser, Denoiser) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photo.png");
+    let rgb: Vec<u8> = (0..150 * 101 * 3).map(|i| (128.0 + 100.0 * (f64::from(i) * 0.37).sin()) as u8).collect();
+    Picture::from_rgb8(150, 101, &rgb).save(&path).unwrap();
+    let options = NetOptions::unet(4, 1, Norm::None);
+    let params = params(initial(&options.skeleton(), Init::He, 1));
+    let denoiser =
+        |tile| Denoiser::with_params(&Device::Cpu, (options, options.ranges((0.5, 0.2))), params.clone(), tile).unwrap();
+    (Photo::load(&path).unwrap(), denoiser(Some(48)), denoiser(None))
+}
+
+#[test]
+fn a_photo_is_denoised_as_its_values_are_and_progress_rises_to_1() {
+    let (photo, mut tiles, mut whole) = photo_in_tiles(|params| params);
+    let pixels = 150 * 101;
+    let values: Vec<f32> = (0..pixels).flat_map(|i| photo.rgb(i)).collect();
+    let expected = whole.denoise(&values, 150, 101).unwrap();
+    for strength in [1.0, 0.25] {
+        let mut shares = vec![0.0];
+        let denoised = tiles.denoise_photo(&photo, strength, |share| shares.push(share)).unwrap();
+        assert!(shares.is_sorted() && shares.len() > 100 && shares.last() == Some(&1.0), "{shares:?}");
+        for (i, value) in (0..pixels).flat_map(|i| denoised.rgb(i)).enumerate() {
+            let expected = (values[i] + strength * (expected[i] - values[i])).clamp(0.0, 1.0);
+            // Half a level of rounding, and what tiles may differ by.
+            assert!((value - expected).abs() <= 0.5 / 255.0 + 2e-5, "value {i} is {value}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_first_tile_that_is_not_finite_ends_the_photo_but_not_the_denoiser() {
+    let (photo, mut broken, mut whole) = photo_in_tiles(|params| vec![f32::NAN; params.len()]);
+    let mut calls = 0;
+    let message = broken.denoise_photo(&photo, 1.0, |_| calls += 1).unwrap_err().to_string();
+    assert!(message.contains("not finite") && calls == 0, "{message} after {calls} rows");
+    assert!(whole.denoise_photo(&photo, 1.0, |_| ()).is_err());
+    let (_, mut fine, _) = photo_in_tiles(|params| params);
+    let expected = fine.denoise_photo(&photo, 1.0, |_| ()).unwrap();
+    broken.set_params(initial(&NetOptions::unet(4, 1, Norm::None).skeleton(), Init::He, 1)).unwrap();
+    let denoised = broken.denoise_photo(&photo, 1.0, |_| ()).unwrap();
+    assert!((0..150 * 101).all(|i| denoised.rgb(i) == expected.rgb(i)));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! `n2n-gpu denoise`.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::list;
+use n2n_gpu::data::photo::Photo;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::error::Error;
@@ -12,7 +16,7 @@ use n2n_gpu::nets::Model;
 use serde_json::json;
 
 use super::Common;
-use super::output::{complain, result};
+use super::output::{Bar, complain, result};
 
 /// What `demo` writes when no folder is named.
 const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
@@ -73,24 +77,62 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     Ok(files)
 }
 
-fn denoise(
-    denoiser: &mut Denoiser,
-    input: &Path,
-    output: &Path,
-    strength: f32,
-    common: &Common,
-) -> Result<(usize, usize), Error> {
+/// A photo with the seconds that were spent on it.
+type Timed = (Photo, f64);
+
+fn timed<T>(seconds: f64, work: impl FnOnce() -> Result<T, Error>) -> Result<(T, f64), Error> {
+    let start = Instant::now();
+    Ok((work()?, seconds + start.elapsed().as_secs_f64()))
+}
+
+fn read(input: &Path, output: &Path) -> Result<Photo, Error> {
     Picture::check_output(output)?;
-    let mut picture = Picture::load(input)?;
-    if let Some(lost) = picture.loses(output) {
-        common.remark(&format!("{}: this format cannot hold {lost}", output.display()));
-    }
-    let denoised = denoiser.denoise(&picture.rgb, picture.width, picture.height)?;
-    for (v, d) in picture.rgb.iter_mut().zip(denoised) {
-        *v += strength * (d - *v);
-    }
-    picture.save(output)?;
-    Ok((picture.width, picture.height))
+    Photo::load(input)
+}
+
+/// Denoises files one after the other, while the next one is read and the one before is written. Gives what came of each,
+/// in order. Three photos are in memory at most, that which is denoised twice.
+fn denoise_all(
+    common: &Common,
+    denoiser: &mut Denoiser,
+    strength: f32,
+    files: &[(PathBuf, PathBuf)],
+) -> Vec<Result<serde_json::Value, Error>> {
+    let mut bar = Bar::new(common);
+    let above = bar.above();
+    let write = |(input, output): &(PathBuf, PathBuf), (photo, seconds): Timed| {
+        if let Some(lost) = photo.loses(output) {
+            above(&|| common.remark(&format!("{}: this format cannot hold {lost}", output.display())));
+        }
+        let (width, height) = (photo.width(), photo.height());
+        let ((), seconds) = timed(seconds, || photo.save(output))?;
+        let line = format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display());
+        above(&|| common.remark(&line));
+        Ok(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}))
+    };
+    // Without room of their own: a thread waits with what it has done until the next one takes it.
+    let (read_photo, to_denoise) = sync_channel::<Result<Timed, Error>>(0);
+    let (denoised_photo, to_write) = sync_channel::<Result<Timed, Error>>(0);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for (input, output) in files {
+                // A receiver that is gone has panicked, and the panic is passed on in the end.
+                let _ = read_photo.send(timed(0.0, || read(input, output)));
+            }
+        });
+        let writer = scope.spawn(move || files.iter().zip(to_write).map(|(file, photo)| write(file, photo?)).collect());
+        for (number, ((input, _), photo)) in files.iter().zip(to_denoise).enumerate() {
+            let place = if files.len() > 1 { format!(" ({} of {})", number + 1, files.len()) } else { String::new() };
+            let mut show = |share: f64| {
+                let all = (number as f64 + share) / files.len() as f64;
+                bar.show(all, || format!("{}{place}: {:.0} %", input.display(), 100.0 * share));
+            };
+            let work = |(photo, seconds): Timed| timed(seconds, || denoiser.denoise_photo(&photo, strength, &mut show));
+            let _ = denoised_photo.send(photo.and_then(work));
+        }
+        drop(denoised_photo);
+        writer.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
@@ -109,14 +151,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             .map_err(|e| Error::file(out, format!("the folder cannot be made: {e}; name another with -o")))?;
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for (input, output) in &files {
-        let start = Instant::now();
-        match denoise(&mut denoiser, input, output, options.strength, common) {
-            Ok((width, height)) => {
-                let seconds = start.elapsed().as_secs_f64();
-                common.remark(&format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display()));
-                done.push(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}));
-            }
+    for ((input, _), outcome) in files.iter().zip(denoise_all(common, &mut denoiser, options.strength, &files)) {
+        match outcome {
+            Ok(file) => done.push(file),
             Err(e) => failed.push((input, e)),
         }
     }

@@ -19,43 +19,64 @@ pub(super) fn complain(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// Progress of a training: a bar on a terminal, else a line every ten seconds.
+/// Progress: a bar on a terminal, else a line every ten seconds; nothing if quiet.
 #[derive(Debug)]
-pub(super) struct TrainingBar {
-    bar: Option<ProgressBar>,
+pub(super) struct Bar {
+    bar: ProgressBar,
     plain: bool,
     printed: Instant,
 }
 
-impl TrainingBar {
+impl Bar {
     pub(super) fn new(common: &Common) -> Self {
         let terminal = stderr().is_terminal();
         let style =
             ProgressStyle::with_template("{bar:28} {percent:>3}%  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = (terminal && !common.quiet).then(|| ProgressBar::new(1000).with_style(style));
+        let shown = terminal && !common.quiet;
+        let bar = if shown { ProgressBar::new(1000).with_style(style) } else { ProgressBar::hidden() };
         Self { bar, plain: !terminal && !common.quiet, printed: Instant::now() }
     }
 
-    pub(super) fn show(&mut self, p: &Progress) {
-        let left = if p.share > 0.0 { p.seconds * (1.0 - p.share) / p.share } else { 0.0 };
-        let psnr = p.psnr.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));
-        let kind = if p.estimated { "estimated PSNR" } else { "PSNR" };
-        let left = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
-        let line = format!("step {}, {:.0} pictures/s, {kind} {psnr}, {left} left", p.step, p.pictures_per_second);
-        if let Some(bar) = &self.bar {
-            bar.set_position((p.share * 1000.0) as u64);
-            bar.set_message(line);
+    /// Shows which share is done, 0 to 1. What is hidden is not put into words.
+    pub(super) fn show(&mut self, share: f64, line: impl FnOnce() -> String) {
+        if !self.bar.is_hidden() {
+            self.bar.set_position((share * 1000.0) as u64);
+            self.bar.set_message(line());
         } else if self.plain && self.printed.elapsed().as_secs() >= 10 {
-            complain(&line);
+            complain(&line());
             self.printed = Instant::now();
         }
     }
+
+    /// What lets other threads print lines while the bar is there.
+    pub(super) fn above(&self) -> impl Fn(&dyn Fn()) + use<> {
+        let bar = self.bar.clone();
+        move |print| bar.suspend(print)
+    }
 }
 
-impl Drop for TrainingBar {
+impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Progress of a training.
+#[derive(Debug)]
+pub(super) struct TrainingBar(Bar);
+
+impl TrainingBar {
+    pub(super) fn new(common: &Common) -> Self {
+        Self(Bar::new(common))
+    }
+
+    pub(super) fn show(&mut self, p: &Progress) {
+        self.0.show(p.share, || {
+            let left = if p.share > 0.0 { p.seconds * (1.0 - p.share) / p.share } else { 0.0 };
+            let psnr = p.psnr.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));
+            let kind = if p.estimated { "estimated PSNR" } else { "PSNR" };
+            let left = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
+            format!("step {}, {:.0} pictures/s, {kind} {psnr}, {left} left", p.step, p.pictures_per_second)
+        });
     }
 }

@@ -4,21 +4,31 @@
 mod evaluate;
 mod tiles;
 
+use std::array::from_fn;
+
 pub use evaluate::{Evaluation, Scored, evaluate};
 
+use crate::data::photo::Photo;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StorageId};
 use crate::nets::{Model, NetOptions, Ranges};
 use crate::plan::{Executor, Plan};
 
-use tiles::{Axis, reflect};
+use tiles::{Axis, Window, reflect};
 
-/// Memory that a tile's intermediates may take, bytes.
-const MEMORY: u64 = 512 << 20;
+/// Memory that a tile may take beside the picture, with all that is on its way to the device and back, bytes. A photograph
+/// must do with 300 MiB; the program itself and the bytes of a file being written take the rest.
+const MEMORY: u64 = 160 << 20;
+/// Memory of a discrete GPU that a tile's intermediates may take, bytes.
+const DEVICE_MEMORY: u64 = 2 << 30;
+/// Bytes per pixel of a tile's input and output, four channels each, on the CPU: in the plan, and on this side of it.
+const CPU_COPIES: u64 = 4 * 16;
+/// The same on an adapter, where up to three tiles are under way, each with an upload and a readback.
+const ADAPTER_COPIES: u64 = CPU_COPIES + 3 * 2 * 16;
 /// Overlap where a pixel depends on all others (GroupNorm), so that no overlap is exact.
 const OVERLAP: usize = 64;
-/// Prepared tile shapes that are kept.
+/// Prepared tile shapes that are kept, as long as they fit the memory of the largest tile together.
 const PREPARED: usize = 3;
 
 /// A model on a device.
@@ -85,8 +95,13 @@ impl Denoiser {
         let pixels = (least * least) as u64;
         let plan = Plan::new(forward(&options, [least, least]).0, None)?;
         let largest = plan.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(4);
-        let memory = if device.is_large() { 4 * MEMORY } else { MEMORY };
-        let mut area = (memory * pixels / plan.intermediate_bytes()).max(pixels);
+        let inner = plan.intermediate_bytes().div_ceil(pixels);
+        let area = match device {
+            Device::Cpu => MEMORY / (inner + CPU_COPIES),
+            Device::Gpu(_) if device.is_large() => (DEVICE_MEMORY / inner).min(MEMORY / ADAPTER_COPIES),
+            Device::Gpu(_) => MEMORY / (inner + ADAPTER_COPIES),
+        };
+        let mut area = area.max(pixels);
         if let Some(limits) = device.limits() {
             let bytes = limits.binding_bytes.min(limits.buffer_bytes);
             if largest > bytes {
@@ -126,7 +141,10 @@ impl Denoiser {
             let found = self.prepared.remove(at);
             self.prepared.push(found);
         } else {
-            if self.prepared.len() == PREPARED {
+            let area = |shape: [usize; 2]| shape[0] * shape[1];
+            let kept = |prepared: &[Prepared]| prepared.iter().map(|p| area(p.shape)).sum::<usize>();
+            while self.prepared.len() == PREPARED || (kept(&self.prepared) > 0 && kept(&self.prepared) + area(shape) > self.area)
+            {
                 self.prepared.remove(0);
             }
             let (g, x, y) = forward(&self.options, shape);
@@ -144,49 +162,112 @@ impl Denoiser {
     /// If the device fails, or gives values that are not finite.
     pub fn denoise(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         let out = self.run(rgb, width, height)?;
-        if out.iter().all(|v| v.is_finite()) {
-            return Ok(out);
-        }
-        let device = self.device.name();
-        Err(Error::failed(format!("{device}: the network gave values that are not finite; try --device cpu or another model")))
+        if out.iter().all(|v| v.is_finite()) { Ok(out) } else { Err(not_finite(&self.device)) }
+    }
+
+    /// Denoises a photo, of which `strength` (0 to 1) is blended with the original. Beside the two it takes memory for tiles
+    /// alone. `progress` is told the share that is done, again and again.
+    ///
+    /// # Errors
+    /// If the device fails, or gives values that are not finite.
+    pub fn denoise_photo(&mut self, photo: &Photo, strength: f32, mut progress: impl FnMut(f64)) -> Result<Photo> {
+        let device = self.device.clone();
+        let mut out = photo.clone();
+        let (mut done, all) = (0, photo.width() * photo.height());
+        self.tiles(
+            [photo.height(), photo.width()],
+            |i| photo.rgb(i),
+            |first, values| {
+                for (i, denoised) in (first..).zip(values) {
+                    if !denoised.iter().all(|v| v.is_finite()) {
+                        return Err(not_finite(&device));
+                    }
+                    let noisy = photo.rgb(i);
+                    out.set_rgb(i, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
+                    done += 1;
+                }
+                progress(done as f64 / all as f64);
+                Ok(())
+            },
+        )?;
+        Ok(out)
     }
 
     /// [`Denoiser::denoise`] whatever the values.
     pub(crate) fn run(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         assert!(rgb.len() == width * height * 3 && width > 0 && height > 0, "denoise: {} values for {width}x{height}", rgb.len());
-        let multiple = self.options.multiple();
-        let (h, w) = (height.next_multiple_of(multiple), width.next_multiple_of(multiple));
-        let [th, tw] = tiles::shape([h, w], self.side, self.area, 2 * self.overlap + multiple, multiple);
-        let overlap = self.overlap;
-        let rows = Axis { size: h, tile: th, overlap, multiple }.windows();
-        let columns = Axis { size: w, tile: tw, overlap, multiple }.windows();
-        let Ranges { input: [low, high], output: [first, last] } = self.ranges;
-        let prepared = self.prepare([th, tw])?;
         let mut out = vec![0.0; rgb.len()];
-        let mut x = vec![0.0; th * tw * 4];
-        for r in &rows {
-            for c in &columns {
-                for (i, pixel) in x.chunks_exact_mut(4).enumerate() {
-                    let (row, column) = (reflect(r.start + i / tw, height), reflect(c.start + i % tw, width));
-                    let from = &rgb[(row * width + column) * 3..][..3];
-                    for (to, v) in pixel.iter_mut().zip(from) {
-                        *to = low + v * (high - low);
-                    }
-                }
-                prepared.executor.write(prepared.x, &x)?;
-                prepared.executor.run()?;
-                let y = prepared.executor.read(prepared.y)?;
-                for row in r.keep.start..r.keep.end.min(height) {
-                    for column in c.keep.start..c.keep.end.min(width) {
-                        let from = &y[((row - r.start) * tw + column - c.start) * 4..][..3];
-                        let to = &mut out[(row * width + column) * 3..][..3];
-                        for (to, v) in to.iter_mut().zip(from) {
-                            *to = (v - first) / (last - first);
-                        }
-                    }
-                }
-            }
-        }
+        self.tiles(
+            [height, width],
+            |i| from_fn(|c| rgb[3 * i + c]),
+            |first, values| {
+                out[3 * first..].chunks_exact_mut(3).zip(values).for_each(|(to, v)| to.copy_from_slice(&v));
+                Ok(())
+            },
+        )?;
         Ok(out)
     }
+
+    /// Denoises a picture of `size` (height, width) tile by tile. `load` gives the colour of a pixel, counted row by row;
+    /// `store` takes those of a row of a tile, from its first pixel on. While the device works on a tile, the next one is
+    /// loaded and the one before is stored.
+    fn tiles(
+        &mut self,
+        [height, width]: [usize; 2],
+        load: impl Fn(usize) -> [f32; 3],
+        mut store: impl FnMut(usize, &mut dyn Iterator<Item = [f32; 3]>) -> Result<()>,
+    ) -> Result<()> {
+        let (multiple, overlap) = (self.options.multiple(), self.overlap);
+        let [h, w] = [height, width].map(|size| size.next_multiple_of(multiple));
+        let [th, tw] = tiles::shape([h, w], self.side, self.area, overlap, multiple);
+        let axis = |size, tile| Axis { size, tile, overlap, multiple }.windows();
+        let (rows, columns) = (axis(h, th), axis(w, tw));
+        let Ranges { input: [low, high], output: [first, last] } = self.ranges;
+        let mut store_tile = |r: &Window, c: &Window, y: &[f32]| {
+            let kept = c.keep.start..c.keep.end.min(width);
+            for row in r.keep.start..r.keep.end.min(height) {
+                let from = &y[((row - r.start) * tw + kept.start - c.start) * 4..][..kept.len() * 4];
+                let mut values = from.chunks_exact(4).map(|v| from_fn(|i| (v[i] - first) / (last - first)));
+                store(row * width + kept.start, &mut values)?;
+            }
+            Ok(())
+        };
+        let Prepared { executor, x: input, y: output, .. } = self.prepare([th, tw])?;
+        let mut x = vec![0.0; th * tw * 4];
+        let mut under_way = Vec::new();
+        let mut work = || -> Result<()> {
+            let tiles = rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
+            for tile in tiles.map(Some).chain([None]) {
+                if let Some((r, c)) = tile {
+                    for (i, row) in x.chunks_exact_mut(tw * 4).enumerate() {
+                        let start = reflect(r.start + i, height) * width;
+                        for (j, pixel) in row.chunks_exact_mut(4).enumerate() {
+                            let values = load(start + reflect(c.start + j, width));
+                            pixel.iter_mut().zip(values).for_each(|(to, v)| *to = low + v * (high - low));
+                        }
+                    }
+                    executor.write(*input, &x)?;
+                    executor.run()?;
+                    under_way.push((executor.read_later(*output)?, r, c));
+                } else {
+                    executor.wait()?;
+                }
+                for (ticket, y) in executor.finished_reads()? {
+                    let (_, r, c) = under_way.iter().find(|(t, ..)| *t == ticket).expect("a tile was asked for");
+                    store_tile(r, c, &y)?;
+                }
+            }
+            Ok(())
+        };
+        let done = work();
+        if done.is_err() {
+            // Reads of this picture may still be under way there; the next one must not get them.
+            self.prepared.pop();
+        }
+        done
+    }
+}
+
+fn not_finite(device: &Device) -> Error {
+    Error::failed(format!("{}: the network gave values that are not finite; try --device cpu or another model", device.name()))
 }

@@ -10,21 +10,30 @@ pub(super) fn reflect(at: usize, size: usize) -> usize {
 }
 
 /// Shape of tiles of at most `area` pixels and sides of at most `side` for a picture: the whole of it if it fits, else about
-/// square. All sizes are multiples of `multiple`, and at least `least` where the picture is larger.
-pub(super) fn shape([h, w]: [usize; 2], side: usize, area: usize, least: usize, multiple: usize) -> [usize; 2] {
+/// square. All sizes are multiples of `multiple`, and large enough to keep some of a tile where the picture is larger.
+pub(super) fn shape([h, w]: [usize; 2], side: usize, area: usize, overlap: usize, multiple: usize) -> [usize; 2] {
+    let least = 2 * overlap + multiple;
     let most = |size: usize, limit: usize| size.min((limit / multiple * multiple).max(least));
-    let (h, w) = (most(h, side), most(w, side));
-    if h * w <= area {
-        return [h, w];
-    }
-    let square = area.isqrt();
-    if h <= square {
-        [h, most(w, area / h)]
-    } else if w <= square {
-        [most(h, area / w), w]
-    } else {
-        [most(h, square), most(w, square)]
-    }
+    let largest = {
+        let (h, w) = (most(h, side), most(w, side));
+        let square = area.isqrt();
+        if h * w <= area {
+            [h, w]
+        } else if h <= square {
+            [h, most(w, area / h)]
+        } else if w <= square {
+            [most(h, area / w), w]
+        } else {
+            [most(h, square), most(w, square)]
+        }
+    };
+    // So many tiles may as well be smaller: by sixteenths, so that pictures of many sizes share few shapes.
+    let fitted = |size: usize, tile: usize| {
+        let count = |tile| Axis { size, tile, overlap, multiple }.windows().len();
+        let sizes = (1..16).map(|i| (tile * i / 16).next_multiple_of(multiple)).filter(|&smaller| smaller >= least);
+        if size <= tile { size } else { sizes.into_iter().find(|&smaller| count(smaller) == count(tile)).unwrap_or(tile) }
+    };
+    [fitted(h, largest[0]), fitted(w, largest[1])]
 }
 
 /// Tiles along an axis.
@@ -89,13 +98,22 @@ mod tests {
 
     #[test]
     fn tiles_are_no_larger_than_asked_for() {
-        assert_eq!(shape([400, 600], usize::MAX, 1 << 20, 72, 8), [400, 600]);
-        assert_eq!(shape([400, 600], 96, 1 << 20, 72, 8), [96, 96]);
-        assert_eq!(shape([96, 10_000], 256, 1 << 20, 72, 8), [96, 256]);
+        assert_eq!(shape([400, 600], usize::MAX, 1 << 20, 32, 8), [400, 600]);
+        assert_eq!(shape([400, 600], 96, 1 << 20, 32, 8), [96, 96]);
+        assert_eq!(shape([96, 10_000], 256, 1 << 20, 32, 8), [96, 256]);
         for size in [[4000, 6000], [4000, 304], [80, 100_000]] {
-            let [h, w] = shape(size, usize::MAX, 500_000, 72, 8);
+            let [h, w] = shape(size, usize::MAX, 500_000, 32, 8);
             assert!(h * w <= 500_000 && h * w > 300_000 && h % 8 == 0 && w % 8 == 0, "{h}x{w}");
         }
+    }
+
+    #[test]
+    fn tiles_see_little_more_than_the_picture() {
+        // Two tiles of 736 pixels would see 1472 of 1024.
+        assert_eq!(shape([1024, 736], usize::MAX, 736 * 736, 80, 8), [600, 736]);
+        let shapes: std::collections::BTreeSet<_> =
+            (2000..9000).step_by(8).map(|size| shape([size, size], usize::MAX, 736 * 736, 80, 8)).collect();
+        assert!(shapes.len() <= 6, "{shapes:?}");
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! Tests of reading and writing pictures.
 
+use image::codecs::tiff::TiffEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+
 use super::*;
+use crate::data::files::save_bytes;
+use crate::data::formats::JPEG_MAX_EXIF;
 
 const WIDTH: usize = 5;
 const HEIGHT: usize = 3;

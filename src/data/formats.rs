@@ -1,0 +1,264 @@
+//! Picture formats: what each can hold, what of a picture goes into a file of one, and the bytes of that file.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+use std::path::Path;
+
+use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png::PngEncoder, tiff::TiffEncoder, webp::WebPEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageError, ImageFormat, ImageResult};
+
+use super::files::save_bytes;
+use crate::error::{Error, Result};
+
+/// The most EXIF data that fits one JPEG segment beside its length and its name.
+pub(super) const JPEG_MAX_EXIF: usize = 65_535 - 2 - 6;
+
+const JPEG_QUALITY: u8 = 95;
+
+/// What an output format can hold, by extension. Grey is for pictures without alpha unless `grey_alpha`.
+pub(super) struct Format {
+    extensions: &'static [&'static str],
+    image: ImageFormat,
+    colour: bool,
+    grey: bool,
+    alpha: bool,
+    grey_alpha: bool,
+    deep: bool,
+    icc: bool,
+    exif: bool,
+}
+
+const NOTHING: Format = Format {
+    extensions: &[],
+    image: ImageFormat::Png,
+    colour: true,
+    grey: true,
+    alpha: false,
+    grey_alpha: false,
+    deep: false,
+    icc: false,
+    exif: false,
+};
+
+/// TIFF could hold grey with alpha and EXIF data, but the `image` crate's encoder cannot write them.
+#[rustfmt::skip]
+const FORMATS: [Format; 9] = [
+    Format { extensions: &["png"], alpha: true, grey_alpha: true, deep: true, icc: true, exif: true, ..NOTHING },
+    Format { extensions: &["jpg", "jpeg"], image: ImageFormat::Jpeg, icc: true, exif: true, ..NOTHING },
+    Format { extensions: &["tif", "tiff"], image: ImageFormat::Tiff, alpha: true, deep: true, icc: true, ..NOTHING },
+    Format { extensions: &["webp"], image: ImageFormat::WebP, grey: false, alpha: true, icc: true, exif: true, ..NOTHING },
+    Format { extensions: &["bmp"], image: ImageFormat::Bmp, alpha: true, ..NOTHING },
+    Format { extensions: &["ppm"], image: ImageFormat::Pnm, grey: false, deep: true, ..NOTHING },
+    Format { extensions: &["pgm"], image: ImageFormat::Pnm, colour: false, deep: true, ..NOTHING },
+    Format { extensions: &["pnm"], image: ImageFormat::Pnm, deep: true, ..NOTHING },
+    Format { extensions: &["pam"], image: ImageFormat::Pnm, alpha: true, grey_alpha: true, deep: true, ..NOTHING },
+];
+
+/// What a picture has that not every format holds.
+pub(super) struct Content<'a> {
+    pub grey: bool,
+    pub alpha: bool,
+    pub deep: bool,
+    pub icc: Option<&'a [u8]>,
+    pub exif: Option<&'a [u8]>,
+}
+
+impl<'a> Content<'a> {
+    /// What saving to `path` would drop, e.g. `the alpha channel`. Metadata is named only when the pixels are kept whole; an
+    /// extension that `save` refuses loses nothing.
+    pub(super) fn loses(&self, path: &Path) -> Option<&'static str> {
+        let kept = self.layout(path).ok()?;
+        let colours = kept.grey && !self.grey;
+        let alpha = self.alpha && !kept.alpha;
+        let depth = self.deep && !kept.deep;
+        let icc = self.icc.is_some() && kept.icc.is_none();
+        let exif = self.exif.is_some() && kept.exif.is_none();
+        match (colours, alpha, depth) {
+            (true, true, _) => Some("the colours and the alpha channel"),
+            (true, false, _) => Some("the colours"),
+            (false, true, true) => Some("the alpha channel and the 16 bit depth"),
+            (false, true, false) => Some("the alpha channel"),
+            (false, false, true) => Some("the 16 bit depth"),
+            (false, false, false) => match (icc, exif) {
+                (true, true) => Some("the colour profile and the EXIF data"),
+                (true, false) => Some("the colour profile"),
+                (false, true) => Some("the EXIF data"),
+                (false, false) => None,
+            },
+        }
+    }
+
+    /// How this picture is laid out in the file that `path` names.
+    pub(super) fn layout(&self, path: &Path) -> Result<Layout<'a>> {
+        let format = format_of(path)?;
+        let alpha = self.alpha && format.alpha;
+        let grey = !format.colour || (self.grey && if alpha { format.grey_alpha } else { format.grey });
+        let exif_fits = |exif: &&[u8]| format.image != ImageFormat::Jpeg || exif.len() <= JPEG_MAX_EXIF;
+        Ok(Layout {
+            format,
+            grey,
+            alpha,
+            deep: self.deep && format.deep,
+            icc: self.icc.filter(|icc| format.icc && profile_fits(icc, grey)),
+            exif: self.exif.filter(|_| format.exif).filter(exif_fits),
+        })
+    }
+}
+
+/// The nearest of 256 levels; the cast clamps, and makes NaN 0.
+pub(super) fn byte(value: f32) -> u8 {
+    (value * 255.0 + 0.5) as u8
+}
+
+/// The nearest of 65,536 levels, likewise.
+pub(super) fn word(value: f32) -> u16 {
+    (value * 65_535.0 + 0.5) as u16
+}
+
+/// What of a picture goes into a file.
+pub(super) struct Layout<'a> {
+    format: &'static Format,
+    grey: bool,
+    alpha: bool,
+    deep: bool,
+    icc: Option<&'a [u8]>,
+    exif: Option<&'a [u8]>,
+}
+
+impl Layout<'_> {
+    fn channels(&self) -> usize {
+        (if self.grey { 1 } else { 3 }) + usize::from(self.alpha)
+    }
+
+    /// Whether the encoder wants samples of so many channels and this depth as they are in memory.
+    pub(super) fn is(&self, channels: usize, deep: bool) -> bool {
+        let big_endian = self.deep && self.format.image == ImageFormat::Pnm;
+        self.channels() == channels && self.deep == deep && !big_endian
+    }
+
+    /// `(H, W, C)` samples of 8 or 16 bit, in the byte order the encoder wants, from the values of every pixel.
+    pub(super) fn samples(&self, pixels: usize, rgb: impl Fn(usize) -> [f32; 3], alpha: impl Fn(usize) -> f32) -> Vec<u8> {
+        let order = if self.format.image == ImageFormat::Pnm { u16::to_be_bytes } else { u16::to_ne_bytes };
+        let mut bytes = Vec::with_capacity(pixels * self.channels() * if self.deep { 2 } else { 1 });
+        let mut push = |value: f32| {
+            if self.deep {
+                bytes.extend(order(word(value)));
+            } else {
+                bytes.push(byte(value));
+            }
+        };
+        for i in 0..pixels {
+            let rgb = rgb(i);
+            if self.grey {
+                push(rgb.iter().sum::<f32>() / 3.0);
+            } else {
+                rgb.iter().for_each(|&v| push(v));
+            }
+            if self.alpha {
+                push(alpha(i));
+            }
+        }
+        bytes
+    }
+}
+
+/// Writes a picture of `size` (width, height), whose samples are made for the layout of the file.
+///
+/// # Errors
+/// When the extension is missing or unknown, the format cannot have this size, or the file cannot be written.
+pub(super) fn save<'s>(
+    path: &Path,
+    content: &Content,
+    size: [usize; 2],
+    samples: impl FnOnce(&Layout) -> Cow<'s, [u8]>,
+) -> Result<()> {
+    let layout = content.layout(path)?;
+    let bytes = encode(&layout, size, samples).map_err(|e| {
+        let format = layout.format.extensions[0].to_uppercase();
+        Error::file(path, format!("cannot be written as {format} ({e}): choose another format, such as PNG"))
+    })?;
+    save_bytes(path, &bytes)
+}
+
+/// The bytes of the file.
+fn encode<'s>(
+    layout: &Layout,
+    [width, height]: [usize; 2],
+    samples: impl FnOnce(&Layout) -> Cow<'s, [u8]>,
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    if width == 0 || height == 0 {
+        return Err("it has no pixels".into());
+    }
+    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
+    let samples = samples(layout);
+    if layout.format.image == ImageFormat::Pnm {
+        return Ok([pnm_header(layout, width, height).as_bytes(), &samples].concat());
+    }
+    let color = match (layout.grey, layout.alpha, layout.deep) {
+        (true, false, false) => ExtendedColorType::L8,
+        (true, false, true) => ExtendedColorType::L16,
+        (true, true, false) => ExtendedColorType::La8,
+        (true, true, true) => ExtendedColorType::La16,
+        (false, false, false) => ExtendedColorType::Rgb8,
+        (false, false, true) => ExtendedColorType::Rgb16,
+        (false, true, false) => ExtendedColorType::Rgba8,
+        (false, true, true) => ExtendedColorType::Rgba16,
+    };
+    let mut file = Cursor::new(Vec::new());
+    let image = (&*samples, width, height, color);
+    match layout.format.image {
+        ImageFormat::Jpeg => write(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), layout, image)?,
+        ImageFormat::Tiff => write(TiffEncoder::new(&mut file), layout, image)?,
+        ImageFormat::WebP => write(WebPEncoder::new_lossless(&mut file), layout, image)?,
+        ImageFormat::Bmp => write(BmpEncoder::new(&mut file), layout, image)?,
+        _ => write(PngEncoder::new(&mut file), layout, image)?,
+    }
+    Ok(file.into_inner())
+}
+
+fn write<E: ImageEncoder>(mut encoder: E, layout: &Layout, image: (&[u8], u32, u32, ExtendedColorType)) -> ImageResult<()> {
+    if let Some(icc) = layout.icc {
+        encoder.set_icc_profile(icc.to_vec()).map_err(ImageError::Unsupported)?;
+    }
+    if let Some(exif) = layout.exif {
+        encoder.set_exif_metadata(exif.to_vec()).map_err(ImageError::Unsupported)?;
+    }
+    let (samples, width, height, color) = image;
+    encoder.write_image(samples, width, height, color)
+}
+
+/// PNM by hand: the `image` crate writes 16 bit samples only as PAM, and grey with alpha not at all.
+fn pnm_header(layout: &Layout, width: u32, height: u32) -> String {
+    let largest = if layout.deep { 65_535 } else { 255 };
+    if layout.format.alpha {
+        let kind = if layout.grey { "GRAYSCALE" } else { "RGB" };
+        let alpha = if layout.alpha { "_ALPHA" } else { "" };
+        let depth = layout.channels();
+        format!("P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {largest}\nTUPLTYPE {kind}{alpha}\nENDHDR\n")
+    } else {
+        format!("{}\n{width} {height}\n{largest}\n", if layout.grey { "P5" } else { "P6" })
+    }
+}
+
+pub(super) fn format_of(path: &Path) -> Result<&'static Format> {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let known = FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ");
+    let Some(extension) = extension else {
+        return Err(Error::usage(format!("{}: has no extension: end its name in one of {known}", path.display())));
+    };
+    FORMATS.iter().find(|f| f.extensions.contains(&extension.as_str())).ok_or_else(|| {
+        Error::usage(format!("{}: cannot write .{extension} files: end its name in one of {known}", path.display()))
+    })
+}
+
+/// Bytes 16 to 19 of an ICC profile name the colour space it is for. One for CMYK is wrong once the pixels are RGB.
+pub(super) fn profile_fits(icc: &[u8], grey: bool) -> bool {
+    icc.get(16..20) == Some(if grey { b"GRAY" } else { b"RGB " })
+}
+
+/// Whether a file counts as a picture of its folder: by extension, hidden ones left out.
+pub(super) fn is_picture_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    !hidden && (extension == "pbm" || FORMATS.iter().any(|f| f.extensions.contains(&extension.as_str())))
+}

@@ -1,0 +1,40 @@
+//! Memory that denoising takes beside the picture.
+
+#[path = "common/cli.rs"]
+mod cli;
+
+use cli::Shell;
+
+/// Waits for the child and tells the most memory that was resident of it, MiB; nothing where the system does not tell.
+fn peak_of(child: &mut std::process::Child) -> Option<f64> {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = None;
+    // The file is gone with the child: looked at often, its last state is at most a little old, and a peak stays.
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
+        peak = kib.map(|kib| kib / 1024.0).or(peak);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[test]
+fn a_photograph_is_denoised_within_300_mib_beside_its_own() {
+    let shell = Shell::new();
+    let model = shell.model();
+    let (width, height) = (4000, 3000);
+    for name in ["photo.png", "photo.jpg"] {
+        shell.picture(name, width, height);
+        let line = format!("denoise {name} -o out-{name} --model {model} --device cpu --quiet");
+        let mut child = shell.command(&line).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let Some(peak) = peak_of(&mut child) else {
+            return cli::left_out("memory is not measured: this system does not tell it in /proc");
+        };
+        // What was read, and what is written.
+        let own = 2.0 * f64::from(3 * width * height) / f64::from(1 << 20);
+        assert!(peak - own < 300.0, "{name}: {peak:.0} MiB, of which {own:.0} are the picture's own");
+        assert!(peak > own, "{name}: {peak:.0} MiB were seen, less than the picture's own {own:.0}");
+    }
+}
