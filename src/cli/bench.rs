@@ -5,8 +5,10 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use clap::Args;
+use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Graph;
+use n2n_gpu::kernel::Limits;
 use n2n_gpu::nets::{Init, Net, initial};
 use n2n_gpu::ops::{Update, random_normals};
 use n2n_gpu::plan::Plan;
@@ -129,9 +131,15 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     }
     step.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999))?;
     if options.plan {
-        // The CPU's own plan has no dispatches: show what a device with WebGPU's limits would run.
-        let limits = device.limits().copied().unwrap_or_default();
-        let plan = Plan::new(step.plan().graph.clone(), Some(&limits))?;
+        let standard;
+        let plan = match device {
+            Device::Gpu(_) => step.plan(),
+            // The CPU's own plan has no dispatches: show what a device with WebGPU's limits would run.
+            Device::Cpu => {
+                standard = Plan::new(step.plan().graph.clone(), Some(&Limits::default()))?;
+                &standard
+            }
+        };
         result(common, &serde_json::from_str(&plan.to_json())?, &plan.to_string());
         return Ok(());
     }
