@@ -11,6 +11,12 @@ pub enum Error {
     /// The request makes sense but could not be carried out: a missing file, a broken picture, a lost device. Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// What was asked for does not fit the device's memory or limits: something smaller may. Exit code 1.
+    #[error("{0}")]
+    Memory(String),
+    /// The device was lost, or failed at work: nothing runs on it any more. Exit code 1.
+    #[error("{0}")]
+    Lost(String),
 }
 
 /// `std::result::Result` with [`enum@Error`].

@@ -299,7 +299,7 @@ fn a_full_disk_leaves_whole_files_alone() {
     shell.model();
     fs::copy(asset("spices-128.png"), shell.path("photo.png")).unwrap();
     // Room for the old picture and not for the new one; for nothing but the first files of a run; for all but its report.
-    let disks = [("16k", "disk-a"), ("12k", "disk-b"), ("100k", "disk-c")];
+    let disks = [("16k", "disk-a"), ("12k", "disk-b"), ("160k", "disk-c")];
     let mounts: Vec<_> = disks.iter().filter_map(|(size, name)| Mount::new(&shell, name, size)).collect();
     if mounts.len() < disks.len() {
         return left_out("a full disk: this user may not mount a small file system");
@@ -313,7 +313,10 @@ fn a_full_disk_leaves_whole_files_alone() {
     assert_eq!(shell.names("disk-b"), ["config.toml", "metrics.jsonl"]);
 
     shell.run(&format!("train photo.png --out disk-c --quiet {TINY}")).fails(&["disk-c/report.html", "free some space"]);
-    assert_eq!(shell.names("disk-c"), ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl"]);
+    assert_eq!(
+        shell.names("disk-c"),
+        ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "state.safetensors"]
+    );
     shell.run("denoise photo.png -o out.png --model disk-c/last.safetensors --device cpu").succeeds();
 }
 

@@ -9,7 +9,8 @@ use cli::{Shell, TINY, left_out, wave};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-const RUN_FILES: [&str; 6] = ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "report.html", "samples"];
+const RUN_FILES: [&str; 7] =
+    ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "report.html", "samples", "state.safetensors"];
 
 /// The lines of a run's metrics.
 #[track_caller]

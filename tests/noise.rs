@@ -28,10 +28,10 @@ impl Drawn {
     }
 
     fn of(place: &Place, batch: usize, crop: usize, noise: Noise, picture: &[u8], size: (usize, usize), grey: f64) -> Self {
-        Self::drawn(place, (batch, crop, 1), noise, picture, size, grey)
+        Self::of_targets(place, (batch, crop, 1), noise, picture, size, grey)
     }
 
-    fn drawn(
+    fn of_targets(
         place: &Place,
         (batch, crop, targets): (usize, usize, usize),
         noise: Noise,
@@ -256,7 +256,7 @@ fn further_targets_are_exposures_of_their_own() {
         let side = crop * noise.cell() + 4;
         let row = |i: usize| if noise.cell() > 1 { (i / 3 / side % 3 * 90) as u8 } else { GREY };
         let picture: Vec<u8> = (0..side * side * 3).map(row).collect();
-        let [x, t] = Drawn::drawn(place, (batch, crop, targets), noise, &picture, (side, side), 0.0).noise(9, 4);
+        let [x, t] = Drawn::of_targets(place, (batch, crop, targets), noise, &picture, (side, side), 0.0).noise(9, 4);
         let size = 3 * crop * crop;
         let target = |k: usize| t.chunks(size).skip(k).step_by(targets).flatten().copied().collect::<Vec<_>>();
         let exposures: Vec<_> = std::iter::once(x).chain((0..targets).map(target)).collect();

@@ -5,8 +5,10 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use clap::Args;
+use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Graph;
+use n2n_gpu::kernel::Limits;
 use n2n_gpu::nets::{Init, Net, initial};
 use n2n_gpu::ops::{Update, random_normals};
 use n2n_gpu::plan::Plan;
@@ -109,7 +111,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 
-    let precision = options.net.precision(common, &mut device)?;
+    let precision = options.net.precision(common, &mut device, None)?;
     let mut g = Graph::new();
     g.set_precision(precision);
     let x = g.host_picture("x", shape, 3);
@@ -129,9 +131,15 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     }
     step.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999))?;
     if options.plan {
-        // The CPU's own plan has no dispatches: show what a device with WebGPU's limits would run.
-        let limits = device.limits().copied().unwrap_or_default();
-        let plan = Plan::new(step.plan().graph.clone(), Some(&limits))?;
+        let standard;
+        let plan = match device {
+            Device::Gpu(_) => step.plan(),
+            // The CPU's own plan has no dispatches: show what a device with WebGPU's limits would run.
+            Device::Cpu => {
+                standard = Plan::new(step.plan().graph.clone(), Some(&Limits::default()))?;
+                &standard
+            }
+        };
         result(common, &serde_json::from_str(&plan.to_json())?, &plan.to_string());
         return Ok(());
     }

@@ -16,7 +16,7 @@ use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up};
 use n2n_gpu::ops::{Batch, Loss, Update};
-use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule, Source, Validation, split};
+use n2n_gpu::train::{self, Augment, Length, Recipe, Resumable, Schedule, Source, Validation, resumable, split};
 use serde_json::json;
 
 use super::Common;
@@ -44,6 +44,10 @@ pub(super) struct Options {
     /// Replace an earlier run in that folder
     #[arg(long)]
     overwrite: bool,
+    /// Go on with the run in that folder where it stopped: with the same pictures, --noise, --val and --seed; other options may be
+    /// left out. On the same device the result is that of a run that did not stop, to the last bit
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
     #[arg(long, value_name = "DATA")]
     val: Option<PathBuf>,
@@ -151,8 +155,8 @@ impl RecipeArgs {
         Ok(())
     }
 
-    /// Options of the recipe with what is given in their place; `noise` is what is added to pictures, `side` what they allow.
-    fn options(&self, device: &Device, net: NetOptions, noise: Option<&Noise>, side: usize, seed: u32) -> train::Options {
+    /// Options of the recipe; `noise` is what is added to pictures, `side` what they allow.
+    fn base(&self, device: &Device, net: NetOptions, noise: Option<&Noise>, side: usize) -> train::Options {
         let ours = train::Options::new(device, net, Length::Minutes(10.0));
         let base = match self.recipe {
             Some(recipe) => recipe.options(net),
@@ -163,6 +167,12 @@ impl RecipeArgs {
                 ..ours
             },
         };
+        let lr = if self.optimizer == Some(OptimizerName::Sgd) { 0.1 } else { base.lr };
+        train::Options { loss: noise.map_or(base.loss, train::loss_for), lr, ..base }
+    }
+
+    /// `base` with what is given in its place.
+    fn options(&self, base: train::Options) -> train::Options {
         let length = match (self.steps, self.epochs, self.minutes) {
             (Some(steps), ..) => Length::Steps(steps),
             (_, Some(epochs), _) => Length::Epochs(epochs),
@@ -173,27 +183,28 @@ impl RecipeArgs {
             Some(LossName::L2) => Loss::L2,
             Some(LossName::L1) => Loss::L1,
             Some(LossName::L0) => Loss::ANNEALED,
-            None => noise.map_or(base.loss, train::loss_for),
+            None => base.loss,
         };
         let update = match (self.optimizer, base.update) {
+            (None, update) => update,
             (Some(OptimizerName::Sgd), _) => Update::Sgd { momentum: self.momentum.unwrap_or(0.0) as f32 },
-            (Some(OptimizerName::Adamw), Update::Adam { beta1, beta2, eps, .. }) => {
-                Update::Adam { beta1, beta2, eps, decay: self.decay.unwrap_or(0.01) as f32 }
+            (Some(name), Update::Adam { beta1, beta2, eps, .. }) => {
+                let decay = if name == OptimizerName::Adamw { self.decay.unwrap_or(0.01) as f32 } else { 0.0 };
+                Update::Adam { beta1, beta2, eps, decay }
             }
-            (_, update) => update,
+            // Of a run that is resumed, which then is refused.
+            (Some(_), Update::Sgd { .. }) => Update::ADAM,
         };
-        let lr = if self.optimizer == Some(OptimizerName::Sgd) { 0.1 } else { base.lr };
         train::Options {
             init: self.init.unwrap_or(base.init),
             length,
             batch: self.batch.map_or(base.batch, usize::from),
             crop: self.crop.map_or(base.crop, usize::from),
-            lr: self.lr.unwrap_or(lr),
+            lr: self.lr.unwrap_or(base.lr),
             schedule: self.schedule.unwrap_or(base.schedule),
             augment: self.augment.unwrap_or(base.augment),
             clip: self.clip.map_or(base.clip, |v| v as f32),
             ema: self.ema.unwrap_or(base.ema),
-            seed,
             targets: self.targets.map_or(base.targets, usize::from),
             loss,
             update,
@@ -230,9 +241,9 @@ pub(super) struct NetArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     residual: Option<bool>,
     /// What pictures are kept in within a training step: f32, or f16 for less memory traffic where the device has it (sums,
-    /// weights and models stay f32; the CPU only rounds)
-    #[arg(long, value_enum, default_value_t = Precision::F32, hide_possible_values = true)]
-    precision: Precision,
+    /// weights and models stay f32; the CPU only rounds) [default: f32]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    precision: Option<Precision>,
 }
 
 impl NetArgs {
@@ -259,15 +270,16 @@ impl NetArgs {
         Ok(())
     }
 
-    /// The precision asked for, if the device has it; else a line that says so, and f32.
+    /// The precision asked for, else that of the run that is resumed (`kept`), if the device has it; else a line that says so, and f32.
     ///
     /// In 16 bits cooperative matrices are used where the device has them and gets them right.
-    pub(super) fn precision(&self, common: &Common, device: &mut Device) -> anyhow::Result<Precision> {
-        if !device.supports(self.precision) {
+    pub(super) fn precision(&self, common: &Common, device: &mut Device, kept: Option<Precision>) -> anyhow::Result<Precision> {
+        let wanted = self.precision.or(kept).unwrap_or_default();
+        if !device.supports(wanted) {
             common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
             return Ok(Precision::F32);
         }
-        if let (Precision::F16, Device::Gpu(gpu)) = (self.precision, &mut *device)
+        if let (Precision::F16, Device::Gpu(gpu)) = (wanted, &mut *device)
             && gpu.adapter.cooperative.is_some()
         {
             match cooperative_matrices(gpu)? {
@@ -277,7 +289,7 @@ impl NetArgs {
                 }
             }
         }
-        Ok(self.precision)
+        Ok(wanted)
     }
 
     /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
@@ -290,15 +302,21 @@ impl NetArgs {
             (Net::Unet, false) => (16, 3),
             _ => (published.width, published.levels),
         };
+        let residual = net == Net::Unet && noise.is_some_and(subtractable);
+        self.in_place_of(NetOptions { width, levels, residual, ..published })
+    }
+
+    /// `base` with what is given in its place.
+    fn in_place_of(&self, base: NetOptions) -> NetOptions {
         NetOptions {
-            width: self.width.map_or(width, usize::from),
-            levels: self.levels.map_or(levels, usize::from),
-            norm: self.norm.unwrap_or(published.norm),
-            shared: self.shared,
-            down: self.down.unwrap_or(published.down),
-            up: self.up.unwrap_or(published.up),
-            residual: self.residual.unwrap_or(net == Net::Unet && noise.is_some_and(subtractable)),
-            ..published
+            net: self.net.unwrap_or(base.net),
+            width: self.width.map_or(base.width, usize::from),
+            levels: self.levels.map_or(base.levels, usize::from),
+            norm: self.norm.unwrap_or(base.norm),
+            shared: self.shared || base.shared,
+            down: self.down.unwrap_or(base.down),
+            up: self.up.unwrap_or(base.up),
+            residual: self.residual.unwrap_or(base.residual),
         }
     }
 }
@@ -389,27 +407,68 @@ fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
     }
 }
 
+/// The network, and how to train it: as options say, and where they do not, as the run that is resumed (`kept`) or the recipe does.
+struct Choice<'a> {
+    common: &'a Common,
+    options: &'a Options,
+    device: &'a Device,
+    precision: Precision,
+    kept: Option<Resumable>,
+}
+
+impl Choice<'_> {
+    /// What counts where options say nothing, unless they name a recipe.
+    fn base(&self) -> Option<&train::Options> {
+        self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
+    }
+
+    fn net(&self) -> Result<NetOptions, Error> {
+        let Options { net, recipe, noise, .. } = self.options;
+        let default = self.base().map_or(recipe.recipe.map_or(Net::Unet, Recipe::net), |b| b.net.net);
+        net.check(default)?;
+        recipe.check(noise.as_ref())?;
+        let net = self.base().map_or_else(|| net.options(self.device, default, Some(*noise)), |b| net.in_place_of(b.net));
+        net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
+        Ok(net)
+    }
+
+    /// `side` is what pictures allow.
+    fn training(&self, net: NetOptions, side: usize) -> train::Options {
+        let Options { recipe, noise, clean_targets, .. } = self.options;
+        let ours = || recipe.base(self.device, net, noise.as_ref(), side);
+        let base = self.base().cloned().unwrap_or_else(ours);
+        let clean_targets = *clean_targets || base.clean_targets;
+        let given = recipe.options(base);
+        // Clean targets are all the same.
+        let targets = if clean_targets { 1 } else { given.targets };
+        train::Options { net, seed: self.common.seed, clean_targets, targets, precision: self.precision, ..given }
+    }
+}
+
+/// Refuses to write over an earlier run unasked; of one that is to be resumed, says where it stands.
+fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option<Resumable>, Error> {
+    let holds = |name| options.out.join(name).exists();
+    if options.resume {
+        let kept = resumable(&options.out)?;
+        let elsewhere = if kept.device == device.name() { "" } else { "; on another device the last bits differ" };
+        common.remark(&format!("resuming after step {}, trained on {}{elsewhere}", kept.steps, kept.device));
+        return Ok(Some(kept));
+    }
+    if !options.overwrite && (holds("best.safetensors") || holds("state.safetensors")) {
+        let how = "go on with it by --resume, replace it with --overwrite, or name another folder with --out";
+        return Err(Error::file(&options.out, format!("holds an earlier run: {how}")));
+    }
+    Ok(None)
+}
+
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let mut device = common.open()?;
-    let default = options.recipe.recipe.map_or(Net::Unet, Recipe::net);
-    options.net.check(default)?;
-    options.recipe.check(options.noise.as_ref())?;
-    let net = options.net.options(&device, default, Some(options.noise));
-    net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
-    if options.out.join("best.safetensors").exists() && !options.overwrite {
-        return Err(Error::file(&options.out, "holds an earlier run: name another folder with --out, or give --overwrite").into());
-    }
+    let kept = earlier(common, options, &device)?;
+    let precision = options.net.precision(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
+    let choice = Choice { common, options, device: &device, precision, kept };
+    let net = choice.net()?;
     let (mut training_set, validation) = source(options, common.seed)?;
-    let noise = options.noise.as_ref();
-    let precision = options.net.precision(common, &mut device)?;
-    let given = options.recipe.options(&device, net, noise, training_set.side(), common.seed);
-    let training = train::Options {
-        clean_targets: options.clean_targets,
-        precision,
-        // Clean targets are all the same.
-        targets: if options.clean_targets { 1 } else { given.targets },
-        ..given
-    };
+    let training = choice.training(net, training_set.side());
     training.check()?;
     let dropped = training_set.drop_small(training.crop)?;
     if let Some(first) = dropped.first() {
@@ -424,10 +483,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ));
     }
     make_folder("--out", &options.out)?;
-    for name in ["best.safetensors", "last.safetensors", "metrics.jsonl", "report.html"] {
+    for name in ["best.safetensors", "last.safetensors", "state.safetensors", "metrics.jsonl", "report.html"] {
         // Of an earlier run, which may be overwritten: its files shall not stand beside the new configuration.
         let old = options.out.join(name);
-        if old.exists() {
+        if old.exists() && !options.resume {
             std::fs::remove_file(&old).map_err(|e| Error::file(&old, format!("cannot be replaced: {e}")))?;
         }
     }
@@ -444,8 +503,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     ));
     let stop = stop_on_interrupt(common)?;
     let mut bar = TrainingBar::new(common);
-    let done = train::train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
+    let train = if options.resume { train::resume } else { train::train };
+    let done = train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p));
     drop(bar);
+    let done = done.map_err(|e| match e {
+        Error::Lost(what) if options.out.join("state.safetensors").exists() => {
+            Error::Lost(format!("{what}: go on with the same command and --resume, with --device cpu if the device stays away"))
+        }
+        other => other,
+    })?;
     let psnr = match (done.psnr_estimated, done.psnr) {
         (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
         (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),

@@ -1,7 +1,9 @@
 //! What the tuner found, on disk: one file for every adapter, which another driver or version does not take over.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use n2n_gpu::data::files::save_bytes;
 use n2n_gpu::gpu::{Adapter, Gpu, Tuner};
@@ -30,7 +32,8 @@ impl File {
     fn load(path: &Path, adapter: &Adapter) -> Result<Tuning, String> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Tuning::default()),
+            // A cache that is a file says so once there is something to keep.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Tuning::default()),
             Err(e) => return Err(format!("cannot be read ({e})")),
         };
         let file: Self = serde_json::from_str(&text).map_err(|_| "is damaged".to_owned())?;
@@ -70,6 +73,7 @@ pub(super) fn load(gpu: &mut Gpu, measure: bool, quiet: bool) {
         remark(format!("{} {why}: ignored, --tune makes another", path.display()));
         Tuning::default()
     });
+    let told = AtomicBool::new(false);
     let save = move |tuning: &Tuning| {
         let file = File::new(&adapter, tuning.entries().clone());
         let text = serde_json::to_string_pretty(&file).expect("a map of numbers is plain data");
@@ -77,6 +81,8 @@ pub(super) fn load(gpu: &mut Gpu, measure: bool, quiet: bool) {
         let saved = folder.map_err(|e| format!("{}: {e}", path.display()));
         match saved.and_then(|()| save_bytes(&path, text.as_bytes()).map_err(|e| e.to_string())) {
             Ok(()) => remark(format!("{} tiles chosen for {}, kept in {}", file.ways.len(), adapter.name, path.display())),
+            // Every plan of a run comes here: once is enough.
+            Err(_) if told.swap(true, Ordering::Relaxed) => {}
             Err(e) => remark(format!("what --tune found counts for this run alone: {e}")),
         }
     };

@@ -68,14 +68,20 @@ impl Executor {
     /// # Errors
     /// If the device is out of memory or refuses a kernel.
     pub fn new(gpu: &Gpu, plan: Arc<Plan>) -> Result<Self> {
+        // A buffer over the device's limits is invalid, one over its memory is not there: smaller ones help with both.
+        let invalid = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffers: Vec<_> =
             plan.slots.iter().enumerate().map(|(i, slot)| buffer(gpu, &format!("slot {i}"), 4 * slot.len as u64)).collect();
-        if pollster::block_on(memory.pop()).is_some() {
-            return Err(Error::failed(format!(
-                "{}: {} MiB do not fit the device's memory: choose a smaller batch, crop or tile",
+        let (memory, invalid) = (pollster::block_on(memory.pop()), pollster::block_on(invalid.pop()));
+        gpu.trouble.check(&gpu.adapter.name)?;
+        if memory.is_some() || invalid.is_some() {
+            let largest = plan.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(0);
+            return Err(Error::Memory(format!(
+                "{}: {} MiB, {} of them in one buffer, do not fit the device's memory: choose a smaller batch, crop or tile",
                 gpu.adapter.name,
-                plan.bytes() >> 20
+                plan.bytes().div_ceil(1 << 20),
+                largest.div_ceil(1 << 20)
             )));
         }
         for (storage, &slot) in plan.graph.storages().iter().zip(&plan.slot_of) {
@@ -133,14 +139,14 @@ impl Executor {
     fn poll(&self, how: wgpu::PollType) -> Result<()> {
         let polled = self.gpu.device.poll(how);
         self.gpu.trouble.check(&self.gpu.adapter.name)?;
-        polled.map(drop).map_err(|e| Error::failed(format!("{}: {e}", self.gpu.adapter.name)))
+        polled.map(drop).map_err(|e| Error::Lost(format!("{}: {e}", self.gpu.adapter.name)))
     }
 
     /// Contents of a staging buffer that is mapped, which is then free again.
     fn unload(&mut self, staging: wgpu::Buffer) -> Result<Vec<f32>> {
         let data = match staging.get_mapped_range(..) {
             Ok(view) => bytemuck::pod_collect_to_vec(&view),
-            Err(e) => return Err(Error::failed(format!("{}: results cannot be read: {e}", self.gpu.adapter.name))),
+            Err(e) => return Err(Error::Lost(format!("{}: results cannot be read: {e}", self.gpu.adapter.name))),
         };
         staging.unmap();
         self.spare.push(staging);
@@ -154,7 +160,7 @@ impl Executor {
             let (_, staging) = at.and_then(|i| self.reads.remove(i)).expect("a mapped buffer was asked for");
             if !fine {
                 self.gpu.trouble.check(&self.gpu.adapter.name)?;
-                return Err(Error::failed(format!("{}: results cannot be read", self.gpu.adapter.name)));
+                return Err(Error::Lost(format!("{}: results cannot be read", self.gpu.adapter.name)));
             }
             let data = self.unload(staging)?;
             self.arrived.push((ticket, data));
@@ -333,7 +339,7 @@ impl plan::Executor for Executor {
         self.collect()?;
         let at = self.arrived.iter().position(|(t, _)| *t == ticket);
         let data = at.map(|i| self.arrived.remove(i).1);
-        data.ok_or_else(|| Error::failed(format!("{}: results cannot be read", self.gpu.adapter.name)))
+        data.ok_or_else(|| Error::Lost(format!("{}: results cannot be read", self.gpu.adapter.name)))
     }
 
     fn read_later(&mut self, id: StorageId) -> Result<Ticket> {

@@ -45,19 +45,20 @@ pub struct Gpu {
     pub checked: bool,
 }
 
-/// The first error that the driver reported outside of any call.
+/// The first error that the driver reported outside of any call, and whether it was for want of memory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
+pub(crate) struct Trouble(Arc<Mutex<Option<(bool, String)>>>);
 
 impl Trouble {
-    fn note(&self, message: String) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(message);
+    fn note(&self, memory: bool, message: String) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert((memory, message));
     }
 
     /// The error as a failure, if there was one.
     pub(crate) fn check(&self, adapter: &str) -> Result<()> {
         match self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() {
-            Some(message) => Err(Error::failed(format!("{adapter}: {message}"))),
+            Some((true, message)) => Err(Error::Memory(format!("{adapter}: {message}"))),
+            Some((false, message)) => Err(Error::Lost(format!("{adapter}: {message}"))),
             None => Ok(()),
         }
     }
@@ -75,16 +76,16 @@ fn limits(of: &wgpu::Limits, kind: wgpu::DeviceType) -> Limits {
     }
 }
 
-/// `WebGPU`'s own limits, raised to the adapter's where the planner makes use of more. Not all of the adapter's: some cost memory.
-fn required_limits(of: &wgpu::Limits) -> wgpu::Limits {
+/// `WebGPU`'s own limits but for those the planner makes use of. Not all of the adapter's: some cost memory.
+fn required_limits(of: &wgpu::Limits, planned: &Limits) -> wgpu::Limits {
     wgpu::Limits {
-        max_storage_buffer_binding_size: of.max_storage_buffer_binding_size,
-        max_buffer_size: of.max_buffer_size,
-        max_compute_invocations_per_workgroup: of.max_compute_invocations_per_workgroup,
-        max_compute_workgroup_size_x: of.max_compute_workgroup_size_x,
-        max_compute_workgroup_size_y: of.max_compute_workgroup_size_y,
-        max_compute_workgroup_storage_size: of.max_compute_workgroup_storage_size,
-        max_compute_workgroups_per_dimension: of.max_compute_workgroups_per_dimension,
+        max_storage_buffer_binding_size: planned.binding_bytes,
+        max_buffer_size: planned.buffer_bytes,
+        max_compute_invocations_per_workgroup: planned.invocations,
+        max_compute_workgroup_size_x: of.max_compute_workgroup_size_x.min(planned.invocations),
+        max_compute_workgroup_size_y: of.max_compute_workgroup_size_y.min(planned.invocations),
+        max_compute_workgroup_storage_size: planned.workgroup_bytes,
+        max_compute_workgroups_per_dimension: planned.workgroups,
         ..wgpu::Limits::default()
     }
 }
@@ -149,15 +150,24 @@ impl Gpu {
     /// # Errors
     /// If there is no such adapter, or the driver refuses.
     pub fn open(index: usize) -> Result<Self> {
+        Self::open_with(index, |_| ())
+    }
+
+    /// Opens adapter number `index` with limits that `lower` makes of its own; the driver then refuses whatever exceeds them.
+    ///
+    /// # Errors
+    /// If there is no such adapter, or the driver refuses, as it does where a limit was raised.
+    pub fn open_with(index: usize, lower: impl FnOnce(&mut Limits)) -> Result<Self> {
         let adapters = enumerate();
         let Some(adapter) = adapters.get(index) else {
             return Err(Error::failed(format!("there is no adapter {index}: `n2n-gpu devices` lists them")));
         };
         let mut described = describe(adapter);
+        lower(&mut described.limits);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("n2n-gpu"),
             required_features: adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16),
-            required_limits: required_limits(&adapter.limits()),
+            required_limits: required_limits(&adapter.limits(), &described.limits),
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
@@ -175,11 +185,15 @@ impl Gpu {
             .map_err(|e| Error::failed(format!("{}: the device cannot be opened: {e}", described.name)))?;
         let trouble = Trouble::default();
         let (uncaptured, lost) = (trouble.clone(), trouble.clone());
-        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| uncaptured.note(one_line(&e.to_string()))));
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            uncaptured.note(matches!(e, wgpu::Error::OutOfMemory { .. }), one_line(&e.to_string()));
+        }));
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                lost.note(format!("the device was lost: {}", one_line(&message)));
-            }
+            let destroyed = reason == wgpu::DeviceLostReason::Destroyed;
+            lost.note(
+                false,
+                format!("the device was lost: {}", if destroyed { "it was destroyed".into() } else { one_line(&message) }),
+            );
         });
         Ok(Self { device, queue, trouble, adapter: Box::new(described), tuner: None, checked: false })
     }
@@ -196,6 +210,11 @@ impl Gpu {
     /// Plans for this device from now on are made by what `tuner` knows or finds.
     pub fn set_tuner(&mut self, tuner: Tuner) {
         self.tuner = Some(Arc::new(tuner));
+    }
+
+    /// Gives the device back at once, as if the driver had lost it: all that uses it fails from now on.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 }
 

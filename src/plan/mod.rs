@@ -156,7 +156,7 @@ impl Plan {
         let largest = self.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(0);
         let most = limits.binding_bytes.min(limits.buffer_bytes);
         if largest > most {
-            return Err(Error::failed(format!(
+            return Err(Error::Memory(format!(
                 "a buffer of {} MiB is needed, but the device binds at most {} MiB: choose a smaller batch, crop or tile",
                 largest.div_ceil(1 << 20),
                 most >> 20

@@ -28,6 +28,14 @@ impl Source {
         }
     }
 
+    /// All pictures, those of a pair one after the other.
+    pub(super) fn pictures(&self) -> Box<dyn Iterator<Item = &Rgb8> + '_> {
+        match self {
+            Self::Photos(photos, _) => Box::new(photos.iter()),
+            Self::Pairs(pairs) => Box::new(pairs.iter().flat_map(|(a, b)| [a, b])),
+        }
+    }
+
     /// Side of the crops that half of the pictures allow.
     pub fn side(&self) -> usize {
         let side = |p: &Rgb8| p.width.min(p.height);

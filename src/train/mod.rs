@@ -3,18 +3,22 @@
 mod chart;
 mod data;
 mod fit;
+mod log;
 mod recipe;
 pub mod report;
 mod run;
 mod schedule;
+mod state;
+mod step;
 mod validation;
 mod writer;
 
 pub use data::{Source, split};
 pub use fit::{Fit, Trainer};
 pub use recipe::Recipe;
-pub use run::{Outcome, Progress, train};
+pub use run::{Outcome, Progress, resume, train};
 pub use schedule::{Augment, Length, Schedule};
+pub use state::{Resumable, resumable};
 pub use validation::Validation;
 
 use serde::{Deserialize, Serialize};

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::log::{Log, Marks, unstable};
 use super::report::{Record, Strip};
-use super::schedule::{Augment, Order, ema_decay};
+use super::state::{self, Identity, Standing, State, VECTORS};
+use super::step::Step;
 use super::validation::Scores;
 use super::writer::Writer;
 use super::{Options, Source, Validation};
 use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, StorageId};
-use crate::nets::{Model, Net, Ranges, initial};
-use crate::ops::{Batch, Drawn, Optimizer, Pictures, Shards};
-use crate::plan::Executor;
+use crate::nets::{Model, Net};
+use crate::plan::Ticket;
 
 /// Steps between looks at the log of losses.
 const LOOK: u64 = 16;
@@ -23,6 +23,9 @@ const LOOK: u64 = 16;
 const VALIDATIONS: f64 = 20.0;
 /// Most seconds without a checkpoint.
 const CHECKPOINT_SECONDS: f64 = 600.0;
+/// Least seconds between states that are kept without a validation, and how many times as long as writing one they are apart.
+const KEEP_SECONDS: f64 = 10.0;
+const KEEP_COST: f64 = 100.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
 
@@ -68,127 +71,11 @@ pub struct Outcome {
     pub strips: Vec<Strip>,
 }
 
-/// The recorded step, and what the host writes and reads.
-struct Step {
-    executor: Box<dyn Executor>,
-    pictures: Pictures,
-    optimizer: Optimizer,
-    /// The exponent of an annealed loss.
-    power: Option<StorageId>,
-    /// Where pictures come in an order.
-    order: Option<Order>,
-}
-
-impl Step {
-    fn new(device: &Device, options: &Options, source: &Source, shards: &Shards, ranges: Ranges) -> Result<Self> {
-        let noise = match source {
-            Source::Photos(_, noise) => Some(*noise),
-            Source::Pairs(_) => None,
-        };
-        let given = options.augment == Augment::Triple;
-        let batch = Batch {
-            count: source.count(),
-            crop: options.crop,
-            batch: options.batch,
-            noise,
-            clean_targets: options.clean_targets,
-            input: ranges.input,
-            target: ranges.output,
-            flips: options.augment.flips(),
-            given,
-            targets: options.targets,
-        };
-        let mut g = Graph::new();
-        g.set_precision(options.precision);
-        let Drawn { x, t, mask, pictures } = g.batch(batch, shards);
-        let y = options.net.record_training(&mut g, x);
-        let loss = g.loss(options.loss, y, t, mask);
-        let one = g.one();
-        g.backward(&[(loss, one)]);
-        let optimizer = g.optimize(loss, options.update, options.clip);
-        let power = g.power();
-        let params = initial(&g, options.init, options.seed);
-        let mut executor = device.prepare(g)?;
-        for name in ["params", "ema"] {
-            let id = executor.plan().host(name);
-            executor.write(id, &params)?;
-        }
-        executor.write_ints(pictures.table, &shards.rows())?;
-        for (i, &id) in pictures.shards.iter().enumerate() {
-            executor.write_ints(id, &shards.words(i))?;
-        }
-        let order = given.then(|| Order::new(source.count(), options.seed));
-        Ok(Self { executor, pictures, optimizer, power, order })
-    }
-
-    /// Submits step `step`, counted from 0, at a share of the highest learning rate and of the training.
-    fn run(&mut self, options: &Options, step: u64, rate: f64, share: f64) -> Result<()> {
-        let control = self.optimizer.control(step + 1, options.lr * rate, ema_decay(step, options.ema));
-        self.executor.write(self.optimizer.control, &control)?;
-        let mut draw = vec![step as u32, options.seed, 0, 0];
-        if let Some(order) = &mut self.order {
-            draw.extend(order.triple(step, options.augment.pictures(options.batch)));
-        }
-        self.executor.write_ints(self.pictures.draw, &draw)?;
-        if let Some(power) = self.power {
-            self.executor.write(power, &[2.0 * (1.0 - share) as f32])?;
-        }
-        self.executor.run()
-    }
-}
-
-fn unstable(step: u64, signs: &str) -> Error {
-    Error::failed(format!(
-        "training became unstable at step {step} ({signs}): choose a smaller --lr; what this run saved before is kept"
-    ))
-}
-
-/// Losses and gradient lengths as they come in.
-#[derive(Default)]
-struct Log {
-    seen: u64,
-    loss: f64,
-    norm: f64,
-    count: u64,
-    pending: Vec<(u64, u64)>,
-}
-
-impl Log {
-    /// Takes in rows of the log up to step `until`; a loss that is not finite ends the training.
-    fn take(&mut self, rows: &[f32], until: u64) -> Result<()> {
-        for step in self.seen..until {
-            let row = &rows[(step % Optimizer::ROWS as u64) as usize * 4..];
-            if !row[0].is_finite() || !row[1].is_finite() {
-                return Err(unstable(step, &format!("loss {}, gradient {}", row[0], row[1])));
-            }
-            self.loss += f64::from(row[0]);
-            self.norm += f64::from(row[1]);
-            self.count += 1;
-        }
-        self.seen = self.seen.max(until);
-        Ok(())
-    }
-
-    /// Mean loss and gradient length since the last call.
-    fn means(&mut self) -> (f64, f64) {
-        let count = std::mem::take(&mut self.count).max(1) as f64;
-        (std::mem::take(&mut self.loss) / count, std::mem::take(&mut self.norm) / count)
-    }
-}
-
-/// Shares of the training at which something is due: so many, evenly spread.
-struct Marks {
-    count: f64,
-    passed: f64,
-}
-
-impl Marks {
-    fn due(&mut self, share: f64) -> bool {
-        let now = (share * self.count).floor();
-        let due = now > self.passed;
-        self.passed = self.passed.max(now);
-        due
-    }
+/// A state on its way from the device.
+struct Keeping {
+    standing: Standing,
+    tickets: [Ticket; 3],
+    vectors: [Option<Vec<f32>>; 3],
 }
 
 /// A training under way.
@@ -196,17 +83,101 @@ struct Training<'a> {
     options: &'a Options,
     validation: &'a Validation,
     pictures: usize,
+    identity: Identity,
     step: Step,
     denoiser: Denoiser,
     writer: Writer<'a>,
     log: Log,
+    /// Reads of the log under way, and the steps until which they count.
+    looks: Vec<(Ticket, u64)>,
     points: Marks,
+    validations: Marks,
     start: Instant,
+    /// Seconds of training before `start`.
+    before: f64,
     number: u64,
     scores: Option<Scores>,
+    keeping: Option<Keeping>,
+    /// Step of the state in the folder.
+    kept: Option<u64>,
+    /// When a state is to be kept next, seconds.
+    keep: f64,
 }
 
-impl Training<'_> {
+impl<'a> Training<'a> {
+    /// Readies a training at its first step, or where the folder `out` has it.
+    fn new(
+        device: &'a Device,
+        options: &'a Options,
+        (source, validation): (&Source, &'a Validation),
+        out: &'a Path,
+        resume: bool,
+    ) -> Result<Self> {
+        source.check(options)?;
+        let identity = Identity::new(options, source, validation);
+        let state = if resume { Some(State::load_for(out, &identity, options)?) } else { None };
+        // Only that network normalises its input; for the others pictures need not be looked at.
+        let statistics = if options.net.net == Net::EpflConvnet { source.statistics() } else { (0.5, 0.25) };
+        let ranges = options.net.ranges(statistics);
+        let writer = Writer::new(device, options, source, ranges, out)?;
+        let mut step = Step::new(device, options, source, &source.shards(device), ranges)?;
+        let denoiser = Denoiser::with_params(device, (options.net, ranges), step.executor.read(step.optimizer.ema)?, None)?;
+        let mut t = Self {
+            options,
+            validation,
+            pictures: source.count(),
+            identity,
+            step,
+            denoiser,
+            writer,
+            log: Log::default(),
+            looks: Vec::new(),
+            points: Marks::new(POINTS),
+            validations: Marks::new(VALIDATIONS),
+            start: Instant::now(),
+            before: 0.0,
+            number: 0,
+            scores: None,
+            keeping: None,
+            kept: None,
+            keep: KEEP_SECONDS,
+        };
+        match state {
+            Some(state) => t.restore(state)?,
+            None => state::remove(out)?,
+        }
+        Ok(t)
+    }
+
+    /// Puts everything as it was.
+    fn restore(&mut self, state: State) -> Result<()> {
+        let State { standing, vectors } = state;
+        for (name, vector) in VECTORS.iter().zip(&vectors) {
+            let id = self.step.executor.plan().host(name);
+            self.step.executor.write(id, vector)?;
+        }
+        self.scores = standing.records.iter().rev().find_map(Scores::of);
+        (self.log, self.points, self.validations) = (standing.log, standing.points, standing.validations);
+        (self.number, self.before, self.kept) = (standing.number, standing.seconds, Some(standing.number));
+        self.keep += self.before;
+        self.writer.resume(standing.records, standing.best);
+        Ok(())
+    }
+
+    fn standing(&self, seconds: f64) -> Standing {
+        Standing {
+            identity: self.identity.clone(),
+            device: self.writer.device().to_owned(),
+            number: self.number,
+            seconds,
+            best: self.writer.best(),
+            log: self.log.clone(),
+            points: self.points,
+            validations: self.validations,
+            records: self.writer.records.clone(),
+        }
+    }
+
     /// How often every picture has been shown at a step.
     fn epochs(&self, step: u64) -> f64 {
         step as f64 * self.options.augment.pictures(self.options.batch) as f64 / self.pictures as f64
@@ -218,7 +189,7 @@ impl Training<'_> {
     }
 
     fn progress(&self) -> Progress {
-        let seconds = self.start.elapsed().as_secs_f64();
+        let seconds = self.before + self.start.elapsed().as_secs_f64();
         Progress {
             step: self.number,
             share: self.options.length.progress(self.number, seconds, self.epochs(self.number)),
@@ -236,30 +207,73 @@ impl Training<'_> {
         self.number += 1;
         if self.number.is_multiple_of(LOOK) {
             let ticket = self.step.executor.read_later(self.step.optimizer.log)?;
-            self.log.pending.push((ticket, self.number));
+            self.looks.push((ticket, self.number));
+            let seconds = self.progress().seconds;
+            if seconds >= self.keep && self.keeping.is_none() {
+                let standing = self.standing(seconds);
+                let mut tickets = [0; 3];
+                for (ticket, name) in tickets.iter_mut().zip(VECTORS) {
+                    let id = self.step.executor.plan().host(name);
+                    *ticket = self.step.executor.read_later(id)?;
+                }
+                self.keeping = Some(Keeping { standing, tickets, vectors: [const { None }; 3] });
+            }
         }
-        self.take_losses()
+        self.take_reads()
     }
 
-    /// Takes in losses in portions of [`LOOK`] steps, whenever they arrive, so that the curve is the same in every run.
-    fn take_losses(&mut self) -> Result<()> {
-        for (ticket, rows) in self.step.executor.finished_reads()? {
-            let until = self.log.pending.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
-            self.log.pending.retain(|(t, _)| *t != ticket);
-            self.log.take(&rows, until)?;
-            let mut now = self.progress();
-            now.step = until;
-            now.share = self.options.length.progress(until, now.seconds, self.epochs(until));
-            if self.points.due(now.share) && self.log.count > 0 {
-                self.note(&now, None);
+    /// Takes in what has arrived: losses in portions of [`LOOK`] steps, so that the curve is the same in every run, and a state.
+    fn take_reads(&mut self) -> Result<()> {
+        for (ticket, data) in self.step.executor.finished_reads()? {
+            let kept = self.keeping.as_mut().and_then(|k| Some((k.tickets.iter().position(|t| *t == ticket)?, k)));
+            match kept {
+                Some((i, keeping)) => keeping.vectors[i] = Some(data),
+                None => self.take_losses(ticket, &data)?,
             }
+        }
+        match self.keeping.take() {
+            Some(Keeping { standing, vectors: [Some(params), Some(moments), Some(ema)], .. }) => {
+                self.save(State { standing, vectors: [params, moments, ema] })
+            }
+            waiting => {
+                self.keeping = waiting;
+                Ok(())
+            }
+        }
+    }
+
+    fn take_losses(&mut self, ticket: Ticket, rows: &[f32]) -> Result<()> {
+        let until = self.looks.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
+        self.looks.retain(|(t, _)| *t != ticket);
+        self.log.take(rows, until)?;
+        let mut now = self.progress();
+        now.step = until;
+        now.share = self.options.length.progress(until, now.seconds, self.epochs(until));
+        if self.points.due(now.share) && !self.log.is_empty() {
+            self.note(&now, None);
+        }
+        if let Some(standing) = self.keeping.as_mut().map(|k| &mut k.standing).filter(|s| s.number == until) {
+            // Asked for when these losses were not in yet.
+            (standing.log, standing.points) = (self.log.clone(), self.points);
+            standing.records.clone_from(&self.writer.records);
+        }
+        Ok(())
+    }
+
+    /// Writes a state, of values that are finite: what follows of others is no training, and the state before may be one.
+    fn save(&mut self, state: State) -> Result<()> {
+        if state.vectors.iter().flatten().all(|v| v.is_finite()) {
+            let start = Instant::now();
+            state.save(self.writer.out)?;
+            self.kept = Some(state.standing.number);
+            self.keep = self.progress().seconds + KEEP_SECONDS.max(KEEP_COST * start.elapsed().as_secs_f64());
         }
         Ok(())
     }
 
     /// Adds a point to the curves.
     fn note(&mut self, now: &Progress, scores: Option<Scores>) {
-        if self.log.count == 0
+        if self.log.is_empty()
             && let Some(last) = self.writer.records.last_mut().filter(|r| r.step == now.step)
         {
             // A point of the curve at this very step has the losses already.
@@ -283,25 +297,87 @@ impl Training<'_> {
     /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint.
     fn validate(&mut self, now: &Progress) -> Result<()> {
         let rows = self.step.executor.read(self.step.optimizer.log)?;
-        self.take_losses()?;
+        self.take_reads()?;
         self.log.take(&rows, self.number)?;
         let ema = self.step.executor.read(self.step.optimizer.ema)?;
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
         let scores = scores.ok_or_else(|| unstable(self.number, "held-out pictures come out as values that are not finite"))?;
         self.note(now, Some(scores));
-        self.writer.checkpoint(now.step, scores.headline(), ema)?;
+        self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
-        Ok(())
+        let [params, moments] = ["params", "moments"].map(|name| {
+            let id = self.step.executor.plan().host(name);
+            self.step.executor.read(id)
+        });
+        self.save(State { standing: self.standing(now.seconds), vectors: [params?, moments?, ema] })
+    }
+
+    /// All steps that are left.
+    fn run(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<()> {
+        let mut checkpoint = self.before;
+        loop {
+            let now = self.progress();
+            let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
+            let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
+            if self.number > 0 && (done || due) {
+                self.validate(&now)?;
+                checkpoint = now.seconds;
+            }
+            if done {
+                return Ok(());
+            }
+            self.advance(now.share)?;
+            watch(&self.progress());
+        }
+    }
+
+    /// The files that end a training.
+    fn finish(mut self) -> Result<Outcome> {
+        let seconds = self.before + self.start.elapsed().as_secs_f64();
+        let Some(scores) = self.scores else { return Err(Error::failed("training was stopped before its first step")) };
+        let psnr_noisy = self.validation.psnr_noisy();
+        let strips = self.validation.strips(&mut self.denoiser)?;
+        self.writer.finish(self.number, seconds, psnr_noisy, scores, &strips)?;
+        Ok(Outcome {
+            steps: self.number,
+            seconds,
+            psnr_noisy,
+            psnr_estimated: scores.estimated,
+            psnr: scores.truth,
+            model: self.writer.model(self.number, self.step.executor.read(self.step.optimizer.ema)?),
+            best: self.writer.out.join("best.safetensors"),
+            last: self.writer.out.join("last.safetensors"),
+            records: self.writer.records,
+            strips,
+        })
+    }
+
+    /// Says what is left of a training whose device was lost.
+    fn explain(error: Error, kept: Option<u64>, out: &Path) -> Error {
+        match (error, kept) {
+            (Error::Lost(what), Some(step)) => {
+                Error::Lost(format!("{what}; the state of step {step} is kept in {}", out.join("state.safetensors").display()))
+            }
+            (Error::Lost(what), None) => Error::Lost(format!("{what}; nothing was kept of this training yet")),
+            (other, _) => other,
+        }
+    }
+
+    fn complete(mut self, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<Outcome> {
+        let out = self.writer.out;
+        let ran = self.run(stop, watch);
+        let kept = self.kept;
+        ran.and_then(|()| self.finish()).map_err(|e| Self::explain(e, kept, out))
     }
 }
 
-/// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `report.html` and `samples/` in
-/// the folder `out`. Ends after the running step once `stop` is set. `watch` is told after every step.
+/// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `state.safetensors`, `report.html`
+/// and `samples/` in the folder `out`. Ends after the running step once `stop` is set. `watch` is told after every step.
 ///
 /// # Errors
 /// If options and pictures do not fit each other, the device fails, a file cannot be written, or the loss is not finite any
-/// more.
+/// more. Of a training whose device was lost, the state of some seconds before is in the folder.
 pub fn train(
     device: &Device,
     options: &Options,
@@ -311,47 +387,22 @@ pub fn train(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
-    source.check(options)?;
-    // Only that network normalises its input; for the others pictures need not be looked at.
-    let statistics = if options.net.net == Net::EpflConvnet { source.statistics() } else { (0.5, 0.25) };
-    let ranges = options.net.ranges(statistics);
-    let writer = Writer::new(device, options, source, ranges, out)?;
-    let mut step = Step::new(device, options, source, &source.shards(device), ranges)?;
-    let denoiser = Denoiser::with_params(device, (options.net, ranges), step.executor.read(step.optimizer.ema)?, None)?;
-    let (pictures, log, start) = (source.count(), Log::default(), Instant::now());
-    let points = Marks { count: POINTS, passed: 0.0 };
-    let mut t = Training { options, validation, pictures, step, denoiser, writer, log, points, start, number: 0, scores: None };
-    let mut validations = Marks { count: VALIDATIONS, passed: 0.0 };
-    let mut checkpoint = 0.0;
-    loop {
-        let now = t.progress();
-        let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
-        let due = validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
-        if t.number > 0 && (done || due) {
-            t.validate(&now)?;
-            checkpoint = now.seconds;
-        }
-        if done {
-            break;
-        }
-        t.advance(now.share)?;
-        watch(&t.progress());
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    let Some(scores) = t.scores else { return Err(Error::failed("training was stopped before its first step")) };
-    let psnr_noisy = validation.psnr_noisy();
-    let strips = validation.strips(&mut t.denoiser)?;
-    t.writer.finish(t.number, seconds, psnr_noisy, scores, &strips)?;
-    Ok(Outcome {
-        steps: t.number,
-        seconds,
-        psnr_noisy,
-        psnr_estimated: scores.estimated,
-        psnr: scores.truth,
-        model: t.writer.model(t.number, t.step.executor.read(t.step.optimizer.ema)?),
-        best: out.join("best.safetensors"),
-        last: out.join("last.safetensors"),
-        records: t.writer.records,
-        strips,
-    })
+    Training::new(device, options, (source, validation), out, false)?.complete(stop, watch)
+}
+
+/// Goes on with a training that [`train`] left in the folder `out`, as if it had not been stopped: with the same options and
+/// pictures, to the same bits on the same device.
+///
+/// # Errors
+/// As [`train`], and if the folder has no state of a training with these options and pictures.
+pub fn resume(
+    device: &Device,
+    options: &Options,
+    source: &Source,
+    validation: &Validation,
+    out: &Path,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Outcome> {
+    Training::new(device, options, (source, validation), out, true)?.complete(stop, watch)
 }

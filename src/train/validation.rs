@@ -1,7 +1,8 @@
 //! Validation on held-out pictures: the estimated clean PSNR, which needs only noisy pairs, and the true one where the
 //! clean pictures are known.
 
-use super::{Source, report::Strip};
+use super::Source;
+use super::report::{Record, Strip};
 use crate::data::metrics::{mse, psnr, round8};
 use crate::data::noise::{Clean, Exposure};
 use crate::data::picture::{Picture, Rgb8};
@@ -44,6 +45,12 @@ pub(super) struct Scores {
 }
 
 impl Scores {
+    /// Those of a validation that is on record.
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        let found = Self { estimated: record.psnr_estimated, truth: record.psnr };
+        (found.estimated.is_some() || found.truth.is_some()).then_some(found)
+    }
+
     /// What checkpoints are judged by.
     pub(super) fn headline(&self) -> f64 {
         self.estimated.or(self.truth).unwrap_or(f64::NEG_INFINITY)
@@ -120,6 +127,15 @@ impl Validation {
     /// Pictures.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// All that validation looks at.
+    pub(super) fn values(&self) -> impl Iterator<Item = f32> + '_ {
+        let of = |p: &'_ Pair| {
+            let exposures = std::iter::once(&p.a).chain(&p.b).flat_map(|e| &e.values);
+            exposures.chain(p.clean.iter().flatten()).copied().collect::<Vec<f32>>()
+        };
+        self.pictures.iter().flat_map(of)
     }
 
     /// PSNR of the noisy pictures themselves: true, or from the pairs' difference, which is twice the noise.

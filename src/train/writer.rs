@@ -30,7 +30,7 @@ pub(super) struct Writer<'a> {
     device: &'a str,
     noise: String,
     ranges: Ranges,
-    out: &'a Path,
+    pub(super) out: &'a Path,
     pub(super) records: Vec<Record>,
     best: f64,
 }
@@ -44,6 +44,21 @@ impl<'a> Writer<'a> {
             toml::to_string(&config).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
         save_bytes(&out.join("config.toml"), config.as_bytes())?;
         Ok(Self { options, device, noise, ranges, out, records: Vec::new(), best: f64::NEG_INFINITY })
+    }
+
+    pub(super) fn device(&self) -> &str {
+        self.device
+    }
+
+    /// PSNR of the best checkpoint.
+    pub(super) fn best(&self) -> Option<f64> {
+        Some(self.best).filter(|b| b.is_finite())
+    }
+
+    /// Goes on where a run stopped. A best checkpoint that is gone has no score to beat.
+    pub(super) fn resume(&mut self, records: Vec<Record>, best: Option<f64>) {
+        self.records = records;
+        self.best = best.filter(|_| self.out.join("best.safetensors").exists()).unwrap_or(f64::NEG_INFINITY);
     }
 
     pub(super) fn model(&self, steps: u64, params: Vec<f32>) -> Model {

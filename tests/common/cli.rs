@@ -121,6 +121,14 @@ impl Done {
         self.names(names);
     }
 
+    /// Exit code 1, and all of `names` in the last line on stderr, which is the error.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, names: &[&str]) {
+        assert_eq!(self.code, Some(1), "{self}");
+        assert!(self.stderr.trim_end().lines().last().is_some_and(|line| line.starts_with("error: ")), "{self}");
+        self.names(names);
+    }
+
     /// Exit code 2 and an error with all of `names` in its first lines; the parser of arguments adds how to go on.
     #[track_caller]
     pub(crate) fn is_misused(&self, names: &[&str]) {

@@ -1,0 +1,195 @@
+//! Devices that offer little: everything runs on them and is right, or says in numbers why it cannot.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+use n2n_gpu::check::{self, Case};
+use n2n_gpu::data::noise::Noise;
+use n2n_gpu::data::picture::Rgb8;
+use n2n_gpu::denoise::Denoiser;
+use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
+use n2n_gpu::gpu::{self, Gpu};
+use n2n_gpu::graph::{Element, Graph, Role};
+use n2n_gpu::kernel::{Limits, Tuning};
+use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
+use n2n_gpu::ops::Conv;
+use n2n_gpu::plan::Plan;
+use n2n_gpu::train::{Length, Options, Source, Validation, train};
+
+type Lower = fn(&mut Limits);
+
+/// Less than any real device: 128 invocations, 16 KiB, 32 MiB in a buffer.
+fn least(limits: &mut Limits) {
+    let bytes = 32 << 20;
+    *limits = Limits { invocations: 128, binding_bytes: bytes, buffer_bytes: bytes, busy: limits.busy, ..Limits::default() };
+}
+
+/// All adapters, opened with limits that the driver then insists on.
+fn gpus(lower: impl Fn(&mut Limits)) -> Vec<Gpu> {
+    let count = common::gpus().len();
+    (0..count).map(|i| Gpu::open_with(i, &lower).unwrap()).collect()
+}
+
+fn assert_passes(device: &Device, case: &Case) {
+    let outcome = case.run(device).unwrap();
+    assert!(outcome.passed(), "{} on {}: {} is off by {:e}", outcome.case, device.name(), outcome.output, outcome.error);
+}
+
+#[test]
+fn every_kernel_is_right_within_the_least_limits() {
+    for gpu in gpus(least) {
+        let device = Device::Gpu(gpu);
+        let mut seen = BTreeSet::new();
+        for case in check::cases().into_iter().filter(|c| c.suits(&device)) {
+            let plan = Plan::new(case.graph().clone(), device.limits()).unwrap();
+            let unseen = plan.steps.iter().filter(|s| seen.insert(s.kernel)).count();
+            if unseen > 0 {
+                assert_passes(&device, &case);
+            }
+        }
+        assert!(seen.len() >= 30, "only {} kernels ran", seen.len());
+    }
+}
+
+#[test]
+fn every_limit_alone_is_kept_to() {
+    let webgpu = Limits::default();
+    let lowered: [(&str, Lower); 5] = [
+        ("WebGPU's own", |l| *l = Limits { busy: l.busy, ..Limits::default() }),
+        ("128 invocations", |l| l.invocations = 128),
+        ("16 KiB of workgroup memory", |l| l.workgroup_bytes = 16 << 10),
+        ("bindings of 32 MiB", |l| l.binding_bytes = 32 << 20),
+        ("64 workgroups", |l| l.workgroups = 64),
+    ];
+    let window = |stride| Conv { kernel: 3, stride, padding: 1 };
+    let cases = [
+        check::conv(window(1), false, [1, 33, 31], &[9], 10, 0.1),
+        check::conv(window(2), true, [2, 8, 8], &[48], 48, 1.0),
+        check::elementwise([1, 33, 32], [16, 8]),
+        check::batch(100, Some(Noise::Gaussian { min: 0.0, max: 50.0 }), false, false),
+    ];
+    for (what, lower) in lowered {
+        for gpu in gpus(lower) {
+            assert!(gpu.adapter.limits.invocations >= 128 && gpu.adapter.limits.workgroup_bytes >= webgpu.workgroup_bytes);
+            let device = Device::Gpu(gpu);
+            for case in &cases {
+                let outcome = case.run(&device).unwrap_or_else(|e| panic!("{what}: {}: {e}", case.name));
+                assert!(outcome.passed(), "{what}: {}: {} is off by {:e}", outcome.case, outcome.output, outcome.error);
+            }
+        }
+    }
+}
+
+#[test]
+fn all_tiles_of_a_device_with_little_fit_it() {
+    for gpu in gpus(least) {
+        let case = check::conv(Conv::same3(1), false, [1, 20, 20], &[32], 48, 1.0);
+        let limits = Some(&gpu.adapter.limits);
+        let ways = Plan::new(case.graph().clone(), limits).unwrap().choices.iter().map(|c| c.ways).max().unwrap();
+        for way in 0..ways {
+            let plan = Plan::tuned(case.graph().clone(), limits, &Tuning::always(way)).unwrap();
+            gpu::Executor::new(&gpu, plan).unwrap_or_else(|e| panic!("way {way}: {e}"));
+        }
+    }
+}
+
+fn photo(i: usize) -> Rgb8 {
+    let (width, height) = (40 + i, 36);
+    let at = |p: usize| (128.0 + 100.0 * ((p / 3) as f64 * 0.13 + (p % 3) as f64).sin()) as u8;
+    Rgb8 { name: format!("{i}.png"), width, height, data: (0..width * height * 3).map(at).collect() }
+}
+
+#[test]
+fn a_training_within_the_least_limits_follows_the_cpu() {
+    for gpu in gpus(least) {
+        let noise = Noise::Gaussian { min: 0.0, max: 50.0 };
+        let source = Source::Photos((0..3).map(photo).collect(), noise);
+        let validation = Validation::new(&Source::Photos(vec![photo(4)], noise), 1).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let psnr = |device: &Device| {
+            // What the CPU trains by default: the two devices' own would differ.
+            let base = Options::new(&Device::Cpu, NetOptions::unet(8, 1, Norm::None), Length::Steps(10));
+            let options = Options { batch: 2, crop: 16, ..base };
+            let done = train(device, &options, &source, &validation, folder.path(), &AtomicBool::new(false), &mut |_| ());
+            done.unwrap().psnr.unwrap()
+        };
+        let (truth, result) = (psnr(&Device::Cpu), psnr(&Device::Gpu(gpu)));
+        // Rounding in another order, 1e-7 a sum, grown over 10 steps.
+        assert!((truth - result).abs() <= 1e-3, "{truth} dB on the CPU, {result} dB");
+    }
+}
+
+#[test]
+fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
+    // Half a MiB: a tile of 128 x 128 pixels in eight channels.
+    let small = |l: &mut Limits| {
+        least(l);
+        l.binding_bytes = 512 << 10;
+    };
+    let (width, height) = (150, 170);
+    let picture: Vec<f32> = (0..width * height * 3).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
+    let options = NetOptions::unet(4, 1, Norm::None);
+    let params = initial(&options.skeleton(), Init::He, 1);
+    let net = (options, options.ranges((0.5, 0.2)));
+    let denoise = |device: &Device| {
+        let mut denoiser = Denoiser::with_params(device, net, params.clone(), None).unwrap();
+        denoiser.denoise(&picture, width, height).unwrap()
+    };
+    let whole = denoise(&Device::Cpu);
+    for gpu in gpus(small) {
+        let tiles = denoise(&Device::Gpu(gpu));
+        let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-5, "tiles differ from the CPU's picture by {worst}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said_in_numbers() {
+    for gpu in gpus(least) {
+        let device = Device::Gpu(gpu);
+        let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
+        let large = |i: usize| Rgb8 { name: format!("{i}"), width: 512, height: 512, data: vec![i as u8; 512 * 512 * 3] };
+        let source = Source::Photos((0..2).map(large).collect(), noise);
+        let validation = Validation::new(&Source::Photos(vec![photo(1)], noise), 1).unwrap();
+        let base = Options::new(&Device::Cpu, NetOptions::unet(16, 1, Norm::None), Length::Steps(1));
+        let options = Options { batch: 4, crop: 512, ..base };
+        let folder = tempfile::tempdir().unwrap();
+        let done = train(&device, &options, &source, &validation, folder.path(), &AtomicBool::new(false), &mut |_| ());
+        let error = done.map(|done| done.steps).unwrap_err();
+        // 4 x 512 x 512 pixels of 16 channels beside the 8 of the skip are 96 MiB.
+        let message = error.to_string();
+        assert!(matches!(error, Error::Memory(_)), "{error:?}");
+        for part in ["96 MiB", "at most 32 MiB", "--batch 4", "--crop 512"] {
+            assert!(message.contains(part), "{part:?} is missing: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_claims_more_than_it_has_refuses_in_numbers_and_still_works() {
+    for mut gpu in gpus(least) {
+        // The planner is told of limits that the device was not opened with.
+        (gpu.adapter.limits.binding_bytes, gpu.adapter.limits.buffer_bytes) = (1 << 40, 1 << 40);
+        let device = Device::Gpu(gpu);
+        let mut g = Graph::new();
+        g.add_storage("large", 12 << 20, Element::F32, Role::Host);
+        let error = device.prepare(g).map(|_| ()).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Memory(_)), "{error:?}");
+        assert!(message.contains("48 MiB") && message.contains("smaller") && message.contains(device.name()), "{message}");
+        // The next, smaller one is none the worse for it.
+        assert_passes(&device, &check::elementwise([2, 5, 7], [5, 3]));
+    }
+}
+
+#[test]
+fn limits_above_the_adapters_are_refused() {
+    for i in 0..common::gpus().len() {
+        let error = Gpu::open_with(i, |l| l.invocations = 1 << 20).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("cannot be opened"), "{error}");
+    }
+    assert!(Gpu::open(1000).map(|_| ()).unwrap_err().to_string().contains("1000"));
+}

@@ -1,0 +1,274 @@
+//! A training that stops goes on as if it had not: asked to, killed, or when its device is lost.
+
+mod common;
+
+#[path = "common/cli.rs"]
+mod cli;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cli::{Shell, TINY, wave};
+use n2n_gpu::data::noise::Noise;
+use n2n_gpu::data::picture::Rgb8;
+use n2n_gpu::device::Device;
+use n2n_gpu::error::{Error, Result};
+use n2n_gpu::nets::{NetOptions, Norm};
+use n2n_gpu::train::{Augment, Length, Options, Outcome, Progress, Source, Validation, resumable, resume, train};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A small training on its way to a folder.
+struct Run {
+    folder: TempDir,
+    source: Source,
+    validation: Validation,
+    options: Options,
+}
+
+impl Run {
+    /// A training of so many steps, that is validated twenty times; in the order and the annealed loss with `ordered`.
+    fn new(device: &Device, steps: u64, ordered: bool) -> Self {
+        let photo = |i: u32| {
+            let (width, height) = (24 + i, 20);
+            let data = wave(width, height).into_raw();
+            Rgb8 { name: format!("{i}.png"), width: width as usize, height: height as usize, data }
+        };
+        let noise = Noise::Gaussian { min: 0.0, max: 50.0 };
+        let source = Source::Photos((0..5).map(photo).collect(), noise);
+        let validation = Validation::new(&Source::Photos(vec![photo(9)], noise), 1).unwrap();
+        let base =
+            Options::new(device, NetOptions::unet(4, 1, if ordered { Norm::Batch } else { Norm::None }), Length::Steps(steps));
+        let (augment, loss) = if ordered { (Augment::Triple, n2n_gpu::ops::Loss::ANNEALED) } else { (base.augment, base.loss) };
+        let options = Options { batch: 3, crop: 16, augment, loss, ..base };
+        Self { folder: tempfile::tempdir().unwrap(), source, validation, options }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// Begins, or goes on, and stops once `watch` says so.
+    fn run(&self, device: &Device, out: &Path, go_on: bool, mut watch: impl FnMut(&Progress) -> bool) -> Result<Outcome> {
+        let stop = AtomicBool::new(false);
+        let run = if go_on { resume } else { train };
+        run(device, &self.options, &self.source, &self.validation, out, &stop, &mut |p| {
+            stop.store(watch(p), Ordering::Relaxed);
+        })
+    }
+}
+
+fn same_bytes(a: &Path, b: &Path, name: &str) -> bool {
+    fs::read(a.join(name)).unwrap() == fs::read(b.join(name)).unwrap()
+}
+
+/// A run's metrics without what the clock says.
+fn metrics(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in lines.iter_mut().filter_map(Value::as_object_mut) {
+        line.retain(|key, _| key != "seconds" && key != "pictures_per_second");
+    }
+    lines
+}
+
+fn devices() -> Vec<Device> {
+    std::iter::once(Device::Cpu).chain(common::adapters()).collect()
+}
+
+#[test]
+fn a_resumed_run_equals_the_uninterrupted_one() {
+    for device in devices() {
+        for ordered in [false, true] {
+            let run = Run::new(&device, 40, ordered);
+            let (whole, parts) = (run.out("whole"), run.out("parts"));
+            run.run(&device, &whole, false, |_| false).unwrap();
+            // At a validation, whose state it is in any case, and between two.
+            let first = run.run(&device, &parts, false, |p| p.step == 16).unwrap();
+            assert_eq!((first.steps, resumable(&parts).unwrap().steps), (16, 16));
+            run.run(&device, &parts, true, |p| p.step == 29).unwrap();
+            let last = run.run(&device, &parts, true, |_| false).unwrap();
+            assert_eq!(last.steps, 40);
+            assert!(last.seconds > first.seconds, "the seconds begin anew");
+            for name in ["last.safetensors", "best.safetensors"] {
+                assert!(same_bytes(&whole, &parts, name), "{}: {name} differs", device.name());
+            }
+            // But for one more validation at step 29, and the mean losses around it.
+            let scored =
+                |out: &Path| metrics(out).into_iter().filter(|m| !m["psnr"].is_null() && m["step"] != 29).collect::<Vec<_>>();
+            let [a, b] = [&whole, &parts].map(|out| scored(out).iter().map(|m| m["psnr"].clone()).collect::<Vec<_>>());
+            assert_eq!(a, b);
+            assert!(metrics(&parts).iter().map(|m| m["step"].as_u64().unwrap()).is_sorted());
+        }
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_at_a_validation_has_the_same_curves() {
+    let run = Run::new(&Device::Cpu, 100, false);
+    let (whole, parts) = (run.out("whole"), run.out("parts"));
+    run.run(&Device::Cpu, &whole, false, |_| false).unwrap();
+    run.run(&Device::Cpu, &parts, false, |p| p.step == 60).unwrap();
+    run.run(&Device::Cpu, &parts, true, |_| false).unwrap();
+    assert_eq!(metrics(&whole), metrics(&parts));
+    // There is nothing left to do but the last files.
+    run.run(&Device::Cpu, &parts, true, |_| panic!("a step after the last")).unwrap();
+    assert_eq!(metrics(&whole), metrics(&parts));
+    assert!(same_bytes(&whole, &parts, "last.safetensors"));
+}
+
+#[test]
+fn a_lost_device_costs_no_more_than_the_steps_since_the_last_state() {
+    for gpu in common::gpus() {
+        let device = Device::Gpu(gpu.clone());
+        let run = Run::new(&device, 40, false);
+        let (whole, lost, early) = (run.out("whole"), run.out("lost"), run.out("early"));
+        run.run(&device, &whole, false, |_| false).unwrap();
+        let lose = |at: u64| {
+            move |p: &Progress| {
+                if p.step == at {
+                    gpu.destroy();
+                }
+                false
+            }
+        };
+        let error = run.run(&device, &lost, false, lose(23)).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Lost(_)), "{error:?}");
+        assert!(message.contains("lost") && message.contains("step 22") && message.contains("state.safetensors"), "{message}");
+        // What is lost stays lost.
+        let message = run.run(&device, &early, false, |_| false).unwrap_err().to_string();
+        assert!(message.contains("lost"), "{message}");
+
+        let index = n2n_gpu::gpu::adapters().iter().position(|a| a.name == device.name()).unwrap();
+        let again = Device::select(&index.to_string()).unwrap();
+        run.run(&again, &lost, true, |_| false).unwrap();
+        assert!(same_bytes(&whole, &lost, "last.safetensors"), "{}", device.name());
+    }
+}
+
+#[test]
+fn a_state_is_kept_every_few_seconds_without_a_validation() {
+    let device = common::adapters().pop().unwrap_or(Device::Cpu);
+    // Far more steps than are run: the first validation never comes.
+    let run = Run::new(&device, 1 << 40, false);
+    let (whole, part) = (run.out("whole"), run.out("part"));
+    let mut end = None;
+    let outcome = run.run(&device, &whole, false, |p| {
+        if end.is_none() && whole.join("state.safetensors").exists() {
+            fs::copy(whole.join("state.safetensors"), part.join("state.safetensors")).unwrap();
+            end = Some(p.step + 20);
+        }
+        assert!(p.seconds < 60.0, "no state is kept");
+        end == Some(p.step)
+    });
+    let end = end.unwrap();
+    assert_eq!(outcome.unwrap().steps, end);
+    assert!(resumable(&part).unwrap().steps < end);
+    run.run(&device, &part, true, |p| p.step == end).unwrap();
+    for name in ["last.safetensors", "best.safetensors"] {
+        assert!(same_bytes(&whole, &part, name), "{name} differs");
+    }
+    assert_eq!(metrics(&whole), metrics(&part));
+}
+
+#[test]
+fn a_state_of_another_training_is_refused() {
+    let run = Run::new(&Device::Cpu, 40, false);
+    let out = run.out("out");
+    run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
+    let Run { source: Source::Photos(photos, noise), validation, options, .. } = &run else { panic!("photographs") };
+    let refused = |options: &Options, source: &Source, name: &str| {
+        let stop = AtomicBool::new(false);
+        let message = resume(&Device::Cpu, options, source, validation, &out, &stop, &mut |_| ()).unwrap_err().to_string();
+        assert!(message.contains(name) && message.contains("state.safetensors"), "{name:?} is not named: {message}");
+    };
+    refused(&Options { lr: 1e-3, ..options.clone() }, &run.source, "lr 0.002, not 0.001");
+    refused(&Options { length: Length::Steps(50), ..options.clone() }, &run.source, "steps 40, not 50");
+    refused(&Options { net: NetOptions::unet(8, 1, Norm::None), ..options.clone() }, &run.source, "width 4, not 8");
+    refused(options, &Source::Photos(photos.clone(), Noise::Gaussian { min: 25.0, max: 25.0 }), "noise gaussian:0-50");
+    refused(options, &Source::Photos(photos[1..].to_vec(), *noise), "other pictures");
+    let mut other = photos.clone();
+    other[2].data[100] ^= 1;
+    refused(options, &Source::Photos(other, *noise), "other pictures");
+}
+
+#[test]
+fn a_run_that_is_interrupted_is_resumed_by_the_same_command() {
+    let shell = Shell::new();
+    shell.picture("photo.png", 40, 32);
+    // Long enough to be interrupted in the middle, short enough to be run twice.
+    let train = format!("train photo.png --quiet --json {}", TINY.replace("--steps 20", "--steps 3000"));
+    let whole = shell.run(&format!("{train} --out whole")).succeeds().json("steps");
+    assert_eq!(whole["steps"], 3000);
+    let mut command = shell.command(&format!("{train} --out parts"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !shell.path("parts/state.safetensors").exists() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let stopped: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let steps = stopped["steps"].as_u64().unwrap();
+    assert!(0 < steps && steps < 3000, "stopped after {steps} steps");
+    // An earlier run is neither replaced nor resumed unasked.
+    shell.run(&format!("{train} --out parts")).fails(&["parts", "--resume", "--overwrite"]);
+    // What the run is known to have need not be said again.
+    let done = shell.run("train photo.png --noise gaussian:25 --resume --out parts --device cpu --json");
+    assert_eq!(done.succeeds().json("steps")["steps"], 3000);
+    assert!(done.stderr.contains(&format!("resuming after step {steps}")), "{done}");
+    assert!(same_bytes(&shell.path("whole"), &shell.path("parts"), "last.safetensors"));
+}
+
+#[test]
+fn what_cannot_be_resumed_is_named() {
+    let shell = Shell::new();
+    shell.picture("photo.png", 40, 32);
+    shell.picture("other.png", 33, 40);
+    let train = format!("train photo.png --out run {TINY}");
+    shell.run(&format!("{train} --resume")).fails(&["run/state.safetensors", "does not exist", "--resume"]);
+    assert!(!shell.path("run").exists());
+    shell.run(&train).succeeds();
+    let state = fs::read(shell.path("run/state.safetensors")).unwrap();
+    let last = fs::read(shell.path("run/last.safetensors")).unwrap();
+    shell.run(&format!("{train} --resume --overwrite")).is_misused(&["--resume", "--overwrite"]);
+    shell.run(&format!("{train} --resume --lr 0.1")).fails_with(&["run/state.safetensors", "lr 0.002, not 0.1"]);
+    shell.run(&format!("{} --resume", train.replace("photo", "other"))).fails_with(&["other pictures"]);
+    shell
+        .run(&format!("{} --resume", train.replace("gaussian:25", "gaussian:26")))
+        .fails_with(&["noise gaussian:25, not gaussian:26"]);
+    shell.run(&format!("{} --resume", train.replace("--width 4", "--width 8"))).fails_with(&["width 4, not 8"]);
+    shell.run(&format!("{train} --resume --recipe n2n --levels 1")).is_misused(&["--levels"]);
+    shell.run(&format!("{train} --resume --seed 2")).fails_with(&["seed 1, not 2"]);
+    let text = String::from_utf8_lossy(&state).into_owned();
+    let version = format!("\\\"version\\\":\\\"{}\\\"", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&version));
+    let older = replaced(&state, version.as_bytes(), version.replace(env!("CARGO_PKG_VERSION"), "0.0.9").as_bytes());
+    for (bytes, why) in [
+        (state[..state.len() / 2].to_vec(), "damaged"),
+        (b"text".to_vec(), "damaged"),
+        (Vec::new(), "damaged"),
+        (last, "not the state of a training"),
+        (older, "version 0.0.9"),
+        (replaced(&state, b"\"moments\"", b"\"momenta\""), "moments"),
+    ] {
+        fs::write(shell.path("run/state.safetensors"), bytes).unwrap();
+        shell.run(&format!("{train} --resume --quiet")).fails(&["run/state.safetensors", why, "--overwrite"]);
+    }
+    shell.run(&format!("{train} --overwrite")).succeeds();
+    assert_eq!(fs::read(shell.path("run/state.safetensors")).unwrap().len(), state.len());
+}
+
+/// `bytes` with one part in place of another of the same length.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let at = bytes.windows(old.len()).position(|w| w == old).expect("it is there");
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
+}

@@ -1,0 +1,184 @@
+//! Tiles are chosen by timing, remembered, and change no bit; what is wrong with the memory costs a line.
+
+mod common;
+
+#[path = "common/cli.rs"]
+mod cli;
+
+use std::fs;
+use std::sync::Arc;
+
+use cli::{Done, Shell, left_out};
+use n2n_gpu::check::{self, Case};
+use n2n_gpu::device::Device;
+use n2n_gpu::gpu::{self, Gpu};
+use n2n_gpu::kernel::Tuning;
+use n2n_gpu::ops::Conv;
+use n2n_gpu::plan::{Executor, Plan};
+use serde_json::Value;
+
+/// The results of a case by a plan, as bits.
+fn bits(gpu: &Gpu, case: &Case, plan: Arc<Plan>) -> Vec<Vec<u32>> {
+    let mut executor = gpu::Executor::new(gpu, plan).unwrap();
+    case.floats.iter().for_each(|(id, data)| executor.write(*id, data).unwrap());
+    case.ints.iter().for_each(|(id, data)| executor.write_ints(*id, data).unwrap());
+    executor.run().unwrap();
+    let read = |(_, id): &(_, _)| executor.read(*id).unwrap().into_iter().map(f32::to_bits).collect();
+    case.outputs.iter().map(read).collect()
+}
+
+#[test]
+fn every_way_of_a_convolution_gives_the_same_bits() {
+    for gpu in common::gpus() {
+        let limits = Some(&gpu.adapter.limits);
+        let mut tried = 0;
+        // Software adapters compile slowly: every third case shows it there.
+        let every = if gpu.adapter.kind == "software" { 3 } else { 1 };
+        for case in check::cases().into_iter().filter(|c| c.suits(&Device::Gpu(gpu.clone()))).step_by(every) {
+            let plan = |tuning: &Tuning| Plan::tuned(case.graph().clone(), limits, tuning).unwrap();
+            let default = plan(&Tuning::default());
+            let ways = default.choices.iter().map(|c| c.ways).max().unwrap_or(1);
+            // Whole networks repeat what the convolutions alone show.
+            if ways == 1 || !case.name.starts_with("conv") {
+                continue;
+            }
+            let outcome = case.run(&Device::Gpu(gpu.clone())).unwrap();
+            assert!(outcome.passed(), "{}: {} is off by {:e}", outcome.case, outcome.output, outcome.error);
+            let expected = bits(&gpu, &case, Arc::clone(&default));
+            let mut seen = vec![default.to_json()];
+            for way in 0..ways {
+                let other = plan(&Tuning::always(way));
+                if !seen.contains(&other.to_json()) {
+                    seen.push(other.to_json());
+                    tried += 1;
+                    let result = bits(&gpu, &case, other);
+                    assert!(result == expected, "{} on {}: way {way} gives other bits", case.name, gpu.adapter.name);
+                }
+            }
+        }
+        assert!(tried > 20, "only {tried} ways were tried on {}", gpu.adapter.name);
+    }
+}
+
+#[test]
+fn a_choice_that_is_known_is_taken_and_one_that_is_none_is_not() {
+    let limits = n2n_gpu::kernel::Limits::default();
+    let case = check::conv(Conv::same3(1), false, [2, 16, 16], &[48], 48, 0.1);
+    let plan = |tuning: &Tuning| Plan::tuned(case.graph().clone(), Some(&limits), tuning).unwrap();
+    let default = plan(&Tuning::default());
+    let choice = default.choices.iter().find(|c| c.ways > 1).expect("there is a choice");
+    let with = |way: usize| {
+        let mut tuning = Tuning::default();
+        tuning.set(choice.key.clone(), way);
+        let plan = plan(&tuning);
+        plan.choices.iter().find(|c| c.key == choice.key).map(|c| c.way)
+    };
+    assert!((0..choice.ways).all(|way| with(way) == Some(way)));
+    assert_eq!(with(1000), Some(choice.way));
+}
+
+const BENCH: &str = "bench --json --width 4 --levels 1 --batch 1 --size 16 --runs 1";
+
+/// `bench` on the first adapter with a folder to remember in.
+fn bench(shell: &Shell, cache: &str, more: &str) -> Done {
+    let line = format!("{BENCH} --device 0 {more}");
+    let mut command = shell.command(&line);
+    command.env("N2N_CACHE", cache);
+    Done::of(&line, command)
+}
+
+/// The command's remarks; it succeeded with its one JSON object.
+fn remarks(done: &Done) -> Vec<String> {
+    done.succeeds().json("device");
+    done.stderr.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
+    if common::gpus().is_empty() {
+        return left_out("the tuner: there is no adapter, as N2N_NO_ADAPTER says");
+    }
+    let shell = Shell::new();
+    // Nothing is made unasked.
+    assert!(remarks(&bench(&shell, "cache", "")).is_empty());
+    assert!(!shell.path("cache").exists());
+    let first = remarks(&bench(&shell, "cache", "--tune"));
+    let [name] = &shell.names("cache")[..] else { panic!("one file: {:?}", shell.names("cache")) };
+    assert!(!first.is_empty() && first.iter().all(|l| l.contains("tiles chosen") && l.contains(name.as_str())), "{first:?}");
+    let path = shell.path("cache").join(name);
+    let whole = fs::read_to_string(&path).unwrap();
+    let file: Value = serde_json::from_str(&whole).unwrap();
+    assert_eq!(file["version"], env!("CARGO_PKG_VERSION"));
+    let ways = file["ways"].as_object().unwrap();
+    assert!(!ways.is_empty());
+
+    // Known: nothing is measured, with or without --tune.
+    for more in ["--tune", ""] {
+        assert!(remarks(&bench(&shell, "cache", more)).is_empty());
+        assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+    }
+    // And taken: the plan follows the file.
+    let plan = |way: usize| {
+        let mut changed = file.clone();
+        changed["ways"].as_object_mut().unwrap().values_mut().for_each(|w| *w = way.into());
+        fs::write(&path, changed.to_string()).unwrap();
+        let done = bench(&shell, "cache", "--plan --quiet");
+        done.succeeds().json("dispatches pipelines")
+    };
+    assert_ne!(plan(0), plan(1));
+
+    let edited = |key: &str, value: &str| {
+        let mut changed = file.clone();
+        changed[key] = value.into();
+        changed.to_string()
+    };
+    let negative = whole.replacen(": 0", ": -1", 1).replacen(": 1", ": -1", 1);
+    for (text, why) in [
+        (whole[..whole.len() / 2].to_owned(), "damaged"),
+        (String::new(), "damaged"),
+        ("{}".into(), "damaged"),
+        (negative, "damaged"),
+        (edited("driver", "another 1.0"), "another 1.0"),
+        (edited("version", "0.0.1"), "version 0.0.1"),
+        (edited("adapter", "Another GPU"), "Another GPU"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let lines = remarks(&bench(&shell, "cache", ""));
+        let [line] = &lines[..] else { panic!("{why}: {lines:?}") };
+        assert!(line.contains(name.as_str()) && line.contains(why) && line.contains("ignored"), "{line}");
+        assert!(remarks(&bench(&shell, "cache", "--quiet")).is_empty());
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is not touched unasked");
+    }
+    // Bytes that are no text, a folder in the file's place, and a way that there is not.
+    fs::write(&path, [0xff, 0xfe, 0]).unwrap();
+    assert_eq!(remarks(&bench(&shell, "cache", "")).len(), 1);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(remarks(&bench(&shell, "cache", "")).len(), 1);
+    fs::remove_dir(&path).unwrap();
+    let mut far = file.clone();
+    far["ways"].as_object_mut().unwrap().values_mut().for_each(|w| *w = 1000.into());
+    fs::write(&path, far.to_string()).unwrap();
+    assert!(remarks(&bench(&shell, "cache", "")).is_empty());
+
+    // What is damaged is replaced when asked for.
+    fs::write(&path, "{").unwrap();
+    let lines = remarks(&bench(&shell, "cache", "--tune"));
+    assert!(lines[0].contains("damaged") && lines[1..].iter().all(|l| l.contains("tiles chosen")), "{lines:?}");
+    assert!(remarks(&bench(&shell, "cache", "")).is_empty());
+
+    // A folder that cannot be.
+    fs::write(shell.path("file"), "mine").unwrap();
+    let mut cannot = vec!["file"];
+    if cfg!(target_os = "linux") {
+        // Nobody may create files in /proc, not even root.
+        cannot.push("/proc/n2n");
+    }
+    for cache in cannot {
+        assert!(remarks(&bench(&shell, cache, "")).is_empty(), "{cache}: there is nothing to ignore");
+        let lines = remarks(&bench(&shell, cache, "--tune"));
+        let [line] = &lines[..] else { panic!("{cache}: {lines:?}") };
+        assert!(line.contains("this run alone") && line.contains(cache), "{line}");
+    }
+    assert_eq!(fs::read(shell.path("file")).unwrap(), b"mine");
+}
