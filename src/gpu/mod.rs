@@ -97,13 +97,11 @@ fn cooperative(adapter: &wgpu::Adapter) -> Option<Cooperative> {
     let there = adapter.cooperative_matrix_properties();
     let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, F16, F32));
     let side = [16, 8].into_iter().find(|&side| has(side))?;
-    let (info, limits) = (adapter.get_info(), adapter.limits());
+    let info = adapter.get_info();
     // Kernels reckon with subgroups of one size that stages divide by.
     let subgroup = info.subgroup_min_size;
     let one_size = subgroup == info.subgroup_max_size && [8, 16, 32, 64].contains(&subgroup);
-    let fits =
-        limits.max_compute_workgroup_storage_size >= 24 << 10 && limits.max_compute_invocations_per_workgroup >= 4 * subgroup;
-    (adapter.features().contains(wanted) && fits && one_size).then_some(Cooperative { subgroup, side })
+    (adapter.features().contains(wanted) && one_size).then_some(Cooperative { subgroup, side })
 }
 
 fn describe(adapter: &wgpu::Adapter) -> Adapter {
@@ -178,6 +176,9 @@ impl Gpu {
             ..descriptor.clone()
         };
         let request = |descriptor| pollster::block_on(adapter.request_device(descriptor));
+        let Limits { workgroup_bytes, invocations, .. } = described.limits;
+        // What the kernels take with matrices of 16 x 16.
+        described.cooperative = described.cooperative.filter(|c| workgroup_bytes >= 24 << 10 && invocations >= 4 * c.subgroup);
         let opened = if described.cooperative.is_some() { request(&experimental).ok() } else { None };
         described.cooperative = described.cooperative.filter(|_| opened.is_some());
         let (device, queue) = opened
