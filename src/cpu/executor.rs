@@ -12,6 +12,8 @@ use crate::plan::{self, Plan, Ticket};
 pub struct Executor<T> {
     plan: Arc<Plan>,
     slots: Vec<Store<T>>,
+    /// Room for the slots that a node writes, with their numbers.
+    taken: Vec<(usize, Store<T>)>,
     reads: Vec<(Ticket, Vec<f32>)>,
     next: Ticket,
 }
@@ -25,7 +27,7 @@ impl<T: Real> Executor<T> {
                 slots[slot].reals_mut().fill(T::of(storage.fill.into()));
             }
         }
-        Self { plan, slots, reads: Vec::new(), next: 0 }
+        Self { plan, slots, taken: Vec::new(), reads: Vec::new(), next: 0 }
     }
 
     /// Contents of a host storage in this executor's precision.
@@ -41,13 +43,17 @@ impl<T: Real> Executor<T> {
 
     fn run_node(&mut self, number: usize) {
         let node = &self.plan.graph.nodes()[number];
-        let mut slots: Vec<usize> = node.outputs.iter().map(|&t| self.plan.slot_of[self.plan.graph.view(t).storage.0]).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        let taken = slots.iter().map(|&s| (s, std::mem::replace(&mut self.slots[s], Store::Real(Vec::new())))).collect();
+        let mut taken = std::mem::take(&mut self.taken);
+        for &output in &node.outputs {
+            let slot = self.plan.slot_of[self.plan.graph.view(output).storage.0];
+            if taken.iter().all(|(s, _)| *s != slot) {
+                taken.push((slot, std::mem::replace(&mut self.slots[slot], Store::Real(Vec::new()))));
+            }
+        }
         let mut io = Io { graph: &self.plan.graph, node, slots: &self.slots, slot_of: &self.plan.slot_of, taken };
         T::run(node.op.as_ref(), &mut io);
-        for (slot, store) in io.taken {
+        self.taken = io.taken;
+        for (slot, store) in self.taken.drain(..) {
             self.slots[slot] = store;
         }
         for &t in &node.outputs {
@@ -81,9 +87,12 @@ impl<T: Real> plan::Executor for Executor<T> {
     }
 
     fn run(&mut self) -> Result<()> {
-        for number in 0..self.plan.graph.nodes().len() {
-            self.run_node(number);
-        }
+        // All of it on a thread of the pool: it would have to be woken for every node otherwise.
+        rayon::scope(|_| {
+            for number in 0..self.plan.graph.nodes().len() {
+                self.run_node(number);
+            }
+        });
         Ok(())
     }
 
@@ -94,7 +103,7 @@ impl<T: Real> plan::Executor for Executor<T> {
             self.run_node(number);
             start.elapsed().as_secs_f64() * 1e3
         };
-        Ok(Some((0..nodes).map(time).collect()))
+        Ok(Some(rayon::scope(|_| (0..nodes).map(time).collect())))
     }
 
     fn wait(&mut self) -> Result<()> {

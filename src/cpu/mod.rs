@@ -4,9 +4,14 @@
 mod conv;
 mod direct;
 mod executor;
+mod patches;
+mod scratch;
+mod stage;
 
-pub use conv::{Convolve, Epilogue, Patches, Sets};
+pub use conv::{Convolve, Epilogue};
 pub use executor::Executor;
+pub use patches::Patches;
+pub(crate) use scratch::Scratch;
 
 use rayon::prelude::*;
 
@@ -58,24 +63,15 @@ pub(crate) fn each_pixel<T: Real>((view, y): Output<T>, f: impl Fn(usize, &mut [
     });
 }
 
-/// Folds all pixels of `x` into `len` sums, block by block, the blocks' sums added in order.
-pub(crate) fn sum_pixels<T: Real>(view: &View, x: &[T], len: usize, fold: impl Fn(&[T], &mut [T]) + Sync) -> Vec<T> {
-    let c = view.padded();
-    let blocks: Vec<Vec<T>> = x
-        .par_chunks(BLOCK * view.stride)
-        .map(|x| {
-            let mut sums = vec![T::zero(); len];
-            for pixel in x.chunks(view.stride) {
-                fold(&pixel[view.channel..view.channel + c], &mut sums);
-            }
-            sums
-        })
-        .collect();
-    let mut total = vec![T::zero(); len];
-    for sums in &blocks {
-        accumulate(&mut total, sums);
-    }
-    total
+/// Folds all pixels of `x` into `sums`, block by block, the blocks' sums added in order.
+pub(crate) fn sum_pixels<T: Real>(view: &View, x: &[T], sums: &mut [T], fold: impl Fn(&[T], &mut [T]) + Sync) {
+    let (c, len) = (view.padded(), sums.len());
+    let mut blocks = Scratch::zeros(view.pixels().div_ceil(BLOCK) * len);
+    blocks.par_chunks_exact_mut(len).zip(x.par_chunks(BLOCK * view.stride)).for_each(|(sums, x)| {
+        x.chunks(view.stride).for_each(|pixel| fold(&pixel[view.channel..view.channel + c], sums));
+    });
+    sums.fill(T::zero());
+    blocks.chunks_exact(len).for_each(|block| accumulate(sums, block));
 }
 
 /// to += from.

@@ -9,7 +9,9 @@ use super::{Element, Graph, Node, StorageId, Tensor, View};
 use crate::kernel::{Kernel, Limits, Tuning, kernel, variant};
 
 /// `f32` or `f64`: what the CPU executor computes in.
-pub trait Real: num_traits::Float + num_traits::NumAssign + std::iter::Sum + Default + Debug + Send + Sync + 'static {
+pub trait Real:
+    num_traits::Float + num_traits::NumAssign + std::iter::Sum + bytemuck::Pod + Default + Debug + Send + Sync + 'static
+{
     /// Rounded from double precision.
     fn of(x: f64) -> Self;
     /// Rounded to the precision of the device.

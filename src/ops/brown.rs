@@ -1,7 +1,7 @@
 //! Noise with a spectrum: white noise on a larger field, blurred along both axes, added to a picture.
 
 use super::{Noise, noise::Stream, per_vec4};
-use crate::cpu;
+use crate::cpu::{self, Scratch};
 use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
 
 /// Normal numbers; input: draw.
@@ -25,10 +25,14 @@ pub(crate) fn radius(sigma: f32) -> usize {
 
 /// Weights of a blur that keeps the variance of white noise.
 pub(crate) fn weights(sigma: f32) -> Vec<f64> {
+    let norm = shape(sigma).map(|w| w * w).sum::<f64>().sqrt();
+    shape(sigma).map(|w| w / norm).collect()
+}
+
+/// The same weights, the middle one 1.
+fn shape(sigma: f32) -> impl Iterator<Item = f64> {
     let r = radius(sigma) as i32;
-    let weights: Vec<f64> = (-r..=r).map(|k| (-f64::from(k * k) / (2.0 * f64::from(sigma).powi(2))).exp()).collect();
-    let norm = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
-    weights.into_iter().map(|w| w / norm).collect()
+    (-r..=r).map(move |k| (-f64::from(k * k) / (2.0 * f64::from(sigma).powi(2))).exp())
 }
 
 impl Graph {
@@ -101,9 +105,8 @@ impl Blur {
         let (inputs, view, y) = io.split(0);
         let (vx, x) = inputs.x(0);
         let added = (inputs.len() == 2).then(|| inputs.x(1));
-        let weights = weights(self.sigma);
-        let middle = weights[radius(self.sigma)];
-        let weights: Vec<T> = weights.iter().map(|w| T::of(w / middle)).collect();
+        let mut weights = Scratch::new(2 * radius(self.sigma) + 1);
+        weights.iter_mut().zip(shape(self.sigma)).for_each(|(to, w)| *to = T::of(w));
         let ([_, h, w], [_, oh, ow], scale) = (vx.shape, view.shape, T::of(self.scale.into()));
         cpu::each_pixel((view, y), |p, y| {
             let first = (p / (oh * ow) * h + p / ow % oh) * w + p % ow;

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::tiles::{CooperativeTile, Product, Tile};
 use super::{Activation, channel4, channels4, stride4};
-use crate::cpu::{Convolve, Epilogue, Patches};
+use crate::cpu::{Convolve, Epilogue, Patches, Scratch};
 use crate::graph::{Graph, Halo, Inputs, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
 use crate::kernel::Limits;
 
@@ -70,27 +72,26 @@ impl Conv {
         2.0 * (y.pixels() * self.kernel * self.kernel * x.channels() * y.channels()) as f64
     }
 
-    /// Pixels of `x` that an output pixel of the convolution sees, tap by tap.
+    /// Pixels of `x` that an output pixel of the convolution sees.
     pub(super) fn forward_patches(&self) -> Patches {
-        let p = self.padding as isize;
-        let taps = (0..self.kernel * self.kernel).map(|t| ((t / self.kernel) as isize - p, (t % self.kernel) as isize - p));
-        Patches { taps: taps.collect(), source_step: self.stride, target_step: 1, target_first: (0, 0) }
+        let p = -(self.padding as isize);
+        let size = (self.kernel, self.kernel);
+        Patches { first: (p, p), size, source_step: self.stride, target_step: 1, target_first: (0, 0) }
     }
 
-    /// Pixels of `dy` that a pixel of `dx` sees, for the pixels whose remainders modulo the stride are `phase`, and the
-    /// taps of the filter they are seen through.
-    fn backward_patches(&self, phase: (usize, usize)) -> (Patches, Vec<usize>) {
-        let along = |phase: usize| -> Vec<(isize, usize)> {
-            (0..self.kernel)
-                .filter(|k| (phase + self.padding) % self.stride == k % self.stride)
-                .map(|k| ((phase as isize + self.padding as isize - k as isize) / self.stride as isize, k))
-                .collect()
+    /// Pixels of `dy` that a pixel of `dx` sees, for the pixels whose remainders modulo the stride are `phase`. It sees the first of
+    /// them through the last of the filter's taps in question, which is returned as well: every `stride`th, backwards.
+    fn backward_patches(&self, phase: (usize, usize)) -> (Patches, (usize, usize)) {
+        let along = |phase: usize| {
+            let k = (phase + self.padding) % self.stride;
+            let size = (self.kernel + self.stride - 1 - k) / self.stride;
+            let last = k + size.saturating_sub(1) * self.stride;
+            ((phase + self.padding) as isize - last as isize, size, last)
         };
         let (rows, columns) = (along(phase.0), along(phase.1));
-        let pairs = || rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
-        let taps = pairs().map(|(r, c)| (r.0, c.0)).collect();
-        let windows = pairs().map(|(r, c)| r.1 * self.kernel + c.1).collect();
-        (Patches { taps, source_step: 1, target_step: self.stride, target_first: phase }, windows)
+        let first = (rows.0 / self.stride as isize, columns.0 / self.stride as isize);
+        let size = (rows.1, columns.1);
+        (Patches { first, size, source_step: 1, target_step: self.stride, target_first: phase }, (rows.2, columns.2))
     }
 }
 
@@ -296,7 +297,7 @@ impl Conv2d {
     fn run<T: Convolve>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
         let epilogue = self.finish.epilogue(&inputs);
-        T::convolve(inputs.x(0), (view, y), &[(self.conv.forward_patches(), inputs.x(1).1)], &epilogue);
+        T::convolve(inputs.x(0), (view, y), std::iter::once((self.conv.forward_patches(), inputs.x(1).1)), &epilogue);
     }
 }
 
@@ -343,21 +344,32 @@ impl Conv2dInputGrad {
         let (w_view, w) = inputs.x(1);
         let (c, k) = (w_view.shape[2], w_view.stride);
         let s = self.conv.stride;
-        // Per phase its patches, and its taps' filters transposed to (tap, channel of dy, channel of dx).
-        let phases: Vec<(Patches, Vec<T>)> = (0..s * s)
-            .map(|p| {
-                let (patches, windows) = self.conv.backward_patches((p / s, p % s));
-                let mut weights = Vec::with_capacity(windows.len() * c * k);
-                for window in windows {
-                    let tap = &w[window * c * k..][..c * k];
-                    for o in 0..k {
-                        weights.extend((0..c).map(|i| tap[i * k + o]));
-                    }
-                }
-                (patches, weights)
-            })
-            .collect();
-        let phases: Vec<_> = phases.iter().map(|(p, w)| (p.clone(), &w[..])).collect();
-        T::convolve(inputs.x(0), (view, dx), &phases, &self.finish.epilogue(&inputs));
+        let patches = |phase: usize| self.conv.backward_patches((phase / s, phase % s));
+        // Per phase its taps' filters, transposed to (tap, channel of dy, channel of dx).
+        let room = self.conv.kernel.div_ceil(s).pow(2) * c * k;
+        let mut weights = Scratch::new(s * s * room);
+        weights.par_chunks_exact_mut(c * k).enumerate().for_each(|(i, to)| {
+            let (patches, last) = patches(i * c * k / room);
+            let tap = i % (room / (c * k));
+            if tap < patches.taps() {
+                let (row, column) = (last.0 - tap / patches.size.1 * s, last.1 - tap % patches.size.1 * s);
+                transpose(&w[(row * self.conv.kernel + column) * c * k..][..c * k], k, to);
+            }
+        });
+        let sets = (0..s * s).map(|phase| {
+            let (patches, _) = patches(phase);
+            (patches, &weights[phase * room..][..patches.taps() * c * k])
+        });
+        T::convolve(inputs.x(0), (view, dx), sets, &self.finish.epilogue(&inputs));
+    }
+}
+
+/// A matrix with rows of `columns` elements, transposed.
+fn transpose<T: Real>(from: &[T], columns: usize, to: &mut [T]) {
+    let rows = from.len() / columns;
+    for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+        for (to, from) in to.iter_mut().zip(from[column..].iter().step_by(columns)) {
+            *to = *from;
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::sums::sum_partials;
 use super::tiles::{CooperativeTile, Product, Tile};
 use super::{Conv, channel4, stride4};
-use crate::cpu::{self, Convolve};
+use crate::cpu::{self, Convolve, Scratch};
 use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor};
 
 /// dw, and db if there is one, of a convolution, from x and dy.
@@ -117,7 +117,8 @@ impl Op for Conv2dWeightGrad {
 impl Conv2dWeightGrad {
     fn run<T: Convolve>(&self, io: &mut Io<T>) {
         let (inputs, _, dw) = io.split(0);
-        let db = T::correlate(inputs.x(0), inputs.x(1), &self.conv.forward_patches(), dw);
+        let mut db = Scratch::new(inputs.x(1).0.padded());
+        T::correlate(inputs.x(0), inputs.x(1), &self.conv.forward_patches(), dw, &mut db);
         if let Some(before) = self.before[0] {
             cpu::accumulate(dw, inputs.x(before).1);
         }
@@ -171,8 +172,7 @@ impl ChannelSum {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, _, db) = io.split(0);
         let (view, dy) = inputs.x(0);
-        let sums = cpu::sum_pixels(view, dy, view.padded(), |pixel, sums| cpu::accumulate(sums, pixel));
-        db.copy_from_slice(&sums);
+        cpu::sum_pixels(view, dy, db, |pixel, sums| cpu::accumulate(sums, pixel));
         if let Some(before) = self.before {
             cpu::accumulate(db, inputs.x(before).1);
         }

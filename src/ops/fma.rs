@@ -3,6 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::cpu::Scratch;
 use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor, grid};
 
 /// Chains of vec4s per result.
@@ -64,7 +65,8 @@ impl Fma {
         y.par_chunks_mut(BLOCK * 4).enumerate().for_each(|(block, y)| {
             let first = |i: usize| ((block * BLOCK + i) % 64) as f64 / 64.0;
             let value = |at: usize| T::of(first(at / (CHAINS * 4)) + (at / 4 % CHAINS) as f64);
-            let mut values: Vec<T> = (0..y.len() * CHAINS).map(value).collect();
+            let mut values = Scratch::new(y.len() * CHAINS);
+            values.iter_mut().enumerate().for_each(|(at, v)| *v = value(at));
             run(x, self.length, &mut values);
             for (y, chains) in y.chunks_exact_mut(4).zip(values.chunks_exact(CHAINS * 4)) {
                 y.fill(T::zero());
@@ -87,7 +89,7 @@ impl WithSimd for Chains<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         const AT_ONCE: usize = 16;
-        let repeated = |from: usize| -> Vec<f32> { (0..S::F32_LANES.max(4)).map(|i| self.x[from + i % 4]).collect() };
+        let repeated = |from: usize| -> [f32; 16] { std::array::from_fn(|i| self.x[from + i % 4]) };
         let (m, c) = (repeated(0), repeated(4));
         let lanes = |v: &[f32]| S::as_simd_f32s(v).0[0];
         let (m, c) = (lanes(&m), lanes(&c));

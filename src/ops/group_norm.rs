@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{Activation, channel4, channels4, stride4, sums::sum_partials};
-use crate::cpu;
+use crate::cpu::{self, Scratch};
 use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
 
 /// Options of a group normalisation.
@@ -168,34 +168,27 @@ impl Normalise {
         let ((vx, x), gamma, beta) = (inputs.x(0), inputs.x(1).1, inputs.x(2).1);
         let (c, (_, pixels)) = (vx.channels(), self.pictures(vx));
         let cg = c / groups;
-        let all: Vec<Vec<T>> = y
-            .par_chunks_mut(pixels * vy.stride)
-            .enumerate()
-            .map(|(n, y)| {
-                let pixel = |p: usize| &x[(n * pixels + p) * vx.stride + vx.channel..][..c];
-                let count = (pixels * cg) as f64;
-                let mut stats = Vec::with_capacity(groups * 2);
-                for g in 0..groups {
-                    let values = || (0..pixels).flat_map(|p| &pixel(p)[g * cg..(g + 1) * cg]);
-                    let mean = values().map(|v| v.f64()).sum::<f64>() / count;
-                    let variance = values().map(|v| (v.f64() - mean).powi(2)).sum::<f64>() / count;
-                    stats.extend([T::of(mean), T::of(1.0 / (variance + eps).sqrt())]);
+        let mut all = Scratch::new(self.pictures(vx).0 * groups * 2);
+        y.par_chunks_mut(pixels * vy.stride).zip(all.par_chunks_exact_mut(groups * 2)).enumerate().for_each(|(n, (y, stats))| {
+            let pixel = |p: usize| &x[(n * pixels + p) * vx.stride + vx.channel..][..c];
+            let count = (pixels * cg) as f64;
+            for (g, stats) in stats.chunks_exact_mut(2).enumerate() {
+                let values = || (0..pixels).flat_map(|p| &pixel(p)[g * cg..(g + 1) * cg]);
+                let mean = values().map(|v| v.f64()).sum::<f64>() / count;
+                let variance = values().map(|v| (v.f64() - mean).powi(2)).sum::<f64>() / count;
+                stats.copy_from_slice(&[T::of(mean), T::of(1.0 / (variance + eps).sqrt())]);
+            }
+            for (p, y) in y.chunks_mut(vy.stride).enumerate() {
+                let y = &mut y[vy.channel..vy.channel + vy.padded()];
+                y.fill(T::zero());
+                for (i, (&v, y)) in pixel(p).iter().zip(y).enumerate() {
+                    let z = (v - stats[i / cg * 2]) * stats[i / cg * 2 + 1] * gamma[i] + beta[i];
+                    *y = if z > T::zero() { z } else { slope * z };
                 }
-                for (p, y) in y.chunks_mut(vy.stride).enumerate() {
-                    let y = &mut y[vy.channel..vy.channel + vy.padded()];
-                    y.fill(T::zero());
-                    for (i, (&v, y)) in pixel(p).iter().zip(y).enumerate() {
-                        let z = (v - stats[i / cg * 2]) * stats[i / cg * 2 + 1] * gamma[i] + beta[i];
-                        *y = if z > T::zero() { z } else { slope * z };
-                    }
-                }
-                stats
-            })
-            .collect();
+            }
+        });
         let (_, _, stats) = io.split(1);
-        for (to, from) in stats.iter_mut().zip(all.iter().flatten()) {
-            *to = *from;
-        }
+        stats[..all.len()].copy_from_slice(&all);
     }
 }
 
@@ -279,30 +272,30 @@ impl NormaliseGrad {
             (stats.1[at], stats.1[at + 1])
         };
         // Per picture the sums over pixels of dz and of dz * xhat, per channel.
-        let sums: Vec<Vec<T>> = dx
-            .par_chunks_mut(pixels * vdx.stride)
-            .enumerate()
-            .map(|(n, dx)| {
+        let mut all = Scratch::new(self.of.pictures(vx).0 * 2 * padded);
+        dx.par_chunks_mut(pixels * vdx.stride).zip(all.par_chunks_exact_mut(2 * padded)).enumerate().for_each(
+            |(n, (dx, sums))| {
                 let at = |v: &View, p: usize, i: usize| (n * pixels + p) * v.stride + v.channel + i;
                 let dz = |p: usize, i: usize| {
                     let up = dy[at(vdy, p, i)];
                     if y[at(vy, p, i)] > T::zero() { up } else { slope * up }
                 };
                 let xhat = |p: usize, i: usize| (x[at(vx, p, i)] - stats(n, i).0) * stats(n, i).1;
-                let mut sums = vec![0.0; 2 * padded];
+                let mut double = Scratch::zeros(2 * padded);
                 for p in 0..pixels {
                     for i in 0..c {
-                        sums[i] += dz(p, i).f64();
-                        sums[padded + i] += (dz(p, i) * xhat(p, i)).f64();
+                        double[i] += dz(p, i).f64();
+                        double[padded + i] += (dz(p, i) * xhat(p, i)).f64();
                     }
                 }
-                let sums: Vec<T> = sums.into_iter().map(T::of).collect();
+                sums.iter_mut().zip(&*double).for_each(|(to, &from)| *to = T::of(from));
                 let count = T::of((pixels * cg) as f64);
-                let mean = |first: usize| -> Vec<T> {
-                    let group = |g: usize| (g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;
-                    (0..groups).map(group).collect()
-                };
-                let (a, b) = (mean(0), mean(padded));
+                let (mut a, mut b) = (Scratch::new(groups), Scratch::new(groups));
+                for (first, means) in [(0, &mut a), (padded, &mut b)] {
+                    for (g, mean) in means.iter_mut().enumerate() {
+                        *mean = (g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;
+                    }
+                }
                 for (p, dx) in dx.chunks_mut(vdx.stride).enumerate() {
                     let dx = &mut dx[vdx.channel..vdx.channel + padded];
                     dx.fill(T::zero());
@@ -310,13 +303,12 @@ impl NormaliseGrad {
                         *dx = stats(n, i).1 * (dz(p, i) * gamma[i] - a[i / cg] - xhat(p, i) * b[i / cg]);
                     }
                 }
-                sums
-            })
-            .collect();
+            },
+        );
         for (output, first) in [(1, padded), (2, 0)] {
             let (inputs, _, to) = io.split(output);
             to.fill(T::zero());
-            for sums in &sums {
+            for sums in all.chunks_exact(2 * padded) {
                 cpu::accumulate(to, &sums[first..first + padded]);
             }
             if let Some(before) = self.before[output - 1] {
