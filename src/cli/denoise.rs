@@ -94,7 +94,7 @@ fn read(input: &Path, output: &Path) -> Result<Photo, Error> {
 /// in order. Three photos are in memory at most, that which is denoised twice.
 fn denoise_all(
     common: &Common,
-    denoiser: &mut Denoiser,
+    mut denoiser: Denoiser,
     strength: f32,
     files: &[(PathBuf, PathBuf)],
 ) -> Vec<Result<serde_json::Value, Error>> {
@@ -130,7 +130,8 @@ fn denoise_all(
             let work = |(photo, seconds): Timed| timed(seconds, || denoiser.denoise_photo(&photo, strength, &mut show));
             let _ = denoised_photo.send(photo.and_then(work));
         }
-        drop(denoised_photo);
+        // The last photo is written without the tiles' memory.
+        drop((denoiser, denoised_photo));
         writer.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
@@ -144,14 +145,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     }
     let model = Model::load(&options.model)?;
     let device = common.open()?;
-    let mut denoiser = Denoiser::new(&device, &model, options.tile)?;
+    let denoiser = Denoiser::new(&device, &model, options.tile)?;
     if files.iter().any(|(_, output)| *output != options.output) {
         let out = &options.output;
         std::fs::create_dir_all(out)
             .map_err(|e| Error::file(out, format!("the folder cannot be made: {e}; name another with -o")))?;
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for ((input, _), outcome) in files.iter().zip(denoise_all(common, &mut denoiser, options.strength, &files)) {
+    for ((input, _), outcome) in files.iter().zip(denoise_all(common, denoiser, options.strength, &files)) {
         match outcome {
             Ok(file) => done.push(file),
             Err(e) => failed.push((input, e)),
