@@ -17,8 +17,8 @@ use n2n_gpu::train::check_step;
 use serde_json::{Value, json};
 
 use super::Common;
+use super::net::NetArgs;
 use super::output::result;
-use super::train::NetArgs;
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]

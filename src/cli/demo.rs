@@ -11,8 +11,9 @@ use n2n_gpu::train::{self, Length, Source, Validation};
 use serde_json::json;
 
 use super::Common;
+use super::net::NetArgs;
 use super::output::{TrainingBar, result};
-use super::train::{NetArgs, make_folder, stop_on_interrupt};
+use super::train::{make_folder, stop_on_interrupt};
 
 macro_rules! assets {
     ($($name:literal),* $(,)?) => { &[$(($name, include_bytes!(concat!("../../assets/", $name)))),*] };

@@ -9,8 +9,9 @@ use n2n_gpu::nets::{Net, import::import};
 use serde_json::json;
 
 use super::Common;
+use super::net::NetArgs;
 use super::output::result;
-use super::train::{NetArgs, positive};
+use super::train::positive;
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]

@@ -7,6 +7,7 @@ mod denoise;
 mod devices;
 mod eval;
 mod import;
+mod net;
 mod output;
 mod train;
 mod tuning;

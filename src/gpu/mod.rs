@@ -213,6 +213,11 @@ impl Gpu {
         self.tuner = Some(Arc::new(tuner));
     }
 
+    /// Memory that buffers take on the device, bytes, where the backend tells.
+    pub fn allocated_bytes(&self) -> Option<u64> {
+        self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
+    }
+
     /// Gives the device back at once, as if the driver had lost it: all that uses it fails from now on.
     pub fn destroy(&self) {
         self.device.destroy();
