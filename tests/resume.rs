@@ -263,7 +263,8 @@ fn what_cannot_be_resumed_is_named() {
         shell.run(&format!("{train} --resume --quiet")).fails(&["run/state.safetensors", why, "--overwrite"]);
     }
     shell.run(&format!("{train} --overwrite")).succeeds();
-    assert_eq!(fs::read(shell.path("run/state.safetensors")).unwrap().len(), state.len());
+    // A state that has just been written can be gone on with, though there is nothing left to do.
+    shell.run(&format!("{train} --resume")).succeeds();
 }
 
 /// `bytes` with one part in place of another of the same length.

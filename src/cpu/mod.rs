@@ -74,6 +74,15 @@ pub(crate) fn sum_pixels<T: Real>(view: &View, x: &[T], sums: &mut [T], fold: im
     blocks.chunks_exact(len).for_each(|block| accumulate(sums, block));
 }
 
+/// The sum of `f` over so many pixels, block by block, the blocks' sums added in order.
+pub(crate) fn sum_of(pixels: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
+    let mut blocks = Scratch::new(pixels.div_ceil(BLOCK));
+    blocks.par_iter_mut().enumerate().for_each(|(block, sum)| {
+        *sum = (block * BLOCK..pixels.min((block + 1) * BLOCK)).map(&f).sum();
+    });
+    blocks.iter().sum()
+}
+
 /// to += from.
 pub(crate) fn accumulate<T: Real>(to: &mut [T], from: &[T]) {
     for (to, &from) in to.iter_mut().zip(from) {

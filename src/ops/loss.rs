@@ -177,7 +177,7 @@ impl Reduce {
             let of_target = |t: &[T]| x.iter().zip(t).map(|(&x, &t)| self.0.value(x - t, power).f64()).sum::<f64>();
             targets(t, mask, p, c).map(of_target).sum::<f64>()
         };
-        let sum: f64 = (0..vx.pixels()).map(of_pixel).sum();
+        let sum = cpu::sum_of(vx.pixels(), of_pixel);
         y.fill(T::zero());
         y[0] = T::of(sum / count(t.0));
     }
