@@ -6,7 +6,9 @@ use n2n_gpu::data::photo::Photo;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
+use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
+use n2n_gpu::ops::random_normals;
 
 #[test]
 fn tiles_give_the_same_picture_as_one_pass() {
@@ -88,8 +90,31 @@ fn the_default_network_fits_the_least_of_devices_and_a_larger_one_says_what_to_d
             let options = NetOptions::unet(48, levels, Norm::None);
             (options, options.ranges((0.5, 0.2)))
         };
-        assert!(Denoiser::with_params(&device, of(4), Vec::new(), None).is_ok());
-        let message = Denoiser::with_params(&device, of(5), Vec::new(), None).unwrap_err().to_string();
+        assert_eq!(Denoiser::with_params(&device, of(4), Vec::new(), None).unwrap().short_overlap(), None);
+        // The published networks: tiles that overlap by all that a pixel sees would take 173 MiB.
+        let (overlap, seen) = Denoiser::with_params(&device, of(5), Vec::new(), None).unwrap().short_overlap().unwrap();
+        assert!(overlap >= 128 && overlap < seen, "{overlap} of {seen}");
+        let message = Denoiser::with_params(&device, of(8), Vec::new(), None).unwrap_err().to_string();
         assert!(message.contains("binds 128 MiB") && message.contains("--device cpu"), "{message}");
+    }
+}
+
+#[test]
+fn tiles_are_smaller_where_memory_is_short() {
+    let options = NetOptions::unet(8, 1, Norm::None);
+    let net = (options, options.ranges((0.5, 0.2)));
+    let params = initial(&options.skeleton(), Init::He, 3);
+    let (width, height) = (210, 190);
+    let picture: Vec<f32> = random_normals(5, 0).take(width * height * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
+    let expected =
+        Denoiser::with_params(&Device::Cpu, net, params.clone(), None).unwrap().denoise(&picture, width, height).unwrap();
+    for index in 0..gpu::adapters().len() {
+        let mut gpu = Gpu::open_with(index, |l| (l.buffer_bytes, l.binding_bytes) = (1 << 20, 1 << 20)).unwrap();
+        // The planner is told that there is more than the device gives.
+        gpu.adapter.limits = n2n_gpu::kernel::Limits { invocations: gpu.adapter.limits.invocations, ..Default::default() };
+        let mut denoiser = Denoiser::with_params(&Device::Gpu(gpu), net, params.clone(), None).unwrap();
+        let found = denoiser.denoise(&picture, width, height).unwrap();
+        let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "{worst}");
     }
 }

@@ -17,7 +17,7 @@ use n2n_gpu::train::check_step;
 use serde_json::{Value, json};
 
 use super::Common;
-use super::net::NetArgs;
+use super::net::{NetArgs, PrecisionArg};
 use super::output::result;
 
 /// Arguments of `bench`.
@@ -25,6 +25,8 @@ use super::output::result;
 pub(super) struct Options {
     #[command(flatten)]
     net: NetArgs,
+    #[command(flatten)]
+    precision: PrecisionArg,
     /// Pictures per step
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
@@ -111,7 +113,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 
-    let precision = options.net.precision(common, &mut device, None)?;
+    let precision = options.precision.choose(common, &mut device, None)?;
     let mut g = Graph::new();
     g.set_precision(precision);
     let x = g.host_picture("x", shape, 3);

@@ -30,7 +30,7 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
     // The closest to its tolerance; NaN is worse than any number.
     let rank = |o: &Outcome| if o.error.is_nan() { f64::INFINITY } else { o.error / o.tolerance };
     let worst = outcomes.iter().max_by(|a, b| rank(a).total_cmp(&rank(b)));
-    let describe = |o: &Outcome| json!({"case": o.case, "output": o.output, "error": o.error.is_finite().then_some(o.error)});
+    let describe = |o: &Outcome| json!({"case": o.case, "output": o.output, "error": o.error.is_finite().then_some(o.error), "tolerance": o.tolerance});
     let worst_error = worst.map_or(0.0, |w| w.error);
     result(
         common,

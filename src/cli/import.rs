@@ -36,8 +36,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     options.net.check(Net::Unet)?;
     let net = options.net.options(&Device::Cpu, Net::Unet, None);
     let statistics = match (options.mean, options.std) {
-        (Some(mean), Some(std)) => ((mean / 255.0) as f32, (std / 255.0) as f32),
+        (Some(mean), Some(std)) if net.net == Net::EpflConvnet => ((mean / 255.0) as f32, (std / 255.0) as f32),
         (None, None) if net.net != Net::EpflConvnet => (0.5, 0.25),
+        _ if net.net != Net::EpflConvnet => {
+            return Err(Error::usage(format!("--mean, --std: {} has no such options, only epfl-convnet", net.name())).into());
+        }
         _ => return Err(Error::usage("--net epfl-convnet: give --mean and --std of the pictures it was trained on").into()),
     };
     if options.mean.is_some_and(|m| m > 255.0) || options.std.is_some_and(|s| !(0.1..=255.0).contains(&s)) {
@@ -47,8 +50,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }
     let model = import(&options.file, net, statistics)?;
-    model.save(&options.out)?;
     let net = model.metadata.options;
+    if let Some(wanted) = options.net.width().filter(|&w| w != net.width) {
+        return Err(
+            Error::usage(format!("--width {wanted}: the network in {} has width {}", options.file.display(), net.width)).into()
+        );
+    }
+    model.save(&options.out)?;
     let tensors = net.skeleton().params().len();
     result(
         common,

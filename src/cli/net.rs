@@ -37,10 +37,6 @@ pub(super) struct NetArgs {
     /// Predict the noise, which is subtracted [default: true for unet where noise is right on average, else false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     residual: Option<bool>,
-    /// What pictures are kept in within a training step: f32, or f16 for less memory traffic where the device has it (sums,
-    /// weights and models stay f32; the CPU only rounds) [default: f32]
-    #[arg(long, value_enum, hide_possible_values = true)]
-    precision: Option<Precision>,
 }
 
 impl NetArgs {
@@ -67,26 +63,9 @@ impl NetArgs {
         Ok(())
     }
 
-    /// The precision asked for, else that of the run that is resumed (`kept`), if the device has it; else a line that says so, and f32.
-    ///
-    /// In 16 bits cooperative matrices are used where the device has them and gets them right.
-    pub(super) fn precision(&self, common: &Common, device: &mut Device, kept: Option<Precision>) -> anyhow::Result<Precision> {
-        let wanted = self.precision.or(kept).unwrap_or_default();
-        if !device.supports(wanted) {
-            common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
-            return Ok(Precision::F32);
-        }
-        if let (Precision::F16, Device::Gpu(gpu)) = (wanted, &mut *device)
-            && gpu.adapter.cooperative.is_some()
-        {
-            match cooperative_matrices(gpu)? {
-                Some(with) => *gpu = with,
-                None => {
-                    common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()));
-                }
-            }
-        }
-        Ok(wanted)
+    /// The width asked for.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.width.map(usize::from)
     }
 
     /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
@@ -121,4 +100,37 @@ impl NetArgs {
 /// Whether a picture is little more than its noisy version minus something small: of pairs (`None`), that is taken for granted.
 fn subtractable(noise: Option<Noise>) -> bool {
     noise.is_none_or(|n| n.unbiased() && !n.masks())
+}
+
+/// The precision of pictures within a training step.
+#[derive(Args, Debug)]
+pub(super) struct PrecisionArg {
+    /// What pictures are kept in within a training step: f32, or f16 for less memory traffic where the device has it (sums,
+    /// weights and models stay f32; the CPU only rounds) [default: f32]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    precision: Option<Precision>,
+}
+
+impl PrecisionArg {
+    /// The precision asked for, else that of the run that is resumed (`kept`), if the device has it; else a line that says so, and f32.
+    ///
+    /// In 16 bits cooperative matrices are used where the device has them and gets them right.
+    pub(super) fn choose(&self, common: &Common, device: &mut Device, kept: Option<Precision>) -> anyhow::Result<Precision> {
+        let wanted = self.precision.or(kept).unwrap_or_default();
+        if !device.supports(wanted) {
+            common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
+            return Ok(Precision::F32);
+        }
+        if let (Precision::F16, Device::Gpu(gpu)) = (wanted, &mut *device)
+            && gpu.adapter.cooperative.is_some()
+        {
+            match cooperative_matrices(gpu)? {
+                Some(with) => *gpu = with,
+                None => {
+                    common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()));
+                }
+            }
+        }
+        Ok(wanted)
+    }
 }

@@ -19,7 +19,7 @@ use n2n_gpu::train::{self, Augment, Length, Recipe, Resumable, Schedule, Source,
 use serde_json::json;
 
 use super::Common;
-use super::net::NetArgs;
+use super::net::{NetArgs, PrecisionArg};
 use super::output::{TrainingBar, complain, result};
 
 /// Arguments of `train`.
@@ -56,6 +56,8 @@ pub(super) struct Options {
     clean_targets: bool,
     #[command(flatten)]
     net: NetArgs,
+    #[command(flatten)]
+    precision: PrecisionArg,
     #[command(flatten)]
     recipe: RecipeArgs,
 }
@@ -351,13 +353,13 @@ fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let mut device = common.open()?;
     let kept = earlier(common, options, &device)?;
-    let precision = options.net.precision(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
+    let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
     let choice = Choice { common, options, device: &device, precision, kept };
     let net = choice.net()?;
     let (mut training_set, validation) = source(options, common.seed)?;
     let training = choice.training(net, training_set.side());
     training.check()?;
-    let dropped = training_set.drop_small(training.crop)?;
+    let dropped = training_set.drop_small(training.crop, training.net.multiple())?;
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
     }

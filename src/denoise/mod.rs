@@ -44,6 +44,8 @@ pub struct Denoiser {
     /// Most pixels of a tile.
     area: usize,
     overlap: usize,
+    /// How far a pixel sees, if the device cannot hold tiles that overlap by as much.
+    seen: Option<usize>,
 }
 
 struct Prepared {
@@ -72,7 +74,7 @@ impl Denoiser {
     /// Readies a model; `tile` limits the side of tiles, pixels.
     ///
     /// # Errors
-    /// If the device cannot hold a tile that is larger than its overlap.
+    /// If the device cannot hold a tile that is larger than a short overlap.
     pub fn new(device: &Device, model: &Model, tile: Option<usize>) -> Result<Self> {
         let Model { metadata, params } = model;
         Self::with_params(device, (metadata.options, metadata.ranges()), params.clone(), tile)
@@ -81,7 +83,7 @@ impl Denoiser {
     /// Readies a network with these parameters.
     ///
     /// # Errors
-    /// If the device cannot hold a tile that is larger than its overlap.
+    /// If the device cannot hold a tile that is larger than a short overlap.
     pub fn with_params(
         device: &Device,
         (options, ranges): (NetOptions, Ranges),
@@ -89,8 +91,9 @@ impl Denoiser {
         tile: Option<usize>,
     ) -> Result<Self> {
         let multiple = options.multiple();
-        let overlap = options.radius().map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
-        let least = 2 * overlap + multiple;
+        let mut overlap = options.radius().map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
+        let mut seen = None;
+        let mut least = 2 * overlap + multiple;
         // What a pixel of a tile takes, from a plan of the smallest tile.
         let pixels = (least * least) as u64;
         let plan = Plan::new(forward(&options, [least, least]).0, None)?;
@@ -101,10 +104,13 @@ impl Denoiser {
             Device::Gpu(_) if device.is_large() => (DEVICE_MEMORY / inner).min(MEMORY / ADAPTER_COPIES),
             Device::Gpu(_) => MEMORY / (inner + ADAPTER_COPIES),
         };
-        let mut area = area.max(pixels);
-        if let Some(limits) = device.limits() {
-            let bytes = limits.binding_bytes.min(limits.buffer_bytes);
-            if largest > bytes {
+        let bytes = device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes));
+        let most = (u128::from(bytes) * u128::from(pixels) / u128::from(largest)).min(u64::MAX.into()) as u64;
+        if largest > bytes {
+            // Half of a tile is kept then, each way, and its edges are not exact.
+            seen = Some(overlap);
+            overlap = most.isqrt() as usize / 4 / multiple * multiple;
+            if overlap < OVERLAP.min(least / 4) {
                 return Err(Error::failed(format!(
                     "{}: the smallest tile of this network, {least} pixels wide, needs a buffer of {} MiB, but the device binds \
                      {} MiB: use --device cpu, or a model with fewer levels or channels",
@@ -113,14 +119,34 @@ impl Denoiser {
                     bytes >> 20
                 )));
             }
-            area = area.min(bytes * pixels / largest);
+            least = 2 * overlap + multiple;
         }
+        let area = area.max((least * least) as u64).min(most);
         if tile.is_some_and(|side| side < least) {
             let side = tile.unwrap_or(0);
             return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
         }
         let (side, area) = (tile.unwrap_or(usize::MAX), area as usize);
-        Ok(Self { device: device.clone(), options, ranges, params, prepared: Vec::new(), side, area, overlap })
+        Ok(Self { device: device.clone(), options, ranges, params, prepared: Vec::new(), side, area, overlap, seen })
+    }
+
+    /// By how much tiles overlap and how far a pixel sees, where that is farther because the device binds no more: pictures of more
+    /// than one tile are not exact then.
+    pub fn short_overlap(&self) -> Option<(usize, usize)> {
+        self.seen.map(|seen| (self.overlap, seen))
+    }
+
+    /// Shape of tiles for a padded picture, made ready. Smaller ones where the device has not enough memory.
+    fn fit(&mut self, picture: [usize; 2]) -> Result<[usize; 2]> {
+        let multiple = self.options.multiple();
+        let least = 2 * self.overlap + multiple;
+        loop {
+            let shape = tiles::shape(picture, self.side, self.area, self.overlap, multiple);
+            match self.prepare(shape).map(|_| shape) {
+                Err(Error::Memory(_)) if self.area / 2 >= least * least => self.area /= 2,
+                other => return other,
+            }
+        }
     }
 
     /// Replaces the network's parameters.
@@ -219,7 +245,7 @@ impl Denoiser {
     ) -> Result<()> {
         let (multiple, overlap) = (self.options.multiple(), self.overlap);
         let [h, w] = [height, width].map(|size| size.next_multiple_of(multiple));
-        let [th, tw] = tiles::shape([h, w], self.side, self.area, overlap, multiple);
+        let [th, tw] = self.fit([h, w])?;
         let axis = |size, tile| Axis { size, tile, overlap, multiple }.windows();
         let (rows, columns) = (axis(h, th), axis(w, tw));
         let Ranges { input: [low, high], output: [first, last] } = self.ranges;

@@ -44,6 +44,13 @@ fn read(path: &Path) -> Result<Tensors> {
             value = inner.clone();
         }
     }
+    // However they are called: one dictionary among numbers and texts.
+    if let Value::Dict(entries) = &value {
+        let dictionaries: Vec<_> = entries.iter().filter(|(_, v)| matches!(v, Value::Dict(_))).collect();
+        if let ([(_, inner)], false) = (&dictionaries[..], entries.iter().any(|(_, v)| matches!(v, Value::Tensor(_)))) {
+            value = inner.clone();
+        }
+    }
     let Value::Dict(entries) = value else {
         let kind = value.kind();
         return Err(Error::file(path, format!("holds {kind}, not a state dict: save it with torch.save(net.state_dict(), ..)")));

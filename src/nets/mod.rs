@@ -136,7 +136,7 @@ impl NetOptions {
             norm: Norm::None,
             shared: false,
             down: if pooled { Down::Maxpool } else { Down::Conv },
-            up: Up::Convt,
+            up: if net == Net::N2nUnet { Up::Nearest } else { Up::Convt },
             residual: false,
         }
     }

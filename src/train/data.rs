@@ -108,11 +108,11 @@ impl Source {
         }
     }
 
-    /// Drops pictures smaller than `crop`; returns their names.
+    /// Drops pictures smaller than `crop`, which is a `multiple` of what the network divides by; returns their names.
     ///
     /// # Errors
     /// If none is left.
-    pub fn drop_small(&mut self, crop: usize) -> Result<Vec<String>> {
+    pub fn drop_small(&mut self, crop: usize, multiple: usize) -> Result<Vec<String>> {
         let least = self.least(crop);
         let small = |p: &Rgb8| p.width < least || p.height < least;
         let mut dropped = Vec::new();
@@ -132,8 +132,13 @@ impl Source {
                 Self::Photos(_, noise) if least != crop => format!("noise {noise} and a crop of {crop} pixels want {least}"),
                 _ => format!("a crop is {crop}"),
             };
+            let advice = if crop > multiple {
+                "choose a smaller --crop"
+            } else {
+                "choose a network that halves pictures less often, as by --levels"
+            };
             return Err(Error::failed(format!(
-                "no picture is {least} pixels wide and high ({why}; {first} is the first): choose a smaller --crop"
+                "no picture is {least} pixels wide and high ({why}; {first} is the first): {advice}"
             )));
         }
         Ok(dropped)

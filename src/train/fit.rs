@@ -215,7 +215,11 @@ impl Trainer {
                 let (name, shape) = (&param.name, param.layout.file_shape());
                 Error::file(path, format!("holds no tensor {name} of shape {shape:?}: it belongs to another module"))
             })?;
-            for (place, value) in param.layout.places().into_iter().zip(tensor.to_f32()) {
+            let values = tensor.to_f32();
+            if values.iter().any(|v| !v.is_finite()) {
+                return Err(Error::file(path, format!("holds values in {} that are not finite", param.name)));
+            }
+            for (place, value) in param.layout.places().into_iter().zip(values) {
                 params[param.offset + place] = value;
             }
         }

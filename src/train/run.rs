@@ -119,9 +119,10 @@ impl<'a> Training<'a> {
         // Only that network normalises its input; for the others pictures need not be looked at.
         let statistics = if options.net.net == Net::EpflConvnet { source.statistics() } else { (0.5, 0.25) };
         let ranges = options.net.ranges(statistics);
-        let writer = Writer::new(device, options, source, ranges, out)?;
         let mut step = Step::new(device, options, source, &source.shards(device), ranges)?;
         let denoiser = Denoiser::with_params(device, (options.net, ranges), step.executor.read(step.optimizer.ema)?, None)?;
+        // Not before all is ready: a training that is refused leaves nothing.
+        let writer = Writer::new(device, options, source, ranges, out)?;
         let mut t = Self {
             options,
             validation,
