@@ -326,18 +326,23 @@ fn unfold_and_fold_have_the_gradient_of_their_differences() {
 
 #[test]
 fn robust_and_masked_losses_have_the_gradient_of_their_differences() {
-    for (loss, masked) in [(Loss::L1, false), (Loss::L0 { eps: 1e-8 }, false), (Loss::L2, true), (Loss::L1, true)] {
+    let kinds = [(Loss::L1, false), (Loss::L0 { eps: 1e-8 }, false), (Loss::L2, true), (Loss::L1, true)];
+    for ((loss, masked), targets) in kinds.into_iter().flat_map(|kind| [(kind, 1), (kind, 3)]) {
         assert_gradients(|g| {
             let (x, p) = input(g, "x", [2, 3, 2], 5);
-            // No gradient flows to target and mask.
-            let [t, m] = [("t", 5), ("m", 1)].map(|(name, c)| g.host_picture(name, [2, 3, 2], c));
+            // No gradient flows to targets and mask.
+            let [t, m] = [("t", 5), ("m", 1)].map(|(name, c)| g.add_tensor(name, [2, 3, 2], &vec![c; targets], Role::Host));
             // Zero where m is below zero; the rest counts, whatever its size, on the CPU.
             let mask = g.relu(m);
             let y = g.loss(loss, p, t, masked.then_some(mask));
-            // A mean of sixty elements.
-            let y = g.scale(y, 60.0);
-            let d = g.subtract(p, t);
-            Recorded { y, inputs: vec![x, t, m], kinks: vec![p, d] }
+            // A mean of sixty elements of every target.
+            let y = g.scale(y, 60.0 * targets as f32);
+            let kinks = (0..targets).map(|k| {
+                let t = g.channels(t, k, 1);
+                g.subtract(p, t)
+            });
+            let kinks = std::iter::once(p).chain(kinks).collect();
+            Recorded { y, inputs: vec![x, t, m], kinks }
         });
     }
 }

@@ -15,7 +15,8 @@ ops.safetensors    "<case>/<role>"; dy is a random upstream gradient, dx is the 
     batch_norm_kept             the same in evaluation: no gradients, and the statistics stay
     concat, add, subtract       a b [c] dy -> y da db_ [dc]        concat is along channels
     unfold, fold                x dy -> y dx                       windows are (N, K * K * C, OH, OW), tap by tap
-    mse, loss                   x t [mask] -> y dx                 y is a scalar, its upstream gradient is 1
+    mse, loss                   x t [mask] -> y dx                 y is a scalar, its upstream gradient is 1; t and mask hold
+                                                                   "targets" pictures each, channel after channel
     adam, sgd                   p0 g1 g2 g3 -> p1 p2 p3 [e1 e2 e3]      e: moving average of p, starting at p0
 unet.safetensors   the network `UNet` of nets.py and ten training steps with it on one batch
     "<case>/x", "t", "y", "loss"             input, target, output, mean squared error
@@ -102,7 +103,10 @@ CONCAT = [(2, (3, 5), 3, 5), (1, (4, 4), 3, 6), (2, (6, 3, 4), 4, 5)]  # n, chan
 ADD = [(2, 5, 3, 5), (1, 4, 1, 3)]  # n, c, h, w
 ADD_ACT = [(0.01, 2, 5, 3, 5), (0.0, 1, 6, 4, 3)]  # slope, n, c, h, w
 MSE = [(2, 3, 3, 7), (1, 1, 17, 19)]  # n, c, h, w
-LOSS = [("l1", None), ("l2_masked", None), ("l0", 2.0), ("l0", 1.5), ("l0", 0.7), ("l0", 0.1)]  # kind, exponent
+LOSS = [  # kind, exponent, targets
+    ("l1", None, 1), ("l2_masked", None, 1), ("l0", 2.0, 1), ("l0", 1.5, 1), ("l0", 0.7, 1), ("l0", 0.1, 1),
+    ("l1", None, 3), ("l2_masked", None, 2), ("l0", 0.7, 3),
+]
 ADAM = [  # lr, beta1, beta2, eps, clip, ema
     (1e-3, 0.9, 0.999, 1e-8, None, None),
     (1e-2, 0.9, 0.99, 1e-8, 1.0, None),
@@ -232,8 +236,8 @@ def make_more_ops(g):
     for shape in ADD:
         g.begin("subtract_" + label(*shape), op="subtract")
         g.put_op(torch.sub, "da db_", a=randn(shape), b=randn(shape))
-    for kind, power in LOSS:
-        make_loss(g, kind, power)
+    for kind, power, targets in LOSS:
+        make_loss(g, kind, power, targets)
     for lr, beta1, beta2, eps, clip, decay in ADAMW:
         make_updates(g, "adamw", adam, lr=lr, beta1=beta1, beta2=beta2, eps=eps, clip=clip, ema=None, decay=decay)
     for lr, momentum, clip, ema in SGD:
@@ -277,18 +281,20 @@ def make_windows(g, window, n, c, size):
     g.put_op(fold, "dx", x=torch.randn(n, k * k * c, *columns))
 
 
-def make_loss(g, kind, power):
-    shape = (2, 3, 5, 7)
-    g.begin(f"loss_{kind}" + f"_{power}" * (power is not None), op="loss", kind=kind, power=power)
+def make_loss(g, kind, power, targets):
+    n, c, h, w = shape = (2, 3, 5, 7)
+    g.begin(f"loss_{kind}" + f"_{power}" * (power is not None) + f"_of_{targets}" * (targets > 1),
+            op="loss", kind=kind, power=power, targets=targets)
     # Multiples of 1/256: differences are exact in single precision too, however small they are, and some are zero.
-    x, t = (torch.round(256 * torch.randn(shape)) / 256 for _ in range(2))
+    x, t = (torch.round(256 * torch.randn(n, k * c, h, w)) / 256 for k in (1, targets))
     t[0, 1, 2, 2:6] = x[0, 1, 2, 2:6]
-    mask = torch.randint(0, 2, (2, 1, 5, 7)).double()
+    mask = torch.randint(0, 2, (n, targets, h, w)).double()
     x.requires_grad_()
+    d = x.unsqueeze(1) - t.view(n, targets, c, h, w)
     y = {
-        "l1": lambda: F.l1_loss(x, t),
-        "l2_masked": lambda: torch.mean(mask * (x - t) ** 2),
-        "l0": lambda: torch.mean((torch.abs(x - t) + 1e-8) ** power),
+        "l1": lambda: F.l1_loss(x.unsqueeze(1).expand_as(d), t.view_as(d)),
+        "l2_masked": lambda: torch.mean(mask.unsqueeze(2) * d ** 2),
+        "l0": lambda: torch.mean((torch.abs(d) + 1e-8) ** power),
     }[kind]()
     g.put(x=x, t=t, y=y, dx=torch.autograd.grad(y, x)[0], **({"mask": mask} if kind == "l2_masked" else {}))
 
