@@ -250,10 +250,13 @@ fn text(stream: Stream, at: Place, share: f64) -> Option<[f64; 3]> {
         let layout = stream.numbers(key, 2);
         let size = 1 + layout[0] % 3;
         let (row, column) = ((at.row + layout[1] % 256) / size, (at.column + layout[2] % 256) / size);
+        if row % 9 >= 7 || column % 6 >= 5 {
+            return None;
+        }
         let (line, letter) = (row / 9, column / 6);
         let exposure = 0x9e37_79b9_u32.wrapping_mul(1 + stream.exposure);
         let h = pcg4d([line * 65536 + letter / 8, key, stream.step, stream.seed ^ exposure]);
-        if uniform(h[0]) >= share || row % 9 >= 7 || column % 6 >= 5 {
+        if uniform(h[0]) >= share {
             return None;
         }
         let which = pcg4d([h[1], letter % 8, 0, 0])[0] % 36;
