@@ -184,9 +184,15 @@ fn pairs_that_are_none_are_named() {
     }
     shell.picture("names/1.png", 40, 32);
     shell.picture("names/4.png", 40, 32);
+    for folder in ["set/a", "set/b", "half/b"] {
+        fs::create_dir_all(shell.path(folder)).unwrap();
+    }
     let train = "--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu";
     shell.run(&format!("train --pairs a names {train}")).fails(&["names", "4.png", "2.png"]);
     shell.run(&format!("train --pairs a missing {train}")).fails(&["missing"]);
+    shell.run(&format!("train --dataset set {train}")).fails(&["set/a", "no picture"]);
+    shell.run(&format!("train --dataset half {train}")).fails(&["half/a"]);
+    shell.run(&format!("train --pairs a set/b {train}")).fails(&["set/b", "no picture"]);
     shell.run(&format!("train --pairs a a {train}")).fails(&["--pairs", "1.png", "are the same"]);
     shell.run(&format!("train --pairs a a/1.png {train}")).fails(&["a/1.png", "two of a kind"]);
     for odd in 1..=3 {

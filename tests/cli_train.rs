@@ -2,6 +2,8 @@
 
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "common/tensor_files.rs"]
+mod files;
 
 use std::fs;
 
@@ -141,16 +143,92 @@ fn pairs_of_noisy_pictures_are_enough() {
     shell.run("denoise a -o out --model run/best.safetensors --device cpu").succeeds();
 }
 
-#[cfg(unix)]
-/// Twelve pairs of 32x32 pixels as a data set, of noisy or of noisy and clean pictures.
-fn data_set(shell: &Shell, name: &str, clean: bool) {
-    let (count, size) = (12, 32 * 32 * 3);
+/// Pairs of 32x32 pixels that [`pairs`] makes.
+const PAIRS: usize = 12;
+
+/// Noisy pictures (N, 3, 32, 32), and other exposures of them or the clean ones.
+fn pairs(clean: bool) -> [Vec<u8>; 2] {
+    let size = 32 * 32 * 3;
     let noise = |i: usize, stream: u32| n2n_gpu::ops::pcg4d([i as u32, stream, 0, 0])[0] as u8 / 4;
     let value = |i: usize| (i % size * 180 / size) as u8;
-    let a: Vec<u8> = (0..count * size).map(|i| value(i) + noise(i, 1)).collect();
-    let b: Vec<u8> = (0..count * size).map(|i| if clean { value(i) + 32 } else { value(i) + noise(i, 2) }).collect();
-    let view = |data| TensorView::new(Dtype::U8, vec![count, 3, 32, 32], data).unwrap();
+    let a = (0..PAIRS * size).map(|i| value(i) + noise(i, 1)).collect();
+    [a, (0..PAIRS * size).map(|i| if clean { value(i) + 32 } else { value(i) + noise(i, 2) }).collect()]
+}
+
+fn data_set(shell: &Shell, name: &str, clean: bool) {
+    let [a, b] = pairs(clean);
+    let view = |data| TensorView::new(Dtype::U8, vec![PAIRS, 3, 32, 32], data).unwrap();
     fs::write(shell.path(name), safetensors::serialize([("a", view(&a)), ("b", view(&b))], None).unwrap()).unwrap();
+}
+
+/// The same pairs from every kind of file make the same model; a folder of pictures trains, and validates, too.
+#[test]
+fn pairs_of_every_kind_of_file_train_alike() {
+    let shell = Shell::new();
+    let [a, b] = pairs(false);
+    data_set(&shell, "pairs.safetensors", false);
+    let shape = [PAIRS as i32, 3, 32, 32];
+    let tensor = |key: &str| files::tensor("Byte", key, a.len() as i32, 0, &shape);
+    let pickle = files::program(&files::cat(&[&tensor("0"), &tensor("1"), b"\x86"]));
+    fs::write(shell.path("train_data.pkl"), files::torch_file(&pickle, &[("0", &a), ("1", &b)], false)).unwrap();
+    let arrays = [&a, &b].map(|data| files::npy("|u1", "(12, 3, 32, 32)", data));
+    fs::write(shell.path("pairs.npz"), files::zip(&[("a.npy", &arrays[0]), ("b.npy", &arrays[1])], true)).unwrap();
+    for (folder, data) in [("folder/a", &a), ("folder/b", &b)] {
+        fs::create_dir_all(shell.path(folder)).unwrap();
+        for (n, picture) in data.chunks(3 * 32 * 32).enumerate() {
+            let pixel = |x, y| image::Rgb([0, 1, 2].map(|c| picture[(c * 32 + y as usize) * 32 + x as usize]));
+            image::RgbImage::from_fn(32, 32, pixel).save(shell.path(folder).join(format!("{n:02}.png"))).unwrap();
+        }
+    }
+    let tiny = TINY.replace("--noise gaussian:25 ", "");
+    let model = |set: &str| {
+        let line = format!("train --dataset {set} --out run --overwrite --json --quiet {tiny}");
+        let done = shell.run(&line).succeeds().json("psnr_estimated");
+        assert!(done["psnr_estimated"].as_f64().is_some_and(f64::is_finite), "{set}: {done}");
+        fs::read(shell.path("run/last.safetensors")).unwrap()
+    };
+    let first = model("pairs.safetensors");
+    for set in ["train_data.pkl", "pairs.npz", "folder"] {
+        assert!(model(set) == first, "{set} makes another model");
+    }
+    let done =
+        shell.run(&format!("train --dataset pairs.npz --val folder --out val --json --quiet {tiny}")).succeeds().json("psnr");
+    assert!(done["psnr"].as_f64().is_some(), "{done}");
+}
+
+/// The paper's recipe is as networks and trainings of the paper are, whatever the noise; here with less of everything.
+#[test]
+fn the_papers_recipe_is_the_papers() {
+    let shell = Shell::new();
+    shell.picture("photos/a.png", 300, 280);
+    shell.picture("photos/b.png", 280, 300);
+    let train = "train photos --recipe n2n --device cpu --json --quiet --overwrite --out run";
+    let config = |more: &str| {
+        let done = shell.run(&format!("{train} --width 6 --steps 1 {more}")).succeeds().json("net");
+        assert_eq!(done["net"], "n2n-unet");
+        fs::read_to_string(shell.path("run/config.toml")).unwrap()
+    };
+    let whole = config("--noise gaussian:0-50");
+    let settings = [
+        "init = \"he\"",
+        "batch = 4",
+        "crop = 256",
+        "lr = 0.0003",
+        "schedule = \"ramp\"",
+        "augment = \"none\"",
+        "beta1 = 0.9",
+        "beta2 = 0.99\n",
+        "loss = \"l2\"",
+        "clip = 0.0",
+        "ema = 0.0",
+    ];
+    for setting in settings {
+        assert!(whole.contains(setting), "{setting}: {whole}");
+    }
+    for (noise, loss) in [("poisson:30", "loss = \"l2\""), ("text:0.25", "loss = \"l1\""), ("impulse:0.7", "[loss.l0]")] {
+        let config = config(&format!("--noise {noise} --crop 64"));
+        assert!(config.contains(loss) && config.contains("crop = 64"), "{config}");
+    }
 }
 
 #[test]
@@ -216,6 +294,7 @@ fn every_network_trains_and_denoises() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn an_interrupt_ends_training_with_all_files() {
     use std::time::{Duration, Instant};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::import::import;
-use n2n_gpu::nets::{Model, Net, NetOptions};
+use n2n_gpu::nets::{Model, Net, NetOptions, Norm};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -17,10 +17,19 @@ fn data() -> PathBuf {
     std::env::var_os("N2N_IMPORT_DATA").map_or_else(|| "tests/golden/import".into(), PathBuf::from)
 }
 
-const NETS: [(&str, Net); 3] = [("epfl-unet", Net::EpflUnet), ("epfl-resunet", Net::EpflResunet), ("n2n-unet", Net::N2nUnet)];
+const NETS: [Net; 5] = [Net::EpflUnet, Net::EpflResunet, Net::N2nUnet, Net::Unet, Net::EpflConvnet];
 
-fn model(name: &str, net: Net) -> Model {
-    import(&data().join(format!("{name}.pth")), NetOptions::new(net), (0.5, 0.25)).unwrap()
+/// Of `unet` the file is one of two levels with `BatchNorm`.
+fn options(net: Net) -> NetOptions {
+    match net {
+        Net::Unet => NetOptions { levels: 2, norm: Norm::Batch, ..NetOptions::new(net) },
+        _ => NetOptions::new(net),
+    }
+}
+
+fn model(net: Net) -> Model {
+    let options = options(net);
+    import(&data().join(format!("{}.pth", options.name())), options, (0.5, 0.25)).unwrap()
 }
 
 /// As the published weights must: within 0.01 grey levels before rounding, also where sizes do not divide by 32. Networks are
@@ -30,8 +39,9 @@ fn imported_networks_denoise_as_pytorch_does() {
     let bytes = std::fs::read(data().join("expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&bytes).unwrap();
     for device in std::iter::once(Device::Cpu).chain(common::adapters()) {
-        for (name, net) in NETS {
-            let mut denoiser = Denoiser::new(&device, &model(name, net), None).unwrap();
+        for net in NETS {
+            let name = options(net).name();
+            let mut denoiser = Denoiser::new(&device, &model(net), None).unwrap();
             for size in ["64x96", "45x37"] {
                 let input = expected.tensor(&format!("{name}/{size}/input")).unwrap();
                 let rgb: Vec<f32> = input.data().iter().map(|&b| f32::from(b) / 255.0).collect();
@@ -47,7 +57,7 @@ fn imported_networks_denoise_as_pytorch_does() {
 
 #[test]
 fn width_and_shared_blocks_are_those_of_the_file() {
-    let [unet, resunet, n2n] = NETS.map(|(name, net)| model(name, net).metadata.options);
+    let [unet, resunet, n2n, ..] = NETS.map(|net| model(net).metadata.options);
     assert!(unet.shared && !resunet.shared && !n2n.shared);
     assert!([unet, resunet, n2n].iter().all(|o| o.width == unet.width && o.width.is_multiple_of(12)));
     assert_eq!(unet.skeleton().params().len(), 36);
@@ -58,7 +68,7 @@ type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 /// The U-Net's tensors without prefix, changed, as a safetensors file.
 fn changed(folder: &Path, change: impl Fn(&mut Tensors)) -> PathBuf {
     let path = folder.join("model.safetensors");
-    model("epfl-unet", Net::EpflUnet).save(&path).unwrap();
+    model(Net::EpflUnet).save(&path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors: Tensors =
@@ -73,7 +83,7 @@ fn changed(folder: &Path, change: impl Fn(&mut Tensors)) -> PathBuf {
 #[test]
 fn a_model_comes_back_the_same_with_any_prefix_or_none() {
     let folder = tempfile::tempdir().unwrap();
-    let first = model("epfl-unet", Net::EpflUnet);
+    let first = model(Net::EpflUnet);
     for prefix in ["", "net.", "module.unet."] {
         let path = changed(folder.path(), |tensors| {
             *tensors = std::mem::take(tensors).into_iter().map(|(name, t)| (format!("{prefix}{name}"), t)).collect();
@@ -83,7 +93,7 @@ fn a_model_comes_back_the_same_with_any_prefix_or_none() {
     }
     let [a, b] = ["a", "b"].map(|name| {
         let path = folder.path().join(name);
-        first.save(&path).unwrap();
+        model(Net::EpflUnet).save(&path).unwrap();
         std::fs::read(path).unwrap()
     });
     assert!(a == b, "the same bytes each time");

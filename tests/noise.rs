@@ -3,80 +3,15 @@
 //! chance: numbers that are right pass, once and for all, as seeds are fixed.
 
 mod common;
+#[path = "common/noise.rs"]
+mod noise;
 
-use common::{Place, Run, places};
-use n2n_gpu::data::noise::Clean;
-use n2n_gpu::graph::{Graph, Tensor};
-use n2n_gpu::ops::{Batch, Noise, Pictures, Shards};
-
-const GREY: u8 = 130;
-
-/// A recorded batch of a constant grey picture.
-struct Drawn {
-    run: Run,
-    x: Tensor,
-    t: Tensor,
-    pictures: Pictures,
-    grey: f64,
-}
-
-impl Drawn {
-    fn new(place: &Place, batch: usize, crop: usize, noise: Noise, grey: u8) -> Self {
-        let side = crop * noise.cell();
-        let picture = vec![grey; (side + 9) * (side + 4) * 3];
-        Self::of(place, batch, crop, noise, &picture, (side + 9, side + 4), f64::from(grey) / 255.0)
-    }
-
-    fn of(place: &Place, batch: usize, crop: usize, noise: Noise, picture: &[u8], size: (usize, usize), grey: f64) -> Self {
-        Self::of_targets(place, (batch, crop, 1), noise, picture, size, grey)
-    }
-
-    fn of_targets(
-        place: &Place,
-        (batch, crop, targets): (usize, usize, usize),
-        noise: Noise,
-        picture: &[u8],
-        size: (usize, usize),
-        grey: f64,
-    ) -> Self {
-        let shards = Shards::new(std::iter::once(vec![(size, picture)]), 1 << 20);
-        let mut g = Graph::new();
-        let (noise, range) = (Some(noise), [0.0, 1.0]);
-        let options = Batch {
-            count: 1,
-            crop,
-            batch,
-            noise,
-            clean_targets: false,
-            input: range,
-            target: range,
-            flips: 0,
-            given: false,
-            targets,
-        };
-        let drawn = g.batch(options, &shards);
-        let [x, t] = [("input", drawn.x), ("target", drawn.t)].map(|(name, t)| g.output(name, t));
-        let mut run = place.start(&g);
-        run.executor().write_ints(drawn.pictures.table, &shards.rows()).unwrap();
-        run.executor().write_ints(drawn.pictures.shards[0], &shards.words(0)).unwrap();
-        Self { run, x, t, pictures: drawn.pictures, grey }
-    }
-
-    /// Noise of input and target, (N, C, H, W).
-    fn noise(&mut self, step: u32, seed: u32) -> [Vec<f64>; 2] {
-        self.run.executor().write_ints(self.pictures.draw, &[step, seed]).unwrap();
-        self.run.run();
-        [self.x, self.t].map(|t| self.run.get(t).iter().map(|v| v - self.grey).collect())
-    }
-}
+use common::places;
+use n2n_gpu::ops::Noise;
+use noise::{Drawn, Exposures, GREY, exposed, exposures, mean};
 
 fn gaussian(min: f32, max: f32) -> Noise {
     Noise::Gaussian { min: 255.0 * min, max: 255.0 * max }
-}
-
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len() as f64;
-    values.sum::<f64>() / count
 }
 
 /// Independent standard normal numbers have a mean product of zero, with variance 1 / n.
@@ -153,24 +88,6 @@ fn assert_moments(what: &str, z: &[f64], (wanted, variance, fourth): (f64, f64, 
     assert!((v - variance).abs() <= bound, "{what}: a variance of {v}, not within {bound} of {variance}");
 }
 
-/// The places that draw batches, and the exposures of whole pictures, which are drawn in another loop: noise of a grey picture
-/// in two exposures, (N, C, H, W) or (H, W, C).
-fn exposures(noise: Noise, grey: u8, mut look: impl FnMut(&str, &[f64], &[f64])) {
-    for place in places() {
-        let (batch, crop) = if place.is_double() { (4, 48) } else { (3, 32) };
-        let [x, t] = Drawn::new(&place, batch, crop, noise, grey).noise(3, 7);
-        look(&place.name(), &x, &t);
-    }
-    let side = 64 * noise.cell();
-    let rgb = vec![f32::from(grey) / 255.0; side * side * 3];
-    let picture = Clean { rgb: &rgb, width: side, height: side };
-    let [a, b] = [0, 1].map(|exposure| {
-        let values = noise.expose(picture, 7, 3, exposure).values;
-        values.iter().map(|&v| f64::from(v) - f64::from(grey) / 255.0).collect::<Vec<_>>()
-    });
-    look("an exposure", &a, &b);
-}
-
 fn assert_uncorrelated(what: &str, a: &[f64], b: &[f64], (m, variance): (f64, f64)) {
     let normal = |v: &[f64]| v.iter().map(|v| (v - m) / variance.sqrt()).collect::<Vec<_>>();
     // Correlated channels count as one.
@@ -191,16 +108,16 @@ fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
         let variance = l / p2 + s2;
         // Of a sum of independent numbers: both fourth moments and six times the product of the variances.
         let fourth = (l + 3.0 * l * l) / p2.powi(2) + 3.0 * s2 * s2 + 6.0 * s2 * l / p2;
-        exposures(Noise::Poisson { peak, sigma }, grey, |name, a, b| {
+        for Exposures { name, noise: [a, b], .. } in exposures(Noise::Poisson { peak, sigma }, grey) {
             let what = format!("poisson {peak}, {sigma} of {grey} on {name}");
-            assert_moments(&what, a, (0.0, variance, fourth), false);
-            assert_moments(&what, b, (0.0, variance, fourth), false);
-            assert_uncorrelated(&what, a, b, (0.0, variance));
+            assert_moments(&what, &a, (0.0, variance, fourth), false);
+            assert_moments(&what, &b, (0.0, variance, fourth), false);
+            assert_uncorrelated(&what, &a, &b, (0.0, variance));
             if sigma == 0.0 {
                 let counts = a.iter().map(|v| (v + f64::from(grey) / 255.0) * f64::from(peak));
                 assert!(counts.into_iter().all(|k| (k - k.round()).abs() < 1e-4), "{what}: counts are whole");
             }
-        });
+        }
     }
 }
 
@@ -208,15 +125,15 @@ fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
 #[test]
 fn bernoulli_noise_drops_the_share_of_pixels() {
     let (share, value) = (0.3_f64, 130.0 / 255.0);
-    exposures(Noise::Bernoulli { share: 0.3 }, 130, |name, a, b| {
+    for Exposures { name, noise: [a, b], .. } in exposures(Noise::Bernoulli { share: 0.3 }, 130) {
         let q = share * (1.0 - share);
         let law = (-share * value, q * value.powi(2), q * (1.0 - 3.0 * q) * value.powi(4));
-        for z in [a, b] {
-            assert_moments(name, z, law, true);
+        for z in [&a, &b] {
+            assert_moments(&name, z, law, true);
             assert!(z.iter().all(|&v| v.abs() < 1e-6 || (v + value).abs() < 1e-6), "{name}: black or clean");
         }
-        assert_uncorrelated(name, a, b, (law.0, law.1));
-    });
+        assert_uncorrelated(&name, &a, &b, (law.0, law.1));
+    }
 }
 
 /// A pixel is replaced with probability p by a colour uniform in [0, 1]; moments about the mean of the mixture by integration.
@@ -229,15 +146,15 @@ fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
         let uniform = (0..steps).map(|i| ((f64::from(i) + 0.5) / f64::from(steps) - value - m).powi(power)).sum::<f64>();
         share * uniform / f64::from(steps) + (1.0 - share) * m.powi(power)
     };
-    exposures(Noise::Impulse { share: 0.7 }, 51, |name, a, b| {
+    for Exposures { name, noise: [a, b], .. } in exposures(Noise::Impulse { share: 0.7 }, 51) {
         // Whether a pixel is replaced is common to its channels.
-        assert_moments(name, a, (m, about(2), about(4)), true);
-        assert_moments(name, b, (m, about(2), about(4)), true);
-        assert_uncorrelated(name, a, b, (m, about(2)));
+        assert_moments(&name, &a, (m, about(2), about(4)), true);
+        assert_moments(&name, &b, (m, about(2), about(4)), true);
+        assert_uncorrelated(&name, &a, &b, (m, about(2)));
         let kept = a.iter().filter(|v| v.abs() < 1e-6).count() as f64 / a.len() as f64;
         let bound = 4.0 * (share * (1.0 - share) / (a.len() as f64 / 3.0)).sqrt();
         assert!((kept - (1.0 - share)).abs() < bound, "{name}: {kept} of the pixels are kept");
-    });
+    }
 }
 
 /// Of the same law as the first, and independent of the input and of each other.
@@ -272,73 +189,93 @@ fn further_targets_are_exposures_of_their_own() {
     }
 }
 
-/// Strings are far from independent, so the share has a wide bound here: that of some tens of letters' places. What is not
+/// Pixels of a string are far from independent, but crops are: the share has the bound of the mean of as many crops. What is not
 /// written over is clean.
 #[test]
-fn text_covers_about_its_share_in_uniform_colours_by_string() {
-    for share in [0.1_f32, 0.25, 0.5] {
-        let (mut covered, mut count) = (0.0, 0.0);
-        for (seed, place) in (0..12).flat_map(|seed| places().into_iter().map(move |place| (seed, place))) {
-            let [x, t] = Drawn::new(&place, 3, 48, Noise::Text { share }, GREY).noise(3, seed);
-            for z in [&x, &t] {
-                // By pixel: a colour may by chance be that of the picture in one channel.
-                let pixels = 48 * 48;
-                let written = |p: usize, n: usize| (0..3).any(|c| z[(n * 3 + c) * pixels + p].abs() > 1e-6);
-                covered += (0..3).map(|n| (0..pixels).filter(|&p| written(p, n)).count()).sum::<usize>() as f64;
-                count += 3.0 * pixels as f64;
-            }
-            assert_ne!(x, t, "{}: two exposures have different text", place.name());
+fn text_covers_its_share_differently_in_every_exposure() {
+    let (batch, crop) = (4, 64);
+    let pixels = crop * crop;
+    // By pixel: a colour may by chance be that of the picture in one channel.
+    let written = |z: &[f64], n: usize, p: usize| (0..3).any(|c| z[(n * 3 + c) * pixels + p].abs() > 1e-6);
+    let crops = |z: &[f64]| {
+        let share = |n| (0..pixels).filter(|&p| written(z, n, p)).count() as f64 / pixels as f64;
+        (0..z.len() / (3 * pixels)).map(share).collect::<Vec<_>>()
+    };
+    for (place, share) in places().iter().flat_map(|place| [0.1_f32, 0.25, 0.5].map(|share| (place, share))) {
+        let mut drawn = Drawn::new(place, batch, crop, Noise::Text { share }, GREY);
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        for step in 0..12 {
+            let [x, t] = drawn.noise(step, 5);
+            a.extend(crops(&x));
+            b.extend(crops(&t));
         }
-        assert!((covered / count - f64::from(share)).abs() < 0.2 * f64::from(share), "{share}: {}", covered / count);
+        let what = format!("text over {share} on {}", place.name());
+        let all = [&a[..], &b].concat();
+        let m = mean(all.iter().copied());
+        let variance = mean(all.iter().map(|v| (v - m).powi(2)));
+        let bound = 4.0 * (variance / all.len() as f64).sqrt();
+        assert!((m - f64::from(share)).abs() < bound, "{what}: {m}, not within {bound}");
+        let normal = |v: &[f64]| v.iter().map(|v| (v - m) / variance.sqrt()).collect::<Vec<_>>();
+        assert_independent(&what, &normal(&a), &normal(&b));
     }
+    let picture = vec![0.5; 512 * 512 * 3];
+    let Exposures { noise: [a, b], .. } = exposed(Noise::Text { share: 0.25 }, &picture, 512, 0.5);
+    for z in [&a, &b] {
+        // One picture is worth 64 crops.
+        let (found, pixels) = ((0..512 * 512).filter(|p| (0..3).any(|c| z[c * 512 * 512 + p].abs() > 1e-6)).count(), 512 * 512);
+        assert!((found as f64 / f64::from(pixels) - 0.25).abs() < 0.05, "an exposure: {found} of {pixels} pixels");
+    }
+    assert_ne!(a, b, "two exposures have different text");
 }
 
 /// Noise blurred by s = 2 has standard deviation 25/255, correlation exp(-d^2 / (4 s^2)) at distance d, and is worth about one
 /// independent number per 4 pi s^2 = 50 pixels.
 #[test]
 fn brown_noise_has_its_deviation_and_the_correlation_of_its_blur() {
-    for place in places() {
-        let crop = 64;
+    for Exposures { name, noise: [a, b], width } in exposures(Noise::Brown { sigma: 25.0, blur: 2.0 }, GREY) {
         let sigma = 25.0 / 255.0;
-        let [x, t] = Drawn::new(&place, 4, crop, Noise::Brown { sigma: 25.0, blur: 2.0 }, GREY).noise(3, 7);
-        let worth = x.len() as f64 / 50.0;
-        for z in [&x, &t] {
+        let worth = a.len() as f64 / 50.0;
+        for z in [&a, &b] {
             let m = mean(z.iter().copied());
-            assert!(m.abs() < 4.0 * sigma / worth.sqrt(), "{}: a mean of {m}", place.name());
+            assert!(m.abs() < 4.0 * sigma / worth.sqrt(), "{name}: a mean of {m}");
             let v = mean(z.iter().map(|z| z * z)) / (sigma * sigma);
-            assert!((v - 1.0).abs() < 4.0 * (2.0 / worth).sqrt(), "{}: a variance of {v}", place.name());
+            assert!((v - 1.0).abs() < 4.0 * (2.0 / worth).sqrt(), "{name}: a variance of {v}");
             for d in [1, 3, 6] {
-                let rows = z.chunks(crop).flat_map(|row| row.iter().zip(&row[d..]));
+                let rows = z.chunks(width).flat_map(|row| row.iter().zip(&row[d..]));
                 let products: Vec<_> = rows.map(|(a, b)| a * b / (sigma * sigma)).collect();
                 let (found, wanted) = (mean(products.iter().copied()), (-(d as f64).powi(2) / 16.0).exp());
-                assert!((found - wanted).abs() < 4.0 * (2.0 / worth).sqrt(), "{}: {found} at {d}, not {wanted}", place.name());
+                assert!((found - wanted).abs() < 4.0 * (2.0 / worth).sqrt(), "{name}: {found} at {d}, not {wanted}");
             }
         }
-        let product = mean(x.iter().zip(&t).map(|(a, b)| a * b / (sigma * sigma)));
-        assert!(product.abs() < 4.0 / worth.sqrt(), "{}: a correlation of {product}", place.name());
+        let product = mean(a.iter().zip(&b).map(|(a, b)| a * b / (sigma * sigma)));
+        assert!(product.abs() < 4.0 / worth.sqrt(), "{name}: a correlation of {product}");
     }
 }
 
 /// A picture whose 4x4 cells all hold the values 0 to 15 times 10: each comes with probability 1/16, and the mean is 75.
 #[test]
 fn pixelate_gives_a_random_pixel_of_each_cell() {
-    let cell = 4;
-    let (width, height) = (64 * cell, 60 * cell);
-    let value = |p: usize| (p / width % cell * cell + p % width % cell) as u8 * 10;
-    let picture: Vec<u8> = (0..width * height).flat_map(|p| [value(p); 3]).collect();
-    for place in places() {
-        let mut drawn = Drawn::of(&place, 3, 32, Noise::Pixelate { cell }, &picture, (width, height), 75.0 / 255.0);
-        let [x, t] = drawn.noise(3, 7);
-        let values = (0..16).map(|v| f64::from(v) * 10.0 / 255.0 - 75.0 / 255.0);
+    let (cell, side) = (4, 256);
+    let noise = Noise::Pixelate { cell };
+    let value = |p: usize| (p / side % cell * cell + p % side % cell) as u8 * 10;
+    let picture: Vec<u8> = (0..side * side).flat_map(|p| [value(p); 3]).collect();
+    let middle = 75.0 / 255.0;
+    let batches = places().into_iter().map(|place| {
+        let noise = Drawn::of(&place, 3, 32, noise, &picture, (side, side), middle).noise(3, 7);
+        Exposures { name: place.name(), noise, width: 32 }
+    });
+    let rgb: Vec<f32> = picture.iter().map(|&v| f32::from(v) / 255.0).collect();
+    for Exposures { name, noise: [a, b], .. } in batches.chain([exposed(noise, &rgb, side, middle)]) {
+        let values = (0..16).map(|v| f64::from(v) * 10.0 / 255.0 - middle);
         let moment = |power: i32| values.clone().map(|v| v.powi(power)).sum::<f64>() / 16.0;
-        for z in [&x, &t] {
-            assert_moments(&place.name(), z, (0.0, moment(2), moment(4)), true);
+        for z in [&a, &b] {
+            assert_moments(&name, z, (0.0, moment(2), moment(4)), true);
             for wanted in values.clone() {
                 let share = z.iter().filter(|&v| (v - wanted).abs() < 1e-5).count() as f64 / z.len() as f64;
                 let bound = 4.0 * (1.0 / 16.0 / (z.len() as f64 / 3.0)).sqrt();
-                assert!((share - 1.0 / 16.0).abs() < bound, "{}: {wanted} comes in a share of {share}", place.name());
+                assert!((share - 1.0 / 16.0).abs() < bound, "{name}: {wanted} comes in a share of {share}");
             }
         }
-        assert_uncorrelated(&place.name(), &x, &t, (0.0, moment(2)));
+        assert_uncorrelated(&name, &a, &b, (0.0, moment(2)));
     }
 }

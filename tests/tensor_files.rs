@@ -248,6 +248,13 @@ fn archives_that_grow_are_refused() {
         assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
         refused(torch::load(&path), &path, &[says]);
     }
+    // The same as .npz: an array of four bytes with 40 MiB of zeros behind it, and one of 200 MiB, as many as are said.
+    for (len, mib, says) in [(4, 40, "not what uint8 [4] takes"), (200 << 20, 200, "far more memory")] {
+        let array = files::npy("|u1", &format!("({len},)"), &vec![0; mib << 20]);
+        let path = folder.write("bomb.npz", &files::zip(&[("x.npy", &array)], true));
+        assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
+        refused(load(&path), &path, &[says]);
+    }
     // Sizes that are lies, in the central directory.
     let body = program(&tensor("Float", "0", 4, 0, &[4]));
     for (packed, len) in [(false, 17), (true, 17), (false, u32::MAX - 1), (true, u32::MAX - 1), (false, 15), (true, 15)] {

@@ -107,9 +107,14 @@ impl Convolve for f64 {
         let sums = parts.sum((inner + 1) * k, &|part, sums: &mut [Self]| {
             let (dw, db) = sums.split_at_mut(inner * k);
             let (rows, count) = unfold(patches, source, vt, part);
-            let dy = &dy[part.first_pixel * vt.stride + vt.channel..];
-            multiply(dw, &Matrix(&rows, count, inner, inner), true, &Matrix(dy, count, k, vt.stride), true);
-            dy.chunks(vt.stride).take(count).for_each(|dy| accumulate(db, &dy[..k]));
+            let mut seen = Scratch::new(count * k);
+            let mut left = seen.chunks_exact_mut(k);
+            patches.each(part, vt, |_, place| {
+                let to = left.next().expect("a row for every pixel");
+                to.copy_from_slice(&dy[(part.first_pixel + place) * vt.stride + vt.channel..][..k]);
+                accumulate(db, to);
+            });
+            multiply(dw, &Matrix(&rows, count, inner, inner), true, &Matrix(&seen, count, k, k), true);
         });
         dw.copy_from_slice(&sums[..inner * k]);
         db.copy_from_slice(&sums[inner * k..][..k]);

@@ -321,14 +321,14 @@ pub(super) fn correlate(source: (&View, &[f32]), (view, dy): (&View, &[f32]), pa
     // Per panel its rows of the filter, and behind them one for the bias.
     let sums = Parts::new(view, 1).sum((inner + 1) * width(k), &|part, mut sums: &mut [f32]| {
         let stage = Stage::load(patches, source, view, part);
-        let Windows { windows, .. } = stage.windows(patches, patches, view, part);
+        let Windows { windows, places } = stage.windows(patches, patches, view, part);
         for panel in panels(k) {
             let (dw, rest) = std::mem::take(&mut sums).split_at_mut(inner * panel.width());
             let (db, rest) = rest.split_at_mut(panel.width());
             sums = rest;
             let mut packed = Scratch::new(windows.len() * panel.width());
-            let pixels = dy[part.first_pixel * view.stride..].chunks(view.stride);
-            panel.pack(pixels.map(|dy| &dy[view.channel..]), &mut packed);
+            let pixels = places.iter().map(|place| &dy[(part.first_pixel + place) * view.stride + view.channel..]);
+            panel.pack(pixels, &mut packed);
             packed.chunks_exact(panel.width()).for_each(|dy| accumulate(db, dy));
             arch.dispatch(Correlation { stage: &stage, windows: &windows, patches, dy: &packed, dw, registers: panel.registers });
         }

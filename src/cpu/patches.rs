@@ -6,8 +6,10 @@ use super::accumulate;
 use super::scratch::Scratch;
 use crate::graph::{Real, View};
 
-/// Target pixels that a task makes, about.
-const ROWS: usize = 256;
+/// Target pixels that are made at once, about: what they see stays in the cache, however large the picture.
+const BLOCK: usize = 256;
+/// Rows of such a block at least, if there are enough: one alone would see three times as many pixels as it makes.
+const BLOCK_ROWS: usize = 2;
 /// Tasks that even a small target is divided into.
 const TASKS: usize = 8;
 /// Target pixels below which a task is not worth its overhead.
@@ -64,7 +66,7 @@ impl Patches {
         for n in 0..part.pictures {
             for i in part.rows.0..part.rows.1.min(rows) {
                 let row = n * part_height + (i - part.rows.0) * step + self.target_first.0;
-                for j in 0..columns {
+                for j in part.columns.0..part.columns.1.min(columns) {
                     f((part.picture + n, i, j), row * width + j * step + self.target_first.1);
                 }
             }
@@ -88,7 +90,8 @@ impl Patches {
     }
 }
 
-/// A part of the target: whole pictures, or a band of rows of one, counted in the steps of the patches.
+/// A part of the target: whole pictures, a band of rows of one, or a block of columns of a band, counted in the steps of the patches.
+/// The memory of a block is that of its band.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// First picture.
@@ -97,17 +100,19 @@ pub(super) struct Part {
     pub pictures: usize,
     /// First and last + 1 row of (i, j).
     pub rows: (usize, usize),
-    /// First pixel of the target.
+    /// First and last + 1 column of (i, j).
+    pub columns: (usize, usize),
+    /// First pixel of the target in its memory.
     pub first_pixel: usize,
 }
 
-/// The parts of a target, of about [`ROWS`] pixels (of a phase) each, in the order of its memory; the same for any number of threads.
+/// The pictures or bands of a target, in the order of its memory; the same for any number of threads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'a> {
     target: &'a View,
     step: usize,
-    /// Rows of (i, j).
-    rows: usize,
+    /// Rows and columns of (i, j).
+    grid: (usize, usize),
     /// Pictures of a part.
     together: usize,
     /// Parts of a picture.
@@ -118,10 +123,10 @@ impl<'a> Parts<'a> {
     pub(super) fn new(target: &'a View, step: usize) -> Self {
         let [pictures, height, width] = target.shape;
         let (rows, columns) = (height.div_ceil(step), width.div_ceil(step));
-        let pixels = (pictures * rows * columns / TASKS).clamp(LEAST, ROWS);
+        let pixels = (pictures * rows * columns / TASKS).clamp(LEAST, BLOCK);
         let together = (pixels / (rows * columns)).clamp(1, pictures);
-        let bands = rows.div_ceil(pixels.div_ceil(columns));
-        Self { target, step, rows, together, bands }
+        let band = pixels.div_ceil(columns).max(BLOCK_ROWS.min(pictures * rows / TASKS));
+        Self { target, step, grid: (rows, columns), together, bands: rows.div_ceil(band) }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -132,31 +137,45 @@ impl<'a> Parts<'a> {
         let [all, height, width] = self.target.shape;
         let (picture, band) = (number / self.bands * self.together, number % self.bands);
         let pictures = self.together.min(all.saturating_sub(picture));
-        let rows = (band * self.rows / self.bands, (band + 1) * self.rows / self.bands);
-        Part { picture, pictures, rows, first_pixel: (picture.min(all) * height + rows.0 * self.step) * width }
+        let rows = (band * self.grid.0 / self.bands, (band + 1) * self.grid.0 / self.bands);
+        Part {
+            picture,
+            pictures,
+            rows,
+            columns: (0, self.grid.1),
+            first_pixel: (picture.min(all) * height + rows.0 * self.step) * width,
+        }
     }
 
-    /// Calls `f` for every part with its piece of the target's memory, on all threads.
+    /// The blocks of a part.
+    fn blocks(&self, part: Part) -> impl Iterator<Item = Part> {
+        let columns = self.grid.1;
+        let count = (part.pictures * (part.rows.1 - part.rows.0) * columns).div_ceil(BLOCK).clamp(1, columns);
+        (0..count).map(move |b| Part { columns: (b * columns / count, (b + 1) * columns / count), ..part })
+    }
+
+    /// Calls `f` for every block with its part of the target's memory, on all threads.
     pub(super) fn each<T: Real>(&self, memory: &mut [T], f: &(impl Fn(Part, &mut [T]) + Sync)) {
         self.some(0, self.count(), memory, f);
     }
 
     fn some<T: Real>(&self, first: usize, last: usize, memory: &mut [T], f: &(impl Fn(Part, &mut [T]) + Sync)) {
         if last - first == 1 {
-            return f(self.get(first), memory);
+            return self.blocks(self.get(first)).for_each(|block| f(block, memory));
         }
         let middle = first.midpoint(last);
         let pixels = self.get(middle).first_pixel - self.get(first).first_pixel;
         let (head, tail) = memory.split_at_mut(pixels * self.target.stride);
         rayon::join(|| self.some(first, middle, head, f), || self.some(middle, last, tail, f));
     }
-    /// Sums over all parts, in the first `len` elements of the result; `f` adds a part's share.
+    /// Sums over all blocks, in the first `len` elements of the result; `f` adds a block's share.
     pub(super) fn sum<T: Real>(&self, len: usize, f: &(impl Fn(Part, &mut [T]) + Sync)) -> Scratch<T> {
         let (count, splits) = (self.count(), self.count().min(SPLITS));
         let mut partials = Scratch::new(splits * len);
         partials.par_chunks_exact_mut(len).enumerate().for_each(|(split, sums)| {
             sums.fill(T::zero());
-            (split * count / splits..(split + 1) * count / splits).for_each(|number| f(self.get(number), sums));
+            let parts = (split * count / splits..(split + 1) * count / splits).map(|number| self.get(number));
+            parts.flat_map(|part| self.blocks(part)).for_each(|block| f(block, sums));
         });
         let (sums, others) = partials.split_at_mut(len);
         sums.par_chunks_mut(ELEMENTS).enumerate().for_each(|(block, sums)| {

@@ -20,16 +20,16 @@ pub(super) struct Windows {
 }
 
 impl Stage {
-    /// What `patches` see of the source.
+    /// What `patches` of that part see of the source.
     pub(super) fn load(patches: &Patches, (view, x): (&View, &[f32]), target: &View, part: Part) -> Self {
         let [_, height, width] = view.shape;
         let (c, step) = (view.padded(), patches.source_step);
         let (rows, columns) = patches.grid(target);
-        let (top, left) = patches.first;
+        let (top, left) = (patches.first.0, patches.first.1 + (part.columns.0 * step) as isize);
         // Nothing where not even one window reaches into the target.
         let extent = |windows: usize, size: usize| if windows == 0 { 0 } else { (windows - 1) * step + size };
         let stage_rows = extent(part.rows.1.min(rows).saturating_sub(part.rows.0), patches.size.0);
-        let stage_columns = extent(columns, patches.size.1);
+        let stage_columns = extent(part.columns.1.min(columns).saturating_sub(part.columns.0), patches.size.1);
         // Columns of the source that the stage covers, and where they begin in it.
         let first = left.max(0) as usize;
         let last = ((stage_columns as isize + left).max(0) as usize).min(width).max(first);
@@ -68,7 +68,7 @@ impl Stage {
         let mut at = 0;
         patches.each(part, target, |(n, i, j), place| {
             let row = (n - part.picture) * self.rows + (i - part.rows.0) * patches.source_step + top;
-            windows[at] = row * self.stride + (j * patches.source_step + left) * self.channels;
+            windows[at] = row * self.stride + ((j - part.columns.0) * patches.source_step + left) * self.channels;
             places[at] = place;
             at += 1;
         });

@@ -8,6 +8,11 @@ use super::archive::Archive;
 use super::array::{Array, CUT_SHORT, DType, MAX_BYTES, MAX_RANK, View, byte_len, open, read_all};
 use crate::error::{Error, Result};
 
+/// What arrays may take, in lengths of their archive and in bytes: a made-up file packs to a thousandth,
+/// pictures hardly to a tenth.
+const MAX_RATIO: u64 = 100;
+const MORE_BYTES: u64 = 64 << 20;
+
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// `NumPy` itself refuses to evaluate longer headers than 10,000 characters.
@@ -26,11 +31,12 @@ pub fn load_npy(path: &Path) -> Result<Array> {
 /// Reads the arrays of a `.npz` file, compressed or not, in order of name.
 ///
 /// # Errors
-/// Those of [`load_npy`] for each array, and when the archive is damaged or would take more than 8 GiB of memory.
+/// Those of [`load_npy`] for each array, and when the archive is damaged or would take far more memory than its size, or more than 8 GiB.
 pub fn load_npz(path: &Path) -> Result<Vec<(String, Array)>> {
-    let (file, _) = open(path)?;
+    let (file, len) = open(path)?;
     let failed = |what: String| Error::file(path, what);
-    let mut archive = Archive::open(file, MAX_BYTES).map_err(failed)?;
+    let room = len.saturating_mul(MAX_RATIO).saturating_add(MORE_BYTES).min(MAX_BYTES);
+    let mut archive = Archive::open(file, room).map_err(failed)?;
     let mut names = archive.names().map_err(failed)?;
     names.sort();
     let mut arrays = Vec::new();

@@ -17,14 +17,23 @@ pub enum Loss {
     /// (|d| + eps)^gamma, gamma falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
     /// right most often (impulses).
     L0 {
-        /// Keeps the derivative finite.
+        /// Keeps the derivative finite, and small where prediction and target meet by chance.
         eps: f32,
     },
 }
 
 impl Loss {
-    /// The paper's annealed loss.
-    pub const ANNEALED: Self = Self::L0 { eps: 1e-8 };
+    /// The paper's annealed loss, but for its eps of 1e-8, with which the few targets that happen to be next to the prediction decide
+    /// on the gradient: here it is a grey level of the [0, 1] range.
+    pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
+
+    /// The same loss of differences that are `scale` times as large.
+    pub fn scaled(self, scale: f32) -> Self {
+        match self {
+            Self::L0 { eps } => Self::L0 { eps: scale * eps },
+            other => other,
+        }
+    }
 
     /// KIND and EPS of the kernels.
     fn constants(self) -> (u8, f32) {

@@ -1,4 +1,5 @@
 //! Files of tensors made byte by byte, and what a refusal must look like.
+#![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
@@ -97,6 +98,12 @@ pub(crate) fn torch_file(pickle: &[u8], storages: &[(&str, &[u8])], packed: bool
 
 pub(crate) fn write_torch(folder: &Folder, name: &str, pickle: &[u8], storages: &[(&str, &[u8])]) -> PathBuf {
     folder.write(name, &torch_file(pickle, storages, false))
+}
+
+/// An array of `NumPy`, in order of C.
+pub(crate) fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    cat(&[b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes(), header.as_bytes(), data])
 }
 
 pub(crate) fn cat(parts: &[&[u8]]) -> Vec<u8> {

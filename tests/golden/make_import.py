@@ -5,7 +5,7 @@
 
 Each network is saved as <name>.pth with the prefix `unet.` of the first report's published file, in single precision.
 expected.safetensors holds "<name>/<size>/input" (H, W, 3), bytes, and "<name>/<size>/output", floats on the range 0 to 255:
-padded by reflection at the right and at the bottom to a multiple of 32, and cropped again. tests/import.rs reads both; with
+padded by reflection at the right and at the bottom to a multiple of what the network divides by, and cropped again. tests/import.rs reads both; with
 --width 48 the stand-in for the published U-Net has its names, shapes and size (36 tensors, 3.1 MB), and the test
 reads it from the folder named by N2N_IMPORT_DATA.
 """
@@ -20,13 +20,25 @@ from torch.nn import functional as F
 import nets
 
 
-def padded(net, picture, low, high):
-    """The network's result for a picture (H, W, 3) of bytes whose range is low to high for the network."""
+def padded(net, picture, divisor, inputs, outputs):
+    """The network's result for a picture (H, W, 3) of bytes, whose black and white are `inputs` to it and `outputs` from it."""
     h, w, _ = picture.shape
-    x = picture.permute(2, 0, 1)[None].double() / 255 * (high - low) + low
-    x = F.pad(x, (0, -w % 32, 0, -h % 32), mode="reflect")
-    y = (net(x)[0, :, :h, :w] - low) / (high - low) * 255
+    x = picture.permute(2, 0, 1)[None].double() / 255 * (inputs[1] - inputs[0]) + inputs[0]
+    x = F.pad(x, (0, -w % divisor, 0, -h % divisor), mode="reflect")
+    y = (net(x)[0, :, :h, :w] - outputs[0]) / (outputs[1] - outputs[0]) * 255
     return y.permute(1, 2, 0).float().contiguous()
+
+
+def fill(net, scale):
+    """Parameters, and statistics that BatchNorm keeps, as a training might leave them."""
+    for name, p in [*net.named_parameters(), *net.named_buffers()]:
+        if p.dim() == 4:
+            nn.init.xavier_normal_(p)
+        elif name.endswith("running_var"):
+            nn.init.uniform_(p, 0.5, 1.5)
+        elif p.dim() == 1:  # gamma near 1, biases, beta and means near 0 but large enough to matter
+            gamma = name.endswith("weight")
+            nn.init.normal_(p, mean=float(gamma), std=0.05 * (1 if gamma else scale))
 
 
 def main():
@@ -37,26 +49,26 @@ def main():
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
+    grey, half, normalised, unit = (0, 255), (-0.5, 0.5), (-2, 2), (0, 1)
     cases = {
-        "epfl-unet": (nets.EpflUNet(args.width, True), 0, 255),
-        "epfl-resunet": (nets.EpflResUNet(args.width, False, "maxpool", False), 0, 255),
-        "n2n-unet": (nets.N2nUNet(args.width), -0.5, 0.5),
+        "epfl-unet": (nets.EpflUNet(args.width, True), 32, grey, grey),
+        "epfl-resunet": (nets.EpflResUNet(args.width, False, "maxpool", False), 32, grey, grey),
+        "n2n-unet": (nets.N2nUNet(args.width), 32, half, half),
+        "unet": (nets.UNet(args.width, 2, "batch"), 4, half, half),
+        "epfl-convnet": (nets.EpflConvNet(), 4, normalised, unit),
     }
     expected = {}
-    for name, (net, low, high) in cases.items():
-        for key, p in net.named_parameters():
-            if p.dim() == 4:
-                nn.init.xavier_normal_(p)
-            else:  # gamma near 1, biases and beta near 0 but large enough to matter
-                nn.init.normal_(p, mean=float("bn" in key and key.endswith("weight")), std=0.05 * (high - low))
-        state = {f"unet.{key}": p.detach().float() for key, p in net.state_dict().items()}
+    for name, (net, divisor, inputs, outputs) in cases.items():
+        fill(net, inputs[1] - inputs[0])
+        net.eval()
+        state = {f"unet.{key}": p.detach().clone() for key, p in net.state_dict().items()}
         torch.save(state, args.out / f"{name}.pth")
         net = net.double()
         for h, w in (64, 96), (45, 37):
             picture = torch.randint(0, 256, (h, w, 3), dtype=torch.uint8)
             expected[f"{name}/{h}x{w}/input"] = picture
             with torch.no_grad():
-                expected[f"{name}/{h}x{w}/output"] = padded(net, picture, low, high)
+                expected[f"{name}/{h}x{w}/output"] = padded(net, picture, divisor, inputs, outputs)
         print(f"{name}: {len(state)} tensors, {sum(p.numel() for p in state.values())} parameters")
     save_file(expected, args.out / "expected.safetensors")
 
