@@ -48,6 +48,16 @@ fn convolutions_of_any_shape_equal_their_meaning() {
     });
 }
 
+/// Rows that the CPU makes in several blocks. Adapters know nothing of blocks: they would differ from blocks that are wrong.
+#[test]
+fn convolutions_of_wide_pictures_equal_their_meaning() {
+    let stride = prop_oneof![Just(1), Just(2)];
+    let convs = (stride, any::<bool>(), [1..3_usize, 2..5_usize, 300..700_usize], 1..12_usize, 1..12_usize);
+    assert_random_cases_pass(6, &convs, |(stride, transposed, size, input, output)| {
+        check::conv(Conv { kernel: 3, stride, padding: 1 }, transposed, size, &[input], output, 0.1)
+    });
+}
+
 /// A group of very few elements has almost no gradient, only differences of equal numbers: it has at least eight here.
 #[test]
 fn group_normalisations_of_any_shape_equal_their_meaning() {

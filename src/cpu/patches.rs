@@ -90,8 +90,8 @@ impl Patches {
     }
 }
 
-/// A part of the target: whole pictures, a band of rows of one, or a block of columns of a band, counted in the steps of the patches.
-/// The memory of a block is that of its band.
+/// A part of the target: whole pictures, a band of rows of one, or a block of columns of those; rows and columns are counted in the
+/// steps of the patches. The memory of a block is that of its band.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// First picture.
@@ -168,6 +168,7 @@ impl<'a> Parts<'a> {
         let (head, tail) = memory.split_at_mut(pixels * self.target.stride);
         rayon::join(|| self.some(first, middle, head, f), || self.some(middle, last, tail, f));
     }
+
     /// Sums over all blocks, in the first `len` elements of the result; `f` adds a block's share.
     pub(super) fn sum<T: Real>(&self, len: usize, f: &(impl Fn(Part, &mut [T]) + Sync)) -> Scratch<T> {
         let (count, splits) = (self.count(), self.count().min(SPLITS));
