@@ -143,12 +143,12 @@ impl Noise {
         let (width, height) = (picture.width / cell, picture.height / cell);
         let (low, high) = self.sigma();
         let sigma = f64::from(low + (high - low) * stream.of_picture() as f32);
+        let draw = self.draw(stream, 0, sigma);
         let pixel = |p: usize| {
-            let (i, j) = if cell > 1 { self.chosen(stream.step, stream.seed, p as u32, exposure as usize) } else { (0, 0) };
+            let (i, j) = if cell > 1 { draw.chosen(p as u32) } else { (0, 0) };
             let at = ((p / width * cell + i) * picture.width + p % width * cell + j) * 3;
             let clean = [0, 1, 2].map(|c| f64::from(picture.rgb[at + c]));
-            let place = Place { pixel: p as u32, picture: 0, row: (p / width) as u32, column: (p % width) as u32 };
-            self.pixel(stream, place, sigma, clean)
+            draw.pixel(Place { pixel: p as u32, row: (p / width) as u32, column: (p % width) as u32 }, clean)
         };
         let pixels: Vec<_> = (0..width * height).into_par_iter().map(pixel).collect();
         let values = pixels.iter().flat_map(|(v, _)| v.map(|v| v as f32)).collect();

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::noise::{GLYPHS, Place, Stream};
+use super::noise::{Draw, GLYPHS, Place, Stream};
 use super::{Noise, strides};
 use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, Role, StorageId, Tensor, grid};
 
@@ -211,17 +211,18 @@ impl Batch {
             let source = Source { batch: self, draw, table, shards };
             y.par_chunks_mut(self.crop * self.crop * view.stride).enumerate().for_each(|(n, y)| {
                 let crop = source.crop(n as u32);
-                for (p, y) in y.chunks_mut(view.stride).enumerate() {
-                    let place = source.place(&crop, p as u32);
-                    let [low, high] = if output == 0 { self.input } else { self.target }.map(f64::from);
-                    // The input is exposure 0, the targets are the others.
-                    let first = u32::from(output > 0);
-                    for (y, exposure) in y[view.channel..view.channel + view.padded()].chunks_exact_mut(4).zip(first..) {
+                let [low, high] = if output == 0 { self.input } else { self.target }.map(f64::from);
+                // The input is exposure 0, the targets are the others.
+                for (exposure, channel) in (u32::from(output > 0)..).zip((view.channel..view.channel + view.padded()).step_by(4))
+                {
+                    let drawn = source.exposure(&crop, exposure);
+                    for (p, y) in y.chunks_mut(view.stride).enumerate() {
                         let values = match output {
                             2 if !masks => [1.0, 0.0, 0.0],
-                            2 => [f64::from(u8::from(source.exposure(&crop, &place, exposure).1)), 0.0, 0.0],
-                            _ => source.exposure(&crop, &place, exposure).0.map(|v| low + v * (high - low)),
+                            2 => [f64::from(u8::from(source.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
+                            _ => source.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
                         };
+                        let y = &mut y[channel..channel + 4];
                         y[3] = T::zero();
                         y.iter_mut().zip(values).for_each(|(y, v)| *y = T::of(v));
                     }
@@ -273,7 +274,7 @@ impl Source<'_> {
     fn place(&self, crop: &Crop, p: u32) -> Pixel {
         let side = self.batch.crop as u32;
         let (mut row, mut column) = (p / side, p % side);
-        let at = Place { pixel: crop.n * side * side + p, picture: crop.n, row, column };
+        let at = Place { pixel: crop.n * side * side + p, row, column };
         if crop.flips & 1 != 0 {
             row = side - 1 - row;
         }
@@ -292,27 +293,36 @@ impl Source<'_> {
         [0, 1, 2].map(|i| f64::from(self.shards[shard as usize][(at + i) / 4] >> ((at + i) % 4 * 8) & 255) / 255.0)
     }
 
-    /// An exposure of a pixel, and whether it is known.
-    fn exposure(&self, crop: &Crop, p: &Pixel, exposure: u32) -> ([f64; 3], bool) {
+    /// Number `exposure` of a crop's pictures; none of a law where pictures are taken as they are.
+    fn exposure(&self, crop: &Crop, exposure: u32) -> (u32, Option<Draw>) {
+        let [step, seed] = [self.draw[0], self.draw[1]];
+        let clean = exposure > 0 && self.batch.clean_targets;
+        let law = self.batch.noise.filter(|_| !clean);
+        (exposure, law.map(|noise| noise.draw(Stream { step, seed, exposure }, crop.n, crop.sigma)))
+    }
+
+    /// A pixel of an exposure, and whether it is known.
+    fn pixel(&self, crop: &Crop, (exposure, drawn): &(u32, Option<Draw>), p: u32) -> ([f64; 3], bool) {
+        let p = self.place(crop, p);
         let (row, column) = (p.row as usize, p.column as usize);
-        let Some(noise) = self.batch.noise else {
+        if self.batch.noise.is_none() {
             let swapped = u32::from(crop.flips & 8 != 0);
             return (self.bytes(crop.number + (exposure ^ swapped) as usize, crop.corner, row, column), true);
-        };
-        let cell = noise.cell();
+        }
+        let cell = self.batch.cell();
         let of_cell = |i: usize, j: usize| self.bytes(crop.number, crop.corner, row * cell + i, column * cell + j);
-        let (step, seed) = (self.draw[0], self.draw[1]);
-        let clean = exposure > 0 && self.batch.clean_targets;
-        if cell > 1 && !clean {
-            let (i, j) = noise.chosen(step, seed, p.at.pixel, exposure as usize);
+        if let (Some(drawn), true) = (drawn, cell > 1) {
+            let (i, j) = drawn.chosen(p.at.pixel);
             return (of_cell(i, j), true);
         }
-        let mut sum = [0.0; 3];
-        for i in 0..cell * cell {
-            sum.iter_mut().zip(of_cell(i / cell, i % cell)).for_each(|(sum, v)| *sum += v);
+        let mut original = of_cell(0, 0);
+        if cell > 1 {
+            for i in 1..cell * cell {
+                original.iter_mut().zip(of_cell(i / cell, i % cell)).for_each(|(sum, v)| *sum += v);
+            }
+            original = original.map(|v| v / (cell * cell) as f64);
         }
-        let original = sum.map(|v| v / (cell * cell) as f64);
-        if clean { (original, true) } else { noise.pixel(Stream { step, seed, exposure }, p.at, crop.sigma, original) }
+        drawn.map_or((original, true), |drawn| drawn.pixel(p.at, original))
     }
 }
 

@@ -90,16 +90,15 @@ pub(crate) const GLYPHS: [[u32; 2]; 36] = [
 ];
 
 /// Sheets of text, one over the other.
-const SHEETS: u32 = 6;
+const SHEETS: usize = 6;
 
 /// Share of a letter's place, nine pixels high and six wide, that is ink, on average.
 const INK: f64 = 538.0 / (36.0 * 54.0);
 
-/// Where a pixel is: its number, that of its picture, row and column.
+/// Where a pixel is: its number, row and column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub pixel: u32,
-    pub picture: u32,
     pub row: u32,
     pub column: u32,
 }
@@ -162,7 +161,7 @@ impl Noise {
         match *self {
             Self::Bernoulli { share } | Self::Impulse { share } => share,
             // A pixel stays free of six sheets with probability (1 - q INK)^6.
-            Self::Text { share } => ((1.0 - (1.0 - f64::from(share)).powf(1.0 / f64::from(SHEETS))) / INK) as f32,
+            Self::Text { share } => ((1.0 - (1.0 - f64::from(share)).powf(1.0 / SHEETS as f64)) / INK) as f32,
             _ => 0.0,
         }
     }
@@ -187,38 +186,84 @@ impl Noise {
         !matches!(self, Self::Impulse { .. } | Self::Text { .. })
     }
 
-    /// An exposure of a pixel, and whether it is known. Blurred noise and cells are not made here.
-    pub(crate) fn pixel(&self, stream: Stream, at: Place, sigma: f64, clean: [f64; 3]) -> ([f64; 3], bool) {
-        let share = f64::from(self.share());
+    /// An exposure of a picture of that number, with noise of standard deviation `sigma` where the law has one.
+    pub(crate) fn draw(self, stream: Stream, picture: u32, sigma: f64) -> Draw {
+        let layout = |sheet: usize| stream.numbers(picture * 8 + sheet as u32, 2);
+        let text = matches!(self, Self::Text { .. });
+        let sheets = if text { std::array::from_fn(layout) } else { [[0; 4]; SHEETS] };
+        Draw { noise: self, stream, picture, sigma, share: self.share().into(), sheets }
+    }
+}
+
+/// How an exposure of a picture is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    noise: Noise,
+    stream: Stream,
+    picture: u32,
+    sigma: f64,
+    share: f64,
+    /// Of text: size and place of the letters of each sheet.
+    sheets: [[u32; 4]; SHEETS],
+}
+
+impl Draw {
+    /// A pixel, and whether it is known. Blurred noise and cells are not made here.
+    pub(crate) fn pixel(&self, at: Place, clean: [f64; 3]) -> ([f64; 3], bool) {
+        let Self { stream, share, .. } = *self;
         let plus = |mut v: [f64; 3]| {
-            v.iter_mut().zip(stream.white(at.pixel)).for_each(|(v, z)| *v += sigma * z);
+            v.iter_mut().zip(stream.white(at.pixel)).for_each(|(v, z)| *v += self.sigma * z);
             v
         };
-        match *self {
-            Self::Gaussian { .. } => (plus(clean), true),
-            Self::Poisson { peak, .. } => {
+        match self.noise {
+            Noise::Gaussian { .. } => (plus(clean), true),
+            Noise::Poisson { peak, .. } => {
                 let peak = f64::from(peak);
                 let counted = poisson3(stream, at.pixel, clean.map(|v| peak * v), peak).map(|k| k / peak);
                 (plus(counted), true)
             }
-            Self::Bernoulli { .. } => {
+            Noise::Bernoulli { .. } => {
                 let known = uniform(stream.numbers(at.pixel, 0)[0]) >= share;
                 (if known { clean } else { [0.0; 3] }, known)
             }
-            Self::Impulse { .. } => {
+            Noise::Impulse { .. } => {
                 let u = stream.numbers(at.pixel, 0).map(uniform);
                 (if u[0] < share { [u[1], u[2], u[3]] } else { clean }, true)
             }
-            Self::Text { .. } => (text(stream, at, share).unwrap_or(clean), true),
-            Self::Brown { .. } | Self::Pixelate { .. } => (clean, true),
+            Noise::Text { .. } => (self.text(at).unwrap_or(clean), true),
+            Noise::Brown { .. } | Noise::Pixelate { .. } => (clean, true),
         }
     }
 
-    /// Of a cell at a pixel of the result: row and column of the pixel that an exposure shows.
-    pub(crate) fn chosen(&self, step: u32, seed: u32, pixel: u32, exposure: usize) -> (usize, usize) {
-        let p = pcg4d([pixel, step, seed, 2 + exposure as u32 / 2]).map(|v| v as usize % self.cell());
-        let first = exposure % 2 * 2;
+    /// Of a cell at a pixel of the result: row and column of the pixel that is shown.
+    pub(crate) fn chosen(&self, pixel: u32) -> (usize, usize) {
+        let Stream { step, seed, exposure } = self.stream;
+        let p = pcg4d([pixel, step, seed, 2 + exposure / 2]).map(|v| v as usize % self.noise.cell());
+        let first = exposure as usize % 2 * 2;
         (p[first], p[first + 1])
+    }
+
+    /// The colour of what is written over a pixel, if anything is.
+    fn text(&self, at: Place) -> Option<[f64; 3]> {
+        let Self { stream, picture, share, .. } = *self;
+        self.sheets.iter().zip(picture * 8..).find_map(|(layout, key)| {
+            let size = 1 + layout[0] % 3;
+            let (row, column) = ((at.row + layout[1] % 256) / size, (at.column + layout[2] % 256) / size);
+            if row % 9 >= 7 || column % 6 >= 5 {
+                return None;
+            }
+            let (line, letter) = (row / 9, column / 6);
+            let exposure = 0x9e37_79b9_u32.wrapping_mul(1 + stream.exposure);
+            let h = pcg4d([line * 65536 + letter / 8, key, stream.step, stream.seed ^ exposure]);
+            if uniform(h[0]) >= share {
+                return None;
+            }
+            let which = pcg4d([h[1], letter % 8, 0, 0])[0] % 36;
+            let bit = column % 6 * 7 + row % 9;
+            let word = GLYPHS[which as usize][usize::from(bit >= 28)];
+            let colour = [h[2], h[2] >> 8, h[2] >> 16].map(|v| f64::from(v & 255) / 255.0);
+            (word >> (bit % 28) & 1 != 0).then_some(colour)
+        })
     }
 }
 
@@ -241,28 +286,4 @@ fn poisson3(stream: Stream, pixel: u32, means: [f64; 3], peak: f64) -> [f64; 3] 
         }
     }
     total
-}
-
-/// The colour of what is written over a pixel, if anything is.
-fn text(stream: Stream, at: Place, share: f64) -> Option<[f64; 3]> {
-    (0..SHEETS).find_map(|sheet| {
-        let key = at.picture * 8 + sheet;
-        let layout = stream.numbers(key, 2);
-        let size = 1 + layout[0] % 3;
-        let (row, column) = ((at.row + layout[1] % 256) / size, (at.column + layout[2] % 256) / size);
-        if row % 9 >= 7 || column % 6 >= 5 {
-            return None;
-        }
-        let (line, letter) = (row / 9, column / 6);
-        let exposure = 0x9e37_79b9_u32.wrapping_mul(1 + stream.exposure);
-        let h = pcg4d([line * 65536 + letter / 8, key, stream.step, stream.seed ^ exposure]);
-        if uniform(h[0]) >= share {
-            return None;
-        }
-        let which = pcg4d([h[1], letter % 8, 0, 0])[0] % 36;
-        let bit = column % 6 * 7 + row % 9;
-        let word = GLYPHS[which as usize][usize::from(bit >= 28)];
-        let colour = [h[2], h[2] >> 8, h[2] >> 16].map(|v| f64::from(v & 255) / 255.0);
-        (word >> (bit % 28) & 1 != 0).then_some(colour)
-    })
 }
