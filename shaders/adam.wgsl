@@ -21,7 +21,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         let d = clipped(i, length);
         let m = moments[i] * BETA1 + d * (1.0 - BETA1);
         let v = moments[LEN4 + i] * BETA2 + d * d * (1.0 - BETA2);
-        let kept = params[i] - control[0] * DECAY * params[i];
+        // What never had a gradient is no weight: BatchNorm keeps its statistics among the parameters.
+        let kept = params[i] - select(vec4f(), control[0] * DECAY * params[i], v > vec4f());
         let p = kept - control[0] / control[1] * m / (sqrt(v / control[2]) + EPS);
         moments[i] = m;
         moments[LEN4 + i] = v;

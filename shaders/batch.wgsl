@@ -99,8 +99,9 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
 
     let number = element * select(1u, 2u, PAIRS);
     var picture = table[number];
-    // The corner of the crop is any pixel, not only that of a cell of the picture.
-    let corner = vec2u(r.y % (picture.w - CROP * CELL + 1u), r.z % (picture.z - CROP * CELL + 1u));
+    // The corner of the crop is any pixel, not only that of a cell of the picture. A table that nobody has written yet, as where a
+    // plan is only timed, has pictures of no size.
+    let corner = vec2u(r.y, r.z) % (max(picture.wz, vec2u(CROP * CELL)) - CROP * CELL + 1u);
     picture.y += (corner.x * picture.z + corner.y) * 3u;
     if PAIRS {
         let a = pixel(picture, row, column);

@@ -2,7 +2,7 @@
 
 use crate::cpu;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Layout, Precision, Role, StorageId, Tensor};
 use crate::nets::{Init, NetOptions, Norm, initial};
@@ -409,13 +409,15 @@ pub fn cooperative_cases() -> Vec<Case> {
 /// The device with cooperative matrices in use, if it has them and every convolution is right with them.
 ///
 /// # Errors
-/// If the device fails.
+/// If the device is lost; one that refuses the kernels has no cooperative matrices for us.
 pub fn cooperative_matrices(gpu: &Gpu) -> Result<Option<Gpu>> {
     let Some(with) = gpu.with_cooperative_matrices() else { return Ok(None) };
     let device = Device::Gpu(with.clone());
     for case in cooperative_cases() {
-        if !case.run(&device)?.passed() {
-            return Ok(None);
+        match case.run(&device) {
+            Ok(outcome) if outcome.passed() => {}
+            Err(lost @ Error::Lost(_)) => return Err(lost),
+            _ => return Ok(None),
         }
     }
     Ok(Some(with))

@@ -4,12 +4,9 @@
 mod cli;
 mod common;
 
-use std::collections::BTreeSet;
-
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
 use n2n_gpu::ops::Noise;
-use n2n_gpu::plan::Plan;
 
 fn assert_passes(device: &Device, case: &Case) {
     let outcome = case.run(device).unwrap();
@@ -39,24 +36,16 @@ fn convolutions_on_cooperative_matrices_equal_their_meaning_on_the_cpu() {
     }
 }
 
-/// Checks read no stray value into a result: a smaller set of cases, as drivers in software compile them slowly.
+/// Checks read no stray value into a result.
 #[test]
 fn every_kernel_equals_its_meaning_on_the_cpu_with_bounds_checked_in_shaders() {
     for mut gpu in common::gpus() {
         gpu.checked = true;
+        let with = gpu.with_cooperative_matrices().map(Device::Gpu);
         let device = Device::Gpu(gpu);
-        let mut seen = BTreeSet::new();
-        for case in check::cases().into_iter().filter(|c| c.suits(&device)) {
-            let plan = Plan::new(case.graph().clone(), device.limits()).unwrap();
-            let kernels: Vec<_> = plan.steps.iter().map(|step| step.kernel).collect();
-            // Case by case, up to three of every kernel.
-            if kernels.iter().any(|k| (0..3).any(|n| !seen.contains(&(*k, n)))) {
-                kernels.iter().for_each(|k| {
-                    let free = (0..3).find(|n| !seen.contains(&(*k, *n)));
-                    seen.extend(free.map(|n| (*k, n)));
-                });
-                assert_passes(&device, &case);
-            }
+        check::cases().iter().filter(|c| c.suits(&device)).for_each(|case| assert_passes(&device, case));
+        if let Some(with) = with {
+            check::cooperative_cases().iter().for_each(|case| assert_passes(&with, case));
         }
     }
 }

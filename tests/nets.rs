@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Golden, Place, Run, largest_error, places, square_error};
+use common::{Golden, Place, Run, largest_error, normals, places, square_error};
 use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Net, NetOptions, Norm};
@@ -155,6 +155,36 @@ fn batch_norm_evaluates_by_the_statistics_of_ten_training_steps() {
         run.run();
         case.assert_equal("eval", &run.get(y), 1e-6, TOLERANCE);
     });
+}
+
+/// Statistics are no weights: `AdamW`, which shortens those, leaves them to the batches.
+#[test]
+fn weight_decay_changes_no_statistics_of_batch_norm() {
+    for place in places() {
+        let step = |decay: f32| {
+            let mut g = Graph::new();
+            let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 8, 8], 3));
+            let y = NetOptions::unet(4, 1, Norm::Batch).record_training(&mut g, x);
+            let loss = g.mse(y, t);
+            let one = g.one();
+            g.backward(&[(loss, one)]);
+            let optimizer = g.optimize(loss, Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, decay }, 0.0);
+            let mut run = place.start(&g);
+            [x, t].into_iter().zip(1..).for_each(|(tensor, stream)| run.put(tensor, &normals(stream, 2 * 8 * 8 * 3)));
+            let count = |param: &str| g.params().iter().find(|p| p.name == param).unwrap().layout.count();
+            run.put_params(|param| if param.contains("running") { vec![1.0; count(param)] } else { normals(3, count(param)) });
+            run.write(optimizer.control, &optimizer.control(1, 0.01, 0.0).map(f64::from));
+            run.run();
+            run.get_params(g.params_storage().unwrap())
+        };
+        let mut statistics = 0;
+        for ((name, without), (_, with)) in step(0.0).into_iter().zip(step(0.5)) {
+            let kept = name.contains("running");
+            assert_eq!(without == with, kept, "{name} on {}", place.name());
+            statistics += usize::from(kept);
+        }
+        assert!(statistics > 0);
+    }
 }
 
 #[test]

@@ -279,3 +279,16 @@ fn pixelate_gives_a_random_pixel_of_each_cell() {
         assert_uncorrelated(&name, &a, &b, (0.0, moment(2)));
     }
 }
+
+/// A plan is timed before anybody wrote which pictures there are: crops are then of no picture, but read nothing beyond the memory.
+#[test]
+fn a_table_that_nobody_wrote_points_at_no_other_memory() {
+    for place in places().iter().filter(|place| !place.is_double()).skip(1) {
+        let mut drawn = Drawn::new(place, 2, 8, Noise::Impulse { share: 1e-9 }, GREY);
+        let empty = vec![0; 4];
+        drawn.run.executor().write_ints(drawn.pictures.table, &empty).unwrap();
+        let [x, _] = drawn.noise(3, 7);
+        let stray = x.iter().filter(|v| v.abs() > 1e-6).count();
+        assert_eq!(stray, 0, "values from elsewhere on {}", place.name());
+    }
+}

@@ -13,7 +13,7 @@ use super::Common;
 /// The network and its options.
 #[derive(Args, Debug)]
 pub(super) struct NetArgs {
-    /// Network [default: unet; that of the recipe]
+    /// Network [default: unet; where there is a recipe, its own]
     #[arg(long, value_enum)]
     net: Option<Net>,
     /// Channels of the encoder [default: 48; of unet without a discrete GPU 16]
@@ -34,7 +34,8 @@ pub(super) struct NetArgs {
     /// How pictures are doubled (unet) [default: convt]
     #[arg(long, value_enum)]
     up: Option<Up>,
-    /// Predict the noise, which is subtracted [default: true for unet where noise is right on average, else false]
+    /// Predict the noise, which is subtracted [default: true where unet is trained on
+    /// noise that is right on average, else false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     residual: Option<bool>,
 }
@@ -130,6 +131,15 @@ impl PrecisionArg {
                     common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()));
                 }
             }
+        }
+        if let (Precision::F16, Device::Gpu(gpu)) = (wanted, &*device)
+            && gpu.adapter.cooperative.is_none()
+            && gpu.adapter.features.contains(&"cooperative-matrix")
+        {
+            common.remark(&format!(
+                "{}: its cooperative matrices are of no kind that the kernels know, and are not used",
+                device.name()
+            ));
         }
         Ok(wanted)
     }

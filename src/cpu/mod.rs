@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use crate::graph::{Real, View};
 
 /// Pixels that one task works on.
-const BLOCK: usize = 1024;
+pub(crate) const BLOCK: usize = 1024;
 
 type Input<'a, T> = (&'a View, &'a [T]);
 type Output<'a, 'b, T> = (&'a View, &'b mut [T]);
@@ -76,11 +76,18 @@ pub(crate) fn sum_pixels<T: Real>(view: &View, x: &[T], sums: &mut [T], fold: im
 
 /// The sum of `f` over so many pixels, block by block, the blocks' sums added in order.
 pub(crate) fn sum_of(pixels: usize, f: impl Fn(usize) -> f64 + Sync) -> f64 {
-    let mut blocks = Scratch::new(pixels.div_ceil(BLOCK));
-    blocks.par_iter_mut().enumerate().for_each(|(block, sum)| {
-        *sum = (block * BLOCK..pixels.min((block + 1) * BLOCK)).map(&f).sum();
+    sums_of(pixels, 1, |p, sum| sum[0] += f(p))[0]
+}
+
+/// `len` sums over so many pixels, to which `f` adds what belongs to a pixel, block by block, the blocks' sums added in order.
+pub(crate) fn sums_of(pixels: usize, len: usize, f: impl Fn(usize, &mut [f64]) + Sync) -> Scratch<f64> {
+    let mut blocks = Scratch::zeros(pixels.div_ceil(BLOCK).max(1) * len);
+    blocks.par_chunks_exact_mut(len).enumerate().for_each(|(block, sums)| {
+        (block * BLOCK..pixels.min((block + 1) * BLOCK)).for_each(|p| f(p, sums));
     });
-    blocks.iter().sum()
+    let (sums, others) = blocks.split_at_mut(len);
+    others.chunks_exact(len).for_each(|block| accumulate(sums, block));
+    blocks
 }
 
 /// to += from.

@@ -40,7 +40,7 @@ pub struct Executor {
     buffers: Vec<wgpu::Buffer>,
     steps: Vec<Prepared>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
-    /// Reads under way: ticket, staging buffer, elements.
+    /// Reads under way, and their staging buffers.
     reads: VecDeque<(Ticket, wgpu::Buffer)>,
     /// Reads that are done and not yet asked after.
     arrived: Vec<(Ticket, Vec<f32>)>,

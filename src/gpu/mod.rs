@@ -56,8 +56,13 @@ impl Trouble {
 
     /// The error as a failure, if there was one.
     pub(crate) fn check(&self, adapter: &str) -> Result<()> {
-        match self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() {
-            Some((true, message)) => Err(Error::Memory(format!("{adapter}: {message}"))),
+        let mut trouble = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match trouble.clone() {
+            // Less may fit: said once.
+            Some((true, message)) => {
+                *trouble = None;
+                Err(Error::Memory(format!("{adapter}: {message}")))
+            }
             Some((false, message)) => Err(Error::Lost(format!("{adapter}: {message}"))),
             None => Ok(()),
         }

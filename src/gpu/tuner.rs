@@ -58,7 +58,7 @@ impl Gpu {
         else {
             return Ok(plan);
         };
-        for (key, way) in self.fastest(&plan, ways)? {
+        for (key, way) in self.fastest(&plan, ways, &tuning)? {
             tuning.set(key, way);
         }
         (tuner.save)(&tuning);
@@ -66,8 +66,8 @@ impl Gpu {
         Plan::tuned(plan.graph.clone(), limits, &tuning)
     }
 
-    /// Times the plan with way 0 of everything, then with way 1, and so on: the fastest for every key.
-    fn fastest(&self, plan: &Plan, ways: usize) -> Result<BTreeMap<String, usize>> {
+    /// Times the plan with way 0 of everything, then with way 1, and so on: the fastest for every key that is not `known`.
+    fn fastest(&self, plan: &Plan, ways: usize, known: &Tuning) -> Result<BTreeMap<String, usize>> {
         // Milliseconds of all nodes of a key together, by way.
         let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for way in 0..ways {
@@ -80,7 +80,7 @@ impl Gpu {
                     best.iter_mut().zip(steps).for_each(|(best, ms)| *best = best.min(ms));
                 }
             }
-            for choice in tried.choices.iter().filter(|c| c.ways > 1 && way < c.ways) {
+            for choice in tried.choices.iter().filter(|c| c.ways > 1 && way < c.ways && !known.knows(&c.key)) {
                 let ms: f64 = tried.steps.iter().zip(&best).filter(|(s, _)| s.node == choice.node).map(|(_, ms)| ms).sum();
                 let key = plan.choices.iter().find(|c| c.key == choice.key).expect("all plans of a graph have its keys");
                 let by_way = times.entry(&key.key).or_default();

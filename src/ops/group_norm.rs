@@ -160,6 +160,14 @@ impl Op for Normalise {
     crate::cpu_meaning!();
 }
 
+/// Makes sums per channel, over so many pixels, the mean of their group, for every channel of it.
+fn average(sums: &mut [f64], group: usize, pixels: usize) {
+    for sums in sums[..].chunks_exact_mut(group) {
+        let mean = sums.iter().sum::<f64>() / (pixels * group) as f64;
+        sums.fill(mean);
+    }
+}
+
 impl Normalise {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (eps, slope) = (f64::from(self.norm.eps), T::of(self.norm.activation.slope.into()));
@@ -171,21 +179,31 @@ impl Normalise {
         let mut all = Scratch::new(self.pictures(vx).0 * groups * 2);
         y.par_chunks_mut(pixels * vy.stride).zip(all.par_chunks_exact_mut(groups * 2)).enumerate().for_each(|(n, (y, stats))| {
             let pixel = |p: usize| &x[(n * pixels + p) * vx.stride + vx.channel..][..c];
-            let count = (pixels * cg) as f64;
-            for (g, stats) in stats.chunks_exact_mut(2).enumerate() {
-                let values = || (0..pixels).flat_map(|p| &pixel(p)[g * cg..(g + 1) * cg]);
-                let mean = values().map(|v| v.f64()).sum::<f64>() / count;
-                let variance = values().map(|v| (v.f64() - mean).powi(2)).sum::<f64>() / count;
+            let mut mean = cpu::sums_of(pixels, c, |p, sums| {
+                sums.iter_mut().zip(pixel(p)).for_each(|(sum, v)| *sum += v.f64());
+            });
+            average(&mut mean, cg, pixels);
+            let mut variance = cpu::sums_of(pixels, c, |p, sums| {
+                sums.iter_mut().zip(pixel(p)).zip(&*mean).for_each(|((sum, v), mean)| *sum += (v.f64() - mean).powi(2));
+            });
+            average(&mut variance, cg, pixels);
+            for (stats, (&mean, &variance)) in stats.chunks_exact_mut(2).zip(mean.iter().zip(&*variance).step_by(cg)) {
                 stats.copy_from_slice(&[T::of(mean), T::of(1.0 / (variance + eps).sqrt())]);
             }
-            for (p, y) in y.chunks_mut(vy.stride).enumerate() {
-                let y = &mut y[vy.channel..vy.channel + vy.padded()];
-                y.fill(T::zero());
-                for (i, (&v, y)) in pixel(p).iter().zip(y).enumerate() {
-                    let z = (v - stats[i / cg * 2]) * stats[i / cg * 2 + 1] * gamma[i] + beta[i];
-                    *y = if z > T::zero() { z } else { slope * z };
+            y.par_chunks_mut(cpu::BLOCK * vy.stride).enumerate().for_each(|(block, y)| {
+                for (p, y) in y.chunks_mut(vy.stride).enumerate() {
+                    let y = &mut y[vy.channel..vy.channel + vy.padded()];
+                    y[c..].fill(T::zero());
+                    let groups =
+                        pixel(block * cpu::BLOCK + p).chunks_exact(cg).zip(y.chunks_exact_mut(cg)).zip(stats.chunks_exact(2));
+                    for (((x, y), stats), (gamma, beta)) in groups.zip(gamma.chunks_exact(cg).zip(beta.chunks_exact(cg))) {
+                        for ((&v, y), (&gamma, &beta)) in x.iter().zip(y).zip(gamma.iter().zip(beta)) {
+                            let z = (v - stats[0]) * stats[1] * gamma + beta;
+                            *y = if z > T::zero() { z } else { slope * z };
+                        }
+                    }
                 }
-            }
+            });
         });
         let (_, _, stats) = io.split(1);
         stats[..all.len()].copy_from_slice(&all);
@@ -267,42 +285,52 @@ impl NormaliseGrad {
         let (gamma, (vdy, dy)) = (inputs.x(3).1, inputs.x(4));
         let (c, padded, (_, pixels)) = (vx.channels(), vx.padded(), self.of.pictures(vx));
         let cg = c / groups;
-        let stats = |n: usize, i: usize| {
-            let at = (n * groups + i / cg) * 2;
-            (stats.1[at], stats.1[at + 1])
-        };
         // Per picture the sums over pixels of dz and of dz * xhat, per channel.
         let mut all = Scratch::new(self.of.pictures(vx).0 * 2 * padded);
         dx.par_chunks_mut(pixels * vdx.stride).zip(all.par_chunks_exact_mut(2 * padded)).enumerate().for_each(
             |(n, (dx, sums))| {
-                let at = |v: &View, p: usize, i: usize| (n * pixels + p) * v.stride + v.channel + i;
-                let dz = |p: usize, i: usize| {
-                    let up = dy[at(vdy, p, i)];
-                    if y[at(vy, p, i)] > T::zero() { up } else { slope * up }
-                };
-                let xhat = |p: usize, i: usize| (x[at(vx, p, i)] - stats(n, i).0) * stats(n, i).1;
-                let mut double = Scratch::zeros(2 * padded);
-                for p in 0..pixels {
-                    for i in 0..c {
-                        double[i] += dz(p, i).f64();
-                        double[padded + i] += (dz(p, i) * xhat(p, i)).f64();
-                    }
+                // Mean, 1 / deviation, and the means of the gradients, for every channel.
+                let mut channels = Scratch::new(4 * c);
+                let (mean, rest) = channels.split_at_mut(c);
+                let (rstd, means) = rest.split_at_mut(c);
+                for i in 0..c {
+                    let at = (n * groups + i / cg) * 2;
+                    (mean[i], rstd[i]) = (stats.1[at], stats.1[at + 1]);
                 }
+                let (mean, rstd) = (&*mean, &*rstd);
+                // dz and xhat at a pixel, channel by channel.
+                let pixel = |p: usize| {
+                    let range = |v: &View| (n * pixels + p) * v.stride + v.channel..;
+                    let (x, y, dy) = (&x[range(vx)][..c], &y[range(vy)][..c], &dy[range(vdy)][..c]);
+                    (0..c).map(move |i| {
+                        let dz = if y[i] > T::zero() { dy[i] } else { slope * dy[i] };
+                        (dz, (x[i] - mean[i]) * rstd[i])
+                    })
+                };
+                let double = cpu::sums_of(pixels, 2 * padded, |p, sums| {
+                    let (of_dz, of_product) = sums.split_at_mut(padded);
+                    for ((dz, xhat), (a, b)) in pixel(p).zip(of_dz.iter_mut().zip(of_product)) {
+                        *a += dz.f64();
+                        *b += (dz * xhat).f64();
+                    }
+                });
                 sums.iter_mut().zip(&*double).for_each(|(to, &from)| *to = T::of(from));
                 let count = T::of((pixels * cg) as f64);
-                let (mut a, mut b) = (Scratch::new(groups), Scratch::new(groups));
-                for (first, means) in [(0, &mut a), (padded, &mut b)] {
-                    for (g, mean) in means.iter_mut().enumerate() {
-                        *mean = (g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;
+                for (means, first) in means.chunks_exact_mut(c).zip([0, padded]) {
+                    for (g, means) in means.chunks_exact_mut(cg).enumerate() {
+                        means.fill((g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count);
                     }
                 }
-                for (p, dx) in dx.chunks_mut(vdx.stride).enumerate() {
-                    let dx = &mut dx[vdx.channel..vdx.channel + padded];
-                    dx.fill(T::zero());
-                    for (i, dx) in dx.iter_mut().enumerate().take(c) {
-                        *dx = stats(n, i).1 * (dz(p, i) * gamma[i] - a[i / cg] - xhat(p, i) * b[i / cg]);
+                let (a, b) = means.split_at(c);
+                dx.par_chunks_mut(cpu::BLOCK * vdx.stride).enumerate().for_each(|(block, dx)| {
+                    for (p, dx) in dx.chunks_mut(vdx.stride).enumerate() {
+                        let dx = &mut dx[vdx.channel..vdx.channel + padded];
+                        dx[c..].fill(T::zero());
+                        for (i, (dx, (dz, xhat))) in dx.iter_mut().zip(pixel(block * cpu::BLOCK + p)).enumerate() {
+                            *dx = rstd[i] * (dz * gamma[i] - a[i] - xhat * b[i]);
+                        }
                     }
-                }
+                });
             },
         );
         for (output, first) in [(1, padded), (2, 0)] {

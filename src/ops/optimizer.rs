@@ -176,7 +176,9 @@ impl<T: Real> Step<T> {
                 let [beta1, beta2, eps, decay] = [beta1, beta2, eps, decay].map(|v| T::of(v.into()));
                 *m = *m * beta1 + d * (T::one() - beta1);
                 *v = *v * beta2 + d * d * (T::one() - beta2);
-                let kept = p - self.lr * decay * p;
+                // What never had a gradient is no weight: BatchNorm keeps its statistics among the parameters.
+                let weight = if *v > T::zero() { p } else { T::zero() };
+                let kept = p - self.lr * decay * weight;
                 kept - self.lr / self.first * *m / ((*v / self.second).sqrt() + eps)
             }
             Update::Sgd { momentum } => {

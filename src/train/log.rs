@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::graph::Precision;
 use crate::ops::Optimizer;
+
+/// Gradients in a row that may overflow in half precision.
+const OVERFLOWS: u32 = 20;
 
 pub(super) fn unstable(step: u64, signs: &str) -> Error {
     Error::failed(format!(
@@ -19,15 +23,24 @@ pub(super) struct Log {
     loss: f64,
     norm: f64,
     count: u64,
+    /// Steps at the end whose gradients are not finite.
+    #[serde(default)]
+    overflows: u32,
 }
 
 impl Log {
-    /// Takes in rows of the log up to step `until`; a loss that is not finite ends the training.
-    pub(super) fn take(&mut self, rows: &[f32], until: u64) -> Result<()> {
+    /// Takes in rows of the log up to step `until`. A loss that is not finite ends the training, and so do gradients that are not,
+    /// which change no weight: the first in single precision; in half precision, which overflows sooner, as many in a row.
+    pub(super) fn take(&mut self, rows: &[f32], until: u64, precision: Precision) -> Result<()> {
+        let most = if precision == Precision::F16 { OVERFLOWS } else { 1 };
         for step in self.seen..until {
             let row = &rows[(step % Optimizer::ROWS as u64) as usize * 4..];
-            if !row[0].is_finite() || !row[1].is_finite() {
+            self.overflows = if row[1].is_finite() { 0 } else { self.overflows + 1 };
+            if !row[0].is_finite() || self.overflows >= most {
                 return Err(unstable(step, &format!("loss {}, gradient {}", row[0], row[1])));
+            }
+            if self.overflows > 0 {
+                continue;
             }
             self.loss += f64::from(row[0]);
             self.norm += f64::from(row[1]);
@@ -66,5 +79,31 @@ impl Marks {
         let due = now > self.passed;
         self.passed = self.passed.max(now);
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of losses and lengths, as the device writes them.
+    fn rows(values: &[(f32, f32)]) -> Vec<f32> {
+        let mut rows = vec![0.0; Optimizer::ROWS * 4];
+        rows.chunks_mut(4).zip(values).for_each(|(row, &(loss, norm))| row[..2].copy_from_slice(&[loss, norm]));
+        rows
+    }
+
+    #[test]
+    fn a_gradient_that_overflows_in_half_precision_is_left_out() {
+        let some = rows(&[(2.0, 4.0), (1.0, f32::INFINITY), (4.0, 8.0)]);
+        let mut log = Log::default();
+        log.take(&some, 3, Precision::F16).unwrap();
+        assert_eq!(log.means(), (3.0, 6.0));
+        assert!(Log::default().take(&some, 3, Precision::F32).is_err());
+        let all = rows(&[(1.0, f32::NAN); OVERFLOWS as usize]);
+        let mut log = Log::default();
+        log.take(&all, u64::from(OVERFLOWS) - 1, Precision::F16).unwrap();
+        assert!(log.take(&all, OVERFLOWS.into(), Precision::F16).is_err());
+        assert!(Log::default().take(&rows(&[(f32::NAN, 1.0)]), 1, Precision::F16).is_err());
     }
 }

@@ -246,7 +246,7 @@ impl<'a> Training<'a> {
     fn take_losses(&mut self, ticket: Ticket, rows: &[f32]) -> Result<()> {
         let until = self.looks.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
         self.looks.retain(|(t, _)| *t != ticket);
-        self.log.take(rows, until)?;
+        self.log.take(rows, until, self.options.precision)?;
         let mut now = self.progress();
         now.step = until;
         now.share = self.options.length.progress(until, now.seconds, self.epochs(until));
@@ -299,7 +299,7 @@ impl<'a> Training<'a> {
     fn validate(&mut self, now: &Progress) -> Result<()> {
         let rows = self.step.executor.read(self.step.optimizer.log)?;
         self.take_reads()?;
-        self.log.take(&rows, self.number)?;
+        self.log.take(&rows, self.number, self.options.precision)?;
         let ema = self.step.executor.read(self.step.optimizer.ema)?;
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;

@@ -11,10 +11,10 @@ pub(crate) const GREY: u8 = 130;
 
 /// A recorded batch of a constant grey picture.
 pub(crate) struct Drawn {
-    run: Run,
+    pub(crate) run: Run,
     x: Tensor,
     t: Tensor,
-    pictures: Pictures,
+    pub(crate) pictures: Pictures,
     grey: f64,
 }
 
