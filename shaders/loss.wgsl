@@ -3,8 +3,11 @@
 override PIXELS: u32;
 override C4: u32;
 override C: u32;           // channels; those that fill up the last vec4 do not count
-override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
+override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power; 3: |d| less SHARE of its mean over [LOW, HIGH]
 override EPS: f32;
+override SHARE: f32;       // of the targets' pixels that are of any colour between LOW and HIGH
+override LOW: f32;
+override HIGH: f32;
 override MASKED: bool;     // whether only pixels whose mask is 1 count
 override TARGETS: u32;     // in t, and masks, side by side
 override X_STRIDE4: u32;
@@ -36,6 +39,11 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             switch KIND {
                 case 0u: { e = d * d; }
                 case 1u: {}
+                case 3u: {
+                    let inside = clamp(prediction, vec4f(LOW), vec4f(HIGH));
+                    let mean = ((inside - LOW) * (inside - LOW) + (HIGH - inside) * (HIGH - inside)) * (0.5 / (HIGH - LOW));
+                    e = d - SHARE * (mean + abs(prediction - inside));
+                }
                 default: { e = pow(d + EPS, vec4f(power[0])); }
             }
             var weight = 1.0;

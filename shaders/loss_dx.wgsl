@@ -1,12 +1,16 @@
 // Gradient of a loss by the prediction x: dx = dy / count * the sum over targets of the derivative by d = x - t, which is 2 d,
-// the sign of d, or power * (|d| + EPS) to the power - 1, with the sign of d.
+// the sign of d, power * (|d| + EPS) to the power - 1 with the sign of d, or the sign of d less SHARE of its mean.
 
 override PIXELS: u32;
 override C4: u32;
+override C: u32;           // channels; those that fill up the last vec4 have no gradient
 override SCALE: f32;       // 1 / count, and what gradients are multiplied by
 override MOST: f32;        // largest value of dx that can be written
-override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power
+override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS) to a power; 3: |d| less SHARE of its mean over [LOW, HIGH]
 override EPS: f32;
+override SHARE: f32;       // of the targets' pixels that are of any colour between LOW and HIGH
+override LOW: f32;
+override HIGH: f32;
 override MASKED: bool;     // whether only pixels whose mask is 1 count
 override TARGETS: u32;     // in t, and masks, side by side
 override X_STRIDE4: u32;
@@ -39,6 +43,7 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             switch KIND {
                 case 0u: { e = 2.0 * d; }
                 case 1u: {}
+                case 3u: { e -= SHARE * ((clamp(prediction, vec4f(LOW), vec4f(HIGH)) - LOW) * (2.0 / (HIGH - LOW)) - 1.0); }
                 default: { e *= power[0] * pow(abs(d) + EPS, vec4f(power[0] - 1.0)); }
             }
             if MASKED {
@@ -46,6 +51,7 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             }
             sum += e;
         }
+        sum = select(vec4f(), sum, i % C4 * 4u + vec4u(0u, 1u, 2u, 3u) < vec4u(C));
         dx[i / C4 * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(clamp(sum * (SCALE * dy[0]), vec4f(-MOST), vec4f(MOST)));
     }
 }

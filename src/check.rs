@@ -478,9 +478,11 @@ pub fn cases() -> Vec<Case> {
     cases.push(elementwise([2, 5, 7], [5, 3]));
     cases.push(elementwise([1, 33, 32], [16, 8]));
     let l0 = Loss::ANNEALED;
+    let outliers = Loss::Outliers { share: 0.3, range: [-0.5, 0.5] };
     for (kind, masked, power) in [
         (Loss::L2, false, 0.0),
         (Loss::L1, false, 0.0),
+        (outliers, false, 0.0),
         (l0, false, 2.0),
         (l0, false, 1.3),
         (l0, false, 0.2),

@@ -337,6 +337,7 @@ fn robust_and_masked_losses_equal_pytorch() {
         let inputs: Vec<_> = roles.into_iter().map(|role| (role, op.pictures(g, role, count(role)))).collect();
         let kind = match op.options["kind"].as_str() {
             Some("l1") => Loss::L1,
+            Some("outliers") => Loss::Outliers { share: 0.25, range: [-0.5, 1.0] },
             Some("l0") => Loss::L0 { eps: 1e-8 },
             _ => Loss::L2,
         };

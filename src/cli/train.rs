@@ -123,7 +123,7 @@ struct RecipeArgs {
 enum LossName {
     /// Squares: for noise that is right on average
     L2,
-    /// Absolute values: for noise that is right in the median
+    /// Absolute values: for noise that is right in the median (for text, by default, less what the letters add to them)
     L1,
     /// Annealed from squares to counts: for noise that is right most often
     L0,
@@ -329,8 +329,8 @@ impl Choice<'_> {
         let clean_targets = *clean_targets || base.clean_targets;
         let given = recipe.options(base);
         // Clean targets are all the same.
-        let targets = if clean_targets { 1 } else { given.targets };
-        train::Options { net, seed: self.common.seed, clean_targets, targets, precision: self.precision, ..given }
+        let (targets, loss) = if clean_targets { (1, given.loss.of_clean_targets()) } else { (given.targets, given.loss) };
+        train::Options { net, seed: self.common.seed, clean_targets, targets, loss, precision: self.precision, ..given }
     }
 }
 

@@ -12,8 +12,16 @@ use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageI
 pub enum Loss {
     /// d^2: for noise that is right on average.
     L2,
-    /// |d|: for noise that is right in the median (text).
+    /// |d|: for noise that is right in the median.
     L1,
+    /// |d| of targets that in a share of the pixels are of any colour at all (text), less what such colours add to it on average. Those
+    /// pull a median that is uncertain towards grey; without that, the mean over targets is that of the clean picture, times 1 - share.
+    Outliers {
+        /// Probability of a pixel to be of any colour, independent of its own.
+        share: f32,
+        /// Between which values colours are uniform.
+        range: [f32; 2],
+    },
     /// (|d| + eps)^gamma, gamma falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
     /// right most often (impulses).
     L0 {
@@ -27,37 +35,60 @@ impl Loss {
     /// on the gradient: here it is a grey level of the [0, 1] range.
     pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
 
-    /// The same loss of differences that are `scale` times as large.
-    pub fn scaled(self, scale: f32) -> Self {
+    /// The loss of values in [0, 1] for the same values in another range.
+    pub fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
         match self {
-            Self::L0 { eps } => Self::L0 { eps: scale * eps },
+            Self::L0 { eps } => Self::L0 { eps: (high - low) * eps },
+            Self::Outliers { share, .. } => Self::Outliers { share, range },
             other => other,
         }
     }
 
-    /// KIND and EPS of the kernels.
-    fn constants(self) -> (u8, f32) {
+    /// What takes its place where targets are clean.
+    pub fn of_clean_targets(self) -> Self {
+        if let Self::Outliers { .. } = self { Self::L1 } else { self }
+    }
+
+    /// KIND of the kernels, EPS, SHARE, and LOW and HIGH.
+    fn constants(self) -> (u8, f32, f32, [f32; 2]) {
         match self {
-            Self::L2 => (0, 0.0),
-            Self::L1 => (1, 0.0),
-            Self::L0 { eps } => (2, eps),
+            Self::L2 => (0, 0.0, 0.0, [0.0, 1.0]),
+            Self::L1 => (1, 0.0, 0.0, [0.0, 1.0]),
+            Self::L0 { eps } => (2, eps, 0.0, [0.0, 1.0]),
+            Self::Outliers { share, range } => (3, 0.0, share, range),
         }
     }
 
-    fn value<T: Real>(self, d: T, power: T) -> T {
+    /// Of prediction x and target t.
+    fn value<T: Real>(self, x: T, t: T, power: T) -> T {
+        let d = x - t;
         match self {
             Self::L2 => d * d,
             Self::L1 => d.abs(),
             Self::L0 { eps } => (d.abs() + T::of(eps.into())).powf(power),
+            Self::Outliers { share, range } => {
+                let [low, high, share, half] = [range[0], range[1], share, 0.5].map(|v| T::of(v.into()));
+                let inside = x.max(low).min(high);
+                // The mean of |x - u| over u uniform in the range.
+                let below = (inside - low) * (inside - low);
+                let above = (high - inside) * (high - inside);
+                d.abs() - share * (half * (below + above) / (high - low) + (x - inside).abs())
+            }
         }
     }
 
-    fn derivative<T: Real>(self, d: T, power: T) -> T {
+    /// The derivative of that by x.
+    fn derivative<T: Real>(self, x: T, t: T, power: T) -> T {
+        let d = x - t;
         let sign = if d == T::zero() { T::zero() } else { d.signum() };
         match self {
             Self::L2 => T::of(2.0) * d,
             Self::L1 => sign,
             Self::L0 { eps } => sign * power * (d.abs() + T::of(eps.into())).powf(power - T::one()),
+            Self::Outliers { share, range } => {
+                let [low, high, share, two] = [range[0], range[1], share, 2.0].map(|v| T::of(v.into()));
+                sign - share * (two * (x.max(low).min(high) - low) / (high - low) - T::one())
+            }
         }
     }
 }
@@ -106,11 +137,18 @@ impl Graph {
 
 /// Constants and bindings that both kernels share; `mask` is x where there is none.
 fn common(l: &Lowering, loss: Loss, [x, t, power]: [Tensor; 3], mask: Option<Tensor>) -> Common {
-    let (kind, eps) = loss.constants();
+    let (kind, eps, share, [low, high]) = loss.constants();
     let tensors = [("x", x), ("t", t), ("mask", mask.unwrap_or(x))];
     let masked = f64::from(u8::from(mask.is_some()));
-    let constants =
-        vec![("KIND", kind.into()), ("EPS", eps.into()), ("MASKED", masked), ("TARGETS", l.view(t).parts.len() as f64)];
+    let constants = vec![
+        ("KIND", kind.into()),
+        ("EPS", eps.into()),
+        ("SHARE", share.into()),
+        ("LOW", low.into()),
+        ("HIGH", high.into()),
+        ("MASKED", masked),
+        ("TARGETS", l.view(t).parts.len() as f64),
+    ];
     Common { constants, tensors, power: ("power", l.range(power)) }
 }
 
@@ -183,7 +221,7 @@ impl Reduce {
         let c = vx.channels();
         let of_pixel = |p: usize| {
             let x = &x[p * vx.stride + vx.channel..][..c];
-            let of_target = |t: &[T]| x.iter().zip(t).map(|(&x, &t)| self.0.value(x - t, power).f64()).sum::<f64>();
+            let of_target = |t: &[T]| x.iter().zip(t).map(|(&x, &t)| self.0.value(x, t, power).f64()).sum::<f64>();
             targets(t, mask, p, c).map(of_target).sum::<f64>()
         };
         let sum = cpu::sum_of(vx.pixels(), of_pixel);
@@ -201,8 +239,9 @@ impl Op for ReduceGrad {
         let i = &node.inputs;
         let common = common(l, self.0, [i[0], i[1], i[2]], i.get(4).copied());
         let scale = ("SCALE", f64::from(l.graph.gradient_scale()) / count(l.view(i[1])));
+        let channels = ("C", l.view(i[0]).channels() as f64);
         let most = ("MOST", most(l.graph, l.view(node.outputs[0])).into());
-        let constants: Vec<_> = common.constants.into_iter().chain([scale, most]).collect();
+        let constants: Vec<_> = common.constants.into_iter().chain([scale, most, channels]).collect();
         let tensors: Vec<_> = common.tensors.into_iter().chain([("dx", node.outputs[0])]).collect();
         let dy = ("dy", l.range(i[3]));
         per_vec4(l, "loss_dx", &constants, &tensors, &[common.power, dy]);
@@ -225,7 +264,7 @@ impl ReduceGrad {
             let x = &x[p * vx.stride + vx.channel..][..c];
             for t in targets(t, mask, p, c) {
                 for ((dx, &x), &t) in dx.iter_mut().zip(x).zip(t) {
-                    *dx += scale * self.0.derivative(x - t, power);
+                    *dx += scale * self.0.derivative(x, t, power);
                 }
             }
             dx.iter_mut().filter(|d| d.abs() > most).for_each(|d| *d = most.copysign(*d));

@@ -118,9 +118,9 @@ impl Options {
 
 /// The loss that noise of that law is right for: see [`Loss`].
 pub fn loss_for(noise: &Noise) -> Loss {
-    match noise {
+    match *noise {
         Noise::Impulse { .. } => Loss::ANNEALED,
-        Noise::Text { .. } => Loss::L1,
+        Noise::Text { share } => Loss::Outliers { share, range: [0.0, 1.0] },
         _ => Loss::L2,
     }
 }

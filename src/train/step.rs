@@ -43,8 +43,7 @@ impl Step {
         g.set_precision(options.precision);
         let Drawn { x, t, mask, pictures } = g.batch(batch, shards);
         let y = options.net.record_training(&mut g, x);
-        let [low, high] = ranges.output;
-        let loss = g.loss(options.loss.scaled(high - low), y, t, mask);
+        let loss = g.loss(options.loss.in_range(ranges.output), y, t, mask);
         let one = g.one();
         g.backward(&[(loss, one)]);
         let optimizer = g.optimize(loss, options.update, options.clip);

@@ -105,7 +105,7 @@ ADD_ACT = [(0.01, 2, 5, 3, 5), (0.0, 1, 6, 4, 3)]  # slope, n, c, h, w
 MSE = [(2, 3, 3, 7), (1, 1, 17, 19)]  # n, c, h, w
 LOSS = [  # kind, exponent, targets
     ("l1", None, 1), ("l2_masked", None, 1), ("l0", 2.0, 1), ("l0", 1.5, 1), ("l0", 0.7, 1), ("l0", 0.1, 1),
-    ("l1", None, 3), ("l2_masked", None, 2), ("l0", 0.7, 3),
+    ("l1", None, 3), ("l2_masked", None, 2), ("l0", 0.7, 3), ("outliers", None, 1), ("outliers", None, 4),
 ]
 ADAM = [  # lr, beta1, beta2, eps, clip, ema
     (1e-3, 0.9, 0.999, 1e-8, None, None),
@@ -281,6 +281,12 @@ def make_windows(g, window, n, c, size):
     g.put_op(fold, "dx", x=torch.randn(n, k * k * c, *columns))
 
 
+def distance(x, low, high):
+    """The mean of |x - u| over u uniform in [low, high]."""
+    inside = ((x - low) ** 2 + (x - high) ** 2) / (2 * (high - low))
+    return torch.where((x > low) & (x < high), inside, (x - (low + high) / 2).abs())
+
+
 def make_loss(g, kind, power, targets):
     n, c, h, w = shape = (2, 3, 5, 7)
     g.begin(f"loss_{kind}" + f"_{power}" * (power is not None) + f"_of_{targets}" * (targets > 1),
@@ -293,6 +299,7 @@ def make_loss(g, kind, power, targets):
     d = x.unsqueeze(1) - t.view(n, targets, c, h, w)
     y = {
         "l1": lambda: F.l1_loss(x.unsqueeze(1).expand_as(d), t.view_as(d)),
+        "outliers": lambda: F.l1_loss(x.unsqueeze(1).expand_as(d), t.view_as(d)) - 0.25 * torch.mean(distance(x, -0.5, 1.0)),
         "l2_masked": lambda: torch.mean(mask.unsqueeze(2) * d ** 2),
         "l0": lambda: torch.mean((torch.abs(d) + 1e-8) ** power),
     }[kind]()
