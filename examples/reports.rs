@@ -16,6 +16,9 @@ use n2n_gpu::error::{Error, Result};
 use n2n_gpu::nets::{Init, Net, NetOptions, Norm};
 use n2n_gpu::train::{Augment, Length, Options, Source, Validation, split, train};
 
+/// Side of crops, pixels of the result: that of the course's pictures.
+const CROP: usize = 32;
+
 /// Networks and their normalisation.
 const NETS: [(Net, Norm); 5] = [
     (Net::EpflUnet, Norm::None),
@@ -39,7 +42,10 @@ fn main() -> Result<()> {
     let width = arguments.next().and_then(|w| w.parse().ok()).unwrap_or(12);
 
     let device = Device::select("auto")?;
-    let (training, held_out) = split(source(&data)?);
+    let (mut training, held_out) = split(source(&data)?);
+    for name in training.drop_small(CROP, 32)? {
+        eprintln!("{name} is smaller than a crop, and left out");
+    }
     let validation = Validation::new(&held_out, 1)?;
     println!("| network | normalisation | initialisation | augmentation | PSNR, dB |\n|---|---|---|---|---|");
     for (net, norm) in NETS {
@@ -48,7 +54,7 @@ fn main() -> Result<()> {
                 let options = Options {
                     init,
                     augment,
-                    crop: 32,
+                    crop: CROP,
                     ..Options::new(
                         &device,
                         NetOptions { width, norm, levels: if net == Net::Unet { 4 } else { 5 }, ..NetOptions::new(net) },

@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::process::Command;
 
-/// The two numbers of an example's last line, "A dB noisy, B dB denoised".
-fn scores(example: &str, argument: &str) -> (f64, f64) {
+fn run(example: &str, arguments: &[&str]) -> String {
     // Beside the program, where cargo builds examples of the same profile for tests.
     let program = Path::new(env!("CARGO_BIN_EXE_n2n-gpu")).with_file_name("examples").join(example);
-    let output = Command::new(&program).arg(argument).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    let output = Command::new(&program).args(arguments).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{example}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// The two numbers of an example's last line, "A dB noisy, B dB denoised".
+fn scores(example: &str, argument: &str) -> (f64, f64) {
+    let text = run(example, &[argument]);
     let last = text.lines().last().unwrap();
     let numbers: Vec<f64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
     assert_eq!(numbers.len(), 2, "{last}");
@@ -26,4 +31,18 @@ fn the_network_of_the_second_report_trains_saves_and_loads() {
 fn a_network_written_as_straight_code_trains() {
     let (noisy, denoised) = scores("custom_unet", "150");
     assert!(denoised > noisy + 3.0, "{noisy} -> {denoised}");
+}
+
+/// Twenty trainings of a tenth of a second.
+#[test]
+fn the_table_of_the_first_report_has_a_row_for_every_training() {
+    let text = run("reports", &["assets", "0.002", "12"]);
+    let rows: Vec<Vec<&str>> = text.lines().skip(2).map(|row| row.split('|').map(str::trim).collect()).collect();
+    assert_eq!(rows.len(), 20, "{text}");
+    for row in &rows {
+        let psnr: f64 = row[5].parse().unwrap();
+        assert!(psnr.is_finite() && psnr > 3.0, "{row:?}");
+    }
+    let of = |column: usize, value: &str| rows.iter().filter(|row| row[column] == value).count();
+    assert_eq!((of(1, "unet"), of(2, "batch"), of(3, "he"), of(4, "none")), (12, 4, 10, 10));
 }
