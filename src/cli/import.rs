@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Common;
 use super::net::NetArgs;
 use super::output::result;
-use super::train::positive;
+use super::recipe::positive;
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]

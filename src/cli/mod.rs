@@ -9,6 +9,7 @@ mod eval;
 mod import;
 mod net;
 mod output;
+mod recipe;
 mod train;
 mod tuning;
 

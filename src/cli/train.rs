@@ -13,14 +13,14 @@ use n2n_gpu::data::picture::{Rgb8, load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Init, Net, NetOptions};
-use n2n_gpu::ops::{Batch, Loss, Update};
-use n2n_gpu::train::{self, Augment, Length, Recipe, Resumable, Schedule, Source, Validation, resumable, split};
+use n2n_gpu::nets::{Net, NetOptions};
+use n2n_gpu::train::{self, Recipe, Resumable, Source, Validation, resumable, split};
 use serde_json::json;
 
 use super::Common;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{TrainingBar, complain, result};
+use super::recipe::RecipeArgs;
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -60,175 +60,6 @@ pub(super) struct Options {
     precision: PrecisionArg,
     #[command(flatten)]
     recipe: RecipeArgs,
-}
-
-/// How to train. What is not given is as the recipe has it.
-#[derive(Args, Debug)]
-struct RecipeArgs {
-    /// A published training: epfl (first report), n2n (Noise2Noise paper) [default: our own]
-    #[arg(long, value_enum)]
-    recipe: Option<Recipe>,
-    /// How filters start [default: xavier; recipe n2n: he]
-    #[arg(long, value_enum)]
-    init: Option<Init>,
-    /// Training steps [default: 10 minutes of training; recipe n2n: 300000]
-    #[arg(long, value_name = "N", group = "length", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
-    /// Times that every picture is shown [recipe epfl: 30]
-    #[arg(long, value_name = "N", group = "length", value_parser = positive)]
-    epochs: Option<f64>,
-    /// Minutes of training
-    #[arg(long, value_name = "M", group = "length", value_parser = positive)]
-    minutes: Option<f64>,
-    /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    batch: Option<u16>,
-    /// Side of the crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller; recipe n2n: 256]
-    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u16).range(2..=4096))]
-    crop: Option<u16>,
-    /// How pictures are varied [default: all; recipe epfl: triple]
-    #[arg(long, value_enum)]
-    augment: Option<Augment>,
-    /// What is made small [default: what suits the noise]
-    #[arg(long, value_enum)]
-    loss: Option<LossName>,
-    /// Noisy targets drawn of every crop, whose losses are averaged [default: 8 for text and impulse, else 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=Batch::MOST_TARGETS as i64))]
-    targets: Option<u16>,
-    /// Rule by which parameters change [default: adam]
-    #[arg(long, value_enum)]
-    optimizer: Option<OptimizerName>,
-    /// Share of the last change that sgd keeps [default: 0]
-    #[arg(long, value_name = "M", value_parser = share)]
-    momentum: Option<f64>,
-    /// Weight decay of adamw [default: 0.01]
-    #[arg(long, value_name = "D", value_parser = not_negative)]
-    decay: Option<f64>,
-    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
-    #[arg(long, value_name = "LR", value_parser = positive)]
-    lr: Option<f64>,
-    /// How the learning rate changes [default: cosine]
-    #[arg(long, value_enum)]
-    schedule: Option<Schedule>,
-    /// Longest gradient; 0 for any [default: 1; recipes: 0]
-    #[arg(long, value_name = "L", value_parser = not_negative)]
-    clip: Option<f64>,
-    /// Decay of the average of the weights; 0 for none [default: 0.999; recipes: 0]
-    #[arg(long, value_name = "D", value_parser = share)]
-    ema: Option<f64>,
-}
-
-/// Losses by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LossName {
-    /// Squares: for noise that is right on average
-    L2,
-    /// Absolute values: for noise that is right in the median (for text, by default, less what the letters add to them)
-    L1,
-    /// Annealed from squares to counts: for noise that is right most often
-    L0,
-}
-
-/// Optimizers by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum OptimizerName {
-    /// Adam
-    Adam,
-    /// Adam with weight decay (--decay)
-    Adamw,
-    /// Gradient descent (--momentum)
-    Sgd,
-}
-
-impl RecipeArgs {
-    /// Refuses settings of an optimizer that is not the chosen one.
-    fn check(&self, noise: Option<&Noise>) -> Result<(), Error> {
-        if self.targets.is_some_and(|n| n > 1) && noise.is_none_or(|n| n.blur().is_some()) {
-            return Err(Error::usage("--targets: of pairs and of brown noise there is one target"));
-        }
-        for (flag, given, of) in
-            [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
-        {
-            if given && self.optimizer != Some(of) {
-                let name = if of == OptimizerName::Sgd { "sgd" } else { "adamw" };
-                return Err(Error::usage(format!("{flag}: belongs to --optimizer {name}, which is not chosen")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Options of the recipe; `noise` is what is added to pictures, `side` what they allow.
-    fn base(&self, device: &Device, net: NetOptions, noise: Option<&Noise>, side: usize) -> train::Options {
-        let ours = train::Options::new(device, net, Length::Minutes(10.0));
-        let base = match self.recipe {
-            Some(recipe) => recipe.options(net),
-            // As large as pictures allow, but no smaller than what the network divides by.
-            None => train::Options {
-                crop: (side.min(64) / net.multiple()).max(1) * net.multiple(),
-                targets: noise.map_or(1, train::targets_for),
-                ..ours
-            },
-        };
-        let lr = if self.optimizer == Some(OptimizerName::Sgd) { 0.1 } else { base.lr };
-        train::Options { loss: noise.map_or(base.loss, train::loss_for), lr, ..base }
-    }
-
-    /// `base` with what is given in its place.
-    fn options(&self, base: train::Options) -> train::Options {
-        let length = match (self.steps, self.epochs, self.minutes) {
-            (Some(steps), ..) => Length::Steps(steps),
-            (_, Some(epochs), _) => Length::Epochs(epochs),
-            (.., Some(minutes)) => Length::Minutes(minutes),
-            _ => base.length,
-        };
-        let loss = match self.loss {
-            Some(LossName::L2) => Loss::L2,
-            Some(LossName::L1) => Loss::L1,
-            Some(LossName::L0) => Loss::ANNEALED,
-            None => base.loss,
-        };
-        let update = match (self.optimizer, base.update) {
-            (None, update) => update,
-            (Some(OptimizerName::Sgd), _) => Update::Sgd { momentum: self.momentum.unwrap_or(0.0) as f32 },
-            (Some(name), Update::Adam { beta1, beta2, eps, .. }) => {
-                let decay = if name == OptimizerName::Adamw { self.decay.unwrap_or(0.01) as f32 } else { 0.0 };
-                Update::Adam { beta1, beta2, eps, decay }
-            }
-            // Of a run that is resumed, which then is refused.
-            (Some(_), Update::Sgd { .. }) => Update::ADAM,
-        };
-        train::Options {
-            init: self.init.unwrap_or(base.init),
-            length,
-            batch: self.batch.map_or(base.batch, usize::from),
-            crop: self.crop.map_or(base.crop, usize::from),
-            lr: self.lr.unwrap_or(base.lr),
-            schedule: self.schedule.unwrap_or(base.schedule),
-            augment: self.augment.unwrap_or(base.augment),
-            clip: self.clip.map_or(base.clip, |v| v as f32),
-            ema: self.ema.unwrap_or(base.ema),
-            targets: self.targets.map_or(base.targets, usize::from),
-            loss,
-            update,
-            ..base
-        }
-    }
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "not a number".into())
-}
-
-pub(super) fn positive(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| if v > 0.0 { Ok(v) } else { Err("must be above 0".into()) })
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| if v >= 0.0 { Ok(v) } else { Err("must not be below 0".into()) })
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number(text).and_then(|v| if (0.0..1.0).contains(&v) { Ok(v) } else { Err("must be at least 0 and below 1".into()) })
 }
 
 /// Makes the output folder that `flag` names, or says why it cannot be one.

@@ -1,6 +1,7 @@
 //! Published trainings.
 
 use super::{Augment, Length, Options, Schedule};
+use crate::data::noise::Noise;
 use crate::graph::Precision;
 use crate::nets::{Init, Net, NetOptions};
 use crate::ops::{Loss, Update};
@@ -20,6 +21,15 @@ impl Recipe {
         match self {
             Self::Epfl => Net::EpflUnet,
             Self::N2n => Net::N2nUnet,
+        }
+    }
+
+    /// The published loss for noise: that of ours but for what ours adds to it.
+    pub fn loss_for(self, noise: &Noise) -> Loss {
+        match super::loss_for(noise) {
+            Loss::Outliers { .. } => Loss::L1,
+            Loss::L0 { .. } => Loss::L0 { eps: 1e-8 },
+            other => other,
         }
     }
 
