@@ -5,7 +5,7 @@ ones, and the clean photograph.
     python3 benches/gallery.py target/release/n2n-gpu RUNS
 
 RUNS holds the run folders text, impulse, poisson and bernoulli, and the same with -clean (README.md, What it reaches, has the
-commands). Needs: pip install pillow
+commands). Rows whose runs are not there stay as they are. Needs: pip install pillow
 """
 import json
 import subprocess
@@ -26,7 +26,11 @@ ROWS = [  # law, run, photograph, corner of the crop
 binary, runs = sys.argv[1], Path(sys.argv[2])
 assets = Path(__file__).parents[1] / "assets"
 sheet = Image.new("RGB", (4 * SIDE + 3 * GAP, len(ROWS) * SIDE + (len(ROWS) - 1) * GAP), "white")
+if (assets / "gallery.jpg").exists():
+    sheet.paste(Image.open(assets / "gallery.jpg"))
 for row, (law, run, name, corner) in enumerate(ROWS):
+    if not (runs / run / "last.safetensors").exists():
+        continue
     photo = assets / f"{name}.jpg"
     for column, model in enumerate([None, run, f"{run}-clean", "clean"]):
         with tempfile.TemporaryDirectory() as folder:
