@@ -14,8 +14,8 @@ pub enum Loss {
     L2,
     /// |d|: for noise that is right in the median.
     L1,
-    /// |d| of targets that in a share of the pixels are of any colour at all (text), less what such colours add to it on average. Those
-    /// pull a median that is uncertain towards grey; without that, the mean over targets is that of the clean picture, times 1 - share.
+    /// |d|, less what targets add to it on average that are of any colour at all in a share of their pixels (text). They pull a median
+    /// that is uncertain towards grey; what is left is on average |d| of the clean target, times 1 - share.
     Outliers {
         /// Probability of a pixel to be of any colour, independent of its own.
         share: f32,
