@@ -207,6 +207,28 @@ fn pairs_that_are_none_are_named() {
     assert!(!shell.path("run").exists());
 }
 
+/// What is measured is never written over, nor one result by another.
+#[test]
+fn results_replace_no_picture_that_is_measured() {
+    let shell = Shell::new();
+    shell.picture("clean/a.png", 40, 32);
+    shell.picture("other/a.jpg", 40, 32);
+    let before = fs::read(shell.path("clean/a.png")).unwrap();
+    let noise = "--noise gaussian:25";
+    shell.run(&format!("eval clean {noise} --save clean")).is_misused(&["--save", "clean/a.png", "another folder"]);
+    shell.run(&format!("eval clean other {noise} --save out")).is_misused(&["--save", "clean/a.png", "other/a.jpg"]);
+    shell.picture("noisy/a.png", 40, 32);
+    shell.run("eval --pairs noisy clean --save clean").is_misused(&["--save", "clean/a.png"]);
+    assert!(fs::read(shell.path("clean/a.png")).unwrap() == before && !shell.path("out").exists());
+    let done = shell.run(&format!("eval clean {noise} --save out"));
+    assert!(done.succeeds().stderr.contains("a.png"), "{done}");
+    assert_eq!(shell.names("out"), ["a.png"]);
+    // A folder that is named like a picture is more likely meant to be one.
+    shell.model();
+    shell.run(&format!("denoise clean -o out.png {DENOISE}")).fails(&["out.png", "folder"]);
+    assert!(!shell.path("out.png").exists());
+}
+
 #[test]
 fn models_that_are_none_are_named() {
     let shell = Shell::new();

@@ -323,6 +323,7 @@ fn an_interrupt_ends_training_with_all_files() {
         assert_eq!(done.status.code(), Some(0), "{line}: {stderr}");
         let json: Value = serde_json::from_str(&stdout).unwrap();
         assert!(json["steps"].as_u64().unwrap() > 0);
+        assert!(out != "train" || json["interrupted"] == true, "{json}");
         assert_eq!(stderr.is_empty(), line.contains("--quiet"), "{stderr}");
         assert_eq!(shell.names(out), RUN_FILES);
         assert_eq!(metrics(&shell, out).last().unwrap()["step"], json["steps"]);

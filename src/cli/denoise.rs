@@ -64,6 +64,10 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     if out.is_file() {
         return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o"));
     }
+    let picture = ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp"].iter().any(|e| out.extension().is_some_and(|x| x == *e));
+    if picture && !out.is_dir() {
+        return Err(Error::file(out, "is named like a picture, but of a folder a folder is made: name one with -o"));
+    }
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     for input in inputs {
         let output = out.join(input.file_name().unwrap_or_default());

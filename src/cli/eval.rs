@@ -80,6 +80,27 @@ impl Files {
         Ok(Self::Clean(list(&options.photos)?, noise))
     }
 
+    /// Where what is made of every picture goes in a folder, by its name; never over a picture that is measured, or over another result.
+    fn outputs(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        let (inputs, all): (Vec<&PathBuf>, Vec<&PathBuf>) = match self {
+            Self::Clean(files, _) => (files.iter().collect(), files.iter().collect()),
+            Self::Pairs(pairs) => (pairs.iter().map(|p| &p.0).collect(), pairs.iter().flat_map(|p| [&p.0, &p.1]).collect()),
+        };
+        let outputs: Vec<_> = inputs.iter().map(|i| folder.join(Path::new(&name(i)).with_extension("png"))).collect();
+        for (i, output) in outputs.iter().enumerate() {
+            let there = output.canonicalize().ok();
+            if let Some(input) = all.iter().find(|input| there.is_some() && input.canonicalize().ok() == there) {
+                let problem = format!("{} would be replaced by its own result: name another folder", input.display());
+                return Err(Error::usage(format!("--save: {problem}")));
+            }
+            if let Some(other) = outputs[..i].iter().position(|o| o == output) {
+                let (a, b) = (inputs[other].display(), inputs[i].display());
+                return Err(Error::usage(format!("--save: {a} and {b} would both be saved as {}", output.display())));
+            }
+        }
+        Ok(outputs)
+    }
+
     fn count(&self) -> usize {
         match self {
             Self::Clean(files, _) => files.len(),
@@ -114,6 +135,7 @@ impl Files {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let files = Files::new(options)?;
+    let outputs = options.save.as_ref().map(|folder| files.outputs(folder)).transpose()?;
     if let Some(folder) = &options.save {
         super::train::make_folder("--save", folder)?;
     }
@@ -134,14 +156,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             item.noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
         }
         let (scored, denoised) = evaluate(denoiser.as_mut(), &item.noisy, &item.clean, item.width, item.height)?;
-        common.remark(&format!(
-            "{:<28} {:6.2} -> {:6.2} dB   SSIM {:.4} -> {:.4}",
-            item.name, scored.psnr_noisy, scored.psnr, scored.ssim_noisy, scored.ssim
-        ));
-        if let Some(folder) = &options.save {
+        let each = if denoiser.is_some() {
+            format!("{:6.2} -> {:6.2} dB   SSIM {:.4} -> {:.4}", scored.psnr_noisy, scored.psnr, scored.ssim_noisy, scored.ssim)
+        } else {
+            format!("{:6.2} dB   SSIM {:.4}", scored.psnr_noisy, scored.ssim_noisy)
+        };
+        common.remark(&format!("{:<28} {each}", item.name));
+        if let Some(outputs) = &outputs {
             let bytes: Vec<u8> = denoised.iter().map(|v| (v * 255.0).round() as u8).collect();
-            let stem = PathBuf::from(&item.name).with_extension("png");
-            Picture::from_rgb8(item.width, item.height, &bytes).save(&folder.join(stem.file_name().unwrap_or_default()))?;
+            Picture::from_rgb8(item.width, item.height, &bytes).save(&outputs[i])?;
         }
         rows.push(json!({
             "name": item.name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
@@ -156,14 +179,24 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             "device": device, "pictures": all.pictures.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
             "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": rows,
         }),
-        &format!(
-            "{} pictures: PSNR {:.2} -> {:.2} dB, SSIM {:.4} -> {:.4} ({seconds:.1} s on {device})",
-            all.pictures.len(),
-            mean.psnr_noisy,
-            mean.psnr,
-            mean.ssim_noisy,
-            mean.ssim
-        ),
+        &if denoiser.is_some() {
+            format!(
+                "{} pictures: PSNR {:.2} -> {:.2} dB, SSIM {:.4} -> {:.4} ({seconds:.1} s on {device})",
+                all.pictures.len(),
+                mean.psnr_noisy,
+                mean.psnr,
+                mean.ssim_noisy,
+                mean.ssim
+            )
+        } else {
+            format!(
+                "{} pictures without a model: PSNR {:.2} dB, {:.2} as a picture file would hold them; SSIM {:.4}",
+                all.pictures.len(),
+                mean.psnr_noisy,
+                mean.psnr,
+                mean.ssim_noisy
+            )
+        },
     );
     Ok(())
 }

@@ -29,7 +29,8 @@ pub(super) struct RecipeArgs {
     /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: Option<u16>,
-    /// Side of the crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller; recipe n2n: 256]
+    /// Side of the crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller;
+    /// recipe epfl: 32, n2n: 256]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u16).range(2..=4096))]
     crop: Option<u16>,
     /// How pictures are varied [default: all; recipe epfl: triple]

@@ -237,18 +237,20 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
+    let interrupted = stop.load(Ordering::Relaxed);
     result(
         common,
         &json!({
             "device": device.name(), "net": net.name(), "parameters": net.parameters(), "steps": done.steps,
             "seconds": done.seconds, "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "psnr": done.psnr,
-            "best": done.best, "last": done.last, "report": options.out.join("report.html"),
+            "best": done.best, "last": done.last, "report": options.out.join("report.html"), "interrupted": interrupted,
         }),
         &format!(
-            "{} steps in {:.0} s on {}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            "{} steps in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
             done.steps,
             done.seconds,
             device.name(),
+            if interrupted { ", interrupted: the same command with --resume goes on" } else { "" },
             done.psnr_noisy,
             done.best.display(),
             options.out.join("report.html").display()

@@ -114,7 +114,9 @@ fn take(g: &Graph, options: &NetOptions, tensors: &Tensors) -> Result<Vec<f32>, 
     }
     let known = |name: &String| name.strip_prefix(prefix).is_some_and(|n| g.params().iter().any(|p| p.name == n));
     match tensors.keys().find(|name| !known(name)) {
-        Some(name) => Err(format!("the tensor {name} is not part of {net} with these options")),
+        Some(name) => Err(format!(
+            "the tensor {name} is not part of {net} with these options (--norm, --levels, --residual and others say which network it is)"
+        )),
         None => Ok(flat),
     }
 }

@@ -73,7 +73,9 @@ impl Model {
             return Err(Error::file(path, "does not exist: give --model a file that `n2n-gpu train` wrote"));
         }
         let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("the model cannot be read: {e}")))?;
-        let what = |problem: String| Error::file(path, format!("{problem}; give a model.safetensors that `n2n-gpu train` wrote"));
+        let what = |problem: String| {
+            Error::file(path, format!("{problem}; give a model that `n2n-gpu train` wrote, such as run/best.safetensors"))
+        };
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|e| what(format!("not a model file, or a truncated one ({e})")))?;
         let json =

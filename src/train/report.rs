@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chart::{Axis, Line, chart, padded, short, ticks};
 use crate::data::picture::Picture;
+use crate::ops::Loss;
 
 /// One line of metrics.jsonl.
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Summary {
     pub psnr_noisy: Option<f64>,
     /// Whether it was trained towards clean pictures.
     pub clean_targets: bool,
+    /// What was made small.
+    pub loss: Loss,
 }
 
 /// Pixels between the pictures of a strip.
@@ -196,11 +199,18 @@ fn psnr_figure(summary: &Summary, records: &[Record]) -> String {
         let label = format!("noisy pictures: {noisy:.1} dB");
         lines.push(Line { points, colour: "--muted", label, width: 2, dashed: true });
     }
-    let caption = "Higher is better; 3 dB more is half the squared error. The estimate needs no clean picture: it compares \
-                   the result with a second noisy copy and subtracts the noise of that copy.";
+    let better = "Higher is better; 3 dB more is half the squared error.";
+    let caption = if records.iter().any(|r| r.psnr_estimated.is_some()) {
+        format!(
+            "{better} The estimate needs no clean picture: it compares the result with a second noisy copy and subtracts the \
+             noise of that copy."
+        )
+    } else {
+        better.to_owned()
+    };
     let (lo, hi) = padded(lines.iter().flat_map(|line| &line.points).map(|p| p.1), 0.5);
     let y = Axis { range: lo..hi, ticks: ticks(lo, hi, 5.0), label: short };
-    figure("PSNR of held-out pictures, in dB", caption, &lines, &y)
+    figure("PSNR of held-out pictures, in dB", &caption, &lines, &y)
 }
 
 fn loss_figure(summary: &Summary, records: &[Record]) -> String {
@@ -219,15 +229,25 @@ fn loss_figure(summary: &Summary, records: &[Record]) -> String {
     } else if marks.len() < 3 {
         marks = ticks(10f64.powf(lo), 10f64.powf(hi), 5.0).iter().map(|v| v.log10()).collect();
     }
-    let line = Line { points, colour: "--loss", label: "mean squared error".to_owned(), width: 1, dashed: false };
-    let (title, caption) = if summary.clean_targets {
-        ("Training loss, against clean targets", "The mean squared error of training crops.")
-    } else {
-        (
+    let loss = match summary.loss {
+        Loss::L2 => "mean squared error",
+        Loss::L1 => "mean absolute error",
+        Loss::Outliers { .. } => "mean absolute error, less what letters add",
+        Loss::L0 { .. } => "annealed L0",
+    };
+    let line = Line { points, colour: "--loss", label: loss.to_owned(), width: 1, dashed: false };
+    let (title, caption) = match (summary.clean_targets, summary.loss) {
+        (true, _) => ("Training loss, against clean targets", "Of training crops."),
+        (false, Loss::L2) => (
             "Training loss, against noisy targets",
             "This is no measure of quality. The target is noisy too, and no network can predict its noise: the loss cannot fall \
              below the noise variance, however good the result.",
-        )
+        ),
+        (false, _) => (
+            "Training loss, against noisy targets",
+            "This is no measure of quality. The target is noisy too, and no network can predict its noise: the loss soon stops \
+             falling, however good the result.",
+        ),
     };
     let y = Axis { range: lo..hi, ticks: marks, label: |v| short(10f64.powf(v)) };
     figure(title, caption, &[line], &y)
@@ -261,7 +281,7 @@ fn pictures(strips: &[Strip]) -> String {
     };
     let strips: String = strips.iter().enumerate().map(|(i, strip)| row(i, strip, quality)).collect();
     format!(
-        "<h2>Held-out pictures</h2>\n<p class=\"note\">The middle of each, pixel for pixel. Click to enlarge; the arrow keys then \
+        "<h2>Held-out pictures</h2>\n<p class=\"note\">The middle of each, small ones enlarged. Click to enlarge further; the arrow keys then \
          step through the row.</p>\n{strips}"
     )
 }
@@ -321,6 +341,7 @@ mod tests {
             facts: vec![("network".into(), "U-Net <small>".into())],
             psnr_noisy: Some(20.2),
             clean_targets: false,
+            loss: Loss::L2,
         }
     }
 
@@ -349,7 +370,11 @@ mod tests {
 
     #[test]
     fn nothing_to_show_is_a_page_too() {
-        let page = html(&Summary { title: String::new(), facts: vec![], psnr_noisy: None, clean_targets: true }, &[], &[]);
+        let page = html(
+            &Summary { title: String::new(), facts: vec![], psnr_noisy: None, clean_targets: true, loss: Loss::L2 },
+            &[],
+            &[],
+        );
         assert!(page.contains("No curves yet") && page.ends_with("</html>\n"));
         assert!(["<svg", "<img", "<dl", "headline\""].iter().all(|tag| !page.contains(tag)));
         html(&summary(""), &[], &[strip("empty", 0, false)]);

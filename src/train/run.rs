@@ -10,7 +10,7 @@ use super::state::{self, Identity, Standing, State, VECTORS};
 use super::step::Step;
 use super::validation::Scores;
 use super::writer::Writer;
-use super::{Options, Source, Validation};
+use super::{Length, Options, Source, Validation};
 use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -23,6 +23,8 @@ const LOOK: u64 = 16;
 const VALIDATIONS: f64 = 20.0;
 /// Most seconds without a checkpoint.
 const CHECKPOINT_SECONDS: f64 = 600.0;
+/// Part of a training's minutes that validations before the last one may take.
+const VALIDATING: f64 = 0.1;
 /// Least seconds between states that are kept without a validation, and how many times as long as writing one they are apart.
 const KEEP_SECONDS: f64 = 10.0;
 const KEEP_COST: f64 = 100.0;
@@ -316,14 +318,18 @@ impl<'a> Training<'a> {
 
     /// All steps that are left.
     fn run(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<()> {
-        let mut checkpoint = self.before;
+        let (mut checkpoint, mut validating) = (self.before, 0.0);
         loop {
             let now = self.progress();
             let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
             let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
-            if self.number > 0 && (done || due) {
+            // Validations are for looking at: of a training that has only so much time, they take no more than a part.
+            let timed = matches!(self.options.length, Length::Minutes(_));
+            let affordable = !timed || validating <= VALIDATING * (now.seconds - self.before);
+            if self.number > 0 && (done || due && affordable) {
                 self.validate(&now)?;
                 checkpoint = now.seconds;
+                validating += self.progress().seconds - now.seconds;
             }
             if done {
                 return Ok(());

@@ -89,6 +89,7 @@ impl<'a> Writer<'a> {
             ("Noise", self.noise.clone()),
             ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
             ("Training", format!("{steps} steps of {} crops of {} px, {seconds:.0} s", o.batch, o.crop)),
+            ("Learning rate and seed", format!("{}, {}", o.lr, o.seed)),
             ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
         ];
         facts.extend(scores.estimated.map(|e| ("Estimated PSNR, denoised", format!("{e:.2} dB"))));
@@ -103,6 +104,7 @@ impl<'a> Writer<'a> {
             facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,
+            loss: self.options.loss,
         };
         save_bytes(&self.out.join("report.html"), report::html(&summary, &self.records, strips).as_bytes())?;
         let samples = self.out.join("samples");
