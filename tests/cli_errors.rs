@@ -44,6 +44,8 @@ fn misuse_is_told_from_failure() {
         ("train a.png --noise gaussian:25 --out run --steps 5 --minutes 1", "--minutes"),
         ("train a.png --noise gaussian:25 --out run --lr nan", "--lr"),
         ("train a.png --noise gaussian:25 --out run --lr 0", "--lr"),
+        ("train a.png --noise gaussian:25 --out run --minutes -1", "must be above 0"),
+        ("denoise a.png -o b.png --strength -1", "from 0 to 1"),
         ("train a.png --noise gaussian:25 --out run --ema 1", "--ema"),
         ("train a.png --noise gaussian:25 --out run --net transformer", "--net"),
         ("train a.png --noise gaussian:25 --out run --device cpu --levels 3 --crop 20", "--crop 20"),

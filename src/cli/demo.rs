@@ -44,7 +44,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR", default_value = "n2n-demo")]
     out: PathBuf,
     /// Minutes of training
-    #[arg(long, value_name = "M", default_value_t = 2.0, value_parser = super::recipe::positive)]
+    #[arg(long, value_name = "M", default_value_t = 2.0, value_parser = super::recipe::positive, allow_negative_numbers = true)]
     minutes: f64,
     /// Noise to add
     #[arg(long, value_name = "SPEC", default_value = "gaussian:25")]

@@ -34,7 +34,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", default_value = DEMO_MODEL, hide_default_value = true)]
     model: PathBuf,
     /// How much of the denoised picture is blended in, 0 to 1
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = strength)]
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = strength, allow_negative_numbers = true)]
     strength: f32,
     /// Largest side of tiles, pixels [default: what the device holds]
     #[arg(long, value_name = "PX")]

@@ -25,10 +25,10 @@ pub(super) struct Options {
     #[arg(short, long = "output", value_name = "FILE")]
     out: PathBuf,
     /// Mean of the pictures that epfl-convnet was trained on, 0 to 255
-    #[arg(long, value_name = "M", value_parser = positive)]
+    #[arg(long, value_name = "M", value_parser = positive, allow_negative_numbers = true)]
     mean: Option<f64>,
     /// Their standard deviation
-    #[arg(long, value_name = "S", value_parser = positive)]
+    #[arg(long, value_name = "S", value_parser = positive, allow_negative_numbers = true)]
     std: Option<f64>,
 }
 

@@ -21,10 +21,10 @@ pub(super) struct RecipeArgs {
     #[arg(long, value_name = "N", group = "length", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Times that every picture is shown [recipe epfl: 30]
-    #[arg(long, value_name = "N", group = "length", value_parser = positive)]
+    #[arg(long, value_name = "N", group = "length", value_parser = positive, allow_negative_numbers = true)]
     epochs: Option<f64>,
     /// Minutes of training
-    #[arg(long, value_name = "M", group = "length", value_parser = positive)]
+    #[arg(long, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
     minutes: Option<f64>,
     /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -46,22 +46,22 @@ pub(super) struct RecipeArgs {
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerName>,
     /// Share of the last change that sgd keeps [default: 0]
-    #[arg(long, value_name = "M", value_parser = share)]
+    #[arg(long, value_name = "M", value_parser = share, allow_negative_numbers = true)]
     momentum: Option<f64>,
     /// Weight decay of adamw [default: 0.01]
-    #[arg(long, value_name = "D", value_parser = not_negative)]
+    #[arg(long, value_name = "D", value_parser = not_negative, allow_negative_numbers = true)]
     decay: Option<f64>,
     /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
-    #[arg(long, value_name = "LR", value_parser = positive)]
+    #[arg(long, value_name = "LR", value_parser = positive, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// How the learning rate changes [default: cosine]
     #[arg(long, value_enum)]
     schedule: Option<Schedule>,
     /// Longest gradient; 0 for any [default: 1; recipes: 0]
-    #[arg(long, value_name = "L", value_parser = not_negative)]
+    #[arg(long, value_name = "L", value_parser = not_negative, allow_negative_numbers = true)]
     clip: Option<f64>,
     /// Decay of the average of the weights; 0 for none [default: 0.999; recipes: 0]
-    #[arg(long, value_name = "D", value_parser = share)]
+    #[arg(long, value_name = "D", value_parser = share, allow_negative_numbers = true)]
     ema: Option<f64>,
 }
 
