@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Args;
-use n2n_gpu::data::files::list;
+use n2n_gpu::data::files::{is_picture_name, list};
 use n2n_gpu::data::photo::Photo;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
@@ -64,8 +64,7 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     if out.is_file() {
         return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o"));
     }
-    let picture = ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp"].iter().any(|e| out.extension().is_some_and(|x| x == *e));
-    if picture && !out.is_dir() {
+    if is_picture_name(out) && !out.is_dir() {
         return Err(Error::file(out, "is named like a picture, but of a folder a folder is made: name one with -o"));
     }
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();

@@ -86,11 +86,12 @@ impl Files {
             Self::Clean(files, _) => (files.iter().collect(), files.iter().collect()),
             Self::Pairs(pairs) => (pairs.iter().map(|p| &p.0).collect(), pairs.iter().flat_map(|p| [&p.0, &p.1]).collect()),
         };
+        let originals: Vec<_> = all.iter().map(|path| path.canonicalize().ok()).collect();
         let outputs: Vec<_> = inputs.iter().map(|i| folder.join(Path::new(&name(i)).with_extension("png"))).collect();
         for (i, output) in outputs.iter().enumerate() {
             let there = output.canonicalize().ok();
-            if let Some(input) = all.iter().find(|input| there.is_some() && input.canonicalize().ok() == there) {
-                let problem = format!("{} would be replaced by its own result: name another folder", input.display());
+            if let Some(original) = originals.iter().position(|path| there.is_some() && *path == there) {
+                let problem = format!("{} would be replaced by its own result: name another folder", all[original].display());
                 return Err(Error::usage(format!("--save: {problem}")));
             }
             if let Some(other) = outputs[..i].iter().position(|o| o == output) {

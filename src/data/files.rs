@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::formats::is_picture_name;
+pub use super::formats::is_picture_name;
 use crate::error::{Error, Result};
 
 /// Writes a file whole or not at all: under a temporary name in the same folder, then renamed. A symbolic link stays one,

@@ -257,7 +257,7 @@ pub(super) fn profile_fits(icc: &[u8], grey: bool) -> bool {
 }
 
 /// Whether a file counts as a picture of its folder: by extension, hidden ones left out.
-pub(super) fn is_picture_name(path: &Path) -> bool {
+pub fn is_picture_name(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     !hidden && (extension == "pbm" || FORMATS.iter().any(|f| f.extensions.contains(&extension.as_str())))
