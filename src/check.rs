@@ -4,9 +4,9 @@ use crate::cpu;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::graph::{Graph, Layout, Precision, Role, StorageId, Tensor};
+use crate::graph::{Element, Graph, Layout, Precision, Role, StorageId, Tensor};
 use crate::nets::{Init, NetOptions, Norm, initial};
-use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Noise, Shards, Update, random_normals};
+use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Noise, Shards, Update, random_normals};
 use crate::plan::{Executor, Plan};
 
 /// Largest normalised mean square error of a kernel in single precision: squared, 1e-5 of the signal. Sums of some
@@ -181,6 +181,22 @@ impl Case {
 /// A number that differs between inputs and cases.
 fn t_seed(name: &str, number: usize) -> u32 {
     name.bytes().fold(number as u32 + 1, |h, b| h.wrapping_mul(31).wrapping_add(b.into()))
+}
+
+/// Rows of a strip and of those before it, at the strip of a picture of 40 rows that begins at row `start`.
+pub fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
+    let mut g = Graph::new();
+    let x = g.add_tensor("x", [1, buffer.first + buffer.rows + 1, 13], &[5, 3], Role::Host);
+    let control = g.host_vector("control", 2, Element::U32);
+    let (y, kept) = g.line_buffer(x, control, buffer);
+    let control = g.view(control).storage;
+    let mut case = Case::new(format!("{buffer:?} at row {start}"), g);
+    case.ints.push((control, vec![start, 40]));
+    case.random(x);
+    case.random(kept);
+    case.output("y", y);
+    case.output("kept", kept);
+    case
 }
 
 /// A convolution from `input` channels, in parts, to `output`; `size` is (N, H, W).
@@ -474,6 +490,9 @@ pub fn cases() -> Vec<Case> {
     }
     cases.push(residuals([2, 9, 7], 6));
     cases.push(residuals([1, 17, 16], 16));
+    cases.push(line_buffer(40, LineBuffer { first: 1, rows: 8, lead: 2, delay: 3, scale: 2, lag: 4 }));
+    cases.push(line_buffer(3, LineBuffer { first: 0, rows: 4, lead: 0, delay: 9, scale: 1, lag: 0 }));
+    cases.push(line_buffer(97, LineBuffer { first: 2, rows: 2, lead: 1, delay: 0, scale: 4, lag: 1 }));
     cases.push(fma());
     cases.push(elementwise([2, 5, 7], [5, 3]));
     cases.push(elementwise([1, 33, 32], [16, 8]));

@@ -39,6 +39,7 @@ shaders!(
     "group_norm_sums",
     "leaky_relu",
     "leaky_relu_dx",
+    "line_buffer",
     "loss",
     "loss_dx",
     "max_pool",

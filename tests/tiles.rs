@@ -7,8 +7,9 @@ use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
-use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
-use n2n_gpu::ops::random_normals;
+use n2n_gpu::graph::Graph;
+use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up, initial};
+use n2n_gpu::ops::{Strips, random_normals};
 
 #[test]
 fn tiles_give_the_same_picture_as_one_pass() {
@@ -34,6 +35,64 @@ fn tiles_give_the_same_picture_as_one_pass() {
             assert!(worst <= 1e-5, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
         }
     }
+}
+
+#[test]
+fn every_network_gives_in_strips_what_it_gives_in_one_pass() {
+    let nets = [
+        NetOptions { residual: true, ..NetOptions::unet(4, 2, Norm::Batch) },
+        NetOptions { down: Down::Maxpool, up: Up::Nearest, ..NetOptions::unet(4, 3, Norm::None) },
+        NetOptions { width: 4, ..NetOptions::new(Net::EpflUnet) },
+        NetOptions { width: 4, ..NetOptions::new(Net::N2nUnet) },
+        NetOptions::new(Net::EpflConvnet),
+    ];
+    for options in nets {
+        // One strip is the whole picture, the others are as small as can be and larger than what a pixel sees.
+        let (h, w, multiple) = (6 * options.multiple(), 2 * options.multiple(), options.multiple());
+        let mut g = Graph::new();
+        let x = g.host_picture("x", [1, h, w], 3);
+        let y = options.record(&mut g, x);
+        let strips = [multiple, 2 * multiple, 5 * multiple].map(|rows| (rows, g.in_strips(x, y, rows).unwrap()));
+        let (params, x) = (initial(&g, Init::He, 3), g.view(x).storage);
+        let y = g.output("y", y);
+        let y = g.view(y).storage;
+        let values: Vec<f32> = random_normals(9, 1).take(4 * h * w).map(|z| z as f32).collect();
+        let values: Vec<f32> = values.chunks(4).flat_map(|v| [v[0], v[1], v[2], 0.0]).collect();
+        let mut whole = Device::Cpu.prepare(g).unwrap();
+        let id = whole.plan().host("params");
+        whole.write(id, &params).unwrap();
+        whole.write(x, &values).unwrap();
+        whole.run().unwrap();
+        let expected = whole.read(y).unwrap();
+        for (rows, strips) in strips {
+            let Strips { graph, x, control, y, first, lag } = strips;
+            let mut executor = Device::Cpu.prepare(graph).unwrap();
+            let id = executor.plan().host("params");
+            executor.write(id, &params).unwrap();
+            let (rows_of, mut found) = (4 * w, Vec::new());
+            // A picture of other values before it leaves nothing behind.
+            for picture in [vec![0.7; values.len()], values.clone()] {
+                found.clear();
+                for start in (0..h + lag).step_by(rows) {
+                    let strip = &picture[(start * rows_of).min(picture.len())..((start + rows) * rows_of).min(picture.len())];
+                    executor.write(x, strip).unwrap();
+                    executor.write_ints(control, &[start as u32, h as u32]).unwrap();
+                    executor.run().unwrap();
+                    found.extend_from_slice(&executor.read(y).unwrap()[first * rows_of..(first + rows) * rows_of]);
+                }
+            }
+            let found = &found[lag * rows_of..][..expected.len()];
+            let scale = expected.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+            let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // Sums are the same; only blocks of columns may be added up in another order.
+            assert!(worst <= 1e-5 * scale, "{} in strips of {rows} rows, {lag} behind: {worst} of {scale}", options.name());
+        }
+    }
+    let normed = NetOptions::unet(8, 1, Norm::Group);
+    let mut g = Graph::new();
+    let x = g.host_picture("x", [1, 8, 8], 3);
+    let y = normed.record(&mut g, x);
+    assert!(g.in_strips(x, y, 2).is_none(), "a group normalisation sees the whole picture");
 }
 
 /// A photo of waves as a file would give it, and a denoiser with the smallest tiles for it.
@@ -90,10 +149,10 @@ fn the_default_network_fits_the_least_of_devices_and_a_larger_one_says_what_to_d
             let options = NetOptions::unet(48, levels, Norm::None);
             (options, options.ranges((0.5, 0.2)))
         };
-        assert_eq!(Denoiser::with_params(&device, of(4), Vec::new(), None).unwrap().short_overlap(), None);
-        // The published networks: tiles that overlap by all that a pixel sees would take 173 MiB.
-        let (overlap, seen) = Denoiser::with_params(&device, of(5), Vec::new(), None).unwrap().short_overlap().unwrap();
-        assert!(overlap >= 128 && overlap < seen, "{overlap} of {seen}");
+        // The published networks too: strips take little, however far a pixel sees.
+        for levels in [4, 5] {
+            Denoiser::with_params(&device, of(levels), Vec::new(), None).unwrap();
+        }
         let message = Denoiser::with_params(&device, of(8), Vec::new(), None).unwrap_err().to_string();
         assert!(message.contains("binds 128 MiB") && message.contains("--device cpu"), "{message}");
     }

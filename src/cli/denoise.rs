@@ -149,13 +149,6 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let model = Model::load(&options.model)?;
     let device = common.open()?;
     let denoiser = Denoiser::new(&device, &model, options.tile)?;
-    if let Some((overlap, seen)) = denoiser.short_overlap() {
-        common.remark(&format!(
-            "{} binds too little for tiles that overlap by the {seen} pixels that this network sees: by {overlap}, so that pictures of \
-             more than one tile are not exact along the seams",
-            device.name()
-        ));
-    }
     if files.iter().any(|(_, output)| *output != options.output) {
         let out = &options.output;
         std::fs::create_dir_all(out)

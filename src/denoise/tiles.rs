@@ -27,13 +27,16 @@ pub(super) fn shape([h, w]: [usize; 2], side: usize, area: usize, overlap: usize
             [most(h, square), most(w, square)]
         }
     };
-    // So many tiles may as well be smaller: by sixteenths, so that pictures of many sizes share few shapes.
-    let fitted = |size: usize, tile: usize| {
-        let count = |tile| Axis { size, tile, overlap, multiple }.windows().len();
-        let sizes = (1..16).map(|i| (tile * i / 16).next_multiple_of(multiple)).filter(|&smaller| smaller >= least);
-        if size <= tile { size } else { sizes.into_iter().find(|&smaller| count(smaller) == count(tile)).unwrap_or(tile) }
-    };
-    [fitted(h, largest[0]), fitted(w, largest[1])]
+    [fitted(h, largest[0], overlap, multiple), fitted(w, largest[1], overlap, multiple)]
+}
+
+/// The smallest tiles that cover `size` pixels in no larger number than those of `tile` pixels: by sixteenths, so that pictures of
+/// many sizes share few shapes.
+pub(super) fn fitted(size: usize, tile: usize, overlap: usize, multiple: usize) -> usize {
+    let count = |tile| Axis { size, tile, overlap, multiple }.windows().len();
+    let least = 2 * overlap + multiple;
+    let mut sizes = (1..16).map(|i| (tile * i / 16).next_multiple_of(multiple)).filter(|&smaller| smaller >= least);
+    if size <= tile { size } else { sizes.find(|&smaller| count(smaller) == count(tile)).unwrap_or(tile) }
 }
 
 /// Tiles along an axis.

@@ -315,6 +315,24 @@ impl Graph {
         self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.to_vec() });
     }
 
+    /// Records an op that another graph has, with the parts of its one result.
+    pub(crate) fn record_again(&mut self, op: &Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
+        let y = self.add_picture(&format!("{}.{}", op.name(), self.nodes.len()), shape, parts);
+        self.nodes.push(Node { op: op.clone(), inputs: inputs.to_vec(), outputs: vec![y] });
+        y
+    }
+
+    /// The same parameters without ops. Other tensors are still known, but have no memory.
+    pub(crate) fn without_ops(&self) -> Self {
+        let mut g = self.clone();
+        g.nodes.clear();
+        for (i, storage) in g.storages.iter_mut().enumerate().filter(|(i, _)| self.flat != Some(StorageId(*i))) {
+            storage.role = Role::Intermediate;
+            storage.name = format!("unused.{i}");
+        }
+        g
+    }
+
     /// Whether `t` is an intermediate that alone fills its storage, so that it can be laid elsewhere.
     fn movable(&self, t: Tensor) -> bool {
         let view = self.view(t);

@@ -107,20 +107,30 @@ pub trait Op: Debug + Send + Sync {
     }
 }
 
-/// How an op maps places: the output is the input scaled by `down / up`, and depends on `radius` input pixels around.
+/// How an op maps places along an axis: output pixels `up * i .. up * (i + 1)` depend on input pixels `down * i - before` to
+/// `down * (i + 1) - 1 + after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halo {
-    /// Input pixels needed on every side.
-    pub radius: usize,
+    /// Input pixels needed before those in the same place.
+    pub before: usize,
+    /// Input pixels needed after them.
+    pub after: usize,
     /// How many input pixels there are to an output pixel.
     pub down: usize,
     /// How many output pixels there are to an input pixel.
     pub up: usize,
 }
 
+impl Halo {
+    /// Farthest input pixel from the first in the same place.
+    pub fn radius(self) -> usize {
+        self.before.max(self.after + self.down - 1)
+    }
+}
+
 impl Default for Halo {
     fn default() -> Self {
-        Self { radius: 0, down: 1, up: 1 }
+        Self { before: 0, after: 0, down: 1, up: 1 }
     }
 }
 

@@ -251,7 +251,7 @@ impl NetOptions {
             let halo = node.op.halo()?;
             let from = node.inputs.iter().filter_map(|t| seen.get(t));
             let Some((scale, radius)) = from.copied().reduce(|a, b| (a.0, a.1.max(b.1))) else { continue };
-            let to = (scale * halo.down / halo.up, radius + halo.radius * scale);
+            let to = (scale * halo.down / halo.up, radius + halo.radius() * scale);
             seen.extend(node.outputs.iter().map(|&t| (t, to)));
         }
         seen.get(&y).map(|(_, radius)| *radius)

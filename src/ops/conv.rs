@@ -33,13 +33,14 @@ impl Conv {
     /// How an output pixel depends on input pixels.
     pub(super) fn halo(&self) -> Halo {
         let Self { kernel, stride, padding } = *self;
-        Halo { radius: padding.max((kernel - 1).saturating_sub(padding)), down: stride, up: 1 }
+        Halo { before: padding, after: kernel.saturating_sub(padding + stride), down: stride, up: 1 }
     }
 
     /// The same of the transposed convolution.
     pub(super) fn transposed_halo(&self) -> Halo {
-        let Halo { radius, down, up } = self.halo();
-        Halo { radius: radius.div_ceil(down), down: up, up: down }
+        let Self { kernel, stride, padding } = *self;
+        let before = (kernel - 1).saturating_sub(padding) / stride;
+        Halo { before, after: padding.div_ceil(stride), down: 1, up: stride }
     }
 
     /// Output pixels along a side of `size` input pixels.

@@ -12,11 +12,13 @@ mod conv_dw;
 mod fma;
 mod group_norm;
 mod leaky_relu;
+mod line_buffer;
 mod loss;
 pub(crate) mod noise;
 mod optimizer;
 mod pool;
 mod sigmoid;
+mod strips;
 mod sums;
 mod tiles;
 mod unfold;
@@ -26,9 +28,11 @@ pub use batch::{Batch, Drawn, Pictures, Shards, pcg4d, random_normals};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
+pub use line_buffer::LineBuffer;
 pub use loss::Loss;
 pub use noise::Noise;
 pub use optimizer::{Optimizer, Update};
+pub use strips::Strips;
 
 use crate::graph::{Graph, Lowering, Range, Tensor, View, grid};
 

@@ -59,7 +59,7 @@ impl Op for MaxPool {
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(Halo { radius: self.kernel - 1, down: self.kernel, up: 1 })
+        Some(Halo { down: self.kernel, ..Halo::default() })
     }
 
     crate::cpu_meaning!();

@@ -44,7 +44,7 @@ impl Op for Upsample {
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(Halo { radius: 0, down: 1, up: self.kernel })
+        Some(Halo { up: self.kernel, ..Halo::default() })
     }
 
     fn is_cheap(&self) -> bool {

@@ -1,0 +1,112 @@
+//! Line buffers, as hardware that filters pictures row by row has them: of a picture that comes strip by strip they keep the rows
+//! that later ops have yet to see.
+
+use rayon::prelude::*;
+
+use super::{channel4, channels4, stride4};
+use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
+
+/// A window on the rows of a tensor that comes strip by strip. It has no gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineBuffer {
+    /// Row that the new ones begin at in the tensor; those before it, and those after the new ones, are left out.
+    pub first: usize,
+    /// New rows in every run.
+    pub rows: usize,
+    /// Rows of the strips before that the window has before as many as are new.
+    pub lead: usize,
+    /// Rows by which the window ends before the newest.
+    pub delay: usize,
+    /// Rows of the picture to a row of the tensor.
+    pub scale: usize,
+    /// Rows by which the new ones are behind the strip.
+    pub lag: usize,
+}
+
+impl LineBuffer {
+    /// Rows that are kept from run to run.
+    fn kept(&self) -> usize {
+        self.lead + self.delay
+    }
+}
+
+impl Graph {
+    /// Of x (1, rows or more, W, C), the window (1, lead + rows, W, C); rows beyond the picture are zeros. `control` holds two
+    /// integers: the first row of the strip, and the rows of the picture, both before any scaling. Also gives what is kept (1, lead +
+    /// delay, W, C), which belongs to the host.
+    pub fn line_buffer(&mut self, x: Tensor, control: Tensor, buffer: LineBuffer) -> (Tensor, Tensor) {
+        let View { shape: [n, h, w], parts, .. } = self.view(x).clone();
+        let LineBuffer { first, rows, lead, .. } = buffer;
+        assert!(n == 1 && first + rows <= h, "line_buffer: {rows} rows from {first} on, of {n} pictures of {h} rows");
+        let number = self.nodes().len();
+        let kept = self.add_tensor(&format!("kept.{number}"), [1, buffer.kept().max(1), w], &parts, Role::Host);
+        let y = self.add_picture(&format!("line_buffer.{number}"), [1, lead + rows, w], &parts);
+        self.record_into(buffer, &[x, control], &[y, kept]);
+        (y, kept)
+    }
+}
+
+impl Op for LineBuffer {
+    fn name(&self) -> &'static str {
+        "line_buffer"
+    }
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let ([x, control], [y, kept]) = ([0, 1].map(|i| node.inputs[i]), [0, 1].map(|i| node.outputs[i]));
+        let (view, to) = (l.view(x), l.view(y));
+        let columns = view.shape[2];
+        let [gx, gy] = grid((columns * view.padded() / 4).div_ceil(64), l.limits);
+        let counts = [
+            ("COLUMNS", columns),
+            ("FIRST", self.first),
+            ("ROWS", self.rows),
+            ("LEAD", self.lead),
+            ("DELAY", self.delay),
+            ("SCALE", self.scale),
+            ("LAG", self.lag),
+        ];
+        let mut constants = counts.map(|(name, count)| (name, count as f64)).to_vec();
+        constants.extend([("C4", channels4(view)), ("GRID_X", gx.into())]);
+        constants.extend([("X_STRIDE4", stride4(view)), ("X_CHANNEL4", channel4(view))]);
+        constants.extend([("Y_STRIDE4", stride4(to)), ("Y_CHANNEL4", channel4(to))]);
+        let bindings = [("x", x), ("control", control), ("y", y), ("kept", kept)].map(|(name, t)| (name, l.range(t)));
+        l.dispatch("line_buffer", &constants, &bindings, [gx, gy, 1]);
+    }
+
+    crate::cpu_meaning!();
+}
+
+impl LineBuffer {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let mut kept = io.take(1);
+        let (inputs, view, y) = io.split(0);
+        let (from, x) = inputs.x(0);
+        let (c, row) = (from.padded(), from.shape[2] * from.padded());
+        let [strip, height] = [0, 1].map(|i| inputs.ints(1)[i] as usize / self.scale);
+        // Copies row r of the kept ones and the new ones after them to pixels of `stride` elements from `channel` on.
+        let copy = |kept: &[T], r: usize, to: &mut [T], stride: usize, channel: usize| {
+            let (pixels, from_stride, from_channel) = match r.checked_sub(self.kept()) {
+                None => (&kept[r * row..][..row], c, 0),
+                Some(new) => (&x[(self.first + new) * from.shape[2] * from.stride..], from.stride, from.channel),
+            };
+            for (to, pixel) in to.chunks_exact_mut(stride).zip(pixels.chunks_exact(from_stride)) {
+                to[channel..channel + c].copy_from_slice(&pixel[from_channel..from_channel + c]);
+            }
+        };
+        y.par_chunks_exact_mut(view.shape[2] * view.stride).enumerate().for_each(|(r, to)| {
+            let place = (strip + r).checked_sub(self.lag + self.kept());
+            if place.is_some_and(|place| place < height) {
+                copy(&kept, r, to, view.stride, view.channel);
+            } else {
+                to.chunks_exact_mut(view.stride).for_each(|pixel| pixel[view.channel..view.channel + c].fill(T::zero()));
+            }
+        });
+        let stay = self.kept().saturating_sub(self.rows);
+        kept.copy_within(self.rows.min(self.kept()) * row..self.kept() * row, 0);
+        for r in stay..self.kept() {
+            let (old, to) = kept.split_at_mut(r * row);
+            copy(old, r + self.rows, &mut to[..row], c, 0);
+        }
+        io.give(1, kept);
+    }
+}
