@@ -2,13 +2,13 @@
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread;
 use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{is_picture_name, list};
-use n2n_gpu::data::photo::Photo;
+use n2n_gpu::data::photo::{Frame, Photo, Rows};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::error::Error;
@@ -80,21 +80,23 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     Ok(files)
 }
 
-/// A photo with the seconds that were spent on it.
-type Timed = (Photo, f64);
-
-fn timed<T>(seconds: f64, work: impl FnOnce() -> Result<T, Error>) -> Result<(T, f64), Error> {
+fn read(input: &Path, output: &Path) -> Result<(Photo, f64), Error> {
     let start = Instant::now();
-    Ok((work()?, seconds + start.elapsed().as_secs_f64()))
-}
-
-fn read(input: &Path, output: &Path) -> Result<Photo, Error> {
     Picture::check_output(output)?;
-    Photo::load(input)
+    Ok((Photo::load(input)?, start.elapsed().as_secs_f64()))
 }
 
-/// Denoises files one after the other, while the next one is read and the one before is written. Gives what came of each,
-/// in order. Three photos are in memory at most, that which is denoised twice.
+/// A photo that is being denoised: its rows come while it is written.
+struct Denoised {
+    frame: Frame,
+    rows: Receiver<Result<Rows, Error>>,
+    /// When denoising began, and the seconds that reading took before.
+    start: Instant,
+    read: f64,
+}
+
+/// Denoises files one after the other. Each is encoded while it is denoised, and the next one is read. Gives what came of each, in
+/// order. Three photos are in memory at most, that which is denoised twice.
 fn denoise_all(
     common: &Common,
     mut denoiser: Denoiser,
@@ -103,37 +105,54 @@ fn denoise_all(
 ) -> Vec<Result<serde_json::Value, Error>> {
     let mut bar = Bar::new(common);
     let above = bar.above();
-    let write = |(input, output): &(PathBuf, PathBuf), (photo, seconds): Timed| {
-        if let Some(lost) = photo.loses(output) {
+    let write = |(input, output): &(PathBuf, PathBuf), Denoised { frame, rows, start, read }: Denoised| {
+        if let Some(lost) = frame.loses(output) {
             above(&|| common.remark(&format!("{}: this format cannot hold {lost}", output.display())));
         }
-        let (width, height) = (photo.width(), photo.height());
-        let ((), seconds) = timed(seconds, || photo.save(output))?;
+        frame.save(output, rows.into_iter())?;
+        let ([width, height], seconds) = (frame.size(), read + start.elapsed().as_secs_f64());
         let line = format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display());
         above(&|| common.remark(&line));
         Ok(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}))
     };
-    // Without room of their own: a thread waits with what it has done until the next one takes it.
-    let (read_photo, to_denoise) = sync_channel::<Result<Timed, Error>>(0);
-    let (denoised_photo, to_write) = sync_channel::<Result<Timed, Error>>(0);
+    // Without room of its own: the reader waits with what it has read until it is taken.
+    let (read_photo, to_denoise) = sync_channel::<Result<(Photo, f64), Error>>(0);
+    let (denoised_photo, to_write) = channel::<Result<Denoised, Error>>();
+    // A photo is denoised before the one before it is written, but no more.
+    let (taken, is_taken) = channel();
     thread::scope(|scope| {
         scope.spawn(move || {
             for (input, output) in files {
                 // A receiver that is gone has panicked, and the panic is passed on in the end.
-                let _ = read_photo.send(timed(0.0, || read(input, output)));
+                let _ = read_photo.send(read(input, output));
             }
         });
-        let writer = scope.spawn(move || files.iter().zip(to_write).map(|(file, photo)| write(file, photo?)).collect());
+        let take = move |photo| {
+            let _ = taken.send(());
+            photo
+        };
+        let writer = scope
+            .spawn(move || files.iter().zip(to_write.into_iter().map(take)).map(|(file, photo)| write(file, photo?)).collect());
         for (number, ((input, _), photo)) in files.iter().zip(to_denoise).enumerate() {
             let place = if files.len() > 1 { format!(" ({} of {})", number + 1, files.len()) } else { String::new() };
             let mut show = |share: f64| {
                 let all = (number as f64 + share) / files.len() as f64;
                 bar.show(all, || format!("{}{place}: {:.0} %", input.display(), 100.0 * share));
             };
-            let work = |(photo, seconds): Timed| timed(seconds, || denoiser.denoise_photo(&photo, strength, &mut show));
-            let _ = denoised_photo.send(photo.and_then(work));
+            match photo {
+                Ok((photo, read)) => {
+                    let (row, rows) = channel();
+                    let frame = photo.frame().clone();
+                    let _ = denoised_photo.send(Ok(Denoised { frame, rows, start: Instant::now(), read }));
+                    if let Err(e) = denoiser.denoise_rows(&photo, strength, &mut show, |done| drop(row.send(Ok(done)))) {
+                        let _ = row.send(Err(e));
+                    }
+                }
+                Err(e) => drop(denoised_photo.send(Err(e))),
+            }
+            let _ = is_taken.recv();
         }
-        // The last photo is written without the tiles' memory.
+        // The last photo is written without the memory of strips.
         drop((denoiser, denoised_photo));
         writer.join().unwrap_or_else(|panic| resume_unwind(panic))
     })

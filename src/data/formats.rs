@@ -1,11 +1,13 @@
 //! Picture formats: what each can hold, what of a picture goes into a file of one, and the bytes of that file.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::cell::RefCell;
+use std::io::{Cursor, Write};
+use std::marker::PhantomData;
 use std::path::Path;
 
-use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, png::PngEncoder, tiff::TiffEncoder, webp::WebPEncoder};
-use image::{ExtendedColorType, ImageEncoder, ImageError, ImageFormat, ImageResult};
+use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, tiff::TiffEncoder, webp::WebPEncoder};
+use image::{ExtendedColorType, GenericImageView, ImageEncoder, ImageError, ImageFormat, ImageResult, Luma, Pixel, Rgb};
 
 use super::files::save_bytes;
 use crate::error::{Error, Result};
@@ -162,18 +164,26 @@ impl Layout<'_> {
     }
 }
 
-/// Writes a picture of `size` (width, height), whose samples are made for the layout of the file.
+/// Writes a picture of `size` (width, height). `next` makes its samples for the layout of the file, band by band of whole rows: the
+/// file is encoded while they come.
 ///
 /// # Errors
-/// When the extension is missing or unknown, the format cannot have this size, or the file cannot be written.
+/// When the extension is missing or unknown, the format cannot have this size, or the file cannot be written; the first error among
+/// the bands. Nothing is written then.
 pub(super) fn save<'s>(
     path: &Path,
     content: &Content,
     size: [usize; 2],
-    samples: impl FnOnce(&Layout) -> Cow<'s, [u8]>,
+    mut next: impl FnMut(&Layout) -> Option<Result<Cow<'s, [u8]>>>,
 ) -> Result<()> {
     let layout = content.layout(path)?;
-    let bytes = encode(&layout, size, samples).map_err(|e| {
+    let mut error = None;
+    let mut bands = std::iter::from_fn(|| next(&layout)?.map_err(|e| error = Some(e)).ok());
+    let encoded = encode(&layout, size, &mut bands);
+    if let Some(e) = error {
+        return Err(e);
+    }
+    let bytes = encoded.map_err(|e| {
         let format = layout.format.extensions[0].to_uppercase();
         Error::file(path, format!("cannot be written as {format} ({e}): choose another format, such as PNG"))
     })?;
@@ -184,13 +194,34 @@ pub(super) fn save<'s>(
 fn encode<'s>(
     layout: &Layout,
     [width, height]: [usize; 2],
-    samples: impl FnOnce(&Layout) -> Cow<'s, [u8]>,
+    bands: &mut impl Iterator<Item = Cow<'s, [u8]>>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     if width == 0 || height == 0 {
         return Err("it has no pixels".into());
     }
     let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-    let samples = samples(layout);
+    match layout.format.image {
+        ImageFormat::Png => return encode_png(layout, width, height, bands),
+        ImageFormat::Jpeg => {
+            let mut file = Vec::new();
+            let mut encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
+            add_metadata(&mut encoder, layout)?;
+            let samples = RefCell::new((Cow::Borrowed(&[][..]), bands));
+            if layout.grey {
+                encoder.encode_image(&Coming::<Luma<u8>, _> { width, height, samples, pixel: PhantomData })?;
+            } else {
+                encoder.encode_image(&Coming::<Rgb<u8>, _> { width, height, samples, pixel: PhantomData })?;
+            }
+            return Ok(file);
+        }
+        _ => {}
+    }
+    let mut samples = bands.next().unwrap_or_default();
+    bands.for_each(|band| samples.to_mut().extend_from_slice(&band));
+    let bytes = layout.channels() * if layout.deep { 2 } else { 1 };
+    if samples.len() != width as usize * height as usize * bytes {
+        return Err("rows are missing".into());
+    }
     if layout.format.image == ImageFormat::Pnm {
         return Ok([pnm_header(layout, width, height).as_bytes(), &samples].concat());
     }
@@ -207,24 +238,97 @@ fn encode<'s>(
     let mut file = Cursor::new(Vec::new());
     let image = (&*samples, width, height, color);
     match layout.format.image {
-        ImageFormat::Jpeg => write(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), layout, image)?,
         ImageFormat::Tiff => write(TiffEncoder::new(&mut file), layout, image)?,
         ImageFormat::WebP => write(WebPEncoder::new_lossless(&mut file), layout, image)?,
-        ImageFormat::Bmp => write(BmpEncoder::new(&mut file), layout, image)?,
-        _ => write(PngEncoder::new(&mut file), layout, image)?,
+        _ => write(BmpEncoder::new(&mut file), layout, image)?,
     }
     Ok(file.into_inner())
 }
 
 fn write<E: ImageEncoder>(mut encoder: E, layout: &Layout, image: (&[u8], u32, u32, ExtendedColorType)) -> ImageResult<()> {
+    add_metadata(&mut encoder, layout)?;
+    let (samples, width, height, color) = image;
+    encoder.write_image(samples, width, height, color)
+}
+
+fn add_metadata(encoder: &mut impl ImageEncoder, layout: &Layout) -> ImageResult<()> {
     if let Some(icc) = layout.icc {
         encoder.set_icc_profile(icc.to_vec()).map_err(ImageError::Unsupported)?;
     }
     if let Some(exif) = layout.exif {
         encoder.set_exif_metadata(exif.to_vec()).map_err(ImageError::Unsupported)?;
     }
-    let (samples, width, height, color) = image;
-    encoder.write_image(samples, width, height, color)
+    Ok(())
+}
+
+/// PNG row by row, with the settings that the `image` crate has for whole pictures.
+fn encode_png<'s>(
+    layout: &Layout,
+    width: u32,
+    height: u32,
+    bands: impl Iterator<Item = Cow<'s, [u8]>>,
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    /// Bytes of a data chunk.
+    const CHUNK: usize = 1 << 16;
+    let mut info = png::Info::with_size(width, height);
+    info.icc_profile = layout.icc.map(Cow::Borrowed);
+    info.exif_metadata = layout.exif.map(Cow::Borrowed);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::with_info(&mut file, info)?;
+    encoder.set_color(match (layout.grey, layout.alpha) {
+        (true, false) => png::ColorType::Grayscale,
+        (true, true) => png::ColorType::GrayscaleAlpha,
+        (false, false) => png::ColorType::Rgb,
+        (false, true) => png::ColorType::Rgba,
+    });
+    encoder.set_depth(if layout.deep { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
+    let mut writer = encoder.write_header()?;
+    let mut stream = writer.stream_writer_with_size(CHUNK)?;
+    for mut band in bands {
+        if layout.deep && cfg!(target_endian = "little") {
+            band.to_mut().chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
+        }
+        stream.write_all(&band)?;
+    }
+    stream.finish()?;
+    writer.finish()?;
+    Ok(file)
+}
+
+/// The samples that have come, and the bands that are still to come.
+type Samples<'s, 'b, B> = RefCell<(Cow<'s, [u8]>, &'b mut B)>;
+
+/// A picture whose rows come while they are asked for. Those that never come are black.
+struct Coming<'s, 'b, P, B> {
+    width: u32,
+    height: u32,
+    samples: Samples<'s, 'b, B>,
+    pixel: PhantomData<P>,
+}
+
+impl<'s, P: Pixel<Subpixel = u8>, B: Iterator<Item = Cow<'s, [u8]>>> GenericImageView for Coming<'s, '_, P, B> {
+    type Pixel = P;
+
+    fn dimensions(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    fn get_pixel(&self, x: u32, y: u32) -> P {
+        let channels = usize::from(P::CHANNEL_COUNT);
+        let at = (y as usize * self.width as usize + x as usize) * channels;
+        let mut samples = self.samples.borrow_mut();
+        while samples.0.len() < at + channels {
+            let band = samples.1.next().unwrap_or_else(|| vec![0; self.width as usize * channels].into());
+            if samples.0.is_empty() {
+                samples.0 = band;
+            } else {
+                samples.0.to_mut().extend_from_slice(&band);
+            }
+        }
+        *P::from_slice(&samples.0[at..at + channels])
+    }
 }
 
 /// PNM by hand: the `image` crate writes 16 bit samples only as PAM, and grey with alpha not at all.

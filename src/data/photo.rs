@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::DynamicImage;
 
-use super::formats::{self, Content, byte, word};
+use super::formats::{self, Content, Layout, byte, word};
 use super::picture::{Decoded, load, unit32};
 use crate::error::Result;
 
@@ -17,17 +17,31 @@ enum Samples {
     Words(Vec<u16>),
 }
 
-/// One picture as it was in its file, upright.
+/// What a photo is but for its samples.
 #[derive(Clone, Debug)]
-pub struct Photo {
+pub struct Frame {
     width: usize,
     height: usize,
     /// Grey or RGB, then alpha where there is one.
     channels: usize,
-    /// `(H, W, C)`, sRGB values as stored, as a rule.
-    samples: Samples,
+    deep: bool,
     icc: Option<Vec<u8>>,
     exif: Option<Vec<u8>>,
+}
+
+/// One picture as it was in its file, upright.
+#[derive(Clone, Debug)]
+pub struct Photo {
+    frame: Frame,
+    rows: Rows,
+}
+
+/// Some whole rows of a photo.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    channels: usize,
+    /// `(H, W, C)`, sRGB values as stored, as a rule.
+    samples: Samples,
 }
 
 impl Photo {
@@ -51,21 +65,77 @@ impl Photo {
             DynamicImage::ImageRgb32F(i) => (3, words(i.as_raw())),
             other => (4, words(other.into_rgba32f().as_raw())),
         };
-        Ok(Self { width, height, channels, samples, icc, exif })
+        let deep = matches!(samples, Samples::Words(_));
+        Ok(Self { frame: Frame { width, height, channels, deep, icc, exif }, rows: Rows { channels, samples } })
+    }
+
+    /// A photo of all rows of that frame.
+    pub(crate) fn new(frame: Frame, rows: Rows) -> Self {
+        assert_eq!(rows.pixels(), frame.width * frame.height, "rows that are not all of a photo");
+        Self { frame, rows }
+    }
+
+    /// All but the samples.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// Row `y` alone.
+    pub(crate) fn row(&self, y: usize) -> Rows {
+        let (width, channels) = (self.frame.width, self.rows.channels);
+        let range = y * width * channels..(y + 1) * width * channels;
+        let samples = match &self.rows.samples {
+            Samples::Bytes(v) => Samples::Bytes(v[range].to_vec()),
+            Samples::Words(v) => Samples::Words(v[range].to_vec()),
+        };
+        Rows { channels, samples }
     }
 
     /// Pixels per row.
     pub fn width(&self) -> usize {
-        self.width
+        self.frame.width
     }
 
     /// Rows.
     pub fn height(&self) -> usize {
-        self.height
+        self.frame.height
     }
 
-    fn alpha(&self) -> bool {
-        self.channels.is_multiple_of(2)
+    /// Colour of pixel `i`, counted row by row, values in [0, 1]; the three of a grey picture are equal.
+    pub fn rgb(&self, i: usize) -> [f32; 3] {
+        self.rows.rgb(i)
+    }
+
+    /// Writes the photo as [`Picture::save`](super::picture::Picture::save) does.
+    ///
+    /// # Errors
+    /// Those of [`Picture::save`](super::picture::Picture::save).
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut whole = Some(&self.rows);
+        formats::save(path, &self.frame.content(), self.frame.size(), |layout| whole.take().map(|rows| Ok(rows.laid(layout))))
+    }
+}
+
+impl Rows {
+    /// Pixels of all of them.
+    pub(crate) fn pixels(&self) -> usize {
+        let samples = match &self.samples {
+            Samples::Bytes(v) => v.len(),
+            Samples::Words(v) => v.len(),
+        };
+        samples / self.channels
+    }
+
+    /// Adds rows below.
+    ///
+    /// # Panics
+    /// If they have another depth.
+    pub(crate) fn append(&mut self, below: Self) {
+        match (&mut self.samples, below.samples) {
+            (Samples::Bytes(all), Samples::Bytes(more)) => all.extend(more),
+            (Samples::Words(all), Samples::Words(more)) => all.extend(more),
+            _ => panic!("rows of two depths"),
+        }
     }
 
     /// One sample, scaled to [0, 1].
@@ -76,15 +146,14 @@ impl Photo {
         }
     }
 
-    /// Colour of pixel `i`, counted row by row, values in [0, 1]; the three of a grey picture are equal.
-    pub fn rgb(&self, i: usize) -> [f32; 3] {
+    fn rgb(&self, i: usize) -> [f32; 3] {
         let at = i * self.channels;
         if self.channels < 3 { [self.unit(at); 3] } else { [self.unit(at), self.unit(at + 1), self.unit(at + 2)] }
     }
 
     /// Gives pixel `i` another colour, clamped and rounded to what the samples hold, the mean of the three in a grey picture.
     /// Its alpha stays.
-    pub fn set_rgb(&mut self, i: usize, rgb: [f32; 3]) {
+    pub(crate) fn set_rgb(&mut self, i: usize, rgb: [f32; 3]) {
         let grey = [rgb.iter().sum::<f32>() / 3.0];
         let values = if self.channels < 3 { &grey[..] } else { &rgb[..] };
         let at = i * self.channels..;
@@ -94,9 +163,28 @@ impl Photo {
         }
     }
 
+    /// The samples as the file wants them.
+    fn laid(&self, layout: &Layout) -> Cow<'_, [u8]> {
+        if layout.is(self.channels, matches!(self.samples, Samples::Words(_))) {
+            return Cow::Borrowed(match &self.samples {
+                Samples::Bytes(v) => v,
+                Samples::Words(v) => bytemuck::cast_slice(v),
+            });
+        }
+        let alpha = |i: usize| self.unit((i + 1) * self.channels - 1);
+        layout.samples(self.pixels(), |i| self.rgb(i), alpha).into()
+    }
+}
+
+impl Frame {
+    /// Pixels per row, and rows.
+    pub fn size(&self) -> [usize; 2] {
+        [self.width, self.height]
+    }
+
     fn content(&self) -> Content<'_> {
-        let (grey, deep) = (self.channels < 3, matches!(self.samples, Samples::Words(_)));
-        Content { grey, alpha: self.alpha(), deep, icc: self.icc.as_deref(), exif: self.exif.as_deref() }
+        let (grey, alpha) = (self.channels < 3, self.channels.is_multiple_of(2));
+        Content { grey, alpha, deep: self.deep, icc: self.icc.as_deref(), exif: self.exif.as_deref() }
     }
 
     /// What saving to `path` would drop, as [`Picture::loses`](super::picture::Picture::loses) says it.
@@ -104,21 +192,13 @@ impl Photo {
         self.content().loses(path)
     }
 
-    /// Writes the photo as [`Picture::save`](super::picture::Picture::save) does.
+    /// Writes a photo as [`Picture::save`](super::picture::Picture::save) does, while its rows come, from the top down.
     ///
     /// # Errors
-    /// Those of [`Picture::save`](super::picture::Picture::save).
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let content = self.content();
-        formats::save(path, &content, [self.width, self.height], |layout| {
-            if layout.is(self.channels, content.deep) {
-                return Cow::Borrowed(match &self.samples {
-                    Samples::Bytes(v) => v,
-                    Samples::Words(v) => bytemuck::cast_slice(v),
-                });
-            }
-            let alpha = |i: usize| self.unit((i + 1) * self.channels - 1);
-            layout.samples(self.width * self.height, |i| self.rgb(i), alpha).into()
+    /// Those of [`Picture::save`](super::picture::Picture::save), and the first error among the rows. Nothing is written then.
+    pub fn save(&self, path: &Path, mut rows: impl Iterator<Item = Result<Rows>>) -> Result<()> {
+        formats::save(path, &self.content(), self.size(), |layout| {
+            rows.next().map(|rows| rows.map(|rows| rows.laid(layout).into_owned().into()))
         })
     }
 }
@@ -130,6 +210,7 @@ mod tests {
     use super::*;
     use crate::data::picture::Picture;
     use crate::data::picture::tests::folder;
+    use crate::error::Error;
 
     #[test]
     fn a_photo_is_read_and_written_as_a_picture_is() {
@@ -143,10 +224,16 @@ mod tests {
             let (picture, photo) = (Picture::load(&path("a.png")).unwrap(), Photo::load(&path("a.png")).unwrap());
             assert_eq!(picture.rgb, (0..15).flat_map(|i| photo.rgb(i)).collect::<Vec<_>>());
             for name in ["b.png", "b.jpg", "b.tif", "b.webp", "b.bmp", "b.ppm", "b.pgm", "b.pam"] {
-                assert_eq!(picture.loses(Path::new(name)), photo.loses(Path::new(name)), "{name}");
+                assert_eq!(picture.loses(Path::new(name)), photo.frame().loses(Path::new(name)), "{name}");
                 let written = |saved: Result<()>| saved.map(|()| fs::read(path(name)).unwrap()).unwrap();
                 let (as_picture, as_photo) = (written(picture.save(&path(name))), written(photo.save(&path(name))));
                 assert_eq!(as_picture, as_photo, "{name}");
+                let as_rows = written(photo.frame().save(&path(name), (0..3).map(|y| Ok(photo.row(y)))));
+                assert_eq!(as_photo, as_rows, "{name}, row by row");
+                // A photo that breaks off leaves the file as it was.
+                let broken = (0..2).map(|y| if y == 0 { Ok(photo.row(y)) } else { Err(Error::failed("lost")) });
+                assert_eq!(photo.frame().save(&path(name), broken).unwrap_err().to_string(), "lost");
+                assert_eq!(fs::read(path(name)).unwrap(), as_rows, "{name}");
             }
         }
     }

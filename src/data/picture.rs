@@ -62,9 +62,10 @@ impl Picture {
         assert_eq!(self.rgb.len(), 3 * pixels, "save: rgb does not fit {}x{}x3", self.width, self.height);
         let alpha = self.alpha.as_deref().unwrap_or_default();
         assert!(self.alpha.is_none() || alpha.len() == pixels, "save: alpha does not fit {}x{}", self.width, self.height);
+        let mut whole = Some(());
         formats::save(path, &self.content(), [self.width, self.height], |layout| {
             let rgb = |i: usize| [self.rgb[3 * i], self.rgb[3 * i + 1], self.rgb[3 * i + 2]];
-            layout.samples(pixels, rgb, |i| alpha[i]).into()
+            whole.take().map(|()| Ok(layout.samples(pixels, rgb, |i| alpha[i]).into()))
         })
     }
 

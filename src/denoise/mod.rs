@@ -6,10 +6,11 @@ mod room;
 mod tiles;
 
 use std::array::from_fn;
+use std::collections::BTreeMap;
 
 pub use evaluate::{Evaluation, Scored, evaluate};
 
-use crate::data::photo::Photo;
+use crate::data::photo::{Photo, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::StorageId;
@@ -139,32 +140,60 @@ impl Denoiser {
         if out.iter().all(|v| v.is_finite()) { Ok(out) } else { Err(not_finite(&self.device)) }
     }
 
-    /// Denoises a photo, of which `strength` (0 to 1) is blended with the original. Beside the two it takes memory for tiles
-    /// alone. `progress` is told the share that is done, again and again.
+    /// Denoises a photo, of which `strength` (0 to 1) is blended with the original. `progress` is told the share that is done, again
+    /// and again.
     ///
     /// # Errors
     /// If the device fails, or gives values that are not finite.
-    pub fn denoise_photo(&mut self, photo: &Photo, strength: f32, mut progress: impl FnMut(f64)) -> Result<Photo> {
+    pub fn denoise_photo(&mut self, photo: &Photo, strength: f32, progress: impl FnMut(f64)) -> Result<Photo> {
+        let mut all: Option<Rows> = None;
+        self.denoise_rows(photo, strength, progress, |row| match &mut all {
+            Some(all) => all.append(row),
+            None => all = Some(row),
+        })?;
+        Ok(Photo::new(photo.frame().clone(), all.expect("a photo has rows")))
+    }
+
+    /// [`Denoiser::denoise_photo`], row by row: `emit` gets them from the top down, as soon as they are done. Beside the photo it takes
+    /// the memory of a strip, and of rows that wait for others above them.
+    ///
+    /// # Errors
+    /// If the device fails, or gives values that are not finite.
+    pub fn denoise_rows(
+        &mut self,
+        photo: &Photo,
+        strength: f32,
+        mut progress: impl FnMut(f64),
+        mut emit: impl FnMut(Rows),
+    ) -> Result<()> {
         let device = self.device.clone();
-        let mut out = photo.clone();
-        let (mut done, all) = (0, photo.width() * photo.height());
+        let [width, height] = photo.frame().size();
+        // Rows that have begun, each with the number of its pixels that are done; and the first that has not been emitted.
+        let mut begun: BTreeMap<usize, (usize, Rows)> = BTreeMap::new();
+        let (mut top, mut done) = (0, 0);
         self.tiles(
-            [photo.height(), photo.width()],
+            [height, width],
             |i| photo.rgb(i),
             |first, values| {
-                for (i, denoised) in (first..).zip(values) {
+                let (y, x) = (first / width, first % width);
+                let (count, row) = begun.entry(y).or_insert_with(|| (0, photo.row(y)));
+                for (i, denoised) in (x..).zip(values) {
                     if !denoised.iter().all(|v| v.is_finite()) {
                         return Err(not_finite(&device));
                     }
-                    let noisy = photo.rgb(i);
-                    out.set_rgb(i, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
+                    let noisy = photo.rgb(y * width + i);
+                    row.set_rgb(i, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
+                    *count += 1;
                     done += 1;
                 }
-                progress(done as f64 / all as f64);
+                while let Some(next) = begun.first_entry().filter(|next| *next.key() == top && next.get().0 == width) {
+                    emit(next.remove().1);
+                    top += 1;
+                }
+                progress(done as f64 / (width * height) as f64);
                 Ok(())
             },
-        )?;
-        Ok(out)
+        )
     }
 
     /// [`Denoiser::denoise`] whatever the values.

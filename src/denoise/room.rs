@@ -20,6 +20,8 @@ const ADAPTER_COPIES: u64 = CPU_COPIES + 3 * 2 * 16;
 const OVERLAP: usize = 64;
 /// Most rows of a strip: more bring next to nothing.
 const ROWS: usize = 512;
+/// How much more work it may be to have no strips side by side.
+const WAITING: f64 = 1.1;
 
 /// Records the network for a picture of `shape` (height, width): the graph, its input and its output.
 pub(super) fn forward(options: &NetOptions, shape: [usize; 2]) -> (Graph, Tensor, Tensor) {
@@ -172,10 +174,68 @@ impl Room {
             // The smallest of all has to do where memory is short.
             let most = if need.rows == multiple { most.max(least) } else { most };
             let columns = (most >= least).then(|| tiles::fitted(w, most, overlap, multiple))?;
-            let strips = (h + need.lag).div_ceil(need.rows) * Axis { size: w, tile: columns, overlap, multiple }.windows().len();
-            Some((strips as f64 * columns as f64 * need.flops, [need.rows, columns]))
+            let beside = Axis { size: w, tile: columns, overlap, multiple }.windows().len();
+            let work = ((h + need.lag).div_ceil(need.rows) * beside * columns) as f64 * need.flops;
+            // Of strips side by side no row is done before the last of them, and all have to wait.
+            let work = if beside > 1 { work * WAITING } else { work };
+            Some((work, [need.rows, columns]))
         });
         let (_, shape) = work.min_by(|a, b| a.0.total_cmp(&b.0)).expect("the smallest strips are always there");
         Layout { shape, strips: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::{Net, Norm};
+
+    /// Bytes of everything that is in memory at once for a layout.
+    fn bytes(options: &NetOptions, layout: Layout) -> u64 {
+        let [rows, columns] = layout.shape;
+        let (mut g, x, y) = forward(options, [if layout.strips { options.multiple() } else { rows }, columns]);
+        if layout.strips {
+            g = g.in_strips(x, y, rows).unwrap().graph;
+        } else {
+            g.output("y", y);
+        }
+        Plan::new(g, None).unwrap().bytes() + CPU_COPIES * (rows * columns) as u64
+    }
+
+    #[test]
+    fn layouts_of_photographs_fit_the_memory_and_do_little_twice() {
+        let nets = [
+            NetOptions::unet(16, 3, Norm::None),
+            NetOptions::unet(48, 5, Norm::Batch),
+            NetOptions::new(Net::N2nUnet),
+            NetOptions::new(Net::EpflConvnet),
+        ];
+        for options in nets {
+            let room = Room::new(&Device::Cpu, &options, None).unwrap();
+            for picture in [[4000, 6016], [4320, 8192], [6016, 4000], [20_000, 512]] {
+                let layout = room.layout(picture);
+                let name = options.name();
+                assert!(layout.strips && bytes(&options, layout) < MEMORY + (8 << 20), "{name}: {layout:?} of {picture:?}");
+                let windows =
+                    Axis { size: picture[1], tile: layout.shape[1], overlap: room.overlap(), multiple: room.multiple }.windows();
+                let twice = (windows.len() * layout.shape[1]) as f64 / picture[1] as f64;
+                assert!(twice < 1.35, "{name}: {layout:?} of {picture:?} sees {twice} times its pixels");
+            }
+            // What is small is not cut, and what a normalisation looks at as a whole is cut into tiles.
+            assert_eq!(room.layout([256, 256]), Layout { shape: [256, 256], strips: false });
+        }
+        let normed = NetOptions::unet(16, 3, Norm::Group);
+        let layout = Room::new(&Device::Cpu, &normed, None).unwrap().layout([4000, 6000]);
+        assert!(!layout.strips && bytes(&normed, layout) <= MEMORY + (8 << 20), "{layout:?}");
+    }
+
+    #[test]
+    fn layouts_shrink_to_the_smallest_strips_and_no_further() {
+        let options = NetOptions::unet(16, 3, Norm::None);
+        let mut room = Room::new(&Device::Cpu, &options, None).unwrap();
+        while room.shrink() {
+            assert!(room.layout([4000, 6000]).strips);
+        }
+        assert_eq!(room.layout([4000, 6000]).shape, [8, 2 * room.overlap() + 8]);
     }
 }
