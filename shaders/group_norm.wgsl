@@ -1,61 +1,76 @@
 // Second half of GroupNorm (Wu and He 2018): y = act(gamma * (x - mean) * rstd + beta), mean and rstd per picture and
 // group. Merges the chunks of group_norm_stats.wgsl and keeps mean and rstd for the gradient.
 
-override PIXELS: u32;      // of one picture
-override C: u32;
-override C_PADDED: u32;
-override GROUPS: u32;
 override EPS: f32;
 override SLOPE: f32;       // of the leaky ReLU; 1 leaves values as they are
-override X_STRIDE: u32;
-override X_CHANNEL: u32;
-override Y_STRIDE: u32;
-override Y_CHANNEL: u32;
-override CHUNKS: u32;      // of the statistics
-override CHUNK_PIXELS: u32;
-override BLOCK_PIXELS: u32; // that a workgroup normalises
+override X_STRIDE4: u32;
+override X_CHANNEL4: u32;
+override Y_STRIDE4: u32;
+override Y_CHANNEL4: u32;
 
-alias x_t = f32; alias y_t = f32;
-@group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE)
-@group(0) @binding(1) var<storage, read> gamma: array<f32>;          // (C)
-@group(0) @binding(2) var<storage, read> beta: array<f32>;           // (C)
-@group(0) @binding(3) var<storage, read> chunks: array<vec2f>;       // (N, GROUPS, CHUNKS)
-@group(0) @binding(4) var<storage, read_write> y: array<y_t>;        // (N, PIXELS, Y_STRIDE)
+//#import columns
+
+alias x_t = vec4f; alias y_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> gamma: array<vec4f>;        // (C4)
+@group(0) @binding(2) var<storage, read> beta: array<vec4f>;         // (C4)
+@group(0) @binding(3) var<storage, read> chunks: array<f32>;         // (N, CHUNKS, 2, 4 * C4)
+@group(0) @binding(4) var<storage, read_write> y: array<y_t>;        // (N, PIXELS, Y_STRIDE4)
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;  // (N, GROUPS): mean, rstd
 
-var<workgroup> merged: array<vec2f, GROUPS>;
+var<workgroup> of_channel: array<vec2f, C>;    // mean, sum of squared deviations
+var<workgroup> of_group: array<vec2f, GROUPS>; // mean, rstd
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let n = group.y;
-    for (var g = index; g < GROUPS; g += 64u) {
+@compute @workgroup_size(TX, TY)
+fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+    let n = group.z;
+    let index = id.y * TX + id.x;
+    for (var c = index; c < C; c += TX * TY) {
         var count = 0.0;
-        var mean = 0.0;
-        var squares = 0.0;
+        var merged = vec2f();
         for (var k = 0u; k < CHUNKS; k++) {
-            let chunk = chunks[(n * GROUPS + g) * CHUNKS + k];
-            let more = f32((min((k + 1u) * CHUNK_PIXELS, PIXELS) - k * CHUNK_PIXELS) * (C / GROUPS));
-            let d = chunk.x - mean;
-            mean += d * more / (count + more);
-            squares += chunk.y + d * d * count * more / (count + more);
+            let at = (n * CHUNKS + k) * 8u * C4 + c;
+            let more = f32(min(CHUNK_PIXELS, PIXELS - k * CHUNK_PIXELS));
+            let d = chunks[at] - merged.x;
+            merged += vec2f(d * more / (count + more), chunks[at + 4u * C4] + d * d * count * more / (count + more));
             count += more;
         }
-        merged[g] = vec2f(mean, 1.0 / sqrt(squares / count + EPS));
-        if group.x == 0u {
-            stats[n * GROUPS + g] = merged[g];
+        of_channel[c] = merged;
+    }
+    workgroupBarrier();
+    for (var g = index; g < GROUPS; g += TX * TY) {
+        let first = g * (C / GROUPS);
+        var mean = 0.0;
+        for (var c = first; c < first + C / GROUPS; c++) {
+            mean += of_channel[c].x;
+        }
+        mean /= f32(C / GROUPS);
+        var squares = 0.0;
+        for (var c = first; c < first + C / GROUPS; c++) {
+            let d = of_channel[c].x - mean;
+            squares += of_channel[c].y + d * d * f32(PIXELS);
+        }
+        of_group[g] = vec2f(mean, 1.0 / sqrt(squares / f32(PIXELS * (C / GROUPS)) + EPS));
+        if group.x == 0u && group.y == 0u {
+            stats[n * GROUPS + g] = of_group[g];
         }
     }
     workgroupBarrier();
-    let first = group.x * BLOCK_PIXELS;
-    let count = (min(first + BLOCK_PIXELS, PIXELS) - first) * C_PADDED;
-    for (var i = index; i < count; i += 64u) {
-        let c = i % C_PADDED;
-        let pixel = n * PIXELS + first + i / C_PADDED;
-        var v = 0.0;
-        if c < C {
-            let s = merged[c / (C / GROUPS)];
-            v = (f32(x[pixel * X_STRIDE + X_CHANNEL + c]) - s.x) * s.y * gamma[c] + beta[c];
-        }
-        y[pixel * Y_STRIDE + Y_CHANNEL + c] = y_t(select(v * SLOPE, v, v > 0.0));
+    let c4 = group.y * TX + id.x;
+    if c4 >= C4 {
+        return;
+    }
+    let s0 = of_group[group_of(c4 * 4u)];
+    let s1 = of_group[group_of(c4 * 4u + 1u)];
+    let s2 = of_group[group_of(c4 * 4u + 2u)];
+    let s3 = of_group[group_of(c4 * 4u + 3u)];
+    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
+    // Zero in the padding, as gamma and beta are.
+    let scale = vec4f(s0.y, s1.y, s2.y, s3.y) * gamma[c4];
+    let shift = beta[c4];
+    let first = group.x * CHUNK_PIXELS;
+    for (var p = n * PIXELS + first + id.y; p < n * PIXELS + min(first + CHUNK_PIXELS, PIXELS); p += TY) {
+        let v = (vec4f(x[p * X_STRIDE4 + X_CHANNEL4 + c4]) - mean) * scale + shift;
+        y[p * Y_STRIDE4 + Y_CHANNEL4 + c4] = y_t(select(v * SLOPE, v, v > vec4f(0.0)));
     }
 }

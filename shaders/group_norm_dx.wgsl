@@ -1,48 +1,50 @@
 // Gradient of GroupNorm with respect to its input, with a = mean over the group of dz * gamma, b = mean of dz * gamma * xhat:
 // dx = rstd * (dz * gamma - a - xhat * b). Adds up the chunks of group_norm_sums.wgsl first.
 
-override PIXELS: u32;      // of one picture
-override C: u32;
-override C_PADDED: u32;
-override GROUPS: u32;
 override SLOPE: f32;
-override X_STRIDE: u32;
-override X_CHANNEL: u32;
-override Y_STRIDE: u32;
-override Y_CHANNEL: u32;
-override DY_STRIDE: u32;
-override DY_CHANNEL: u32;
-override DX_STRIDE: u32;
-override DX_CHANNEL: u32;
-override CHUNKS: u32;      // of the sums
-override BLOCK_PIXELS: u32; // that a workgroup works on
+override X_STRIDE4: u32;
+override X_CHANNEL4: u32;
+override Y_STRIDE4: u32;
+override Y_CHANNEL4: u32;
+override DY_STRIDE4: u32;
+override DY_CHANNEL4: u32;
+override DX_STRIDE4: u32;
+override DX_CHANNEL4: u32;
 
-alias x_t = f32; alias y_t = f32; alias dy_t = f32; alias dx_t = f32;
-@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, PIXELS, X_STRIDE)
-@group(0) @binding(1) var<storage, read> y: array<y_t>;          // (N, PIXELS, Y_STRIDE)
-@group(0) @binding(2) var<storage, read> dy: array<dy_t>;        // (N, PIXELS, DY_STRIDE)
+//#import columns
+
+alias x_t = vec4f; alias y_t = vec4f; alias dy_t = vec4f; alias dx_t = vec4f;
+@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, PIXELS, X_STRIDE4)
+@group(0) @binding(1) var<storage, read> y: array<y_t>;          // (N, PIXELS, Y_STRIDE4)
+@group(0) @binding(2) var<storage, read> dy: array<dy_t>;        // (N, PIXELS, DY_STRIDE4)
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;      // (C)
 @group(0) @binding(4) var<storage, read> stats: array<vec2f>;    // (N, GROUPS): mean, rstd
-@group(0) @binding(5) var<storage, read> sums: array<f32>;       // (N, CHUNKS, 2, C_PADDED)
-@group(0) @binding(6) var<storage, read_write> dx: array<dx_t>;  // (N, PIXELS, DX_STRIDE)
+@group(0) @binding(5) var<storage, read> sums: array<f32>;       // (N, CHUNKS, 2, 4 * C4)
+@group(0) @binding(6) var<storage, read_write> dx: array<dx_t>;  // (N, PIXELS, DX_STRIDE4)
 
 var<workgroup> of_channel: array<vec2f, C>;
 var<workgroup> of_group: array<vec2f, GROUPS>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let n = group.y;
+// What channel c takes: gamma, a, b; zeros in the padding.
+fn taken(c: u32) -> vec3f {
+    return select(vec3f(), vec3f(gamma[min(c, C - 1u)], of_group[group_of(c)]), c < C);
+}
+
+@compute @workgroup_size(TX, TY)
+fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+    let n = group.z;
+    let index = id.y * TX + id.x;
     let cg = C / GROUPS;
-    for (var c = index; c < C; c += 64u) {
+    for (var c = index; c < C; c += TX * TY) {
         var sum = vec2f();
         for (var k = 0u; k < CHUNKS; k++) {
-            let at = (n * CHUNKS + k) * 2u * C_PADDED + c;
-            sum += vec2f(sums[at], sums[at + C_PADDED]);
+            let at = (n * CHUNKS + k) * 8u * C4 + c;
+            sum += vec2f(sums[at], sums[at + 4u * C4]);
         }
         of_channel[c] = sum * gamma[c];
     }
     workgroupBarrier();
-    for (var g = index; g < GROUPS; g += 64u) {
+    for (var g = index; g < GROUPS; g += TX * TY) {
         var sum = vec2f();
         for (var c = g * cg; c < (g + 1u) * cg; c++) {
             sum += of_channel[c];
@@ -50,20 +52,28 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         of_group[g] = sum / f32(PIXELS * cg);
     }
     workgroupBarrier();
-    let first = group.x * BLOCK_PIXELS;
-    let count = (min(first + BLOCK_PIXELS, PIXELS) - first) * C_PADDED;
-    for (var i = index; i < count; i += 64u) {
-        let c = i % C_PADDED;
-        let pixel = n * PIXELS + first + i / C_PADDED;
-        var v = 0.0;
-        if c < C {
-            let s = stats[n * GROUPS + c / cg];
-            let correction = of_group[c / cg];
-            let up = f32(dy[pixel * DY_STRIDE + DY_CHANNEL + c]);
-            let dz = select(up * SLOPE, up, f32(y[pixel * Y_STRIDE + Y_CHANNEL + c]) > 0.0);
-            let xhat = (f32(x[pixel * X_STRIDE + X_CHANNEL + c]) - s.x) * s.y;
-            v = s.y * (dz * gamma[c] - correction.x - xhat * correction.y);
-        }
-        dx[pixel * DX_STRIDE + DX_CHANNEL + c] = dx_t(v);
+    let c4 = group.y * TX + id.x;
+    if c4 >= C4 {
+        return;
+    }
+    let s0 = stats[n * GROUPS + group_of(c4 * 4u)];
+    let s1 = stats[n * GROUPS + group_of(c4 * 4u + 1u)];
+    let s2 = stats[n * GROUPS + group_of(c4 * 4u + 2u)];
+    let s3 = stats[n * GROUPS + group_of(c4 * 4u + 3u)];
+    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
+    let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
+    let t0 = taken(c4 * 4u);
+    let t1 = taken(c4 * 4u + 1u);
+    let t2 = taken(c4 * 4u + 2u);
+    let t3 = taken(c4 * 4u + 3u);
+    let scale = vec4f(t0.x, t1.x, t2.x, t3.x);
+    let a = vec4f(t0.y, t1.y, t2.y, t3.y);
+    let b = vec4f(t0.z, t1.z, t2.z, t3.z);
+    let first = group.x * CHUNK_PIXELS;
+    for (var p = n * PIXELS + first + id.y; p < n * PIXELS + min(first + CHUNK_PIXELS, PIXELS); p += TY) {
+        let up = vec4f(dy[p * DY_STRIDE4 + DY_CHANNEL4 + c4]);
+        let dz = select(up * SLOPE, up, vec4f(y[p * Y_STRIDE4 + Y_CHANNEL4 + c4]) > vec4f(0.0));
+        let xhat = (vec4f(x[p * X_STRIDE4 + X_CHANNEL4 + c4]) - mean) * rstd;
+        dx[p * DX_STRIDE4 + DX_CHANNEL4 + c4] = dx_t(rstd * (dz * scale - a - xhat * b));
     }
 }

@@ -57,6 +57,7 @@ shaders!(
 
 /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
 const LIBRARY: &[(&str, &str)] = &[
+    ("columns", include_str!("../shaders/lib/columns.wgsl")),
     ("conv", include_str!("../shaders/lib/conv.wgsl")),
     ("coop", include_str!("../shaders/lib/coop.wgsl")),
     ("finish", include_str!("../shaders/lib/finish.wgsl")),

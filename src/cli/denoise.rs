@@ -36,7 +36,7 @@ pub(super) struct Options {
     /// How much of the denoised picture is blended in, 0 to 1
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = strength, allow_negative_numbers = true)]
     strength: f32,
-    /// Largest side of tiles, pixels [default: what the device holds]
+    /// Largest side of tiles and strips, pixels [default: what the device holds]
     #[arg(long, value_name = "PX")]
     tile: Option<usize>,
 }

@@ -37,7 +37,7 @@ pub(super) struct Options {
     /// Folder for the denoised pictures
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
-    /// Largest side of tiles, pixels [default: what the device holds]
+    /// Largest side of tiles and strips, pixels [default: what the device holds]
     #[arg(long, value_name = "PX")]
     tile: Option<usize>,
 }

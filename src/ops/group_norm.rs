@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Activation, channel4, channels4, stride4, sums::sum_partials};
+use super::{Activation, strides, sums::sum_partials};
 use crate::cpu::{self, Scratch};
-use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
+use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Range, Real, Role, Tensor, View};
 
 /// Options of a group normalisation.
 #[derive(Clone, Copy, Debug)]
@@ -80,13 +80,40 @@ fn chunks(pixels: usize) -> (usize, usize) {
     (pixels.div_ceil(chunk), chunk)
 }
 
-fn scalar_constants(x: &View, op: &Normalise) -> Vec<(&'static str, f64)> {
-    vec![
-        ("PIXELS", op.pictures(x).1 as f64),
-        ("C", x.channels() as f64),
-        ("GROUPS", op.norm.groups as f64),
-        ("SLOPE", op.norm.activation.slope.into()),
-    ]
+/// What the kernels that go through a picture by chunks and columns want, and their workgroups.
+fn columns(x: &View, op: &Normalise) -> (Vec<(String, f64)>, [u32; 3]) {
+    let ((n, pixels), c4) = (op.pictures(x), x.padded() / 4);
+    let (count, chunk) = chunks(pixels);
+    // Of 64 invocations as few as can be are idle: at most 16 columns, in blocks of one size.
+    let blocks = c4.div_ceil(16);
+    let tx = c4.div_ceil(blocks);
+    let constants = [
+        ("PIXELS", pixels),
+        ("C", x.channels()),
+        ("C4", c4),
+        ("GROUPS", op.norm.groups),
+        ("CHUNKS", count),
+        ("CHUNK_PIXELS", chunk),
+        ("TX", tx),
+        ("TY", 64 / tx),
+    ];
+    let constants = constants.map(|(name, value)| (name.to_owned(), value as f64)).to_vec();
+    (constants, [count as u32, blocks as u32, n as u32])
+}
+
+/// Emits one of those kernels, over these tensors, vectors and scratch memory.
+fn dispatch(
+    l: &mut Lowering,
+    name: &str,
+    (common, workgroups): &(Vec<(String, f64)>, [u32; 3]),
+    own: &[(&str, f64)],
+    tensors: &[(&str, Tensor)],
+    others: &[(&str, Range)],
+) {
+    let strides = strides(l, tensors);
+    let constants: Vec<_> = common.iter().chain(&strides).map(|(n, v)| (n.as_str(), *v)).chain(own.iter().copied()).collect();
+    let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain(others.iter().copied()).collect();
+    l.dispatch(name, &constants, &bindings, *workgroups);
 }
 
 impl Op for Normalise {
@@ -106,45 +133,16 @@ impl Op for Normalise {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let (x, y) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
-        let (n, pixels) = self.pictures(&x);
-        let groups = self.norm.groups;
-        let (count, chunk) = chunks(pixels);
-        let partials = l.scratch((n * groups * count * 2).next_multiple_of(4));
-        let [gx, gy] = grid(n * groups * count, l.limits);
-        let constants = [
-            ("N", n as f64),
-            ("PIXELS", pixels as f64),
-            ("GROUPS", groups as f64),
-            ("CG", (x.channels() / groups) as f64),
-            ("X_STRIDE", x.stride as f64),
-            ("X_CHANNEL", x.channel as f64),
-            ("CHUNKS", count as f64),
-            ("CHUNK_PIXELS", chunk as f64),
-            ("GRID_X", gx.into()),
-        ];
-        l.dispatch("group_norm_stats", &constants, &[("x", l.range(node.inputs[0])), ("chunks", partials)], [gx, gy, 1]);
-        let mut constants = scalar_constants(&x, self);
-        constants.extend([
-            ("EPS", self.norm.eps.into()),
-            ("C_PADDED", x.padded() as f64),
-            ("X_STRIDE", x.stride as f64),
-            ("X_CHANNEL", x.channel as f64),
-            ("Y_STRIDE", y.stride as f64),
-            ("Y_CHANNEL", y.channel as f64),
-            ("CHUNKS", count as f64),
-            ("CHUNK_PIXELS", chunk as f64),
-            ("BLOCK_PIXELS", chunk as f64),
-        ]);
-        let bindings = [
-            ("x", l.range(node.inputs[0])),
-            ("gamma", l.range(node.inputs[1])),
-            ("beta", l.range(node.inputs[2])),
-            ("chunks", partials),
-            ("y", l.range(node.outputs[0])),
-            ("stats", l.range(node.outputs[1])),
-        ];
-        l.dispatch("group_norm", &constants, &bindings, [count as u32, n as u32, 1]);
+        let ([x, gamma, beta], [y, stats]) = ([0, 1, 2].map(|i| node.inputs[i]), [0, 1].map(|i| node.outputs[i]));
+        let common = columns(l.view(x), self);
+        let [count, _, n] = common.1;
+        let len = (n * count) as usize * 2 * l.view(x).padded();
+        let chunks = ("chunks", l.scratch(len));
+        dispatch(l, "group_norm_stats", &common, &[], &[("x", x)], &[chunks]);
+        let own = [("EPS", self.norm.eps.into()), ("SLOPE", self.norm.activation.slope.into())];
+        let vectors = [("gamma", gamma), ("beta", beta), ("stats", stats)].map(|(name, t)| (name, l.range(t)));
+        let others: Vec<_> = vectors.into_iter().chain([chunks]).collect();
+        dispatch(l, "group_norm", &common, &own, &[("x", x), ("y", y)], &others);
     }
 
     /// Two passes over x, where a convolution makes hundreds.
@@ -216,51 +214,15 @@ impl Op for NormaliseGrad {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let view = |l: &Lowering, i: usize| l.view(node.inputs[i]).clone();
-        let (x, y, dy, dx) = (view(l, 0), view(l, 1), view(l, 4), l.view(node.outputs[0]).clone());
-        let ((n, pixels), padded) = (self.of.pictures(&x), x.padded());
-        let (count, chunk) = chunks(pixels);
-        let sums = l.scratch(n * count * 2 * padded);
-        let mut constants = scalar_constants(&x, &self.of);
-        constants.extend([
-            ("C4", channels4(&x)),
-            ("X_STRIDE4", stride4(&x)),
-            ("X_CHANNEL4", channel4(&x)),
-            ("Y_STRIDE4", stride4(&y)),
-            ("Y_CHANNEL4", channel4(&y)),
-            ("DY_STRIDE4", stride4(&dy)),
-            ("DY_CHANNEL4", channel4(&dy)),
-            ("CHUNKS", count as f64),
-            ("CHUNK_PIXELS", chunk as f64),
-        ]);
-        let common = [
-            ("x", l.range(node.inputs[0])),
-            ("y", l.range(node.inputs[1])),
-            ("dy", l.range(node.inputs[4])),
-            ("stats", l.range(node.inputs[2])),
-        ];
-        let bindings: Vec<_> = common.into_iter().chain([("sums", sums)]).collect();
-        l.dispatch("group_norm_sums", &constants, &bindings, [count as u32, (padded / 4).div_ceil(8) as u32, n as u32]);
-
-        let mut constants = scalar_constants(&x, &self.of);
-        constants.extend([
-            ("C_PADDED", padded as f64),
-            ("X_STRIDE", x.stride as f64),
-            ("X_CHANNEL", x.channel as f64),
-            ("Y_STRIDE", y.stride as f64),
-            ("Y_CHANNEL", y.channel as f64),
-            ("DY_STRIDE", dy.stride as f64),
-            ("DY_CHANNEL", dy.channel as f64),
-            ("DX_STRIDE", dx.stride as f64),
-            ("DX_CHANNEL", dx.channel as f64),
-            ("CHUNKS", count as f64),
-            ("BLOCK_PIXELS", chunk as f64),
-        ]);
-        let bindings: Vec<_> = common
-            .into_iter()
-            .chain([("gamma", l.range(node.inputs[3])), ("sums", sums), ("dx", l.range(node.outputs[0]))])
-            .collect();
-        l.dispatch("group_norm_dx", &constants, &bindings, [count as u32, n as u32, 1]);
+        let [x, y, stats, gamma, dy] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
+        let common = columns(l.view(x), &self.of);
+        let [count, _, n] = common.1.map(|size| size as usize);
+        let sums = l.scratch(n * count * 2 * l.view(x).padded());
+        let slope = [("SLOPE", self.of.norm.activation.slope.into())];
+        let tensors = [("x", x), ("y", y), ("dy", dy), ("dx", node.outputs[0])];
+        let others = [("stats", l.range(stats)), ("sums", sums), ("gamma", l.range(gamma))];
+        dispatch(l, "group_norm_sums", &common, &slope, &tensors[..3], &others[..2]);
+        dispatch(l, "group_norm_dx", &common, &slope, &tensors, &others);
 
         let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
         let (dgamma, dbeta) = (l.range(node.outputs[1]), l.range(node.outputs[2]));
