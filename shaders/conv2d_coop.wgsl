@@ -52,14 +52,14 @@ fn stage(index: u32, start: u32) {
         xs[p * A_ROW + index % 8u] = value;
     }
     c4 += 8u;
-    for (var i = index; i < INNER * COLS * SIDE / 4u; i += 4u * SUBGROUP) {
-        let inner = i / (COLS * SIDE / 4u);
-        let column = i % (COLS * SIDE / 4u);
-        var value = half4();
-        if start + inner < KERNEL * KERNEL * C4 * 4u && origin.y + column < K4 {
-            value = half4(w[(start + inner) * K4 + origin.y + column]);
+    for (var inner = index / 8u; inner < INNER; inner += SUBGROUP / 2u) {
+        for (var column = index % 8u; column < COLS * SIDE / 4u; column += 8u) {
+            var value = half4();
+            if start + inner < KERNEL * KERNEL * C4 * 4u && origin.y + column < K4 {
+                value = half4(w[(start + inner) * K4 + origin.y + column]);
+            }
+            ws[inner * b_row() + column] = value;
         }
-        ws[inner * b_row() + column] = value;
     }
 }
 

@@ -21,45 +21,59 @@ var<workgroup> ys: array<half4, INNER * (COLS * SIDE / 4 + 1)>; // [pixel][colum
 var<private> split: u32;
 var<private> origin: vec2u; // first row vec4 and column vec4 of the workgroup
 var<private> last_pixel: u32;
+var<private> place: vec3u;  // n, row and column of the pixel whose corner the invocation finds
+var<private> row4: u32;     // the row vec4 that it stages
+var<private> shift: vec3i;  // row and column in the window, and channel vec4, of that row
 
 fn prepare(index: u32, group: vec3u) -> vec2u {
     split = group.z;
     origin = vec2u(group.x * ROWS / 4u, group.y * COLS * SIDE / 4u);
-    last_pixel = min((split + 1u) * SPLIT_PIXELS, N * OH * OW);
-    return vec2u(split * SPLIT_PIXELS, last_pixel);
+    let first_pixel = split * SPLIT_PIXELS;
+    last_pixel = min(first_pixel + SPLIT_PIXELS, N * OH * OW);
+    let pixel = first_pixel + index;
+    place = vec3u(pixel / (OW * OH), pixel / OW % OH, pixel % OW);
+    // There are as many invocations as row vec4s, or a multiple.
+    row4 = origin.x + index % (ROWS / 4u);
+    let tap = row4 / C4;
+    shift = vec3i(i32(tap / KERNEL), i32(tap % KERNEL), i32(row4 % C4));
+    return vec2u(first_pixel, last_pixel);
 }
 
 fn stage(index: u32, start: u32) {
-    for (var p = index; p < INNER; p += 4u * SUBGROUP) {
-        let pixel = start + p;
-        let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
-        let left = i32(pixel % OW * STRIDE) - i32(PADDING);
-        let first = (i32(pixel / (OW * OH) * H) + top) * i32(W) + left;
-        corner[p] = vec4i(first, select(NOWHERE, top, pixel < last_pixel), left, 0);
+    if index < INNER {
+        let top = i32(place.y * STRIDE) - i32(PADDING);
+        let left = i32(place.z * STRIDE) - i32(PADDING);
+        let first = (i32(place.x * H) + top) * i32(W) + left;
+        corner[index] = vec4i(first, select(NOWHERE, top, start + index < last_pixel), left, 0);
+    }
+    place.z += INNER;
+    while place.z >= OW {
+        place.z -= OW;
+        place.y++;
+        if place.y == OH {
+            place = vec3u(place.x + 1u, 0u, place.z);
+        }
     }
     workgroupBarrier();
-    for (var i = index; i < INNER * ROWS / 4u; i += 4u * SUBGROUP) {
-        let row4 = origin.x + i % (ROWS / 4u);
-        let tap = row4 / C4;
-        let shift = vec2i(i32(tap / KERNEL), i32(tap % KERNEL));
-        let at = corner[i / (ROWS / 4u)];
+    for (var p = index / (ROWS / 4u); p < INNER; p += 16u * SUBGROUP / ROWS) {
+        let at = corner[p];
         var value = half4();
         if BIAS && row4 == KERNEL * KERNEL * C4 && at.y != NOWHERE {
             value.x = 1.0h;
         }
-        if tap < KERNEL * KERNEL && u32(at.y + shift.x) < H && u32(at.z + shift.y) < W {
-            value = half4(x[u32(at.x + shift.x * i32(W) + shift.y) * X_STRIDE4 + X_CHANNEL4 + row4 % C4]);
+        if row4 < KERNEL * KERNEL * C4 && u32(at.y + shift.x) < H && u32(at.z + shift.y) < W {
+            value = half4(x[u32(at.x + shift.x * i32(W) + shift.y) * X_STRIDE4 + X_CHANNEL4 + u32(shift.z)]);
         }
-        xs[i / (ROWS / 4u) * A_ROW + i % (ROWS / 4u)] = value;
+        xs[p * A_ROW + index % (ROWS / 4u)] = value;
     }
-    for (var i = index; i < INNER * COLS * SIDE / 4u; i += 4u * SUBGROUP) {
-        let p = start + i / (COLS * SIDE / 4u);
-        let column = i % (COLS * SIDE / 4u);
-        var value = half4();
-        if p < last_pixel && origin.y + column < K4 {
-            value = half4(dy[p * Y_STRIDE4 + Y_CHANNEL4 + origin.y + column]);
+    for (var p = index / 8u; p < INNER; p += SUBGROUP / 2u) {
+        for (var column = index % 8u; column < COLS * SIDE / 4u; column += 8u) {
+            var value = half4();
+            if start + p < last_pixel && origin.y + column < K4 {
+                value = half4(dy[(start + p) * Y_STRIDE4 + Y_CHANNEL4 + origin.y + column]);
+            }
+            ys[p * b_row() + column] = value;
         }
-        ys[i / (COLS * SIDE / 4u) * b_row() + column] = value;
     }
 }
 
