@@ -7,7 +7,7 @@ mod files;
 
 use std::fs;
 
-use cli::{Shell, TINY, left_out, wave};
+use cli::{Done, Shell, TINY, left_out, wave};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
@@ -366,6 +366,33 @@ fn training_on_an_adapter_follows_the_cpu() {
     let [a, b] = ["a.png", "b.png"].map(|name| image::open(shell.path(name)).unwrap().to_rgb8());
     let worst = a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
     assert!(worst <= 1, "the devices differ by {worst} grey levels");
+}
+
+#[test]
+fn half_precision_falls_back_with_one_line_where_the_adapter_has_none() {
+    let shell = Shell::new();
+    let Some(adapter) = adapter(&shell) else { return };
+    shell.picture("photo.png", 61, 40);
+    let devices = shell.run("devices --json").json("devices");
+    let has = |feature: &str| {
+        let features = devices["devices"][adapter]["features"].as_array().expect("an adapter has features");
+        features.iter().any(|f| f == feature)
+    };
+    let train =
+        format!("train photo.png --noise gaussian:25 --width 4 --levels 1 --batch 2 --crop 16 --steps 3 --device {adapter}");
+    let [single, half] = ["f32", "f16"].map(|precision| shell.run(&format!("{train} --precision {precision} --out {precision}")));
+    let lines = |done: &Done| done.succeeds().stderr.lines().filter(|l| l.contains("f16")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(lines(&single).iter().all(|l| !l.contains("--precision")), "{:?}", lines(&single));
+    let said: Vec<_> = lines(&half).into_iter().filter(|l| l.contains("f32 is used")).collect();
+    let model = |run: &str| fs::read(shell.path(run).join("last.safetensors")).unwrap();
+    if has("f16") {
+        assert!(said.is_empty(), "{said:?}");
+        assert_ne!(model("f32"), model("f16"));
+    } else {
+        let [line] = &said[..] else { panic!("one line: {said:?}") };
+        assert!(line.contains("16-bit"), "{line}");
+        assert_eq!(model("f32"), model("f16"));
+    }
 }
 
 #[test]

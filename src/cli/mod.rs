@@ -114,10 +114,27 @@ pub(crate) fn main(start: Instant) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             complain(&format!("error: {e}"));
-            match e.downcast_ref() {
-                Some(Error::Usage(_)) => ExitCode::from(2),
-                _ => ExitCode::FAILURE,
-            }
+            ExitCode::from(code_of(&e))
         }
+    }
+}
+
+/// 2 for what makes no sense, 1 for what could not be done.
+fn code_of(e: &anyhow::Error) -> u8 {
+    if let Some(Error::Usage(_)) = e.downcast_ref() { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_device_and_a_lack_of_memory_end_in_exit_code_1() {
+        for (error, code) in
+            [(Error::usage("--x"), 2), (Error::failed("x"), 1), (Error::Memory("x".into()), 1), (Error::Lost("x".into()), 1)]
+        {
+            assert_eq!(code_of(&error.into()), code);
+        }
+        assert_eq!(code_of(&anyhow::anyhow!("x")), 1);
     }
 }

@@ -144,3 +144,32 @@ impl PrecisionArg {
         Ok(wanted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use n2n_gpu::gpu::{Gpu, adapters};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        precision: PrecisionArg,
+    }
+
+    #[test]
+    fn half_precision_is_single_where_the_adapter_has_none_also_of_a_run_that_had_it() {
+        for index in 0..adapters().len() {
+            let mut gpu = Gpu::open(index).unwrap();
+            (gpu.adapter.features, gpu.adapter.cooperative) = (Vec::new(), None);
+            let mut device = Device::Gpu(gpu);
+            for (line, kept) in [("x --quiet --precision f16", None), ("x --quiet", Some(Precision::F16)), ("x --quiet", None)] {
+                let Line { common, precision } = Line::parse_from(line.split(' '));
+                assert_eq!(precision.choose(&common, &mut device, kept).unwrap(), Precision::F32, "{line}");
+            }
+        }
+    }
+}
