@@ -189,8 +189,9 @@ pub fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
     let x = g.add_tensor("x", [1, buffer.first + buffer.rows + 1, 13], &[5, 3], Role::Host);
     let control = g.host_vector("control", 2, Element::U32);
     let (y, kept) = g.line_buffer(x, control, buffer);
+    let LineBuffer { rows, lead, delay, .. } = buffer;
     let control = g.view(control).storage;
-    let mut case = Case::new(format!("{buffer:?} at row {start}"), g);
+    let mut case = Case::new(format!("line_buffer {rows} rows, {lead} before, {delay} behind, at row {start}"), g);
     case.ints.push((control, vec![start, 40]));
     case.random(x);
     case.random(kept);

@@ -117,7 +117,7 @@ fn a_photo_is_denoised_as_its_values_are_and_progress_rises_to_1() {
     for strength in [1.0, 0.25] {
         let mut shares = vec![0.0];
         let denoised = tiles.denoise_photo(&photo, strength, |share| shares.push(share)).unwrap();
-        assert!(shares.is_sorted() && shares.len() > 100 && shares.last() == Some(&1.0), "{shares:?}");
+        assert!(shares.is_sorted() && shares.len() > 6 && shares.last() == Some(&1.0), "{shares:?}");
         for (i, value) in (0..pixels).flat_map(|i| denoised.rgb(i)).enumerate() {
             let expected = (values[i] + strength * (expected[i] - values[i])).clamp(0.0, 1.0);
             // Half a level of rounding, and what tiles may differ by.

@@ -7,8 +7,10 @@ mod tiles;
 
 use std::array::from_fn;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 pub use evaluate::{Evaluation, Scored, evaluate};
+use rayon::prelude::*;
 
 use crate::data::photo::{Photo, Rows};
 use crate::device::Device;
@@ -45,6 +47,28 @@ struct Prepared {
     /// First row of `y` that is a result, and by how many rows results are behind.
     first: usize,
     lag: usize,
+}
+
+/// What came of a piece of a picture.
+struct Piece<'a> {
+    /// What of the picture it makes up.
+    rows: Range<usize>,
+    columns: Range<usize>,
+    y: &'a [f32],
+    /// Element of `y` that the first pixel begins at, and elements from a row to the next.
+    first: usize,
+    stride: usize,
+    /// What 0 and 1 are in `y`.
+    range: [f32; 2],
+}
+
+impl Piece<'_> {
+    /// Colours of its pixels in a row of the picture.
+    fn row(&self, row: usize) -> impl Iterator<Item = [f32; 3]> {
+        let [low, high] = self.range;
+        let pixels = self.y[self.first + (row - self.rows.start) * self.stride..].chunks_exact(4).take(self.columns.len());
+        pixels.map(move |v| from_fn(|c| (v[c] - low) / (high - low)))
+    }
 }
 
 impl std::fmt::Debug for Prepared {
@@ -171,25 +195,29 @@ impl Denoiser {
         // Rows that have begun, each with the number of its pixels that are done; and the first that has not been emitted.
         let mut begun: BTreeMap<usize, (usize, Rows)> = BTreeMap::new();
         let (mut top, mut done) = (0, 0);
-        self.tiles(
+        self.pieces(
             [height, width],
             |i| photo.rgb(i),
-            |first, values| {
-                let (y, x) = (first / width, first % width);
-                let (count, row) = begun.entry(y).or_insert_with(|| (0, photo.row(y)));
-                for (i, denoised) in (x..).zip(values) {
-                    if !denoised.iter().all(|v| v.is_finite()) {
-                        return Err(not_finite(&device));
-                    }
-                    let noisy = photo.rgb(y * width + i);
-                    row.set_rgb(i, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
-                    *count += 1;
-                    done += 1;
+            |piece| {
+                let mut rows: Vec<_> = piece.rows.clone().map(|y| (y, begun.remove(&y))).collect();
+                let finite = rows.par_iter_mut().map(|(y, row)| {
+                    let (count, row) = row.get_or_insert_with(|| (0, photo.row(*y)));
+                    *count += piece.columns.len();
+                    piece.columns.clone().zip(piece.row(*y)).all(|(x, denoised)| {
+                        let noisy = photo.rgb(*y * width + x);
+                        row.set_rgb(x, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
+                        denoised.iter().all(|v| v.is_finite())
+                    })
+                });
+                if !finite.reduce(|| true, |a, b| a && b) {
+                    return Err(not_finite(&device));
                 }
+                begun.extend(rows.into_iter().filter_map(|(y, row)| Some((y, row?))));
                 while let Some(next) = begun.first_entry().filter(|next| *next.key() == top && next.get().0 == width) {
                     emit(next.remove().1);
                     top += 1;
                 }
+                done += piece.rows.len() * piece.columns.len();
                 progress(done as f64 / (width * height) as f64);
                 Ok(())
             },
@@ -200,72 +228,78 @@ impl Denoiser {
     pub(crate) fn run(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         assert!(rgb.len() == width * height * 3 && width > 0 && height > 0, "denoise: {} values for {width}x{height}", rgb.len());
         let mut out = vec![0.0; rgb.len()];
-        self.tiles(
+        self.pieces(
             [height, width],
             |i| from_fn(|c| rgb[3 * i + c]),
-            |first, values| {
-                out[3 * first..].chunks_exact_mut(3).zip(values).for_each(|(to, v)| to.copy_from_slice(&v));
+            |piece| {
+                let rows = out[3 * width * piece.rows.start..].par_chunks_exact_mut(3 * width).zip(piece.rows.clone());
+                rows.for_each(|(row, y)| {
+                    let to = row[3 * piece.columns.start..].chunks_exact_mut(3);
+                    to.zip(piece.row(y)).for_each(|(to, v)| to.copy_from_slice(&v));
+                });
                 Ok(())
             },
         )?;
         Ok(out)
     }
 
-    /// Denoises a picture of `size` (height, width) piece by piece. `load` gives the colour of a pixel, counted row by row;
-    /// `store` takes those of a row of a piece, from its first pixel on. While the device works on a piece, the next one is
-    /// loaded and the one before is stored.
-    fn tiles(
+    /// Denoises a picture of `size` (height, width) piece by piece. `load` gives the colour of a pixel, counted row by row; `store`
+    /// takes what came of a piece. While the device works on a piece, the next one is loaded and the one before is stored.
+    fn pieces(
         &mut self,
         [height, width]: [usize; 2],
-        load: impl Fn(usize) -> [f32; 3],
-        mut store: impl FnMut(usize, &mut dyn Iterator<Item = [f32; 3]>) -> Result<()>,
+        load: impl Fn(usize) -> [f32; 3] + Sync,
+        mut store: impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
         let multiple = self.options.multiple();
         let [h, w] = [height, width].map(|size| size.next_multiple_of(multiple));
         let layout = self.fit([h, w])?;
         let overlap = self.room.overlap();
-        let Ranges { input: [low, high], output: [floor, ceiling] } = self.ranges;
-        let Prepared { executor, x: input, y: output, control, first, lag, .. } = self.prepare(layout)?;
+        let Ranges { input: [low, high], output } = self.ranges;
+        let Prepared { executor, x: input, y: result, control, first, lag, .. } = self.prepare(layout)?;
         let [rows, columns] = layout.shape;
         let axis = |size, tile| Axis { size, tile, overlap, multiple }.windows();
-        let pieces = pieces(if layout.strips { strips(h, rows, *lag) } else { axis(h, rows) }, axis(w, columns), layout.strips);
-        let mut store_piece = |r: &Window, c: &Window, y: &[f32]| {
-            let kept = c.keep.start..c.keep.end.min(width);
-            for row in r.keep.start..r.keep.end.min(height) {
-                let at = row + *lag + *first - r.start;
-                let from = &y[(at * columns + kept.start - c.start) * 4..][..kept.len() * 4];
-                let mut values = from.chunks_exact(4).map(|v| from_fn(|i| (v[i] - floor) / (ceiling - floor)));
-                store(row * width + kept.start, &mut values)?;
-            }
-            Ok(())
+        let windows =
+            in_order(if layout.strips { strips(height, rows, *lag) } else { axis(h, rows) }, axis(w, columns), layout.strips);
+        let mut store = |r: &Window, c: &Window, y: &[f32]| {
+            let rows = r.keep.start..r.keep.end.min(height);
+            store(&Piece {
+                first: ((rows.start + *lag + *first - r.start) * columns + c.keep.start - c.start) * 4,
+                rows,
+                columns: c.keep.start..c.keep.end.min(width),
+                stride: columns * 4,
+                range: output,
+                y,
+            })
         };
         let mut x = vec![0.0; rows * columns * 4];
         let mut under_way = Vec::new();
         let mut work = || -> Result<()> {
-            for piece in pieces.iter().map(Some).chain([None]) {
-                if let Some((r, c)) = piece {
+            for window in windows.iter().map(Some).chain([None]) {
+                if let Some((r, c)) = window {
                     // Rows below the picture are there for the results above them to come out.
-                    for (i, row) in x.chunks_exact_mut(columns * 4).enumerate().take(h.saturating_sub(r.start)) {
+                    let loaded = h.saturating_sub(r.start).min(rows) * columns * 4;
+                    x[..loaded].par_chunks_exact_mut(columns * 4).enumerate().for_each(|(i, row)| {
                         let start = reflect(r.start + i, height) * width;
                         for (j, pixel) in row.chunks_exact_mut(4).enumerate() {
                             let values = load(start + reflect(c.start + j, width));
                             pixel.iter_mut().zip(values).for_each(|(to, v)| *to = low + v * (high - low));
                         }
-                    }
+                    });
                     if let Some(control) = control {
                         executor.write_ints(*control, &[r.start as u32, h as u32])?;
                     }
                     executor.write(*input, &x)?;
                     executor.run()?;
                     if !r.keep.is_empty() {
-                        under_way.push((executor.read_later(*output)?, r, c));
+                        under_way.push((executor.read_later(*result)?, r, c));
                     }
                 } else {
                     executor.wait()?;
                 }
                 for (ticket, y) in executor.finished_reads()? {
                     let (_, r, c) = under_way.iter().find(|(t, ..)| *t == ticket).expect("a piece was asked for");
-                    store_piece(r, c, &y)?;
+                    store(r, c, &y)?;
                 }
             }
             Ok(())
@@ -279,14 +313,14 @@ impl Denoiser {
     }
 }
 
-/// Strips of `rows` rows down a padded picture, whose results are `lag` rows behind.
+/// Strips of `rows` rows down a picture, whose results are `lag` rows behind.
 fn strips(height: usize, rows: usize, lag: usize) -> Vec<Window> {
     let behind = |row: usize| row.saturating_sub(lag).min(height);
     (0..height + lag).step_by(rows).map(|start| Window { start, keep: behind(start)..behind(start + rows) }).collect()
 }
 
 /// Rows and columns of all pieces in the order they are denoised: strips go down the picture before the next ones begin.
-fn pieces(rows: Vec<Window>, columns: Vec<Window>, down: bool) -> Vec<(Window, Window)> {
+fn in_order(rows: Vec<Window>, columns: Vec<Window>, down: bool) -> Vec<(Window, Window)> {
     let [outer, inner] = if down { [columns, rows] } else { [rows, columns] };
     let pair = |outer: &Window, inner: Window| if down { (inner, outer.clone()) } else { (outer.clone(), inner) };
     outer.iter().flat_map(|outer| inner.iter().map(|inner| pair(outer, inner.clone()))).collect()
