@@ -7,9 +7,9 @@ use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
-use n2n_gpu::graph::Graph;
+use n2n_gpu::graph::{Graph, Layout, Tensor};
 use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up, initial};
-use n2n_gpu::ops::{Strips, random_normals};
+use n2n_gpu::ops::{Activation, Conv, Strips, random_normals};
 
 #[test]
 fn tiles_give_the_same_picture_as_one_pass() {
@@ -38,6 +38,72 @@ fn tiles_give_the_same_picture_as_one_pass() {
 }
 
 #[test]
+fn seams_of_no_network_are_seen() {
+    let nets = [
+        NetOptions { residual: true, ..NetOptions::unet(4, 2, Norm::Batch) },
+        NetOptions { down: Down::Maxpool, up: Up::Nearest, ..NetOptions::unet(4, 2, Norm::None) },
+        NetOptions { width: 3, ..NetOptions::new(Net::N2nUnet) },
+        NetOptions::new(Net::EpflConvnet),
+    ];
+    for options in nets {
+        let params = initial(&options.skeleton(), Init::He, 2);
+        let with = |tile| Denoiser::with_params(&Device::Cpu, (options, options.ranges((0.5, 0.2))), params.clone(), tile);
+        let message = with(Some(1)).unwrap_err().to_string();
+        let tile: usize = message.split(' ').find_map(|word| word.parse().ok()).expect("the message names the smallest tile");
+        let (width, height) = (tile + 19, 37);
+        let picture: Vec<f32> = random_normals(4, 0).take(width * height * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
+        let [whole, strips] = [None, Some(tile)].map(|tile| with(tile).unwrap().denoise(&picture, width, height).unwrap());
+        let scale = whole.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let worst = whole.iter().zip(&strips).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-5 * scale, "{}, strips of {tile} columns: {worst} of {scale}", options.name());
+    }
+}
+
+/// The graph from x to y for a whole picture, and in strips of several heights, gives the same.
+fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[usize]) {
+    let ([_, h, w], channels) = (g.view(x).shape, g.view(y).padded());
+    let mut numbers = random_normals(9, 1).map(|z| z as f32);
+    let params: Vec<f32> = g.params_storage().map_or(Vec::new(), |_| initial(g, Init::He, 3));
+    let values: Vec<f32> = (0..4 * h * w).map(|i| if i % 4 < 3 { numbers.next().unwrap_or(0.0) } else { 0.0 }).collect();
+    let prepare = |graph: Graph| {
+        let mut executor = Device::Cpu.prepare(graph).unwrap();
+        if !params.is_empty() {
+            let id = executor.plan().host("params");
+            executor.write(id, &params).unwrap();
+        }
+        executor
+    };
+    let mut whole = g.clone();
+    let result = whole.output("y", y);
+    let [from, to] = [x, result].map(|t| whole.view(t).storage);
+    let mut whole = prepare(whole);
+    whole.write(from, &values).unwrap();
+    whole.run().unwrap();
+    let expected = whole.read(to).unwrap();
+    for &rows in all_rows {
+        let Strips { graph, x, control, y, first, lag } = g.in_strips(x, y, rows).expect("the graph runs in strips");
+        let mut executor = prepare(graph);
+        let (row, mut found) = (channels * w, Vec::new());
+        // A picture of other values before it leaves nothing behind.
+        for picture in [vec![0.7; values.len()], values.clone()] {
+            found.clear();
+            for start in (0..h + lag).step_by(rows) {
+                let place = |row: usize| (row * 4 * w).min(picture.len());
+                executor.write(x, &picture[place(start)..place(start + rows)]).unwrap();
+                executor.write_ints(control, &[start as u32, h as u32]).unwrap();
+                executor.run().unwrap();
+                found.extend_from_slice(&executor.read(y).unwrap()[first * row..(first + rows) * row]);
+            }
+        }
+        let scale = expected.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let found = &found[lag * row..][..expected.len()];
+        let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Sums are the same; only blocks of columns may be added up in another order.
+        assert!(worst <= 1e-5 * scale, "{name} in strips of {rows} rows, {lag} behind: {worst} of {scale}");
+    }
+}
+
+#[test]
 fn every_network_gives_in_strips_what_it_gives_in_one_pass() {
     let nets = [
         NetOptions { residual: true, ..NetOptions::unet(4, 2, Norm::Batch) },
@@ -47,52 +113,56 @@ fn every_network_gives_in_strips_what_it_gives_in_one_pass() {
         NetOptions::new(Net::EpflConvnet),
     ];
     for options in nets {
-        // One strip is the whole picture, the others are as small as can be and larger than what a pixel sees.
-        let (h, w, multiple) = (6 * options.multiple(), 2 * options.multiple(), options.multiple());
+        let multiple = options.multiple();
         let mut g = Graph::new();
-        let x = g.host_picture("x", [1, h, w], 3);
+        let x = g.host_picture("x", [1, 6 * multiple, 2 * multiple], 3);
         let y = options.record(&mut g, x);
-        let strips = [multiple, 2 * multiple, 5 * multiple].map(|rows| (rows, g.in_strips(x, y, rows).unwrap()));
-        let (params, x) = (initial(&g, Init::He, 3), g.view(x).storage);
-        let y = g.output("y", y);
-        let y = g.view(y).storage;
-        let values: Vec<f32> = random_normals(9, 1).take(4 * h * w).map(|z| z as f32).collect();
-        let values: Vec<f32> = values.chunks(4).flat_map(|v| [v[0], v[1], v[2], 0.0]).collect();
-        let mut whole = Device::Cpu.prepare(g).unwrap();
-        let id = whole.plan().host("params");
-        whole.write(id, &params).unwrap();
-        whole.write(x, &values).unwrap();
-        whole.run().unwrap();
-        let expected = whole.read(y).unwrap();
-        for (rows, strips) in strips {
-            let Strips { graph, x, control, y, first, lag } = strips;
-            let mut executor = Device::Cpu.prepare(graph).unwrap();
-            let id = executor.plan().host("params");
-            executor.write(id, &params).unwrap();
-            let (rows_of, mut found) = (4 * w, Vec::new());
-            // A picture of other values before it leaves nothing behind.
-            for picture in [vec![0.7; values.len()], values.clone()] {
-                found.clear();
-                for start in (0..h + lag).step_by(rows) {
-                    let strip = &picture[(start * rows_of).min(picture.len())..((start + rows) * rows_of).min(picture.len())];
-                    executor.write(x, strip).unwrap();
-                    executor.write_ints(control, &[start as u32, h as u32]).unwrap();
-                    executor.run().unwrap();
-                    found.extend_from_slice(&executor.read(y).unwrap()[first * rows_of..(first + rows) * rows_of]);
-                }
-            }
-            let found = &found[lag * rows_of..][..expected.len()];
-            let scale = expected.iter().fold(0.0f32, |a, v| a.max(v.abs()));
-            let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            // Sums are the same; only blocks of columns may be added up in another order.
-            assert!(worst <= 1e-5 * scale, "{} in strips of {rows} rows, {lag} behind: {worst} of {scale}", options.name());
-        }
+        assert_strips_equal(options.name(), &g, [x, y], &[multiple, 2 * multiple, 5 * multiple]);
     }
     let normed = NetOptions::unet(8, 1, Norm::Group);
     let mut g = Graph::new();
     let x = g.host_picture("x", [1, 8, 8], 3);
     let y = normed.record(&mut g, x);
     assert!(g.in_strips(x, y, 2).is_none(), "a group normalisation sees the whole picture");
+}
+
+#[test]
+fn convolutions_of_any_window_give_in_strips_what_they_give_in_one_pass() {
+    let window = |kernel, stride, padding| Conv { kernel, stride, padding };
+    // Down by the first, and up again by the second; one after the other, so that one's lag is the other's input.
+    for (down, up) in [
+        (window(1, 1, 0), window(1, 1, 0)),
+        (window(5, 1, 2), window(3, 1, 1)),
+        (window(7, 1, 3), window(5, 1, 2)),
+        (window(3, 2, 1), window(3, 2, 1)),
+        (window(2, 2, 0), window(2, 2, 0)),
+        (window(4, 2, 1), window(4, 2, 1)),
+        (window(5, 2, 2), window(5, 2, 2)),
+        (window(3, 3, 0), window(3, 3, 0)),
+        (window(7, 3, 2), window(5, 3, 1)),
+    ] {
+        let mut g = Graph::new();
+        let x = g.host_picture("x", [1, 36, 18], 3);
+        let param = |g: &mut Graph, name: &str, layout| g.param(name, layout);
+        let w0 = param(&mut g, "0", Layout::Conv { k: down.kernel, input: vec![3], output: 4 });
+        let y = g.conv2d(x, w0, None, down, Activation::leaky_relu(0.1));
+        let w1 = param(&mut g, "1", Layout::ConvTranspose { k: up.kernel, input: vec![4], output: 4 });
+        let b1 = param(&mut g, "b", Layout::Vector(4));
+        // What is missing to a multiple of the stride.
+        let output_padding = up.stride + 2 * up.padding - up.kernel;
+        let y = g.conv_transpose2d(y, w1, b1, up, output_padding, Activation::NONE);
+        let w2 = param(&mut g, "2", Layout::Conv { k: 3, input: vec![4], output: 5 });
+        let z = g.conv2d(y, w2, None, Conv::same3(1), Activation::NONE);
+        let z = g.concat(&[z, x]);
+        let scale = down.stride;
+        assert_strips_equal(&format!("{down:?} and {up:?}"), &g, [x, z], &[scale, 4 * scale, 36]);
+    }
+    // One that makes pictures smaller by more than its stride does not.
+    let mut g = Graph::new();
+    let x = g.host_picture("x", [1, 12, 12], 3);
+    let w = g.param("w", Layout::Conv { k: 3, input: vec![3], output: 4 });
+    let y = g.conv2d(x, w, None, window(3, 1, 0), Activation::NONE);
+    assert!(g.in_strips(x, y, 4).is_none());
 }
 
 /// A photo of waves as a file would give it, and a denoiser with the smallest tiles for it.

@@ -83,7 +83,9 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
 fn read(input: &Path, output: &Path) -> Result<(Photo, f64), Error> {
     let start = Instant::now();
     Picture::check_output(output)?;
-    Ok((Photo::load(input)?, start.elapsed().as_secs_f64()))
+    let photo = Photo::load(input)?;
+    photo.frame().check_size(output)?;
+    Ok((photo, start.elapsed().as_secs_f64()))
 }
 
 /// A photo that is being denoised: its rows come while it is written.
@@ -144,7 +146,9 @@ fn denoise_all(
                     let (row, rows) = channel();
                     let frame = photo.frame().clone();
                     let _ = denoised_photo.send(Ok(Denoised { frame, rows, start: Instant::now(), read }));
-                    if let Err(e) = denoiser.denoise_rows(&photo, strength, &mut show, |done| drop(row.send(Ok(done)))) {
+                    // The writer that takes no more rows has said why.
+                    let emit = |done| row.send(Ok(done)).map_err(|_| Error::failed("it cannot be written"));
+                    if let Err(e) = denoiser.denoise_rows(&photo, strength, &mut show, emit) {
                         let _ = row.send(Err(e));
                     }
                 }

@@ -17,6 +17,9 @@ pub(super) const JPEG_MAX_EXIF: usize = 65_535 - 2 - 6;
 
 const JPEG_QUALITY: u8 = 95;
 
+/// What is wrong where bands end too early: a mistake of ours.
+const MISSING: &str = "rows are missing";
+
 /// What an output format can hold, by extension. Grey is for pictures without alpha unless `grey_alpha`.
 pub(super) struct Format {
     extensions: &'static [&'static str],
@@ -28,6 +31,8 @@ pub(super) struct Format {
     deep: bool,
     icc: bool,
     exif: bool,
+    /// Most pixels a side.
+    side: usize,
 }
 
 const NOTHING: Format = Format {
@@ -40,15 +45,16 @@ const NOTHING: Format = Format {
     deep: false,
     icc: false,
     exif: false,
+    side: u32::MAX as usize,
 };
 
 /// TIFF could hold grey with alpha and EXIF data, but the `image` crate's encoder cannot write them.
 #[rustfmt::skip]
 const FORMATS: [Format; 9] = [
     Format { extensions: &["png"], alpha: true, grey_alpha: true, deep: true, icc: true, exif: true, ..NOTHING },
-    Format { extensions: &["jpg", "jpeg"], image: ImageFormat::Jpeg, icc: true, exif: true, ..NOTHING },
+    Format { extensions: &["jpg", "jpeg"], image: ImageFormat::Jpeg, icc: true, exif: true, side: 65_535, ..NOTHING },
     Format { extensions: &["tif", "tiff"], image: ImageFormat::Tiff, alpha: true, deep: true, icc: true, ..NOTHING },
-    Format { extensions: &["webp"], image: ImageFormat::WebP, grey: false, alpha: true, icc: true, exif: true, ..NOTHING },
+    Format { extensions: &["webp"], image: ImageFormat::WebP, grey: false, alpha: true, icc: true, exif: true, side: 16_383, ..NOTHING },
     Format { extensions: &["bmp"], image: ImageFormat::Bmp, alpha: true, ..NOTHING },
     Format { extensions: &["ppm"], image: ImageFormat::Pnm, grey: false, deep: true, ..NOTHING },
     Format { extensions: &["pgm"], image: ImageFormat::Pnm, colour: false, deep: true, ..NOTHING },
@@ -132,6 +138,11 @@ impl Layout<'_> {
         (if self.grey { 1 } else { 3 }) + usize::from(self.alpha)
     }
 
+    /// Bytes of all samples.
+    fn bytes(&self, width: u32, height: u32) -> usize {
+        width as usize * height as usize * self.channels() * if self.deep { 2 } else { 1 }
+    }
+
     /// Whether the encoder wants samples of so many channels and this depth as they are in memory.
     pub(super) fn is(&self, channels: usize, deep: bool) -> bool {
         let big_endian = self.deep && self.format.image == ImageFormat::Pnm;
@@ -164,6 +175,19 @@ impl Layout<'_> {
     }
 }
 
+/// Whether the format that `path` names can have pictures of this size (width, height): to know before the work is done.
+///
+/// # Errors
+/// When it cannot, or the extension is missing or unknown.
+pub(super) fn check_size(path: &Path, size: [usize; 2]) -> Result<()> {
+    let format = format_of(path)?;
+    if size.iter().all(|&side| side <= format.side) {
+        return Ok(());
+    }
+    let (name, most) = (format.extensions[0].to_uppercase(), format.side);
+    Err(Error::file(path, format!("a {name} file holds at most {most} pixels a side: choose another format, such as PNG")))
+}
+
 /// Writes a picture of `size` (width, height). `next` makes its samples for the layout of the file, band by band of whole rows: the
 /// file is encoded while they come.
 ///
@@ -177,6 +201,7 @@ pub(super) fn save<'s>(
     mut next: impl FnMut(&Layout) -> Option<Result<Cow<'s, [u8]>>>,
 ) -> Result<()> {
     let layout = content.layout(path)?;
+    check_size(path, size)?;
     let mut error = None;
     let mut bands = std::iter::from_fn(|| next(&layout)?.map_err(|e| error = Some(e)).ok());
     let encoded = encode(&layout, size, &mut bands);
@@ -206,21 +231,20 @@ fn encode<'s>(
             let mut file = Vec::new();
             let mut encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
             add_metadata(&mut encoder, layout)?;
-            let samples = RefCell::new((Cow::Borrowed(&[][..]), bands));
+            let held = RefCell::new(Held { first: 0, samples: Cow::Borrowed(&[]), bands, missing: false });
             if layout.grey {
-                encoder.encode_image(&Coming::<Luma<u8>, _> { width, height, samples, pixel: PhantomData })?;
+                encoder.encode_image(&Coming::<Luma<u8>, _> { width, height, held: &held, pixel: PhantomData })?;
             } else {
-                encoder.encode_image(&Coming::<Rgb<u8>, _> { width, height, samples, pixel: PhantomData })?;
+                encoder.encode_image(&Coming::<Rgb<u8>, _> { width, height, held: &held, pixel: PhantomData })?;
             }
-            return Ok(file);
+            return if held.into_inner().missing { Err(MISSING.into()) } else { Ok(file) };
         }
         _ => {}
     }
     let mut samples = bands.next().unwrap_or_default();
     bands.for_each(|band| samples.to_mut().extend_from_slice(&band));
-    let bytes = layout.channels() * if layout.deep { 2 } else { 1 };
-    if samples.len() != width as usize * height as usize * bytes {
-        return Err("rows are missing".into());
+    if samples.len() != layout.bytes(width, height) {
+        return Err(MISSING.into());
     }
     if layout.format.image == ImageFormat::Pnm {
         return Ok([pnm_header(layout, width, height).as_bytes(), &samples].concat());
@@ -261,7 +285,7 @@ fn add_metadata(encoder: &mut impl ImageEncoder, layout: &Layout) -> ImageResult
     Ok(())
 }
 
-/// PNG row by row, with the settings that the `image` crate has for whole pictures.
+/// PNG row by row, which the `image` crate does not do.
 fn encode_png<'s>(
     layout: &Layout,
     width: u32,
@@ -284,31 +308,50 @@ fn encode_png<'s>(
     encoder.set_depth(if layout.deep { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
     encoder.set_compression(png::Compression::Fast);
     encoder.set_filter(png::Filter::Adaptive);
+    if layout.deep {
+        // The fast one has a fixed code, in which the noise of lower bytes takes more room than as it is.
+        encoder.set_deflate_compression(png::DeflateCompression::Level(2));
+    }
     let mut writer = encoder.write_header()?;
-    let mut stream = writer.stream_writer_with_size(CHUNK)?;
-    for mut band in bands {
+    let mut bands = bands.map(|mut band| {
         if layout.deep && cfg!(target_endian = "little") {
             band.to_mut().chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
         }
-        stream.write_all(&band)?;
+        band
+    });
+    let first = bands.next().unwrap_or_default();
+    if layout.bytes(width, height) == first.len() {
+        // All at once; what does not compress is then kept as it is.
+        writer.write_image_data(&first)?;
+    } else {
+        let mut stream = writer.stream_writer_with_size(CHUNK)?;
+        stream.write_all(&first)?;
+        bands.try_for_each(|band| stream.write_all(&band))?;
+        stream.finish()?;
     }
-    stream.finish()?;
     writer.finish()?;
     Ok(file)
 }
 
-/// The samples that have come, and the bands that are still to come.
-type Samples<'s, 'b, B> = RefCell<(Cow<'s, [u8]>, &'b mut B)>;
+/// Samples that have come, and the bands that are still to come.
+struct Held<'s, 'b, B> {
+    /// Row that the samples begin at.
+    first: usize,
+    samples: Cow<'s, [u8]>,
+    bands: &'b mut B,
+    /// Whether there were too few bands; black rows take their place.
+    missing: bool,
+}
 
-/// A picture whose rows come while they are asked for. Those that never come are black.
-struct Coming<'s, 'b, P, B> {
+/// A picture whose rows come while they are asked for, from the top down. Those far above are let go of.
+struct Coming<'h, 's, 'b, P, B> {
     width: u32,
     height: u32,
-    samples: Samples<'s, 'b, B>,
+    held: &'h RefCell<Held<'s, 'b, B>>,
     pixel: PhantomData<P>,
 }
 
-impl<'s, P: Pixel<Subpixel = u8>, B: Iterator<Item = Cow<'s, [u8]>>> GenericImageView for Coming<'s, '_, P, B> {
+impl<'s, P: Pixel<Subpixel = u8>, B: Iterator<Item = Cow<'s, [u8]>>> GenericImageView for Coming<'_, 's, '_, P, B> {
     type Pixel = P;
 
     fn dimensions(&self) -> (u32, u32) {
@@ -316,18 +359,29 @@ impl<'s, P: Pixel<Subpixel = u8>, B: Iterator<Item = Cow<'s, [u8]>>> GenericImag
     }
 
     fn get_pixel(&self, x: u32, y: u32) -> P {
-        let channels = usize::from(P::CHANNEL_COUNT);
-        let at = (y as usize * self.width as usize + x as usize) * channels;
-        let mut samples = self.samples.borrow_mut();
-        while samples.0.len() < at + channels {
-            let band = samples.1.next().unwrap_or_else(|| vec![0; self.width as usize * channels].into());
-            if samples.0.is_empty() {
-                samples.0 = band;
-            } else {
-                samples.0.to_mut().extend_from_slice(&band);
+        /// Rows above the one asked for that may be asked for again: an encoder goes through blocks of 8 or 16.
+        const BACK: usize = 64;
+        let (y, channels) = (y as usize, usize::from(P::CHANNEL_COUNT));
+        let row = self.width as usize * channels;
+        let held = &mut *self.held.borrow_mut();
+        while held.samples.len() < (y + 1 - held.first) * row {
+            let band = held.bands.next();
+            held.missing |= band.is_none();
+            let band = band.unwrap_or_else(|| vec![0; row].into());
+            if held.samples.is_empty() {
+                held.samples = band;
+                continue;
             }
+            let samples = held.samples.to_mut();
+            // Twice as many before any go, so that rows are not moved again and again.
+            if y - held.first > 2 * BACK {
+                samples.drain(..(y - BACK - held.first) * row);
+                held.first = y - BACK;
+            }
+            samples.extend_from_slice(&band);
         }
-        *P::from_slice(&samples.0[at..at + channels])
+        let at = (y - held.first) * row + x as usize * channels;
+        *P::from_slice(&held.samples[at..at + channels])
     }
 }
 

@@ -171,9 +171,12 @@ impl Denoiser {
     /// If the device fails, or gives values that are not finite.
     pub fn denoise_photo(&mut self, photo: &Photo, strength: f32, progress: impl FnMut(f64)) -> Result<Photo> {
         let mut all: Option<Rows> = None;
-        self.denoise_rows(photo, strength, progress, |row| match &mut all {
-            Some(all) => all.append(row),
-            None => all = Some(row),
+        self.denoise_rows(photo, strength, progress, |row| {
+            match &mut all {
+                Some(all) => all.append(row),
+                None => all = Some(row),
+            }
+            Ok(())
         })?;
         Ok(Photo::new(photo.frame().clone(), all.expect("a photo has rows")))
     }
@@ -182,13 +185,13 @@ impl Denoiser {
     /// the memory of a strip, and of rows that wait for others above them.
     ///
     /// # Errors
-    /// If the device fails, or gives values that are not finite.
+    /// If the device fails, or gives values that are not finite; that of `emit`, which ends the work.
     pub fn denoise_rows(
         &mut self,
         photo: &Photo,
         strength: f32,
         mut progress: impl FnMut(f64),
-        mut emit: impl FnMut(Rows),
+        mut emit: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
         let device = self.device.clone();
         let [width, height] = photo.frame().size();
@@ -214,7 +217,7 @@ impl Denoiser {
                 }
                 begun.extend(rows.into_iter().filter_map(|(y, row)| Some((y, row?))));
                 while let Some(next) = begun.first_entry().filter(|next| *next.key() == top && next.get().0 == width) {
-                    emit(next.remove().1);
+                    emit(next.remove().1)?;
                     top += 1;
                 }
                 done += piece.rows.len() * piece.columns.len();

@@ -8,7 +8,7 @@ use crate::nets::NetOptions;
 use crate::plan::Plan;
 
 /// Memory that may be taken beside the picture, with all that is on its way to the device and back, bytes. A photograph must do
-/// with 300 MiB; the program itself and the bytes of a file being written take the rest.
+/// with 300 MiB beside its samples; the program itself and the bytes of a file being written take the rest.
 const MEMORY: u64 = 160 << 20;
 /// Memory of a discrete GPU that may be taken, bytes.
 const DEVICE_MEMORY: u64 = 2 << 30;

@@ -73,7 +73,13 @@ impl Graph {
                 "join" => g.join(inputs[0]),
                 _ => {
                     let view = self.view(output);
-                    let height = g.view(inputs[0]).shape[1] / halo.down * halo.up;
+                    // Of padding that keeps sizes up to the op's scale, as all networks here have it.
+                    let scaled = |height: usize| height / halo.down * halo.up;
+                    let before = node.inputs.iter().find(|t| flows.contains_key(t)).map(|&t| self.view(t).shape[1])?;
+                    if view.shape[1] != scaled(before) {
+                        return None;
+                    }
+                    let height = scaled(g.view(inputs[0]).shape[1]);
                     g.record_again(&node.op, &inputs, [1, height, view.shape[2]], &view.parts)
                 }
             };
