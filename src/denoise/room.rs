@@ -159,14 +159,16 @@ impl Room {
         most.min(self.buffer / need.largest) as usize
     }
 
-    /// How a padded picture (height, width) is cut: into strips that take the least work where it does not fit whole.
+    /// How a padded picture (height, width) is cut where it does not fit whole: into what takes the least work.
     pub(super) fn layout(&self, picture: [usize; 2]) -> Layout {
         let Self { multiple, overlap, side, .. } = *self;
         let [h, w] = picture;
+        let count = |size, tile| Axis { size, tile, overlap, multiple }.windows().len();
         let area = self.columns(&self.tile);
-        if self.strips.is_empty() || (h * w <= area && h.max(w) <= side) {
-            let shape = tiles::shape(picture, side, area, overlap, multiple);
-            return Layout { shape, strips: false };
+        let shape = tiles::shape(picture, side, area, overlap, multiple);
+        let tiles = Layout { shape, strips: false };
+        if self.strips.is_empty() || (shape == picture && h * w <= area) {
+            return tiles;
         }
         let least = (2 * overlap + multiple).min(w);
         let work = self.strips.iter().filter_map(|need| {
@@ -174,14 +176,16 @@ impl Room {
             // The smallest of all has to do where memory is short.
             let most = if need.rows == multiple { most.max(least) } else { most };
             let columns = (most >= least).then(|| tiles::fitted(w, most, overlap, multiple))?;
-            let beside = Axis { size: w, tile: columns, overlap, multiple }.windows().len();
+            let beside = count(w, columns);
             let work = ((h + need.lag).div_ceil(need.rows) * beside * columns) as f64 * need.flops;
             // Of strips side by side no row is done before the last of them, and all have to wait.
             let work = if beside > 1 { work * WAITING } else { work };
-            Some((work, [need.rows, columns]))
+            Some((work, Layout { shape: [need.rows, columns], strips: true }))
         });
-        let (_, shape) = work.min_by(|a, b| a.0.total_cmp(&b.0)).expect("the smallest strips are always there");
-        Layout { shape, strips: true }
+        // Of a low picture, strips would be mostly what comes after it.
+        let [th, tw] = shape;
+        let fits = (th * tw <= area).then(|| ((count(h, th) * count(w, tw) * th * tw) as f64 * self.tile.flops, tiles));
+        work.chain(fits).min_by(|a, b| a.0.total_cmp(&b.0)).expect("the smallest strips are always there").1
     }
 }
 
@@ -221,6 +225,9 @@ mod tests {
                 let twice = (windows.len() * layout.shape[1]) as f64 / picture[1] as f64;
                 assert!(twice < 1.35, "{name}: {layout:?} of {picture:?} sees {twice} times its pixels");
             }
+            // A low one is cut into tiles of its height where that is less work, as it is where a pixel sees far.
+            let low = room.layout([options.multiple(), 70_016]);
+            assert!(!low.strips && low.shape[0] == options.multiple(), "{}: {low:?}", options.name());
             // What is small is not cut, and what a normalisation looks at as a whole is cut into tiles.
             assert_eq!(room.layout([256, 256]), Layout { shape: [256, 256], strips: false });
         }
