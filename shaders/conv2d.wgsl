@@ -42,7 +42,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
     var tap = vec2u();      // row and column in the window of what is staged next
     var c4 = k;
     for (var start = 0u; start < KERNEL * KERNEL * C4; start += KB) {
-        while c4 >= C4 {
+        while !is_plain() && c4 >= C4 {
             c4 -= C4;
             tap.y++;
             if tap.y == KERNEL {
@@ -50,8 +50,16 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
             }
         }
         for (var p = index / KB; p < TY * ROWS; p += TX * TY / KB) {
-            let at = corner[p];
             var value = vec4f();
+            if is_plain() {
+                let pixel = first_pixel + p;
+                if pixel < N * OH * OW && c4 < C4 {
+                    value = vec4f(x[pixel * X_STRIDE4 + X_CHANNEL4 + c4]);
+                }
+                xs[xs_at(k) + p] = value;
+                continue;
+            }
+            let at = corner[p];
             if tap.x < KERNEL && u32(at.y + i32(tap.x)) < H && u32(at.z + i32(tap.y)) < W {
                 value = vec4f(x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4]);
             }

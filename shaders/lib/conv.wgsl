@@ -16,3 +16,8 @@ override PADDING: u32;
 
 // Row of the windows of pixels that do not exist: no tap brings it into a picture.
 const NOWHERE = -0x1000000;
+
+// Whether every pixel of y sees the pixel of x in its place alone: then it is a plain matrix product.
+fn is_plain() -> bool {
+    return KERNEL == 1u && STRIDE == 1u && PADDING == 0u;
+}
