@@ -1,16 +1,10 @@
 // Gradient of GroupNorm with respect to its input, with a = mean over the group of dz * gamma, b = mean of dz * gamma * xhat:
 // dx = rstd * (dz * gamma - a - xhat * b). Adds up the chunks of group_norm_sums.wgsl first.
 
-override SLOPE: f32;
-override X_STRIDE4: u32;
-override X_CHANNEL4: u32;
-override Y_STRIDE4: u32;
-override Y_CHANNEL4: u32;
-override DY_STRIDE4: u32;
-override DY_CHANNEL4: u32;
 override DX_STRIDE4: u32;
 override DX_CHANNEL4: u32;
 
+//#import norm_gradient
 //#import columns
 
 alias x_t = vec4f; alias y_t = vec4f; alias dy_t = vec4f; alias dx_t = vec4f;
@@ -56,12 +50,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: v
     if c4 >= C4 {
         return;
     }
-    let s0 = stats[n * GROUPS + group_of(c4 * 4u)];
-    let s1 = stats[n * GROUPS + group_of(c4 * 4u + 1u)];
-    let s2 = stats[n * GROUPS + group_of(c4 * 4u + 2u)];
-    let s3 = stats[n * GROUPS + group_of(c4 * 4u + 3u)];
-    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
-    let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
+    let moments = moments_of(n, c4);
     let t0 = taken(c4 * 4u);
     let t1 = taken(c4 * 4u + 1u);
     let t2 = taken(c4 * 4u + 2u);
@@ -71,9 +60,7 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: v
     let b = vec4f(t0.z, t1.z, t2.z, t3.z);
     let first = group.x * CHUNK_PIXELS;
     for (var p = n * PIXELS + first + id.y; p < n * PIXELS + min(first + CHUNK_PIXELS, PIXELS); p += TY) {
-        let up = vec4f(dy[p * DY_STRIDE4 + DY_CHANNEL4 + c4]);
-        let dz = select(up * SLOPE, up, vec4f(y[p * Y_STRIDE4 + Y_CHANNEL4 + c4]) > vec4f(0.0));
-        let xhat = (vec4f(x[p * X_STRIDE4 + X_CHANNEL4 + c4]) - mean) * rstd;
-        dx[p * DX_STRIDE4 + DX_CHANNEL4 + c4] = dx_t(rstd * (dz * scale - a - xhat * b));
+        let v = dz_at(p, c4) * scale - a - xhat_at(p, c4, moments) * b;
+        dx[p * DX_STRIDE4 + DX_CHANNEL4 + c4] = dx_t(moments.rstd * v);
     }
 }

@@ -1,14 +1,7 @@
 // First half of GroupNorm's gradient: per picture, chunk of pixels and channel the sums of dz and of dz * xhat, where
 // dz = dy * act'(y) and xhat = (x - mean) * rstd. They make dbeta and dgamma, and the corrections in group_norm_dx.wgsl.
 
-override SLOPE: f32;
-override X_STRIDE4: u32;
-override X_CHANNEL4: u32;
-override Y_STRIDE4: u32;
-override Y_CHANNEL4: u32;
-override DY_STRIDE4: u32;
-override DY_CHANNEL4: u32;
-
+//#import norm_gradient
 //#import columns
 
 alias x_t = vec4f; alias y_t = vec4f; alias dy_t = vec4f;
@@ -26,18 +19,11 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(workgroup_id) group: v
     var shift = vec4f();
     var scale = vec4f();
     if c4 < C4 {
-        let s0 = stats[n * GROUPS + group_of(c4 * 4u)];
-        let s1 = stats[n * GROUPS + group_of(c4 * 4u + 1u)];
-        let s2 = stats[n * GROUPS + group_of(c4 * 4u + 2u)];
-        let s3 = stats[n * GROUPS + group_of(c4 * 4u + 3u)];
-        let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
-        let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
+        let moments = moments_of(n, c4);
         for (var p = n * PIXELS + first + id.y; p < n * PIXELS + min(first + CHUNK_PIXELS, PIXELS); p += TY) {
-            let positive = vec4f(y[p * Y_STRIDE4 + Y_CHANNEL4 + c4]) > vec4f(0.0);
-            let v = vec4f(dy[p * DY_STRIDE4 + DY_CHANNEL4 + c4]);
-            let dz = select(v * SLOPE, v, positive);
+            let dz = dz_at(p, c4);
             shift += dz;
-            scale += dz * (vec4f(x[p * X_STRIDE4 + X_CHANNEL4 + c4]) - mean) * rstd;
+            scale += dz * xhat_at(p, c4, moments);
         }
     }
     shift = down(id.xy, shift);

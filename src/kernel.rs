@@ -62,6 +62,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("coop", include_str!("../shaders/lib/coop.wgsl")),
     ("finish", include_str!("../shaders/lib/finish.wgsl")),
     ("noise", include_str!("../shaders/lib/noise.wgsl")),
+    ("norm_gradient", include_str!("../shaders/lib/norm_gradient.wgsl")),
     ("optimizer", include_str!("../shaders/lib/optimizer.wgsl")),
     ("phase", include_str!("../shaders/lib/phase.wgsl")),
     ("registers", include_str!("../shaders/lib/registers.wgsl")),

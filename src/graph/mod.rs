@@ -303,23 +303,20 @@ impl Graph {
 
     /// Records `op`; its result is a new dense intermediate (N, H, W, parts).
     pub fn record(&mut self, op: impl Op + 'static, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
-        let name = format!("{}.{}", op.name(), self.nodes.len());
-        let y = self.add_picture(&name, shape, parts);
+        self.record_again(Arc::new(op), inputs, shape, parts)
+    }
+
+    /// The same of an op that another graph may have as well.
+    pub(crate) fn record_again(&mut self, op: Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
+        let y = self.add_picture(&format!("{}.{}", op.name(), self.nodes.len()), shape, parts);
         self.needs_grad[y.0] = inputs.iter().any(|t| self.needs_grad[t.0]);
-        self.record_into(op, inputs, &[y]);
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: vec![y] });
         y
     }
 
     /// Records `op` with outputs that exist.
     pub fn record_into(&mut self, op: impl Op + 'static, inputs: &[Tensor], outputs: &[Tensor]) {
         self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.to_vec() });
-    }
-
-    /// Records an op that another graph has, with the parts of its one result.
-    pub(crate) fn record_again(&mut self, op: &Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
-        let y = self.add_picture(&format!("{}.{}", op.name(), self.nodes.len()), shape, parts);
-        self.nodes.push(Node { op: op.clone(), inputs: inputs.to_vec(), outputs: vec![y] });
-        y
     }
 
     /// The same parameters without ops. Other tensors are still known, but have no memory.

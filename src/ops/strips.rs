@@ -51,6 +51,7 @@ impl Graph {
             let [output] = node.outputs[..] else { return None };
             let pictures: Vec<Flow> = node.inputs.iter().filter_map(|t| flows.get(t).copied()).collect();
             let flow = *pictures.first()?;
+            let scaled = |rows: usize| rows / halo.down * halo.up;
             // A window begins and ends with whole squares of what the op scales down.
             let [before, after] = [halo.before, halo.after].map(|rows| rows.next_multiple_of(halo.down));
             let lag = pictures.iter().map(|f| f.lag).max()?.next_multiple_of(halo.down);
@@ -74,16 +75,14 @@ impl Graph {
                 _ => {
                     let view = self.view(output);
                     // Of padding that keeps sizes up to the op's scale, as all networks here have it.
-                    let scaled = |height: usize| height / halo.down * halo.up;
                     let before = node.inputs.iter().find(|t| flows.contains_key(t)).map(|&t| self.view(t).shape[1])?;
                     if view.shape[1] != scaled(before) {
                         return None;
                     }
                     let height = scaled(g.view(inputs[0]).shape[1]);
-                    g.record_again(&node.op, &inputs, [1, height, view.shape[2]], &view.parts)
+                    g.record_again(node.op.clone(), &inputs, [1, height, view.shape[2]], &view.parts)
                 }
             };
-            let scaled = |rows: usize| rows / halo.down * halo.up;
             let first = scaled(if direct { flow.first } else { before });
             flows.insert(output, Flow { tensor, first, scale: flow.scale * halo.down / halo.up, lag: scaled(lag + after) });
         }
