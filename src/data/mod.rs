@@ -2,6 +2,7 @@
 
 mod archive;
 pub mod array;
+mod coming;
 pub mod dataset;
 pub mod files;
 mod formats;
