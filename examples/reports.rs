@@ -37,7 +37,7 @@ fn source(data: &Path) -> Result<Source> {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let data = PathBuf::from(arguments.next().ok_or_else(|| Error::usage("name a folder of photographs, or a data set"))?);
+    let data = PathBuf::from(arguments.next().ok_or_else(|| Error::data("name a folder of photographs, or a data set"))?);
     let minutes = arguments.next().and_then(|m| m.parse().ok()).unwrap_or(2.5);
     let width = arguments.next().and_then(|w| w.parse().ok()).unwrap_or(12);
 

@@ -42,7 +42,7 @@ impl Device {
                 let names: Vec<_> = adapters.iter().enumerate().map(|(i, a)| format!("{i} ({})", a.name)).collect();
                 let there =
                     if names.is_empty() { "no adapter was found".into() } else { format!("there are {}", names.join(", ")) };
-                Err(Error::failed(format!("--device {wanted}: no such device; {there}; `cpu` always works")))
+                Err(Error::device(wanted, format!("no such device; {there}; `cpu` always works")))
             }
         }
     }

@@ -1,40 +1,102 @@
-//! The one error type. Its messages are sentences for users: they name the file, flag or tensor and say what to do.
+//! The one error type. Its messages are sentences for people: they name the file, option or device, and say what to do. They name
+//! no flags of the command line, which turns [`Error::Option`] into its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What went wrong, in a sentence for the user.
+/// What made an error, if it was another one.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// The request itself makes no sense: an unknown noise law, a parameter out of range. Exit code 2.
+    /// An option has a value that makes no sense, or does not go with the others.
+    #[error("{option}: {problem}")]
+    Option {
+        /// Its name, as in a run's `config.toml`: `crop`.
+        option: &'static str,
+        /// What is wrong with it, and what it could be.
+        problem: String,
+    },
+    /// A file or folder cannot be read, written or understood.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+        /// The error below, if there was one.
+        source: Option<Source>,
+    },
+    /// The name of a file says nothing that can be written or read.
+    #[error("{}: {problem}", path.display())]
+    Format {
+        /// Which one.
+        path: PathBuf,
+        /// What names could end in.
+        problem: String,
+    },
+    /// What was given cannot be worked with: pictures that are too small, pairs that do not match.
     #[error("{0}")]
-    Usage(String),
-    /// The request makes sense but could not be carried out: a missing file, a broken picture, a lost device. Exit code 1.
-    #[error("{0}")]
-    Failed(String),
-    /// What was asked for does not fit the device's memory or limits: something smaller may. Exit code 1.
+    Data(String),
+    /// A device is not there, refuses a kernel, or gives results that make no sense.
+    #[error("{device}: {problem}")]
+    Device {
+        /// Its name.
+        device: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// What was asked for does not fit the device's memory or limits: something smaller may.
     #[error("{0}")]
     Memory(String),
-    /// The device was lost, or failed at work: nothing runs on it any more. Exit code 1.
+    /// The device was lost, or failed at work: nothing runs on it any more.
     #[error("{0}")]
     Lost(String),
+    /// The loss or its gradient is not finite any more.
+    #[error("training became unstable at step {step} ({signs}): choose a lower learning rate; the last checkpoint is kept")]
+    Unstable {
+        /// Step after which it was seen.
+        step: u64,
+        /// What was seen.
+        signs: String,
+    },
+    /// Training was stopped before its first step.
+    #[error("training was stopped before its first step")]
+    Stopped,
 }
 
 /// `std::result::Result` with [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A failure to do something with a file, e.g. `photos/a.png: cannot be read: permission denied`.
-    pub fn file(path: impl AsRef<Path>, what: impl std::fmt::Display) -> Self {
-        Self::Failed(format!("{}: {what}", path.as_ref().display()))
+    /// An option that makes no sense: `crop: 33 is no multiple of 8`.
+    pub fn option(option: &'static str, problem: impl Into<String>) -> Self {
+        Self::Option { option, problem: problem.into() }
     }
 
-    /// A request that makes no sense.
-    pub fn usage(message: impl Into<String>) -> Self {
-        Self::Usage(message.into())
+    /// A failure to do something with a file: `photos/a.png: is cut short: copy it again`.
+    pub fn file(path: impl AsRef<Path>, problem: impl std::fmt::Display) -> Self {
+        Self::File { path: path.as_ref().to_owned(), problem: problem.to_string(), source: None }
     }
 
-    /// A request that could not be carried out.
-    pub fn failed(message: impl Into<String>) -> Self {
-        Self::Failed(message.into())
+    /// The same for a reason that another error gives, which the sentence should repeat.
+    pub fn file_from(path: impl AsRef<Path>, problem: impl std::fmt::Display, source: impl Into<Source>) -> Self {
+        Self::File { path: path.as_ref().to_owned(), problem: problem.to_string(), source: Some(source.into()) }
+    }
+
+    /// A file name that ends in nothing known.
+    pub fn format(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
+        Self::Format { path: path.as_ref().to_owned(), problem: problem.into() }
+    }
+
+    /// Data that cannot be worked with.
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::Data(message.into())
+    }
+
+    /// A device that does not do what it should.
+    pub fn device(device: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Device { device: device.into(), problem: problem.into() }
     }
 }

@@ -16,9 +16,9 @@ use n2n_gpu::profile::{Part, Peaks, median_ms, parts, peaks};
 use n2n_gpu::train::check_step;
 use serde_json::{Value, json};
 
-use super::Common;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::result;
+use super::{Common, Usage};
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
@@ -101,17 +101,14 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let mut device = common.open()?;
     options.net.check(Net::Unet)?;
     let net = options.net.options(&device, Net::Unet, None);
-    net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
+    net.check().map_err(|problem| Error::option("net", problem))?;
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
     if !size.is_multiple_of(net.multiple()) {
-        return Err(Error::usage(format!(
-            "--size {size}: with {} it must be a multiple of {}",
-            net.size_flags(),
-            net.multiple()
-        ))
-        .into());
+        return Err(
+            Usage::new(format!("--size {size}: with {} it must be a multiple of {}", net.size_flags(), net.multiple())).into()
+        );
     }
-    check_step(batch, "--size", size)?;
+    check_step(batch, size)?;
     let shape = [batch, size, size];
     let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
 
@@ -171,7 +168,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     if options.kernels {
         let peaks = peaks(&device, runs)?;
         let Some(parts) = parts(step.as_mut(), runs)? else {
-            return Err(Error::failed(format!("--kernels: {} has no timestamps", device.name())).into());
+            return Err(Error::data(format!("--kernels: {} has no timestamps", device.name())).into());
         };
         json_kernels = parts.iter().map(|p| row(p, &peaks)).collect();
         json_peaks = json!({ "gflops": peaks.gflops, "matmul_gflops": peaks.matmul_gflops, "gbs": peaks.gbs });

@@ -49,7 +49,7 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Error::failed(format!(
+    Err(Error::data(format!(
         "{} of {} cases failed on {}: do not train on this device",
         failed.len(),
         outcomes.len(),

@@ -15,8 +15,8 @@ use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
 use serde_json::json;
 
-use super::Common;
 use super::output::{Bar, complain, result};
+use super::{Common, Usage};
 
 /// What `demo` writes when no folder is named.
 const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
@@ -46,14 +46,14 @@ fn strength(text: &str) -> Result<f32, String> {
 }
 
 /// Input and output files. One input that is a file goes to OUT itself, unless that is a folder; else OUT is one.
-fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let inputs = list(&options.inputs)?;
     let out = &options.output;
     let one = options.inputs.len() == 1 && options.inputs[0].is_file();
     // An original is never replaced: denoised twice, it would be lost.
     let replaces = |input: &Path, output: &Path| match (input.canonicalize(), output.canonicalize()) {
         (Ok(a), Ok(b)) if a == b => {
-            Err(Error::usage(format!("{}: would be replaced by its own result: name another place with -o", input.display())))
+            Err(Usage::new(format!("{}: would be replaced by its own result: name another place with -o", input.display())))
         }
         _ => Ok(()),
     };
@@ -62,10 +62,10 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
         return Ok(vec![(inputs[0].clone(), out.clone())]);
     }
     if out.is_file() {
-        return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o"));
+        return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o").into());
     }
     if is_picture_name(out) && !out.is_dir() {
-        return Err(Error::file(out, "is named like a picture, but of a folder a folder is made: name one with -o"));
+        return Err(Error::file(out, "is named like a picture, but of a folder a folder is made: name one with -o").into());
     }
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     for input in inputs {
@@ -73,7 +73,7 @@ fn files(options: &Options) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
         replaces(&input, &output)?;
         if let Some((other, _)) = files.iter().find(|(_, o)| *o == output) {
             let message = format!("has the same name as {}: denoise them into different folders", other.display());
-            return Err(Error::file(&input, message));
+            return Err(Error::file(&input, message).into());
         }
         files.push((input, output));
     }
@@ -147,7 +147,7 @@ fn denoise_all(
                     let frame = photo.frame().clone();
                     let _ = denoised_photo.send(Ok(Denoised { frame, rows, start: Instant::now(), read }));
                     // The writer that takes no more rows has said why.
-                    let emit = |done| row.send(Ok(done)).map_err(|_| Error::failed("it cannot be written"));
+                    let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
                     if let Err(e) = denoiser.denoise_rows(&photo, strength, &mut show, emit) {
                         let _ = row.send(Err(e));
                     }
@@ -167,7 +167,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     if options.model == Path::new(DEMO_MODEL) && !options.model.exists() {
         let message =
             format!("--model is missing and there is no {DEMO_MODEL}: run n2n-gpu demo, or name a model that train wrote");
-        return Err(Error::failed(message).into());
+        return Err(Error::data(message).into());
     }
     let model = Model::load(&options.model)?;
     let device = common.open()?;
@@ -197,6 +197,6 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     match (failed.len(), files.len()) {
         (0, _) => Ok(()),
         (1, 1) => Err(failed.remove(0).1.into()),
-        (n, all) => Err(Error::failed(format!("{n} of {all} pictures could not be denoised")).into()),
+        (n, all) => Err(Error::data(format!("{n} of {all} pictures could not be denoised")).into()),
     }
 }

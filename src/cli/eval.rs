@@ -12,8 +12,8 @@ use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
 use serde_json::json;
 
-use super::Common;
 use super::output::result;
+use super::{Common, Usage};
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
@@ -63,7 +63,7 @@ enum Files {
 }
 
 impl Files {
-    fn new(options: &Options) -> Result<Self, Error> {
+    fn new(options: &Options) -> anyhow::Result<Self> {
         if let Some([noisy, clean]) = options.pairs.as_deref() {
             let pairs = pair(noisy, clean)?;
             // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
@@ -71,17 +71,17 @@ impl Files {
                 let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
                 if (noisy.width, noisy.height) != (clean.width, clean.height) {
                     let sizes = format!("{}x{} and {}x{}", noisy.width, noisy.height, clean.width, clean.height);
-                    return Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))));
+                    return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
                 }
             }
             return Ok(Self::Pairs(pairs));
         }
-        let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
+        let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
         Ok(Self::Clean(list(&options.photos)?, noise))
     }
 
     /// Where what is made of every picture goes in a folder, by its name; never over a picture that is measured, or over another result.
-    fn outputs(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    fn outputs(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let (inputs, all): (Vec<&PathBuf>, Vec<&PathBuf>) = match self {
             Self::Clean(files, _) => (files.iter().collect(), files.iter().collect()),
             Self::Pairs(pairs) => (pairs.iter().map(|p| &p.0).collect(), pairs.iter().flat_map(|p| [&p.0, &p.1]).collect()),
@@ -92,11 +92,11 @@ impl Files {
             let there = output.canonicalize().ok();
             if let Some(original) = originals.iter().position(|path| there.is_some() && *path == there) {
                 let problem = format!("{} would be replaced by its own result: name another folder", all[original].display());
-                return Err(Error::usage(format!("--save: {problem}")));
+                return Err(Usage::new(format!("--save: {problem}")));
             }
             if let Some(other) = outputs[..i].iter().position(|o| o == output) {
                 let (a, b) = (inputs[other].display(), inputs[i].display());
-                return Err(Error::usage(format!("--save: {a} and {b} would both be saved as {}", output.display())));
+                return Err(Usage::new(format!("--save: {a} and {b} would both be saved as {}", output.display())));
             }
         }
         Ok(outputs)

@@ -8,10 +8,10 @@ use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Net, import::import};
 use serde_json::json;
 
-use super::Common;
 use super::net::NetArgs;
 use super::output::result;
 use super::recipe::positive;
+use super::{Common, Usage};
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
@@ -39,12 +39,12 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         (Some(mean), Some(std)) if net.net == Net::EpflConvnet => ((mean / 255.0) as f32, (std / 255.0) as f32),
         (None, None) if net.net != Net::EpflConvnet => (0.5, 0.25),
         _ if net.net != Net::EpflConvnet => {
-            return Err(Error::usage(format!("--mean, --std: {} has no such options, only epfl-convnet", net.name())).into());
+            return Err(Usage::new(format!("--mean, --std: {} has no such options, only epfl-convnet", net.name())));
         }
-        _ => return Err(Error::usage("--net epfl-convnet: give --mean and --std of the pictures it was trained on").into()),
+        _ => return Err(Usage::new("--net epfl-convnet: give --mean and --std of the pictures it was trained on")),
     };
     if options.mean.is_some_and(|m| m > 255.0) || options.std.is_some_and(|s| !(0.1..=255.0).contains(&s)) {
-        return Err(Error::usage("--mean and --std are of pictures from 0 to 255; a deviation is at least 0.1").into());
+        return Err(Usage::new("--mean and --std are of pictures from 0 to 255; a deviation is at least 0.1"));
     }
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
@@ -53,7 +53,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let net = model.metadata.options;
     if let Some(wanted) = options.net.width().filter(|&w| w != net.width) {
         return Err(
-            Error::usage(format!("--width {wanted}: the network in {} has width {}", options.file.display(), net.width)).into()
+            Usage::new(format!("--width {wanted}: the network in {} has width {}", options.file.display(), net.width)).into()
         );
     }
     model.save(&options.out)?;

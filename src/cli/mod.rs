@@ -113,15 +113,36 @@ pub(crate) fn main(start: Instant) -> ExitCode {
     match run(&cli, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            complain(&format!("error: {}", sentence(&e)));
             ExitCode::from(code_of(&e))
         }
     }
 }
 
+/// A command line that makes no sense, in a sentence that names the flag.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+impl Usage {
+    #[expect(clippy::new_ret_no_self, reason = "it is made to be returned")]
+    fn new(message: impl Into<String>) -> anyhow::Error {
+        Self(message.into()).into()
+    }
+}
+
 /// 2 for what makes no sense, 1 for what could not be done.
 fn code_of(e: &anyhow::Error) -> u8 {
-    if let Some(Error::Usage(_)) = e.downcast_ref() { 2 } else { 1 }
+    let usage = e.is::<Usage>() || matches!(e.downcast_ref(), Some(Error::Option { .. } | Error::Format { .. }));
+    if usage { 2 } else { 1 }
+}
+
+/// An error as the command line says it: options of the library are flags here.
+fn sentence(e: &anyhow::Error) -> String {
+    match e.downcast_ref() {
+        Some(Error::Option { option, problem }) => format!("--{}: {problem}", option.replace('_', "-")),
+        _ => e.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -130,11 +151,15 @@ mod tests {
 
     #[test]
     fn a_lost_device_and_a_lack_of_memory_end_in_exit_code_1() {
-        for (error, code) in
-            [(Error::usage("--x"), 2), (Error::failed("x"), 1), (Error::Memory("x".into()), 1), (Error::Lost("x".into()), 1)]
-        {
+        for (error, code) in [
+            (Error::option("x", "y"), 2),
+            (Error::format("x", "y"), 2),
+            (Error::data("x"), 1),
+            (Error::Memory("x".into()), 1),
+            (Error::Lost("x".into()), 1),
+        ] {
             assert_eq!(code_of(&error.into()), code);
         }
-        assert_eq!(code_of(&anyhow::anyhow!("x")), 1);
+        assert_eq!((code_of(&Usage::new("x")), code_of(&anyhow::anyhow!("x"))), (2, 1));
     }
 }

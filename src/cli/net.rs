@@ -4,11 +4,10 @@ use clap::Args;
 use n2n_gpu::check::cooperative_matrices;
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::device::Device;
-use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Down, Net, NetOptions, Norm, Up};
 
-use super::Common;
+use super::{Common, Usage};
 
 /// The network and its options.
 #[derive(Args, Debug)]
@@ -45,7 +44,7 @@ impl NetArgs {
     ///
     /// # Errors
     /// If an option is given that the network does not have.
-    pub(super) fn check(&self, default: Net) -> Result<(), Error> {
+    pub(super) fn check(&self, default: Net) -> anyhow::Result<()> {
         let net = self.net.unwrap_or(default);
         for (flag, given, nets) in [
             ("--width", self.width.is_some(), &[Net::Unet, Net::N2nUnet, Net::EpflUnet, Net::EpflResunet][..]),
@@ -58,7 +57,7 @@ impl NetArgs {
             if given && !nets.contains(&net) {
                 let there: Vec<_> = nets.iter().map(|&n| NetOptions::new(n).name()).collect();
                 let name = NetOptions::new(net).name();
-                return Err(Error::usage(format!("{flag}: {name} has no such option, only {}", there.join(", "))));
+                return Err(Usage::new(format!("{flag}: {name} has no such option, only {}", there.join(", "))));
             }
         }
         Ok(())

@@ -3,10 +3,11 @@
 use clap::Args;
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::device::Device;
-use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Init, NetOptions};
 use n2n_gpu::ops::{Batch, Loss, Update};
 use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule};
+
+use super::Usage;
 
 /// How to train. What is not given is as the recipe has it.
 #[derive(Args, Debug)]
@@ -89,16 +90,16 @@ enum OptimizerName {
 
 impl RecipeArgs {
     /// Refuses settings of an optimizer that is not the chosen one.
-    pub(super) fn check(&self, noise: Option<&Noise>) -> Result<(), Error> {
+    pub(super) fn check(&self, noise: Option<&Noise>) -> anyhow::Result<()> {
         if self.targets.is_some_and(|n| n > 1) && noise.is_none_or(|n| n.blur().is_some()) {
-            return Err(Error::usage("--targets: of pairs and of brown noise there is one target"));
+            return Err(Usage::new("--targets: of pairs and of brown noise there is one target"));
         }
         for (flag, given, of) in
             [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
         {
             if given && self.optimizer != Some(of) {
                 let name = if of == OptimizerName::Sgd { "sgd" } else { "adamw" };
-                return Err(Error::usage(format!("{flag}: belongs to --optimizer {name}, which is not chosen")));
+                return Err(Usage::new(format!("{flag}: belongs to --optimizer {name}, which is not chosen")));
             }
         }
         Ok(())

@@ -17,10 +17,10 @@ use n2n_gpu::nets::{Net, NetOptions};
 use n2n_gpu::train::{self, Recipe, Resumable, Source, Validation, resumable, split};
 use serde_json::json;
 
-use super::Common;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{TrainingBar, complain, result};
 use super::recipe::RecipeArgs;
+use super::{Common, Usage};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
@@ -105,12 +105,12 @@ fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
-fn source(options: &Options, seed: u32) -> Result<(Source, Validation), Error> {
+fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> {
     let training = match (&options.pairs, &options.dataset) {
         (Some(both), _) => Source::pairs(folders(&both[0], &both[1])?)?,
         (_, Some(data)) => Source::pairs(pairs(data)?)?,
         _ => {
-            let noise = options.noise.ok_or_else(|| Error::usage("--noise is missing"))?;
+            let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
             Source::Photos(load_rgb8(&list(&options.photos)?)?, noise)
         }
     };
@@ -142,13 +142,13 @@ impl Choice<'_> {
         self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
     }
 
-    fn net(&self) -> Result<NetOptions, Error> {
+    fn net(&self) -> anyhow::Result<NetOptions> {
         let Options { net, recipe, noise, .. } = self.options;
         let default = self.base().map_or(recipe.recipe.map_or(Net::Unet, Recipe::net), |b| b.net.net);
         net.check(default)?;
         recipe.check(noise.as_ref())?;
         let net = self.base().map_or_else(|| net.options(self.device, default, Some(*noise)), |b| net.in_place_of(b.net));
-        net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
+        net.check().map_err(|problem| Error::option("net", problem))?;
         Ok(net)
     }
 

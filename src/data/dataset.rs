@@ -59,8 +59,7 @@ pub fn load(path: &Path) -> Result<PairSet> {
         "npy" => vec![(String::new(), load_npy(path)?)],
         "safetensors" => load_safetensors(path)?,
         _ => {
-            let path = path.display();
-            return Err(Error::usage(format!("{path}: is no data set: give a .pkl, .pt, .pth, .npz, .npy or .safetensors file")));
+            return Err(Error::format(path, "is no data set: give a .pkl, .pt, .pth, .npz, .npy or .safetensors file"));
         }
     };
     pairs(arrays).map_err(failed)

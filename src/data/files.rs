@@ -134,7 +134,7 @@ pub fn pair(a: &Path, b: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         names.push(format!("{} more", alone.len() - 3));
     }
     let (names, a, b) = (names.join(", "), a.display(), b.display());
-    Err(Error::failed(format!("{a} and {b}: only one of them has {names}: give both pictures of a pair the same name")))
+    Err(Error::data(format!("{a} and {b}: only one of them has {names}: give both pictures of a pair the same name")))
 }
 
 fn by_stem(files: Vec<PathBuf>) -> Result<BTreeMap<OsString, PathBuf>> {

@@ -351,11 +351,12 @@ pub(super) fn format_of(path: &Path) -> Result<&'static Format> {
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     let known = FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ");
     let Some(extension) = extension else {
-        return Err(Error::usage(format!("{}: has no extension: end its name in one of {known}", path.display())));
+        return Err(Error::format(path, format!("has no extension: end its name in one of {known}")));
     };
-    FORMATS.iter().find(|f| f.extensions.contains(&extension.as_str())).ok_or_else(|| {
-        Error::usage(format!("{}: cannot write .{extension} files: end its name in one of {known}", path.display()))
-    })
+    FORMATS
+        .iter()
+        .find(|f| f.extensions.contains(&extension.as_str()))
+        .ok_or_else(|| Error::format(path, format!("cannot write .{extension} files: end its name in one of {known}")))
 }
 
 /// Bytes 16 to 19 of an ICC profile name the colour space it is for. One for CMYK is wrong once the pixels are RGB.

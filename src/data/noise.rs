@@ -29,7 +29,7 @@ impl FromStr for Noise {
     type Err = Error;
 
     fn from_str(spec: &str) -> Result<Self> {
-        let usage = |problem: &str| Error::usage(format!("--noise {spec}: {problem}; write {GRAMMAR}"));
+        let usage = |problem: &str| Error::option("noise", format!("{spec}: {problem}; write {GRAMMAR}"));
         let (name, parameters) = spec.split_once(':').unwrap_or((spec, ""));
         let parameters = match (name, parameters.split_once('-')) {
             ("gaussian", Some((low, high))) => format!("{low},{high}"),

@@ -245,7 +245,7 @@ mod tests {
                     assert_eq!(as_photo, as_rows, "{name}, row by row");
                 }
                 // A photo that breaks off leaves the file as it was.
-                let broken = (0..2).map(|y| if y == 0 { Ok(photo.row(y)) } else { Err(Error::failed("lost")) });
+                let broken = (0..2).map(|y| if y == 0 { Ok(photo.row(y)) } else { Err(Error::data("lost")) });
                 assert_eq!(photo.frame().save(&path(name), broken).unwrap_err().to_string(), "lost");
                 let short = photo.frame().save(&path(name), (0..2).map(|y| Ok(photo.row(y)))).unwrap_err().to_string();
                 assert!(short.contains("cannot be written"), "{name}: {short}");

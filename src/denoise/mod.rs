@@ -330,5 +330,5 @@ fn in_order(rows: Vec<Window>, columns: Vec<Window>, down: bool) -> Vec<(Window,
 }
 
 fn not_finite(device: &Device) -> Error {
-    Error::failed(format!("{}: the network gave values that are not finite; try --device cpu or another model", device.name()))
+    Error::device(device.name(), "the network gave values that are not finite: try the CPU or another model")
 }

@@ -100,7 +100,7 @@ impl Room {
         let overlap = options.radius().map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
         let least = 2 * overlap + multiple;
         if let Some(side) = tile.filter(|&side| side < least) {
-            return Err(Error::usage(format!("--tile {side}: tiles of this network must be at least {least} pixels wide")));
+            return Err(Error::option("tile", format!("{side}: tiles of this network must be at least {least} pixels wide")));
         }
         let (g, x, y) = forward(options, [multiple, least]);
         let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= ROWS.min(tile.unwrap_or(ROWS)));
@@ -121,13 +121,14 @@ impl Room {
         };
         let smallest = room.strips.first().map_or(room.tile.largest * (least * least) as u64, |s| s.largest * least as u64);
         if smallest > room.buffer {
-            return Err(Error::failed(format!(
-                "{}: the smallest tile of this network, {least} pixels wide, needs a buffer of {} MiB, but the device binds {} MiB: use \
-                 --device cpu, or a model with fewer levels or channels",
+            let (needed, bound) = (smallest.div_ceil(1 << 20), room.buffer >> 20);
+            return Err(Error::device(
                 device.name(),
-                smallest.div_ceil(1 << 20),
-                room.buffer >> 20
-            )));
+                format!(
+                    "the smallest tile of this network, {least} pixels wide, needs a buffer of {needed} MiB, but the device binds {bound} \
+                     MiB: use the CPU, or a model with fewer levels or channels"
+                ),
+            ));
         }
         Ok(room)
     }

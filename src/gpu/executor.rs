@@ -210,12 +210,10 @@ fn pipelines(gpu: &Gpu, plan: &Plan) -> Result<BTreeMap<Key, (wgpu::ComputePipel
                 cache: None,
             });
             match pollster::block_on(scope.pop()) {
-                Some(e) => Err(Error::failed(format!(
-                    "{}: kernel {}: {}",
-                    gpu.adapter.name,
-                    step.kernel,
-                    super::one_line(&e.to_string())
-                ))),
+                Some(e) => {
+                    let problem = format!("kernel {}: {}", step.kernel, super::one_line(&e.to_string()));
+                    Err(Error::device(&gpu.adapter.name, problem))
+                }
                 None => Ok((key, (pipeline, group.clone()))),
             }
         })
@@ -322,7 +320,7 @@ impl plan::Executor for Executor {
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
         self.poll(wgpu::PollType::wait_indefinitely())?;
         let name = &self.gpu.adapter.name;
-        let view = staging.get_mapped_range(..).map_err(|e| Error::failed(format!("{name}: times cannot be read: {e}")))?;
+        let view = staging.get_mapped_range(..).map_err(|e| Error::device(name, format!("times cannot be read: {e}")))?;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
         let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-6;
         Ok(Some(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period).collect()))

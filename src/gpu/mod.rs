@@ -163,7 +163,7 @@ impl Gpu {
     pub fn open_with(index: usize, lower: impl FnOnce(&mut Limits)) -> Result<Self> {
         let adapters = enumerate();
         let Some(adapter) = adapters.get(index) else {
-            return Err(Error::failed(format!("there is no adapter {index}: `n2n-gpu devices` lists them")));
+            return Err(Error::device(format!("adapter {index}"), "there is no such adapter"));
         };
         let mut described = describe(adapter);
         lower(&mut described.limits);
@@ -188,7 +188,7 @@ impl Gpu {
         described.cooperative = described.cooperative.filter(|_| opened.is_some());
         let (device, queue) = opened
             .map_or_else(|| request(&descriptor), Ok)
-            .map_err(|e| Error::failed(format!("{}: the device cannot be opened: {e}", described.name)))?;
+            .map_err(|e| Error::device(&described.name, format!("the device cannot be opened: {e}")))?;
         let trouble = Trouble::default();
         let (uncaptured, lost) = (trouble.clone(), trouble.clone());
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {

@@ -96,11 +96,11 @@ impl Source {
         match pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
             Some((a, b)) => {
                 let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
-                Err(Error::failed(format!("--pairs: the two pictures {} differ in size, {sizes}", a.name)))
+                Err(Error::data(format!("the two pictures {} of a pair differ in size, {sizes}", a.name)))
             }
             None => match pairs.first() {
-                Some((a, _)) if pairs.iter().all(|(a, b)| a.data == b.data) => Err(Error::failed(format!(
-                    "--pairs: {} and its partner are the same, and so are all others: two different shots of every scene are needed",
+                Some((a, _)) if pairs.iter().all(|(a, b)| a.data == b.data) => Err(Error::data(format!(
+                    "{} and its partner are the same, and so are all others: two different shots of every scene are needed",
                     a.name
                 ))),
                 _ => Ok(Self::Pairs(pairs)),
@@ -133,11 +133,11 @@ impl Source {
                 _ => format!("a crop is {crop}"),
             };
             let advice = if crop > multiple {
-                "choose a smaller --crop"
+                "choose a smaller crop"
             } else {
-                "choose a network that halves pictures less often, as by --levels"
+                "choose a network that halves pictures less often, by fewer levels"
             };
-            return Err(Error::failed(format!(
+            return Err(Error::data(format!(
                 "no picture is {least} pixels wide and high ({why}; {first} is the first): {advice}"
             )));
         }
@@ -162,8 +162,8 @@ impl Source {
         }
         if self.count() == 0 {
             let name = device.name();
-            return Err(Error::failed(format!(
-                "{}: is larger than what {name} binds at once: cut it, or use --device cpu",
+            return Err(Error::data(format!(
+                "{}: is larger than what {name} binds at once: cut it, or train on the CPU",
                 names.first().map_or("the picture", String::as_str)
             )));
         }
@@ -187,9 +187,7 @@ impl Source {
             Self::Pairs(pairs) => pairs.iter().all(|(a, b)| fits(a) && (a.width, a.height) == (b.width, b.height)),
         };
         if self.count() == 0 || !all {
-            return Err(Error::failed(format!(
-                "there are no pictures, or some are smaller than a crop of {crop} pixels (--crop)"
-            )));
+            return Err(Error::data(format!("there are no pictures, or some are smaller than a crop of {crop} pixels")));
         }
         Ok(())
     }

@@ -10,9 +10,7 @@ use crate::ops::Optimizer;
 const OVERFLOWS: u32 = 20;
 
 pub(super) fn unstable(step: u64, signs: &str) -> Error {
-    Error::failed(format!(
-        "training became unstable at step {step} ({signs}): choose a smaller --lr; what this run saved before is kept"
-    ))
+    Error::Unstable { step, signs: signs.to_owned() }
 }
 
 /// Losses and gradient lengths as they come in.

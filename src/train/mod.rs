@@ -104,15 +104,15 @@ impl Options {
     /// If the crop does not suit the levels, or a step would take absurdly much memory.
     pub fn check(&self) -> Result<()> {
         let (batch, crop, multiple) = (self.batch, self.crop, self.net.multiple());
-        self.net.check().map_err(|problem| Error::usage(format!("--net: {problem}")))?;
+        self.net.check().map_err(|problem| Error::option("net", problem))?;
         if crop == 0 || !crop.is_multiple_of(multiple) {
             let flags = self.net.size_flags();
-            return Err(Error::usage(format!("--crop {crop}: with {flags} it must be a multiple of {multiple}")));
+            return Err(Error::option("crop", format!("{crop} pixels: with {flags} it must be a multiple of {multiple}")));
         }
         if self.augment == Augment::Triple && !batch.is_multiple_of(3) {
-            return Err(Error::usage(format!("--batch {batch}: with --augment triple it must be a multiple of 3")));
+            return Err(Error::option("batch", format!("{batch}: with threefold augmentation it must be a multiple of 3")));
         }
-        check_step(batch, "--crop", crop)
+        check_step(batch, crop)
     }
 }
 
@@ -137,10 +137,13 @@ pub fn targets_for(noise: &Noise) -> usize {
 /// Refuses steps whose pictures alone would take over a GiB, before an allocation of many times that aborts the program.
 ///
 /// # Errors
-/// If it is such a step; `flag` names what set the side of its pictures.
-pub fn check_step(batch: usize, flag: &str, side: usize) -> Result<()> {
+/// If it is such a step.
+pub fn check_step(batch: usize, side: usize) -> Result<()> {
     if batch * side * side <= 1 << 26 {
         return Ok(());
     }
-    Err(Error::usage(format!("--batch {batch} with {flag} {side}: a step of over 67 million pixels; choose smaller ones")))
+    Err(Error::option(
+        "batch",
+        format!("{batch} pictures of {side} pixels a side: a step of over 67 million pixels; choose fewer or smaller ones"),
+    ))
 }

@@ -342,7 +342,7 @@ impl<'a> Training<'a> {
     /// The files that end a training.
     fn finish(mut self) -> Result<Outcome> {
         let seconds = self.before + self.start.elapsed().as_secs_f64();
-        let Some(scores) = self.scores else { return Err(Error::failed("training was stopped before its first step")) };
+        let Some(scores) = self.scores else { return Err(Error::Stopped) };
         let psnr_noisy = self.validation.psnr_noisy();
         let strips = self.validation.strips(&mut self.denoiser)?;
         self.writer.finish(self.number, seconds, psnr_noisy, scores, &strips)?;

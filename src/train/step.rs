@@ -50,7 +50,9 @@ impl Step {
         let power = g.power();
         let params = initial(&g, options.init, options.seed);
         let mut executor = device.prepare(g).map_err(|e| match e {
-            Error::Memory(what) => Error::Memory(format!("{what} (--batch {} and --crop {} now)", options.batch, options.crop)),
+            Error::Memory(what) => {
+                Error::Memory(format!("{what} (a batch of {} crops of {} pixels now)", options.batch, options.crop))
+            }
             other => other,
         })?;
         for name in ["params", "ema"] {

@@ -76,7 +76,7 @@ impl Validation {
         {
             let (name, width, height, least) = (&p.name, p.width, p.height, noise.least());
             let size = format!("{name}: is {width}x{height}");
-            return Err(Error::failed(format!("{size}, but noise {noise} wants {least} pixels a side: leave it out")));
+            return Err(Error::data(format!("{size}, but noise {noise} wants {least} pixels a side: leave it out")));
         }
         let plain = |values| Exposure { values, known: None };
         let pictures = match held_out {
@@ -114,7 +114,7 @@ impl Validation {
     pub fn with_clean(pairs: &[(Rgb8, Rgb8)]) -> Result<Self> {
         if let Some((a, b)) = pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
             let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
-            return Err(Error::failed(format!("--val: the noisy and the clean picture {} differ in size, {sizes}", a.name)));
+            return Err(Error::data(format!("the noisy and the clean picture {} differ in size, {sizes}", a.name)));
         }
         let pair = |(noisy, clean): &(Rgb8, Rgb8)| {
             let ((a, width, height), (clean, ..)) = (centre(noisy, CROP), centre(clean, CROP));

@@ -251,7 +251,7 @@ fn errors_name_the_file_and_say_what_to_do() {
     assert!(huge.contains("is too large"), "{huge}");
     for name in ["a", "a.xyz"] {
         let error = picture(false, false, false).save(&folder.path().join(name)).unwrap_err();
-        assert!(matches!(&error, Error::Usage(text) if text.contains("png, jpg, jpeg")), "{error}");
+        assert!(matches!(&error, Error::Format { problem, .. } if problem.contains("png, jpg, jpeg")), "{error}");
     }
     assert!(message(Picture::from_rgb8(65_536, 1, &[0; 3 * 65_536]).save(&folder.path().join("a.jpg"))).contains("a.jpg"));
     assert!(message(Picture::from_rgb8(16_385, 1, &[0; 3 * 16_385]).save(&folder.path().join("a.webp"))).contains("a.webp"));
