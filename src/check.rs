@@ -5,7 +5,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Layout, Precision, Role, StorageId, Tensor};
-use crate::nets::{Init, NetOptions, Norm, initial};
+use crate::nets::{Init, Norm, Unet, initial};
+use crate::train::{Example, Rule, record_step};
 use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Noise, Shards, Update, random_normals};
 use crate::plan::{Executor, Plan};
 
@@ -399,20 +400,16 @@ pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool
 pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], update: Update) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, 3));
-    let y = NetOptions::unet(width, levels, norm).record_training(&mut g, x);
-    let loss = g.mse(y, t);
-    let one = g.one();
-    g.backward(&[(loss, one)]);
-    let optimizer = g.optimize(loss, update, 1.0);
+    let rule = Rule { loss: Loss::L2, update, clip: 1.0 };
+    let step = record_step(&mut g, &Unet::new(width, levels, norm), Example { x, t, mask: None }, rule);
+    let optimizer = step.optimizer;
     let mut case = Case::new(format!("training step of unet, width {width}, {levels} levels, norm {norm:?} {size:?}"), g);
     case.random(x);
     case.random(t);
     case.random_params();
     case.floats.push((optimizer.control, optimizer.control(1, 1e-3, 0.9).to_vec()));
-    let params = case.graph.params_storage().map(|id| ("params", id));
-    case.outputs.extend(params);
-    case.outputs.extend([("moments", optimizer.moments), ("log", optimizer.log), ("average", optimizer.ema)]);
-    case.outputs.extend(case.graph.host("grads").map(|id| ("grads", id)));
+    case.outputs.extend([("params", step.params), ("moments", optimizer.moments), ("log", optimizer.log), ("average", optimizer.ema)]);
+    case.outputs.push(("grads", step.grads));
     case
 }
 

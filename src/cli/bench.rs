@@ -9,11 +9,11 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::kernel::Limits;
-use n2n_gpu::nets::{Init, Net, initial};
-use n2n_gpu::ops::{Update, random_normals};
+use n2n_gpu::nets::{Anatomy, Init, Modules, Task, initial};
+use n2n_gpu::ops::{Loss, Update, random_normals};
 use n2n_gpu::plan::Plan;
 use n2n_gpu::profile::{Part, Peaks, median_ms, parts, peaks};
-use n2n_gpu::train::check_step;
+use n2n_gpu::train::{Example, Rule, check_step, record_step};
 use serde_json::{Value, json};
 
 use super::net::{NetArgs, PrecisionArg};
@@ -99,14 +99,12 @@ fn row(part: &Part, peaks: &Peaks) -> Value {
 /// `start` is when the program began.
 pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<()> {
     let mut device = common.open()?;
-    options.net.check(Net::Unet)?;
-    let net = options.net.options(&device, Net::Unet, None);
-    net.check().map_err(|problem| Error::option("net", problem))?;
+    let network = options.net.network("unet", Task { large: device.is_large(), subtracts: false })?;
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
-    if !size.is_multiple_of(net.multiple()) {
-        return Err(
-            Usage::new(format!("--size {size}: with {} it must be a multiple of {}", net.size_flags(), net.multiple())).into()
-        );
+    let Anatomy { multiple, graph: anatomy, .. } = Anatomy::of(network.as_ref());
+    if !size.is_multiple_of(multiple) {
+        let name = network.name();
+        return Err(Usage::new(format!("--size {size}: with {name} of these options it must be a multiple of {multiple}")));
     }
     check_step(batch, size)?;
     let shape = [batch, size, size];
@@ -115,22 +113,18 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let precision = options.precision.choose(common, &mut device, None)?;
     let mut g = Graph::new();
     g.set_precision(precision);
-    let x = g.host_picture("x", shape, 3);
-    let t = g.host_picture("t", shape, 3);
-    let y = net.record_training(&mut g, x);
-    let loss = g.mse(y, t);
-    let one = g.one();
-    g.backward(&[(loss, one)]);
-    let optimizer = g.optimize(loss, Update::ADAM, 1.0);
+    let [x, t] = ["x", "t"].map(|name| g.host_picture(name, shape, 3));
+    let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+    let handles = record_step(&mut g, network.as_ref(), Example { x, t, mask: None }, rule);
     let flops = g.flops();
+    let [x, t] = [x, t].map(|t| g.view(t).storage);
     let mut step = device.prepare(g)?;
 
     let params = initial(&step.plan().graph, Init::Xavier, common.seed);
-    for (name, data) in [("x", &data), ("t", &data), ("params", &params)] {
-        let id = step.plan().host(name);
+    for (id, data) in [(x, &data), (t, &data), (handles.params, &params)] {
         step.write(id, data)?;
     }
-    step.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999))?;
+    step.write(handles.optimizer.control, &handles.optimizer.control(1, 1e-4, 0.999))?;
     if options.plan {
         let standard;
         let plan = match device {
@@ -153,13 +147,12 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let mut g = Graph::new();
     g.set_precision(precision);
     let x = g.host_picture("x", shape, 3);
-    let y = net.record(&mut g, x);
+    let y = network.record(&mut Modules::new(&mut g, false), x);
     g.output("y", y);
+    let (x, weights) = (g.view(x).storage, g.params_storage().expect("a network has parameters"));
     let mut forward = device.prepare(g)?;
-    for (name, data) in [("x", &data), ("params", &params)] {
-        let id = forward.plan().host(name);
-        forward.write(id, data)?;
-    }
+    forward.write(x, &data)?;
+    forward.write(weights, &params)?;
     let forward_ms = median_ms(forward.as_mut(), runs)?;
 
     let mut json_kernels = Value::Null;
@@ -174,23 +167,22 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
         json_peaks = json!({ "gflops": peaks.gflops, "matmul_gflops": peaks.matmul_gflops, "gbs": peaks.gbs });
         text = table(&parts, &peaks);
     }
+    let choices: String = network.options().iter().map(|(name, value)| format!(", {name} {value}").replace('"', "")).collect();
     let gflops = flops / train_ms / 1e6;
     let mib = step.plan().bytes() as f64 / f64::from(1 << 20);
     let shared = step.plan().intermediate_bytes() as f64 / step.plan().unshared_bytes() as f64;
     result(
         common,
         &json!({
-            "device": device.name(), "net": net.name(), "width": net.width, "levels": net.levels, "parameters": net.parameters(),
+            "device": device.name(), "net": network.name(), "options": network.options(), "parameters": anatomy.parameter_count(),
             "batch": batch, "size": size, "precision": precision, "train_step_ms": train_ms, "forward_ms": forward_ms, "gflops": gflops,
             "peak_memory_mib": mib, "intermediates_share": shared, "dispatches": step.plan().steps.len(),
             "first_step_ms": first_step_ms, "peaks": json_peaks, "kernels": json_kernels,
         }),
         &format!(
-            "{}, width {}, {} levels, batch {batch} at {size} px on {}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward {forward_ms:.1} ms, \
+            "{}{choices}, batch {batch} at {size} px on {}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward {forward_ms:.1} ms, \
              {mib:.0} MiB, intermediates in {:.0} % of their sizes; first step {first_step_ms:.0} ms after the start of the program{text}",
-            net.name(),
-            net.width,
-            net.levels,
+            network.name(),
             device.name(),
             100.0 * shared
         ),

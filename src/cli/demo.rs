@@ -6,8 +6,8 @@ use clap::Args;
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::{Rgb8, decode_rgb8};
 use n2n_gpu::error::Error;
-use n2n_gpu::nets::Net;
-use n2n_gpu::train::{self, Length, Source, Validation};
+use n2n_gpu::nets::{Anatomy, Task};
+use n2n_gpu::train::{self, Length, Run, Source, Validation};
 use serde_json::json;
 
 use super::Common;
@@ -59,10 +59,10 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
-    options.net.check(Net::Unet)?;
-    let net = options.net.options(&device, Net::Unet, Some(Some(options.noise)));
-    let training = train::Options { seed: common.seed, ..train::Options::new(&device, net, Length::Minutes(options.minutes)) };
-    training.check()?;
+    let subtracts = options.noise.unbiased() && !options.noise.masks();
+    let network = options.net.network("unet", Task { large: device.is_large(), subtracts })?;
+    let training = train::Options { seed: common.seed, ..train::Options::new(&device, Length::Minutes(options.minutes)) };
+    training.check(network.as_ref())?;
     make_folder("--out", &options.out)?;
     let source = Source::Photos(photos(TRAINING)?, options.noise);
     let validation = Validation::new(&Source::Photos(photos(HELD_OUT)?, options.noise), common.seed)?;
@@ -73,15 +73,16 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         options.minutes
     ));
     let stop = stop_on_interrupt(common)?;
-    let mut bar = TrainingBar::new(common);
-    let done = train::train(&device, &training, &source, &validation, &options.out, &stop, &mut |p| bar.show(p))?;
-    drop(bar);
+    let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
+    let (source, validation) = (&source, &validation);
+    let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
+    let done = TrainingBar::new(common).watch(&stop, |watch| run.start(watch))?;
     let report = options.out.join("report.html");
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
     result(
         common,
         &json!({
-            "device": device.name(), "net": net.name(), "parameters": net.parameters(), "steps": done.steps, "seconds": done.seconds,
+            "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps, "seconds": done.seconds,
             "psnr_noisy": done.psnr_noisy, "psnr": psnr, "psnr_estimated": done.psnr_estimated, "report": report,
             "model": done.best, "samples": options.out.join("samples"),
         }),

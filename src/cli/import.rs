@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
-use n2n_gpu::nets::{Net, import::import};
+use n2n_gpu::nets::{Anatomy, Input, Statistics, import::import};
 use serde_json::json;
 
 use super::net::NetArgs;
@@ -32,46 +31,45 @@ pub(super) struct Options {
     std: Option<f64>,
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    options.net.check(Net::Unet)?;
-    let net = options.net.options(&Device::Cpu, Net::Unet, None);
-    let statistics = match (options.mean, options.std) {
-        (Some(mean), Some(std)) if net.net == Net::EpflConvnet => ((mean / 255.0) as f32, (std / 255.0) as f32),
-        (None, None) if net.net != Net::EpflConvnet => (0.5, 0.25),
-        _ if net.net != Net::EpflConvnet => {
-            return Err(Usage::new(format!("--mean, --std: {} has no such options, only epfl-convnet", net.name())));
+/// Mean and standard deviation on the [0, 1] range, which only a network that normalises its input has.
+fn statistics(options: &Options, name: &str, input: Input) -> anyhow::Result<Option<Statistics>> {
+    let (mean, std) = match (options.mean, options.std, input) {
+        (Some(mean), Some(std), Input::Normalised) => (mean, std),
+        (None, None, Input::Range(_)) => return Ok(None),
+        (_, _, Input::Range(_)) => {
+            return Err(Usage::new(format!("--mean, --std: {name} does not normalise its input, and has no such options")));
         }
-        _ => return Err(Usage::new("--net epfl-convnet: give --mean and --std of the pictures it was trained on")),
+        _ => return Err(Usage::new(format!("--net {name}: give --mean and --std of the pictures it was trained on"))),
     };
-    if options.mean.is_some_and(|m| m > 255.0) || options.std.is_some_and(|s| !(0.1..=255.0).contains(&s)) {
+    if mean > 255.0 || !(0.1..=255.0).contains(&std) {
         return Err(Usage::new("--mean and --std are of pictures from 0 to 255; a deviation is at least 0.1"));
     }
+    Ok(Some(Statistics { mean: (mean / 255.0) as f32, deviation: (std / 255.0) as f32 }))
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+    let entry = options.net.entry("unet")?;
+    let statistics = statistics(options, entry.name, entry.published().values().input)?;
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }
-    let model = import(&options.file, net, statistics)?;
-    let net = model.metadata.options;
-    if let Some(wanted) = options.net.width().filter(|&w| w != net.width) {
-        return Err(
-            Usage::new(format!("--width {wanted}: the network in {} has width {}", options.file.display(), net.width)).into()
-        );
+    let model = import(&options.file, entry, &options.net.given, statistics)?;
+    let network = model.network.options();
+    if let Some((wanted, found)) = options.net.given.get("width").zip(network.get("width")).filter(|(a, b)| a != b) {
+        let file = options.file.display();
+        return Err(Usage::new(format!("--width {wanted}: the network in {file} has width {found}")));
     }
     model.save(&options.out)?;
-    let tensors = net.skeleton().params().len();
+    let anatomy = Anatomy::of(model.network.as_ref());
+    let (tensors, parameters) = (anatomy.graph.params().len(), anatomy.parameters());
+    let choices: String = network.iter().map(|(name, value)| format!(", {name} {value}").replace('"', "")).collect();
     result(
         common,
         &json!({
-            "net": net.name(), "tensors": tensors, "parameters": net.parameters(), "width": net.width, "shared": net.shared,
-            "output": options.out,
+            "net": entry.name, "options": network, "tensors": tensors, "parameters": parameters, "width": network.get("width"),
+            "shared": network.get("shared"), "output": options.out,
         }),
-        &format!(
-            "{}: {} of width {}, {tensors} tensors, {} parameters{}",
-            options.out.display(),
-            net.name(),
-            net.width,
-            net.parameters(),
-            if net.shared { ", blocks shared" } else { "" }
-        ),
+        &format!("{}: {}{choices}: {tensors} tensors, {parameters} parameters", options.out.display(), entry.name),
     );
     Ok(())
 }

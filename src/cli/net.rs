@@ -1,42 +1,92 @@
-//! Arguments of every command that makes a network.
+//! Arguments of every command that makes a network: the network's name, and flags for the options of all networks in the registry.
 
-use clap::Args;
+use std::sync::Arc;
+
+use clap::builder::{BoolishValueParser, PossibleValuesParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use n2n_gpu::check::cooperative_matrices;
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Down, Net, NetOptions, Norm, Up};
+use n2n_gpu::nets::{Choice, Entry, Kind, NETWORKS, Network, Task};
+use serde_json::{Map, Value};
 
 use super::{Common, Usage};
 
-/// The network and its options.
-#[derive(Args, Debug)]
+/// The network and those of its options that are given.
+#[derive(Debug)]
 pub(super) struct NetArgs {
-    /// Network [default: unet; where there is a recipe, its own]
-    #[arg(long, value_enum)]
-    net: Option<Net>,
-    /// Channels of the encoder [default: 48; of unet without a discrete GPU 16]
-    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u16).range(1..=512))]
-    width: Option<u16>,
-    /// Times that unet halves the picture [default: 4 on a discrete GPU, else 3]
-    #[arg(long, value_name = "L", value_parser = clap::value_parser!(u16).range(1..=8))]
-    levels: Option<u16>,
-    /// Normalisation of unet [default: none]
-    #[arg(long, value_enum)]
-    norm: Option<Norm>,
-    /// Use one block several times where blocks are alike (epfl-unet, epfl-resunet: as published)
-    #[arg(long)]
-    shared: bool,
-    /// How pictures are halved (unet, epfl-resunet) [default: as published]
-    #[arg(long, value_enum)]
-    down: Option<Down>,
-    /// How pictures are doubled (unet) [default: convt]
-    #[arg(long, value_enum)]
-    up: Option<Up>,
-    /// Predict the noise, which is subtracted [default: true where unet is trained on
-    /// noise that is right on average, else false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    residual: Option<bool>,
+    name: Option<String>,
+    pub(super) given: Map<String, Value>,
+}
+
+/// Every option of a network once, and the networks that have it.
+fn choices() -> Vec<(&'static Choice, Vec<&'static str>)> {
+    let mut all: Vec<(&Choice, Vec<&str>)> = Vec::new();
+    for entry in NETWORKS {
+        for choice in entry.choices {
+            match all.iter_mut().find(|(known, _)| known.name == choice.name) {
+                Some((_, networks)) => networks.push(entry.name),
+                None => all.push((choice, vec![entry.name])),
+            }
+        }
+    }
+    all
+}
+
+/// The flag of an option.
+fn flag(choice: &Choice, networks: &[&str]) -> Arg {
+    let arg = Arg::new(choice.name).long(choice.name).help(format!("{} ({})", choice.help, networks.join(", ")));
+    match choice.kind {
+        Kind::Count(least, most) => arg.value_name("N").value_parser(clap::value_parser!(u64).range(least..=most)),
+        Kind::Word(words) => arg.value_name("WORD").value_parser(PossibleValuesParser::new(words)),
+        Kind::Flag => arg
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(BoolishValueParser::new()),
+    }
+}
+
+impl Args for NetArgs {
+    fn augment_args(command: Command) -> Command {
+        let about: Vec<String> = NETWORKS.iter().map(|n| format!("{}: {}", n.name, n.about)).collect();
+        let net = Arg::new("net")
+            .long("net")
+            .value_name("NAME")
+            .action(ArgAction::Set)
+            .value_parser(PossibleValuesParser::new(NETWORKS.iter().map(|n| n.name)))
+            .hide_possible_values(true)
+            .help("Network [default: unet, or that of the recipe]")
+            .long_help(format!("Network [default: unet, or that of the recipe]\n\n{}", about.join("\n")));
+        let flags = choices().into_iter().map(|(choice, networks)| flag(choice, &networks));
+        command.next_help_heading("Network").arg(net).args(flags).next_help_heading(None)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for NetArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Map::new();
+        for (choice, _) in choices() {
+            let name = choice.name;
+            let value = match choice.kind {
+                Kind::Count(..) => matches.get_one::<u64>(name).map(|&n| n.into()),
+                Kind::Word(_) => matches.get_one::<String>(name).map(|word| word.as_str().into()),
+                Kind::Flag => matches.get_one::<bool>(name).map(|&flag| flag.into()),
+            };
+            given.extend(value.map(|value: Value| (name.to_owned(), value)));
+        }
+        Ok(Self { name: matches.get_one::<String>("net").cloned(), given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl NetArgs {
@@ -44,62 +94,37 @@ impl NetArgs {
     ///
     /// # Errors
     /// If an option is given that the network does not have.
-    pub(super) fn check(&self, default: Net) -> anyhow::Result<()> {
-        let net = self.net.unwrap_or(default);
-        for (flag, given, nets) in [
-            ("--width", self.width.is_some(), &[Net::Unet, Net::N2nUnet, Net::EpflUnet, Net::EpflResunet][..]),
-            ("--levels", self.levels.is_some(), &[Net::Unet]),
-            ("--norm", self.norm.is_some(), &[Net::Unet]),
-            ("--up", self.up.is_some(), &[Net::Unet]),
-            ("--down", self.down.is_some(), &[Net::Unet, Net::EpflResunet]),
-            ("--shared", self.shared, &[Net::EpflUnet, Net::EpflResunet]),
-        ] {
-            if given && !nets.contains(&net) {
-                let there: Vec<_> = nets.iter().map(|&n| NetOptions::new(n).name()).collect();
-                let name = NetOptions::new(net).name();
-                return Err(Usage::new(format!("{flag}: {name} has no such option, only {}", there.join(", "))));
-            }
+    pub(super) fn entry(&self, default: &str) -> anyhow::Result<&'static Entry> {
+        let name = self.name.as_deref().unwrap_or(default);
+        let entry = Entry::find(name).ok_or_else(|| Usage::new(format!("--net {name}: there is no such network")))?;
+        if let Some(option) = self.given.keys().find(|option| !entry.has(option)) {
+            let others: Vec<_> = NETWORKS.iter().filter(|n| n.has(option)).map(|n| n.name).collect();
+            return Err(Usage::new(format!("--{option}: {name} has no such option, only {}", others.join(", "))));
         }
-        Ok(())
+        Ok(entry)
     }
 
-    /// The width asked for.
-    pub(super) fn width(&self) -> Option<usize> {
-        self.width.map(usize::from)
+    /// The network asked for; `default` if none is named. It suits the task, in what nothing is asked for.
+    ///
+    /// # Errors
+    /// If it does not have the options that are given.
+    pub(super) fn network(&self, default: &str, task: Task) -> anyhow::Result<Arc<dyn Network>> {
+        let entry = self.entry(default)?;
+        self.in_place_of(entry, entry.suited(task).as_ref())
     }
 
-    /// A network small enough for the device to train in minutes, unless it is said otherwise; of kind `default` if none is
-    /// named. `noise` is what it is trained for, if it is trained: `None` in it stands for pairs.
-    pub(super) fn options(&self, device: &Device, default: Net, noise: Option<Option<Noise>>) -> NetOptions {
-        let net = self.net.unwrap_or(default);
-        let published = NetOptions::new(net);
-        let (width, levels) = match (net, device.is_large()) {
-            (Net::Unet, true) => (48, 4),
-            (Net::Unet, false) => (16, 3),
-            _ => (published.width, published.levels),
-        };
-        let residual = net == Net::Unet && noise.is_some_and(subtractable);
-        self.in_place_of(NetOptions { width, levels, residual, ..published })
+    /// `base` with what is given in its place; another network if another one is named.
+    ///
+    /// # Errors
+    /// If it does not have the options that are given.
+    pub(super) fn instead_of(&self, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {
+        let entry = self.entry(base.name())?;
+        if entry.name == base.name() { self.in_place_of(entry, base) } else { self.in_place_of(entry, entry.published().as_ref()) }
     }
 
-    /// `base` with what is given in its place.
-    pub(super) fn in_place_of(&self, base: NetOptions) -> NetOptions {
-        NetOptions {
-            net: self.net.unwrap_or(base.net),
-            width: self.width.map_or(base.width, usize::from),
-            levels: self.levels.map_or(base.levels, usize::from),
-            norm: self.norm.unwrap_or(base.norm),
-            shared: self.shared || base.shared,
-            down: self.down.unwrap_or(base.down),
-            up: self.up.unwrap_or(base.up),
-            residual: self.residual.unwrap_or(base.residual),
-        }
+    fn in_place_of(&self, entry: &Entry, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {
+        entry.with(base, &self.given).map_err(|problem| Usage::new(format!("--net: {problem}")))
     }
-}
-
-/// Whether a picture is little more than its noisy version minus something small: of pairs (`None`), that is taken for granted.
-fn subtractable(noise: Option<Noise>) -> bool {
-    noise.is_none_or(|n| n.unbiased() && !n.masks())
 }
 
 /// The precision of pictures within a training step.

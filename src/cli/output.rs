@@ -1,6 +1,8 @@
 //! What commands print: JSON, text, progress bars.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -70,7 +72,19 @@ impl TrainingBar {
         Self(Bar::new(common))
     }
 
-    pub(super) fn show(&mut self, p: &Progress) {
+    /// Shows the progress of `training`, which ends once `stop` is set.
+    pub(super) fn watch<T>(
+        mut self,
+        stop: &AtomicBool,
+        training: impl FnOnce(&mut dyn FnMut(&Progress) -> ControlFlow<()>) -> T,
+    ) -> T {
+        training(&mut |progress| {
+            self.show(progress);
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    fn show(&mut self, p: &Progress) {
         self.0.show(p.share, || {
             let left = if p.share > 0.0 { p.seconds * (1.0 - p.share) / p.share } else { 0.0 };
             let psnr = p.psnr.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));

@@ -3,7 +3,7 @@
 use clap::Args;
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::device::Device;
-use n2n_gpu::nets::{Init, NetOptions};
+use n2n_gpu::nets::{Anatomy, Init, Network};
 use n2n_gpu::ops::{Batch, Loss, Update};
 use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule};
 
@@ -106,13 +106,14 @@ impl RecipeArgs {
     }
 
     /// Options of the recipe; `noise` is what is added to pictures, `side` what they allow.
-    pub(super) fn base(&self, device: &Device, net: NetOptions, noise: Option<&Noise>, side: usize) -> train::Options {
-        let ours = train::Options::new(device, net, Length::Minutes(10.0));
+    pub(super) fn base(&self, device: &Device, network: &dyn Network, noise: Option<&Noise>, side: usize) -> train::Options {
+        let ours = train::Options::new(device, Length::Minutes(10.0));
+        let multiple = Anatomy::of(network).multiple;
         let base = match self.recipe {
-            Some(recipe) => recipe.options(net),
+            Some(recipe) => recipe.options(),
             // As large as pictures allow, but no smaller than what the network divides by.
             None => train::Options {
-                crop: (side.min(64) / net.multiple()).max(1) * net.multiple(),
+                crop: (side.min(64) / multiple).max(1) * multiple,
                 targets: noise.map_or(1, train::targets_for),
                 ..ours
             },

@@ -13,8 +13,8 @@ use n2n_gpu::data::picture::{Rgb8, load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Net, NetOptions};
-use n2n_gpu::train::{self, Recipe, Resumable, Source, Validation, resumable, split};
+use n2n_gpu::nets::{Anatomy, Network, Task};
+use n2n_gpu::train::{self, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
 use serde_json::json;
 
 use super::net::{NetArgs, PrecisionArg};
@@ -142,39 +142,41 @@ impl Choice<'_> {
         self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
     }
 
-    fn net(&self) -> anyhow::Result<NetOptions> {
+    fn network(&self) -> anyhow::Result<Arc<dyn Network>> {
         let Options { net, recipe, noise, .. } = self.options;
-        let default = self.base().map_or(recipe.recipe.map_or(Net::Unet, Recipe::net), |b| b.net.net);
-        net.check(default)?;
         recipe.check(noise.as_ref())?;
-        let net = self.base().map_or_else(|| net.options(self.device, default, Some(*noise)), |b| net.in_place_of(b.net));
-        net.check().map_err(|problem| Error::option("net", problem))?;
-        Ok(net)
+        match self.kept.as_ref().and_then(|kept| kept.network.as_ref()).filter(|_| recipe.recipe.is_none()) {
+            Some(kept) => net.instead_of(kept.as_ref()),
+            None => {
+                // Of pairs it is taken for granted.
+                let subtracts = noise.is_none_or(|noise| noise.unbiased() && !noise.masks());
+                net.network(recipe.recipe.map_or("unet", Recipe::net), Task { large: self.device.is_large(), subtracts })
+            }
+        }
     }
 
     /// `side` is what pictures allow.
-    fn training(&self, net: NetOptions, side: usize) -> train::Options {
+    fn training(&self, network: &dyn Network, side: usize) -> train::Options {
         let Options { recipe, noise, clean_targets, .. } = self.options;
-        let ours = || recipe.base(self.device, net, noise.as_ref(), side);
+        let ours = || recipe.base(self.device, network, noise.as_ref(), side);
         let base = self.base().cloned().unwrap_or_else(ours);
         let clean_targets = *clean_targets || base.clean_targets;
         let given = recipe.options(base);
         // Clean targets are all the same.
         let (targets, loss) = if clean_targets { (1, given.loss.of_clean_targets()) } else { (given.targets, given.loss) };
-        train::Options { net, seed: self.common.seed, clean_targets, targets, loss, precision: self.precision, ..given }
+        train::Options { seed: self.common.seed, clean_targets, targets, loss, precision: self.precision, ..given }
     }
 }
 
 /// Refuses to write over an earlier run unasked; of one that is to be resumed, says where it stands.
 fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option<Resumable>, Error> {
-    let holds = |name| options.out.join(name).exists();
     if options.resume {
         let kept = resumable(&options.out)?;
         let elsewhere = if kept.device == device.name() { "" } else { "; on another device the last bits differ" };
         common.remark(&format!("resuming after step {}, trained on {}{elsewhere}", kept.steps, kept.device));
         return Ok(Some(kept));
     }
-    if !options.overwrite && (holds("best.safetensors") || holds("state.safetensors")) {
+    if !options.overwrite && is_run(&options.out) {
         let how = "go on with it by --resume, replace it with --overwrite, or name another folder with --out";
         return Err(Error::file(&options.out, format!("holds an earlier run: {how}")));
     }
@@ -186,11 +188,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let kept = earlier(common, options, &device)?;
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
     let choice = Choice { common, options, device: &device, precision, kept };
-    let net = choice.net()?;
+    let network = choice.network()?;
     let (mut training_set, validation) = source(options, common.seed)?;
-    let training = choice.training(net, training_set.side());
-    training.check()?;
-    let dropped = training_set.drop_small(training.crop, training.net.multiple())?;
+    let training = choice.training(network.as_ref(), training_set.side());
+    training.check(network.as_ref())?;
+    let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
     if let Some(first) = dropped.first() {
         common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
     }
@@ -203,29 +205,21 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         ));
     }
     make_folder("--out", &options.out)?;
-    for name in ["best.safetensors", "last.safetensors", "state.safetensors", "metrics.jsonl", "report.html"] {
-        // Of an earlier run, which may be overwritten: its files shall not stand beside the new configuration.
-        let old = options.out.join(name);
-        if old.exists() && !options.resume {
-            std::fs::remove_file(&old).map_err(|e| Error::file(&old, format!("cannot be replaced: {e}")))?;
-        }
-    }
     if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
+    let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
     let (training_count, held_out_count) = (training_set.count(), validation.count());
     common.remark(&format!(
-        "training {} of {} parameters on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
-        net.name(),
-        net.parameters(),
+        "training {name} of {parameters} parameters on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
         training_set.noise(),
         device.name()
     ));
     let stop = stop_on_interrupt(common)?;
-    let mut bar = TrainingBar::new(common);
-    let train = if options.resume { train::resume } else { train::train };
-    let done = train(&device, &training, &training_set, &validation, &options.out, &stop, &mut |p| bar.show(p));
-    drop(bar);
+    let (source, validation) = (&training_set, &validation);
+    let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
+    let done =
+        TrainingBar::new(common).watch(&stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
     let done = done.map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => {
             Error::Lost(format!("{what}: go on with the same command and --resume, with --device cpu if the device stays away"))
@@ -241,7 +235,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     result(
         common,
         &json!({
-            "device": device.name(), "net": net.name(), "parameters": net.parameters(), "steps": done.steps,
+            "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps,
             "seconds": done.seconds, "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "psnr": done.psnr,
             "best": done.best, "last": done.last, "report": options.out.join("report.html"), "interrupted": interrupted,
         }),

@@ -17,7 +17,7 @@ pub(super) const MAX_BYTES: u64 = 8 << 30;
 pub(super) const MAX_RANK: usize = 16;
 
 /// How to make a file whole that is not.
-pub(super) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
+pub(crate) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
 
 /// The type of an array's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -222,7 +222,7 @@ fn copy<const N: usize>(from: &[[u8; N]], shape: &[usize], strides: &[usize], ou
 ///
 /// # Errors
 /// When it is missing, unreadable, empty, a folder or a device.
-pub(super) fn open(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let failed = |e: io::Error| {
         Error::file(
             path,
@@ -248,7 +248,7 @@ pub(super) fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// Reads `len` bytes, which must be all there are.
-pub(super) fn read_all(mut from: impl Read, len: u64) -> Result<Vec<u8>, String> {
+pub(crate) fn read_all(mut from: impl Read, len: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let room = usize::try_from(len).ok().filter(|_| len <= MAX_BYTES);
     if room.is_none_or(|room| bytes.try_reserve_exact(room).is_err()) {
@@ -281,7 +281,7 @@ pub fn load_safetensors(path: &Path) -> Result<Vec<(String, Array)>> {
     Ok(tensors)
 }
 
-fn from_view(view: &TensorView) -> Result<Array, String> {
+pub(crate) fn from_view(view: &TensorView) -> Result<Array, String> {
     let dtype = match view.dtype() {
         Dtype::BOOL => DType::Bool,
         Dtype::U8 => DType::U8,

@@ -8,6 +8,7 @@ mod tiles;
 use std::array::from_fn;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use evaluate::{Evaluation, Scored, evaluate};
 use rayon::prelude::*;
@@ -15,8 +16,8 @@ use rayon::prelude::*;
 use crate::data::photo::{Photo, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::StorageId;
-use crate::nets::{Model, NetOptions, Ranges};
+use crate::graph::{Graph, StorageId};
+use crate::nets::{Anatomy, Model, Network, Ranges};
 use crate::ops::Strips;
 use crate::plan::Executor;
 
@@ -27,10 +28,11 @@ use tiles::{Axis, Window, reflect};
 const PREPARED: usize = 3;
 
 /// A model on a device.
-#[derive(Debug)]
 pub struct Denoiser {
     device: Device,
-    options: NetOptions,
+    network: Arc<dyn Network>,
+    /// What sizes must divide by.
+    multiple: usize,
     ranges: Ranges,
     params: Vec<f32>,
     prepared: Vec<Prepared>,
@@ -40,6 +42,7 @@ pub struct Denoiser {
 struct Prepared {
     layout: Layout,
     executor: Box<dyn Executor>,
+    params: StorageId,
     x: StorageId,
     y: StorageId,
     /// Where the strip lies, for the plan.
@@ -71,6 +74,13 @@ impl Piece<'_> {
     }
 }
 
+impl std::fmt::Debug for Denoiser {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let network = self.network.name();
+        f.debug_struct("Denoiser").field("network", &network).field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.debug_struct("Prepared").field("layout", &self.layout).finish_non_exhaustive()
@@ -83,8 +93,7 @@ impl Denoiser {
     /// # Errors
     /// If the device cannot hold the smallest strip, or it is wider than `tile`.
     pub fn new(device: &Device, model: &Model, tile: Option<usize>) -> Result<Self> {
-        let Model { metadata, params } = model;
-        Self::with_params(device, (metadata.options, metadata.ranges()), params.clone(), tile)
+        Self::with_params(device, (Arc::clone(&model.network), model.ranges), model.params.clone(), tile)
     }
 
     /// Readies a network with these parameters.
@@ -93,12 +102,13 @@ impl Denoiser {
     /// If the device cannot hold the smallest strip, or it is wider than `tile`.
     pub fn with_params(
         device: &Device,
-        (options, ranges): (NetOptions, Ranges),
+        (network, ranges): (Arc<dyn Network>, Ranges),
         params: Vec<f32>,
         tile: Option<usize>,
     ) -> Result<Self> {
-        let room = Room::new(device, &options, tile)?;
-        Ok(Self { device: device.clone(), options, ranges, params, prepared: Vec::new(), room })
+        let Anatomy { multiple, radius, .. } = Anatomy::of(network.as_ref());
+        let room = Room::new(device, network.as_ref(), (multiple, radius), tile)?;
+        Ok(Self { device: device.clone(), network, multiple, ranges, params, prepared: Vec::new(), room })
     }
 
     /// How a padded picture (height, width) is cut, made ready. Smaller where the device has not enough memory.
@@ -118,8 +128,7 @@ impl Denoiser {
     /// If the device is lost.
     pub fn set_params(&mut self, params: Vec<f32>) -> Result<()> {
         for p in &mut self.prepared {
-            let id = p.executor.plan().host("params");
-            p.executor.write(id, &params)?;
+            p.executor.write(p.params, &params)?;
         }
         self.params = params;
         Ok(())
@@ -135,8 +144,7 @@ impl Denoiser {
                 self.prepared.remove(0);
             }
             let mut prepared = self.record(layout)?;
-            let id = prepared.executor.plan().host("params");
-            prepared.executor.write(id, &self.params)?;
+            prepared.executor.write(prepared.params, &self.params)?;
             self.prepared.push(prepared);
         }
         Ok(self.prepared.last_mut().expect("one was just put there"))
@@ -144,15 +152,18 @@ impl Denoiser {
 
     fn record(&self, layout: Layout) -> Result<Prepared> {
         let Layout { shape: [rows, columns], strips } = layout;
-        let height = if strips { self.options.multiple() } else { rows };
-        let (mut g, x, y) = forward(&self.options, [height, columns]);
+        let height = if strips { self.multiple } else { rows };
+        let params = |g: &Graph| g.params_storage().expect("a network has parameters");
+        let (mut g, x, y) = forward(self.network.as_ref(), [height, columns]);
         if !strips {
             let y = g.output("y", y);
             let (x, y) = (g.view(x).storage, g.view(y).storage);
-            return Ok(Prepared { layout, executor: self.device.prepare(g)?, x, y, control: None, first: 0, lag: 0 });
+            let params = params(&g);
+            return Ok(Prepared { layout, executor: self.device.prepare(g)?, params, x, y, control: None, first: 0, lag: 0 });
         }
         let Strips { graph, x, control, y, first, lag } = g.in_strips(x, y, rows).expect("the layout is for such a network");
-        Ok(Prepared { layout, executor: self.device.prepare(graph)?, x, y, control: Some(control), first, lag })
+        let params = params(&graph);
+        Ok(Prepared { layout, executor: self.device.prepare(graph)?, params, x, y, control: Some(control), first, lag })
     }
 
     /// Denoises a picture (H, W, 3) with values about [0, 1]; the result is not clipped.
@@ -254,7 +265,7 @@ impl Denoiser {
         load: impl Fn(usize) -> [f32; 3] + Sync,
         mut store: impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
-        let multiple = self.options.multiple();
+        let multiple = self.multiple;
         let [h, w] = [height, width].map(|size| size.next_multiple_of(multiple));
         let layout = self.fit([h, w])?;
         let overlap = self.room.overlap();

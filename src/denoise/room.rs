@@ -4,7 +4,7 @@ use super::tiles::{self, Axis};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
-use crate::nets::NetOptions;
+use crate::nets::{Modules, Network};
 use crate::plan::Plan;
 
 /// Memory that may be taken beside the picture, with all that is on its way to the device and back, bytes. A photograph must do
@@ -24,10 +24,10 @@ const ROWS: usize = 512;
 const WAITING: f64 = 1.1;
 
 /// Records the network for a picture of `shape` (height, width): the graph, its input and its output.
-pub(super) fn forward(options: &NetOptions, shape: [usize; 2]) -> (Graph, Tensor, Tensor) {
+pub(super) fn forward(network: &dyn Network, shape: [usize; 2]) -> (Graph, Tensor, Tensor) {
     let mut g = Graph::new();
     let x = g.host_picture("x", [1, shape[0], shape[1]], 3);
-    let y = options.record(&mut g, x);
+    let y = network.record(&mut Modules::new(&mut g, false), x);
     (g, x, y)
 }
 
@@ -95,18 +95,22 @@ impl Room {
     ///
     /// # Errors
     /// If the device cannot hold the smallest of them, or they are larger than `tile`.
-    pub(super) fn new(device: &Device, options: &NetOptions, tile: Option<usize>) -> Result<Self> {
-        let multiple = options.multiple();
-        let overlap = options.radius().map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
+    pub(super) fn new(
+        device: &Device,
+        network: &dyn Network,
+        (multiple, radius): (usize, Option<usize>),
+        tile: Option<usize>,
+    ) -> Result<Self> {
+        let overlap = radius.map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
         let least = 2 * overlap + multiple;
         if let Some(side) = tile.filter(|&side| side < least) {
             return Err(Error::option("tile", format!("{side}: tiles of this network must be at least {least} pixels wide")));
         }
-        let (g, x, y) = forward(options, [multiple, least]);
+        let (g, x, y) = forward(network, [multiple, least]);
         let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= ROWS.min(tile.unwrap_or(ROWS)));
         let strips = rows.filter_map(|rows| g.in_strips(x, y, rows).map(|s| Need::new(s.graph, least, rows, s.lag)));
         let strips = strips.collect::<Result<Vec<_>>>()?;
-        let (mut g, _, y) = forward(options, [least, least]);
+        let (mut g, _, y) = forward(network, [least, least]);
         g.output("y", y);
         let room = Self {
             memory: MEMORY,
@@ -193,12 +197,17 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::{Net, Norm};
+    use crate::nets::{Anatomy, EpflConvnet, N2nUnet, Norm, Unet};
+
+    fn room(network: &dyn Network) -> Room {
+        let Anatomy { multiple, radius, .. } = Anatomy::of(network);
+        Room::new(&Device::Cpu, network, (multiple, radius), None).unwrap()
+    }
 
     /// Bytes of everything that is in memory at once for a layout.
-    fn bytes(options: &NetOptions, layout: Layout) -> u64 {
+    fn bytes(network: &dyn Network, layout: Layout) -> u64 {
         let [rows, columns] = layout.shape;
-        let (mut g, x, y) = forward(options, [if layout.strips { options.multiple() } else { rows }, columns]);
+        let (mut g, x, y) = forward(network, [if layout.strips { Anatomy::of(network).multiple } else { rows }, columns]);
         if layout.strips {
             g = g.in_strips(x, y, rows).unwrap().graph;
         } else {
@@ -209,38 +218,37 @@ mod tests {
 
     #[test]
     fn layouts_of_photographs_fit_the_memory_and_do_little_twice() {
-        let nets = [
-            NetOptions::unet(16, 3, Norm::None),
-            NetOptions::unet(48, 5, Norm::Batch),
-            NetOptions::new(Net::N2nUnet),
-            NetOptions::new(Net::EpflConvnet),
+        let nets: [&dyn Network; 4] = [
+            &Unet::new(16, 3, Norm::None),
+            &Unet::new(48, 5, Norm::Batch),
+            &N2nUnet::default(),
+            &EpflConvnet::default(),
         ];
-        for options in nets {
-            let room = Room::new(&Device::Cpu, &options, None).unwrap();
+        for network in nets {
+            let room = room(network);
             for picture in [[4000, 6016], [4320, 8192], [6016, 4000], [20_000, 512]] {
                 let layout = room.layout(picture);
-                let name = options.name();
-                assert!(layout.strips && bytes(&options, layout) < MEMORY + (8 << 20), "{name}: {layout:?} of {picture:?}");
+                let name = network.name();
+                assert!(layout.strips && bytes(network, layout) < MEMORY + (8 << 20), "{name}: {layout:?} of {picture:?}");
                 let windows =
                     Axis { size: picture[1], tile: layout.shape[1], overlap: room.overlap(), multiple: room.multiple }.windows();
                 let twice = (windows.len() * layout.shape[1]) as f64 / picture[1] as f64;
                 assert!(twice < 1.35, "{name}: {layout:?} of {picture:?} sees {twice} times its pixels");
             }
             // A low one is cut into tiles of its height where that is less work, as it is where a pixel sees far.
-            let low = room.layout([options.multiple(), 70_016]);
-            assert!(!low.strips && low.shape[0] == options.multiple(), "{}: {low:?}", options.name());
+            let low = room.layout([Anatomy::of(network).multiple, 70_016]);
+            assert!(!low.strips && low.shape[0] == Anatomy::of(network).multiple, "{}: {low:?}", network.name());
             // What is small is not cut, and what a normalisation looks at as a whole is cut into tiles.
             assert_eq!(room.layout([256, 256]), Layout { shape: [256, 256], strips: false });
         }
-        let normed = NetOptions::unet(16, 3, Norm::Group);
-        let layout = Room::new(&Device::Cpu, &normed, None).unwrap().layout([4000, 6000]);
+        let normed = Unet::new(16, 3, Norm::Group);
+        let layout = room(&normed).layout([4000, 6000]);
         assert!(!layout.strips && bytes(&normed, layout) <= MEMORY + (8 << 20), "{layout:?}");
     }
 
     #[test]
     fn layouts_shrink_to_the_smallest_strips_and_no_further() {
-        let options = NetOptions::unet(16, 3, Norm::None);
-        let mut room = Room::new(&Device::Cpu, &options, None).unwrap();
+        let mut room = room(&Unet::new(16, 3, Norm::None));
         while room.shrink() {
             assert!(room.layout([4000, 6000]).strips);
         }

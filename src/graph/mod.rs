@@ -61,7 +61,8 @@ pub enum Element {
 }
 
 /// What a graph keeps its intermediate pictures in. Sums, parameters, their gradients and an optimizer's moments have 32 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 32-bit floats

@@ -1,41 +1,59 @@
-//! Parameters from `PyTorch`: state dicts of the networks that are known here.
+//! Parameters from `PyTorch`: state dicts of the networks that are known here. Which options a file was made with is told by the
+//! names and shapes of its tensors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::model::Metadata;
-use super::{Model, Net, NetOptions, Ranges};
-use crate::data::array::{Array, DType, load_safetensors};
+use serde_json::{Map, Value as Json};
+
+use super::model::ENTRY;
+use super::state_dict::{self, Tensors};
+use super::{Anatomy, Choice, Entry, Input, Kind, Model, Statistics};
 use crate::data::torch::{self, Value};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
-type Tensors = BTreeMap<String, Array>;
+/// Most values of an option that are tried one after the other.
+const TRIED: u64 = 16;
 
-/// Reads a state dict, saved by `torch.save` or as safetensors, as a model of a network. Names may have a prefix. Width and
-/// shared blocks are taken from the file: of `options` they do not matter.
+/// Reads a state dict, saved by `torch.save` or as safetensors, as a model of a network. Names may have a prefix. Options that are
+/// not `given` are taken from the file; `statistics` are those of the training pictures, for a network that normalises its input.
 ///
 /// # Errors
-/// If the file cannot be read, or its tensors are not those of the network.
-pub fn import(path: &Path, options: NetOptions, statistics: (f32, f32)) -> Result<Model> {
+/// If the file cannot be read, its tensors are not those of the network, or it does not tell what has to be known.
+pub fn import(path: &Path, entry: &Entry, given: &Map<String, Json>, statistics: Option<Statistics>) -> Result<Model> {
+    if let Some(choice) = entry.choices.iter().find(|c| c.hidden && !given.contains_key(c.name)) {
+        return Err(Error::option(choice.name, format!("a state dict of {} does not tell it: give true or false", entry.name)));
+    }
     let mut tensors = read(path)?;
     // A count that BatchNorm keeps and nothing here needs.
     tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
-    let options = fit(options, &tensors);
-    options.check().map_err(|problem| Error::file(path, format!("holds no network of ours: {problem}")))?;
-    let g = options.skeleton();
-    let params = take(&g, &options, &tensors).map_err(|problem| Error::file(path, problem))?;
-    let ranges: Ranges = options.ranges(statistics);
-    Ok(Model { metadata: Metadata::new(options, ranges, "unknown (imported)".into(), 0), params })
+    let options = fit(entry, given, &tensors);
+    let none = |problem| Error::file(path, format!("holds no {} that can be recorded: {problem}", entry.name));
+    let network = entry.build(options).map_err(none)?;
+    let g = Anatomy::of(network.as_ref()).graph;
+    let params = state_dict::params(&g, entry.name, prefix(&g, &tensors).0, &tensors);
+    let params = params.map_err(|problem| Error::file(path, problem))?;
+    let values = network.values();
+    let statistics = match (statistics, values.input) {
+        (None, Input::Normalised) => {
+            let problem = format!("{} normalises its input: give the mean and deviation of its training pictures", entry.name);
+            return Err(Error::option("mean", problem));
+        }
+        // Not asked for.
+        (statistics, _) => statistics.unwrap_or(Statistics { mean: 0.0, deviation: 1.0 }),
+    };
+    Ok(Model::new(network, values.ranges(|| statistics), "unknown (imported)".into(), 0, params))
 }
 
 /// All tensors of a file by name.
 fn read(path: &Path) -> Result<Tensors> {
     if path.extension().is_some_and(|e| e == "safetensors") {
-        if Model::is_one(path) {
-            return Err(Error::file(path, "is a model of n2n-gpu already: use it with --model"));
+        let (tensors, metadata) = state_dict::load(path)?;
+        if metadata.contains_key(ENTRY) {
+            return Err(Error::file(path, "is a model of n2n-gpu already: use it as it is"));
         }
-        return Ok(load_safetensors(path)?.into_iter().collect());
+        return Ok(tensors);
     }
     let mut value = torch::load(path)?;
     // Training programs save more than the parameters.
@@ -75,48 +93,51 @@ fn prefix<'a>(g: &Graph, tensors: &'a Tensors) -> (&'a str, usize) {
     counts.into_iter().max_by_key(|&(prefix, count)| (count, std::cmp::Reverse(prefix.len()))).unwrap_or(("", 0))
 }
 
-/// The options that a file fits: shared blocks or own ones, whichever has more of its names, and the width of its first filter.
-fn fit(options: NetOptions, tensors: &Tensors) -> NetOptions {
+/// The options that a file fits: those with most of its names and fewest others, and the width of its first filter.
+fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<String, Json> {
+    let mut base = entry.published().options();
+    base.extend(given.clone());
     // Names do not depend on the width, and one that was asked for need not be one that can be recorded.
-    let options = NetOptions { width: NetOptions::new(options.net).width, ..options };
-    let matches = |o: &NetOptions| prefix(&o.skeleton(), tensors).1;
-    let shared = [true, false].map(|shared| NetOptions { shared, ..options });
-    let mut options = if matches(&shared[0]) > matches(&shared[1]) { shared[0] } else { shared[1] };
-    let g = options.skeleton();
-    let first = g.params().first().map_or(String::new(), |p| format!("{}{}", prefix(&g, tensors).0, p.name));
-    if let Some(&width) = tensors.get(&first).and_then(|t| t.shape().first()).filter(|_| options.net != Net::EpflConvnet) {
-        options.width = width;
+    let width = entry.published().options().remove("width");
+    base.extend(width.map(|w| ("width".to_owned(), w)));
+    let mut candidates = vec![base];
+    for choice in entry.choices.iter().filter(|c| !given.contains_key(c.name)) {
+        // What the base has comes first: it stays where the file does not tell.
+        for base in candidates.clone() {
+            for value in values(choice).into_iter().filter(|value| base.get(choice.name) != Some(value)) {
+                let mut options = base.clone();
+                options.insert(choice.name.to_owned(), value);
+                candidates.push(options);
+            }
+        }
+    }
+    let score = |options: &Map<String, Json>| {
+        let graph = entry.build(options.clone()).ok().map(|network| Anatomy::of(network.as_ref()).graph)?;
+        let (prefix, found) = prefix(&graph, tensors);
+        let first = graph.params().first().map(|p| format!("{prefix}{}", p.name));
+        Some(((found, std::cmp::Reverse(graph.params().len())), first))
+    };
+    let mut best = (candidates[0].clone(), score(&candidates[0]));
+    for options in candidates.into_iter().skip(1) {
+        let scored = score(&options);
+        if scored.as_ref().map(|s| s.0) > best.1.as_ref().map(|s| s.0) {
+            best = (options, scored);
+        }
+    }
+    let (mut options, scored) = best;
+    let first = scored.and_then(|(_, first)| tensors.get(&first?)).and_then(|t| t.shape().first());
+    if let Some(&width) = first.filter(|_| entry.has("width")) {
+        options.insert("width".to_owned(), width.into());
     }
     options
 }
 
-/// The flat parameters of a recorded network.
-fn take(g: &Graph, options: &NetOptions, tensors: &Tensors) -> Result<Vec<f32>, String> {
-    let (prefix, net) = (prefix(g, tensors).0, options.name());
-    let mut flat = vec![0.0; g.params_storage().map_or(0, |id| g.storage(id).len)];
-    for param in g.params() {
-        let name = format!("{prefix}{}", param.name);
-        let tensor = tensors.get(&name).ok_or_else(|| format!("the tensor {name} of {net} is missing"))?;
-        let wanted = param.layout.file_shape();
-        if tensor.shape() != wanted {
-            return Err(format!("the tensor {name} has the shape {:?}, but {net} wants {wanted:?}", tensor.shape()));
-        }
-        if !matches!(tensor.dtype(), DType::F16 | DType::Bf16 | DType::F32 | DType::F64) {
-            return Err(format!("the tensor {name} holds {}, but {net} wants floats", tensor.dtype().name()));
-        }
-        let values = tensor.to_f32();
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(format!("the tensor {name} holds values that are not finite: training went wrong before it was saved"));
-        }
-        for (place, value) in param.layout.places().into_iter().zip(values) {
-            flat[param.offset + place] = value;
-        }
-    }
-    let known = |name: &String| name.strip_prefix(prefix).is_some_and(|n| g.params().iter().any(|p| p.name == n));
-    match tensors.keys().find(|name| !known(name)) {
-        Some(name) => Err(format!(
-            "the tensor {name} is not part of {net} with these options (--norm, --levels, --residual and others say which network it is)"
-        )),
-        None => Ok(flat),
+/// The values of an option that are tried.
+fn values(choice: &Choice) -> Vec<Json> {
+    match choice.kind {
+        Kind::Flag => vec![false.into(), true.into()],
+        Kind::Word(words) => words.iter().map(|&word| word.into()).collect(),
+        Kind::Count(least, most) if most - least < TRIED => (least..=most).map(Json::from).collect(),
+        Kind::Count(..) => Vec::new(),
     }
 }

@@ -1,8 +1,20 @@
 //! Initial parameters: normal filters, zero biases and means, unit scales and variances.
 
-use super::Init;
+use serde::{Deserialize, Serialize};
+
 use crate::graph::{Graph, Layout};
 use crate::ops::random_normals;
+
+/// How filters start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Normal, variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010)
+    Xavier,
+    /// Normal, variance 2 / fan-in (He et al. 2015)
+    He,
+}
 
 /// First of the streams of random numbers that filters are drawn from; noise has those from 0.
 const STREAM: u32 = 1 << 31;

@@ -1,115 +1,114 @@
 //! A trained model as a file: `model.safetensors`, tensors named and laid out as in the `PyTorch` twin of the network, and
 //! one metadata entry `n2n-gpu` with JSON.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{NetOptions, Ranges};
+use super::network::{Anatomy, Network, Ranges};
+use super::registry;
+use super::state_dict;
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+
+/// Name of the metadata entry of model files.
+pub(super) const ENTRY: &str = "n2n-gpu";
 
 /// What a model file says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metadata {
-    /// The network.
-    #[serde(flatten)]
-    pub options: NetOptions,
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    net: String,
+    /// Options of the network. Files of before have them beside the other entries.
+    #[serde(default)]
+    options: Option<Map<String, Value>>,
     /// What the values 0 and 1 of a picture are to the network: for example `[-0.5, 0.5]`.
-    pub range: [f32; 2],
+    range: [f32; 2],
     /// The same at its output, where that differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_range: Option<[f32; 2]>,
+    output_range: Option<[f32; 2]>,
+    noise: String,
+    steps: u64,
+    version: String,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// A network with its parameters.
+#[derive(Clone)]
+pub struct Model {
+    /// The network.
+    pub network: Arc<dyn Network>,
+    /// What it reads and writes.
+    pub ranges: Ranges,
     /// Noise it was trained for, as written on the command line; `pairs` if from pairs.
     pub noise: String,
     /// Training steps.
     pub steps: u64,
     /// Version of the program that wrote it.
     pub version: String,
-}
-
-/// A network with its parameters.
-#[derive(Clone, Debug)]
-pub struct Model {
-    /// What it is.
-    pub metadata: Metadata,
-    /// The flat storage `params` of the recorded network.
+    /// The flat parameters of the recorded network.
     pub params: Vec<f32>,
 }
 
-impl Metadata {
-    /// What a file says of a network trained here by this version.
-    pub fn new(options: NetOptions, ranges: Ranges, noise: String, steps: u64) -> Self {
-        let output_range = (ranges.output != ranges.input).then_some(ranges.output);
-        Self { options, range: ranges.input, output_range, noise, steps, version: env!("CARGO_PKG_VERSION").to_owned() }
-    }
-
-    /// What the network reads and writes.
-    pub fn ranges(&self) -> Ranges {
-        Ranges { input: self.range, output: self.output_range.unwrap_or(self.range) }
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let name = self.network.name();
+        f.debug_struct("Model").field("network", &name).field("noise", &self.noise).finish_non_exhaustive()
     }
 }
 
 impl Model {
-    /// Whether a file says of itself that it is a model of this program.
-    pub(super) fn is_one(path: &Path) -> bool {
-        let header = std::fs::read(path).ok().and_then(|bytes| SafeTensors::read_metadata(&bytes).ok());
-        header.is_some_and(|(_, h)| h.metadata().as_ref().is_some_and(|m| m.contains_key("n2n-gpu")))
+    /// A network trained here by this version.
+    pub fn new(network: Arc<dyn Network>, ranges: Ranges, noise: String, steps: u64, params: Vec<f32>) -> Self {
+        Self { network, ranges, noise, steps, version: env!("CARGO_PKG_VERSION").to_owned(), params }
     }
 
-    /// Reads a model file.
+    /// Reads a model file of one of our networks.
     ///
     /// # Errors
     /// If the file cannot be read, is no model of ours, or its tensors do not fit the network it names.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, registry::build)
+    }
+
+    /// Reads a model file of a network of one's own, with the options that it was saved with.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and if the file is of another network.
+    pub fn load_as<N: Network + DeserializeOwned + 'static>(path: &Path) -> Result<Self> {
+        Self::load_with(path, |name, options| {
+            let network: N = serde_json::from_value(options.into()).map_err(|e| format!("is of another network ({e})"))?;
+            if network.name() == name { Ok(Arc::new(network)) } else { Err(format!("is of the network {name}")) }
+        })
+    }
+
+    fn load_with(
+        path: &Path,
+        build: impl FnOnce(&str, Map<String, Value>) -> Result<Arc<dyn Network>, String>,
+    ) -> Result<Self> {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder: give the model in it, best.safetensors"));
         }
-        if !path.exists() {
-            return Err(Error::file(path, "does not exist: give --model a file that `n2n-gpu train` wrote"));
-        }
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("the model cannot be read: {e}")))?;
         let what = |problem: String| {
             Error::file(path, format!("{problem}; give a model that `n2n-gpu train` wrote, such as run/best.safetensors"))
         };
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| what(format!("not a model file, or a truncated one ({e})")))?;
-        let json =
-            header.metadata().as_ref().and_then(|m| m.get("n2n-gpu")).ok_or_else(|| what("holds no n2n-gpu model".into()))?;
+        let (tensors, metadata) = state_dict::load(path)?;
+        let json = metadata.get(ENTRY).ok_or_else(|| what("holds no n2n-gpu model".into()))?;
         let metadata: Metadata =
             serde_json::from_str(json).map_err(|e| what(format!("describes a network this version does not know ({e})")))?;
-        let options = metadata.options;
-        options.check().map_err(&what)?;
-        let ranges = metadata.ranges();
+        let Metadata { net, options, range, output_range, noise, steps, version, others } = metadata;
+        let network = build(&net, options.unwrap_or(others)).map_err(what)?;
+        network.check().map_err(what)?;
+        let ranges = Ranges { input: range, output: output_range.unwrap_or(range) };
         if [ranges.input, ranges.output].iter().any(|[a, b]| !(a.is_finite() && b.is_finite() && a < b)) {
             return Err(what("describes a network with a range of values that is none".into()));
         }
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| what(format!("a truncated or damaged model file ({e})")))?;
-        let g = options.skeleton();
-        let len = g.params_storage().map_or(0, |id| g.storage(id).len);
-        let mut params = vec![0.0; len];
-        for param in g.params() {
-            let tensor = file.tensor(&param.name).map_err(|_| what(format!("the tensor {} is missing", param.name)))?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != param.layout.file_shape() {
-                let (shape, wanted) = (tensor.shape(), param.layout.file_shape());
-                return Err(what(format!("the tensor {} is {:?} {shape:?}, not F32 {wanted:?}", param.name, tensor.dtype())));
-            }
-            let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
-            if values.iter().any(|v| !v.is_finite()) {
-                return Err(what(format!("the tensor {} holds values that are not finite", param.name)));
-            }
-            for (place, value) in param.layout.places().into_iter().zip(values) {
-                params[param.offset + place] = value;
-            }
-        }
-        if let Some(name) = file.names().iter().find(|n| g.params().iter().all(|p| p.name != **n)) {
-            return Err(what(format!("the tensor {name} is not part of {} with these options", options.name())));
-        }
-        Ok(Self { metadata, params })
+        let params = state_dict::params(&Anatomy::of(network.as_ref()).graph, &net, "", &tensors).map_err(what)?;
+        Ok(Self { network, ranges, noise, steps, version, params })
     }
 
     /// Writes a model file.
@@ -117,26 +116,19 @@ impl Model {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let json = serde_json::to_string(&self.metadata).expect("metadata is plain data");
-        let bytes = state_dict(&self.metadata.options.skeleton(), &self.params, Some(json))
-            .map_err(|e| Error::file(path, format!("the model cannot be written: {e}")))?;
-        save_bytes(path, &bytes)
+        let Ranges { input, output } = self.ranges;
+        let metadata = Metadata {
+            net: self.network.name().to_owned(),
+            options: Some(self.network.options()),
+            range: input,
+            output_range: (output != input).then_some(output),
+            noise: self.noise.clone(),
+            steps: self.steps,
+            version: self.version.clone(),
+            others: Map::new(),
+        };
+        let json = serde_json::to_string(&metadata).expect("metadata is plain data");
+        let g = Anatomy::of(self.network.as_ref()).graph;
+        save_bytes(path, &state_dict::file(state_dict::tensors(&g, &self.params), Some((ENTRY, json))))
     }
-}
-
-/// The flat parameters of a recorded graph as a safetensors file, named and laid out as in `PyTorch`; `json` becomes the metadata
-/// entry `n2n-gpu`.
-pub(crate) fn state_dict(g: &Graph, params: &[f32], json: Option<String>) -> Result<Vec<u8>, SafeTensorError> {
-    let data: Vec<(&str, Vec<usize>, Vec<u8>)> = g
-        .params()
-        .iter()
-        .map(|param| {
-            let values: Vec<f32> = param.layout.places().iter().map(|p| params[param.offset + p]).collect();
-            (param.name.as_str(), param.layout.file_shape(), bytemuck::cast_slice(&values).to_vec())
-        })
-        .collect();
-    let views = data
-        .iter()
-        .map(|(name, shape, bytes)| (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree")));
-    safetensors::serialize(views, json.map(|json| HashMap::from([("n2n-gpu".to_owned(), json)])))
 }

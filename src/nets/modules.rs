@@ -69,6 +69,11 @@ impl<'a> Modules<'a> {
         }
     }
 
+    /// y, or what is left of `x` without it where a network predicts the noise.
+    pub fn residual(&mut self, x: Tensor, y: Tensor, predicts_noise: bool) -> Tensor {
+        if predicts_noise { self.graph.subtract(x, y) } else { y }
+    }
+
     fn vectors(&mut self, name: &str, x: Tensor) -> [Tensor; 2] {
         let c = self.graph.view(x).channels();
         ["weight", "bias"].map(|role| self.param(&format!("{name}.{role}"), Layout::Vector(c)))

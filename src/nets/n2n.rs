@@ -1,32 +1,74 @@
 //! The U-Net of the Noise2Noise paper (Lehtinen et al. 2018, appendix A.1): 991,203 parameters. Its `PyTorch` twin is in
-//! tests/golden/make.py.
+//! tests/golden/nets.py.
 
-use super::{Modules, NetOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Modules;
+use super::network::{Network, options_of};
+use super::registry::{Choice, Named, check_width, choices};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
 /// Times that pictures are halved.
-pub(super) const LEVELS: usize = 5;
+const LEVELS: usize = 5;
 const LRELU: Activation = Activation { slope: 0.1 };
 
-/// Records the network. Skips are the pooled results and the picture itself.
-pub(super) fn n2n_unet(net: &mut Modules, x: Tensor, options: &NetOptions) -> Tensor {
-    let w = options.width;
-    let mut skips = vec![x];
-    let mut y = net.conv2d("enc.0", x, w, Conv::same3(1), LRELU);
-    for i in 1..=LEVELS {
-        y = net.conv2d(&format!("enc.{i}"), y, w, Conv::same3(1), LRELU);
-        y = net.graph.max_pool2d(y, 2);
-        skips.push(y);
+/// The network of the Noise2Noise paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct N2nUnet {
+    /// Channels of the encoder.
+    pub width: usize,
+    /// Whether it predicts the noise, which is subtracted from the picture.
+    pub residual: bool,
+}
+
+impl Default for N2nUnet {
+    fn default() -> Self {
+        Self { width: 48, residual: false }
     }
-    y = net.conv2d(&format!("enc.{}", LEVELS + 1), skips.pop().expect("there are five levels"), w, Conv::same3(1), LRELU);
-    for (i, skip) in skips.into_iter().rev().enumerate() {
-        let last = i == LEVELS - 1;
-        let (first, second) = if last { (w * 4 / 3, w * 2 / 3) } else { (2 * w, 2 * w) };
-        y = net.graph.upsample_nearest(y, 2);
-        y = net.graph.concat(&[y, skip]);
-        y = net.conv2d(&format!("dec.{i}.0"), y, first.max(1), Conv::same3(1), LRELU);
-        y = net.conv2d(&format!("dec.{i}.1"), y, second.max(1), Conv::same3(1), LRELU);
+}
+
+impl Named for N2nUnet {
+    const NAME: &'static str = "n2n-unet";
+    const ABOUT: &'static str = "U-Net of the Noise2Noise paper: max-pooling and nearest upsampling, 991,203 parameters";
+    const OPTIONS: &'static [Choice] = &[choices::WIDTH, choices::RESIDUAL];
+}
+
+impl Network for N2nUnet {
+    fn name(&self) -> &str {
+        Self::NAME
     }
-    net.conv2d("out", y, 3, Conv::same3(1), Activation::NONE)
+
+    fn options(&self) -> Map<String, Value> {
+        options_of(self)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_width(Self::NAME, self.width)
+    }
+
+    /// Skips are the pooled results and the picture itself.
+    fn record(&self, net: &mut Modules, x: Tensor) -> Tensor {
+        let w = self.width;
+        let mut skips = vec![x];
+        let mut y = net.conv2d("enc.0", x, w, Conv::same3(1), LRELU);
+        for i in 1..=LEVELS {
+            y = net.conv2d(&format!("enc.{i}"), y, w, Conv::same3(1), LRELU);
+            y = net.graph.max_pool2d(y, 2);
+            skips.push(y);
+        }
+        y = net.conv2d(&format!("enc.{}", LEVELS + 1), skips.pop().expect("there are five levels"), w, Conv::same3(1), LRELU);
+        for (i, skip) in skips.into_iter().rev().enumerate() {
+            let last = i == LEVELS - 1;
+            let (first, second) = if last { (w * 4 / 3, w * 2 / 3) } else { (2 * w, 2 * w) };
+            y = net.graph.upsample_nearest(y, 2);
+            y = net.graph.concat(&[y, skip]);
+            y = net.conv2d(&format!("dec.{i}.0"), y, first.max(1), Conv::same3(1), LRELU);
+            y = net.conv2d(&format!("dec.{i}.1"), y, second.max(1), Conv::same3(1), LRELU);
+        }
+        let y = net.conv2d("out", y, 3, Conv::same3(1), Activation::NONE);
+        net.residual(x, y, self.residual)
+    }
 }

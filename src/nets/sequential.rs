@@ -1,29 +1,14 @@
-//! Networks of one's own: a sequence of layers as in the second report, or a function that records anything.
+//! A network as a sequence of layers, as in the second report.
 
-use super::{Modules, NetOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Modules, Network};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
-/// Something that can be trained: a layer, a sequence of them, a network, or a function `|modules, x| y`.
-pub trait Module {
-    /// Records y for x (N, H, W, C); for training or use, as `modules` says.
-    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
-}
-
-impl<F: Fn(&mut Modules, Tensor) -> Tensor> Module for F {
-    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
-        self(modules, x)
-    }
-}
-
-impl Module for NetOptions {
-    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
-        self.record_modules(modules, x)
-    }
-}
-
 /// A layer of a [`Sequential`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Layer {
     /// Convolution to so many channels, with bias.
     Conv2d(usize, Conv),
@@ -90,18 +75,28 @@ impl Layer {
 /// use n2n_gpu::nets::{Layer, Sequential};
 /// let net = Sequential::new([Layer::conv2d(8, 3).padding(1), Layer::ReLU, Layer::conv2d(3, 3).padding(1)]);
 /// ```
-#[derive(Clone, Debug)]
-pub struct Sequential(Vec<Layer>);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sequential {
+    layers: Vec<Layer>,
+}
 
 impl Sequential {
     /// The sequence of these layers.
     pub fn new(layers: impl IntoIterator<Item = Layer>) -> Self {
-        Self(layers.into_iter().collect())
+        Self { layers: layers.into_iter().collect() }
     }
 }
 
-impl Module for Sequential {
+impl Network for Sequential {
+    fn name(&self) -> &'static str {
+        "sequential"
+    }
+
+    fn options(&self) -> Map<String, Value> {
+        super::options_of(self)
+    }
+
     fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
-        self.0.iter().enumerate().fold(x, |x, (i, layer)| layer.record(modules, &i.to_string(), x))
+        self.layers.iter().enumerate().fold(x, |x, (i, layer)| layer.record(modules, &i.to_string(), x))
     }
 }

@@ -14,7 +14,7 @@ use crate::graph::{Graph, Halo, Inputs, Io, Lowering, Node, Op, Real, Tensor, Vi
 use crate::kernel::Limits;
 
 /// Window of a convolution: square, with the same stride and zero padding both ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Conv {
     /// Size of the window.
     pub kernel: usize,

@@ -1,6 +1,7 @@
 //! What training draws from.
 
 use super::Options;
+use crate::nets::{Network, Statistics};
 use crate::data::noise::{Clean, Noise};
 use crate::data::picture::Rgb8;
 use crate::device::Device;
@@ -55,8 +56,16 @@ impl Source {
         }
     }
 
+    /// The noise that is added.
+    pub(super) fn law(&self) -> Option<Noise> {
+        match self {
+            Self::Photos(_, noise) => Some(*noise),
+            Self::Pairs(_) => None,
+        }
+    }
+
     /// Mean and standard deviation of noisy pictures, on the [0, 1] range, from two hundred of them at most.
-    pub fn statistics(&self) -> (f32, f32) {
+    pub fn statistics(&self) -> Statistics {
         let step = self.count().div_ceil(SAMPLED).max(1);
         let bytes = |p: &Rgb8| p.data.iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
         let (mut count, mut sum, mut squares) = (0.0_f64, 0.0, 0.0);
@@ -77,7 +86,7 @@ impl Source {
         let mean = sum / count.max(1.0);
         let variance = squares / count.max(1.0) - mean * mean;
         // A set of one colour has no deviation to divide by.
-        (mean as f32, variance.max(1e-6).sqrt() as f32)
+        Statistics { mean: mean as f32, deviation: variance.max(1e-6).sqrt() as f32 }
     }
 
     /// Side that pictures must have for crops of `crop` pixels.
@@ -178,8 +187,8 @@ impl Source {
     }
 
     /// Whether a training with these options can draw from it.
-    pub(super) fn check(&self, options: &Options) -> Result<()> {
-        options.check()?;
+    pub(super) fn check(&self, network: &dyn Network, options: &Options) -> Result<()> {
+        options.check(network)?;
         let crop = self.least(options.crop);
         let fits = |p: &Rgb8| p.width >= crop && p.height >= crop;
         let all = match self {

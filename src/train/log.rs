@@ -9,10 +9,6 @@ use crate::ops::Optimizer;
 /// Gradients in a row that may overflow in half precision.
 const OVERFLOWS: u32 = 20;
 
-pub(super) fn unstable(step: u64, signs: &str) -> Error {
-    Error::Unstable { step, signs: signs.to_owned() }
-}
-
 /// Losses and gradient lengths as they come in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Log {
@@ -35,7 +31,8 @@ impl Log {
             let row = &rows[(step % Optimizer::ROWS as u64) as usize * 4..];
             self.overflows = if row[1].is_finite() { 0 } else { self.overflows + 1 };
             if !row[0].is_finite() || self.overflows >= most {
-                return Err(unstable(step, &format!("loss {}, gradient {}", row[0], row[1])));
+                let signs = format!("loss {}, gradient {}", row[0], row[1]);
+                return Err(Error::Unstable { step, signs });
             }
             if self.overflows > 0 {
                 continue;

@@ -2,7 +2,6 @@
 
 mod chart;
 mod data;
-mod fit;
 mod log;
 mod recipe;
 pub mod report;
@@ -10,16 +9,19 @@ mod run;
 mod schedule;
 mod state;
 mod step;
+mod trainer;
 mod validation;
 mod writer;
 
 pub use data::{Source, split};
-pub use fit::{Fit, Trainer};
 pub use recipe::Recipe;
-pub use run::{Outcome, Progress, resume, train};
+pub use run::{Outcome, Progress, Run};
 pub use schedule::{Augment, Length, Schedule};
 pub use state::{Resumable, resumable};
+pub use step::{Example, Rule, Step, record_step};
+pub use trainer::Trainer;
 pub use validation::Validation;
+pub use writer::is_run;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +29,13 @@ use crate::data::noise::Noise;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Precision;
-use crate::nets::{Init, NetOptions};
-use crate::ops::{Loss, Update};
+use crate::nets::{Anatomy, Init, Network};
+use crate::ops::{Batch, Loss, Update};
 
 /// How to train. Written to a run's `config.toml`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
-    /// The network.
-    pub net: NetOptions,
-    /// How its filters start.
+    /// How filters start.
     pub init: Init,
     /// How long.
     pub length: Length,
@@ -49,7 +49,7 @@ pub struct Options {
     pub schedule: Schedule,
     /// How pictures are varied.
     pub augment: Augment,
-    /// Longest gradient; 0: any.
+    /// Norm that gradients are clipped to; 0: not at all.
     pub clip: f32,
     /// Decay of the exponential moving average of the weights, which is what validation and checkpoints use.
     pub ema: f64,
@@ -57,9 +57,9 @@ pub struct Options {
     pub seed: u32,
     /// Whether targets have no noise, for comparison.
     pub clean_targets: bool,
-    /// What is made small.
+    /// Loss against the targets.
     pub loss: Loss,
-    /// By which rule.
+    /// How gradients change the parameters.
     pub update: Update,
     /// What pictures are kept in within a step.
     #[serde(default)]
@@ -76,10 +76,9 @@ fn one() -> usize {
 impl Options {
     /// The recipe to start from. On a large GPU batches of sixteen and 1e-3. Elsewhere small batches and a higher rate learn more
     /// in the time there is: four crops brought 29.0 dB in 80 s on two cores, where sixteen brought 27.1 dB.
-    pub fn new(device: &Device, net: NetOptions, length: Length) -> Self {
+    pub fn new(device: &Device, length: Length) -> Self {
         let (batch, lr) = if device.is_large() { (16, 1e-3) } else { (4, 2e-3) };
         Self {
-            net,
             init: Init::Xavier,
             length,
             batch,
@@ -98,21 +97,41 @@ impl Options {
         }
     }
 
-    /// Whether the options fit each other.
+    /// Mean squared error and plain gradient descent at one rate, as in the second report; nothing else.
+    pub fn sgd(lr: f64, length: Length) -> Self {
+        let update = Update::Sgd { momentum: 0.0 };
+        let (schedule, augment) = (Schedule::Constant, Augment::None);
+        Self { lr, update, schedule, augment, clip: 0.0, ema: 0.0, ..Self::new(&Device::Cpu, length) }
+    }
+
+    /// Loss, optimizer and clip norm.
+    pub(crate) fn rule(&self) -> Rule {
+        Rule { loss: self.loss, update: self.update, clip: self.clip }
+    }
+
+    /// Whether the options fit each other and the network.
     ///
     /// # Errors
-    /// If the crop does not suit the levels, or a step would take absurdly much memory.
-    pub fn check(&self) -> Result<()> {
-        let (batch, crop, multiple) = (self.batch, self.crop, self.net.multiple());
-        self.net.check().map_err(|problem| Error::option("net", problem))?;
+    /// If the crop does not suit the network, or a step would take absurdly much memory.
+    pub fn check(&self, network: &dyn Network) -> Result<()> {
+        network.check().map_err(|problem| Error::option("net", problem))?;
+        let (crop, multiple, name) = (self.crop, Anatomy::of(network).multiple, network.name());
         if crop == 0 || !crop.is_multiple_of(multiple) {
-            let flags = self.net.size_flags();
-            return Err(Error::option("crop", format!("{crop} pixels: with {flags} it must be a multiple of {multiple}")));
+            let problem = format!("{crop} pixels: {name} halves pictures down to {multiple} to 1, so it must be a multiple of {multiple}");
+            return Err(Error::option("crop", problem));
         }
-        if self.augment == Augment::Triple && !batch.is_multiple_of(3) {
-            return Err(Error::option("batch", format!("{batch}: with threefold augmentation it must be a multiple of 3")));
+        self.check_bounds()
+    }
+
+    /// Whether numbers are such that a step can be recorded.
+    pub(crate) fn check_bounds(&self) -> Result<()> {
+        if !(1..=Batch::MOST_TARGETS).contains(&self.targets) {
+            return Err(Error::option("targets", format!("{}: 1 to {} are possible", self.targets, Batch::MOST_TARGETS)));
         }
-        check_step(batch, crop)
+        if self.augment == Augment::Triple && !self.batch.is_multiple_of(3) {
+            return Err(Error::option("batch", format!("{}: with threefold augmentation it must be a multiple of 3", self.batch)));
+        }
+        check_step(self.batch, self.crop)
     }
 }
 
@@ -134,16 +153,15 @@ pub fn targets_for(noise: &Noise) -> usize {
     }
 }
 
-/// Refuses steps whose pictures alone would take over a GiB, before an allocation of many times that aborts the program.
+/// Refuses steps without pictures, and those whose pictures alone would take over a GiB.
 ///
 /// # Errors
 /// If it is such a step.
 pub fn check_step(batch: usize, side: usize) -> Result<()> {
-    if batch * side * side <= 1 << 26 {
+    let pixels = side.checked_mul(side).and_then(|pixels| pixels.checked_mul(batch));
+    if pixels.is_some_and(|pixels| (1..=1 << 26).contains(&pixels)) {
         return Ok(());
     }
-    Err(Error::option(
-        "batch",
-        format!("{batch} pictures of {side} pixels a side: a step of over 67 million pixels; choose fewer or smaller ones"),
-    ))
+    let problem = format!("{batch} pictures of {side} pixels a side: a step is 1 to 67 million pixels");
+    Err(Error::option("batch", problem))
 }

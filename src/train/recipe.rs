@@ -3,11 +3,12 @@
 use super::{Augment, Length, Options, Schedule};
 use crate::data::noise::Noise;
 use crate::graph::Precision;
-use crate::nets::{Init, Net, NetOptions};
+use crate::nets::{EpflUnet, Init, N2nUnet, Named};
 use crate::ops::{Loss, Update};
 
 /// A published training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Recipe {
     /// The first report's: 30 epochs of Adam at 8.5e-4, a tenth after epochs 5 and 7; ten pictures a step in three flips
     Epfl,
@@ -17,10 +18,10 @@ pub enum Recipe {
 
 impl Recipe {
     /// The network it was made for.
-    pub fn net(self) -> Net {
+    pub fn net(self) -> &'static str {
         match self {
-            Self::Epfl => Net::EpflUnet,
-            Self::N2n => Net::N2nUnet,
+            Self::Epfl => EpflUnet::NAME,
+            Self::N2n => N2nUnet::NAME,
         }
     }
 
@@ -33,11 +34,10 @@ impl Recipe {
         }
     }
 
-    /// Its options for a network.
-    pub fn options(self, net: NetOptions) -> Options {
+    /// Its options.
+    pub fn options(self) -> Options {
         let adam = |beta2| Update::Adam { beta1: 0.9, beta2, eps: 1e-8, decay: 0.0 };
         let common = Options {
-            net,
             init: Init::Xavier,
             length: Length::Epochs(30.0),
             batch: 30,

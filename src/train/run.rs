@@ -1,20 +1,21 @@
-//! The training loop.
+//! A training with validation, checkpoints and a report: a run.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::log::{Log, Marks, unstable};
+use super::log::{Log, Marks};
 use super::report::{Record, Strip};
-use super::state::{self, Identity, Standing, State, VECTORS};
-use super::step::Step;
+use super::state::{Identity, Snapshot, State};
+use super::trainer::Trainer;
 use super::validation::Scores;
-use super::writer::Writer;
+use super::writer::{BEST, LAST, Writer};
 use super::{Length, Options, Source, Validation};
 use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nets::{Model, Net};
+use crate::nets::{Model, Network};
 use crate::plan::Ticket;
 
 /// Steps between looks at the log of losses.
@@ -25,13 +26,30 @@ const VALIDATIONS: f64 = 20.0;
 const CHECKPOINT_SECONDS: f64 = 600.0;
 /// Part of a training's minutes that validations before the last one may take.
 const VALIDATING: f64 = 0.1;
-/// Least seconds between states that are kept without a validation, and how many times as long as writing one they are apart.
-const KEEP_SECONDS: f64 = 10.0;
-const KEEP_COST: f64 = 100.0;
+/// Least seconds between states that are saved without a validation, and how many times as long as saving one they are apart.
+const SAVE_SECONDS: f64 = 10.0;
+const SAVE_COST: f64 = 100.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
 
-/// Where training stands.
+/// What is trained, how, on what, and where its files go.
+#[derive(Clone)]
+pub struct Run<'a> {
+    /// Where the steps run.
+    pub device: &'a Device,
+    /// The network.
+    pub network: Arc<dyn Network>,
+    /// How it is trained.
+    pub options: &'a Options,
+    /// What it is trained on.
+    pub source: &'a Source,
+    /// What it is judged by.
+    pub validation: &'a Validation,
+    /// The run folder.
+    pub out: &'a Path,
+}
+
+/// How far training has got.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Steps done.
@@ -73,20 +91,41 @@ pub struct Outcome {
     pub strips: Vec<Strip>,
 }
 
+impl Run<'_> {
+    /// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `state.safetensors`, `report.html`
+    /// and `samples/` in the run folder. `watch` is told after every step, and ends the training by `ControlFlow::Break`. Files of
+    /// an earlier run in the folder stay until there is something to put in their place.
+    ///
+    /// # Errors
+    /// If options and pictures do not fit each other, the device fails, a file cannot be written, or the loss is not finite any
+    /// more. Of a training whose device was lost, the state of some seconds before is in the folder.
+    pub fn start(&self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
+        Training::new(self, false)?.complete(watch)
+    }
+
+    /// Goes on with a training that [`Run::start`] left in the run folder, as if it had not been stopped: with the same options and
+    /// pictures, to the same bits on the same device.
+    ///
+    /// # Errors
+    /// As [`Run::start`], and if the folder has no state of a training with these options and pictures.
+    pub fn resume(&self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
+        Training::new(self, true)?.complete(watch)
+    }
+}
+
 /// A state on its way from the device.
-struct Keeping {
-    standing: Standing,
+struct Saving {
+    snapshot: Snapshot,
     tickets: [Ticket; 3],
     vectors: [Option<Vec<f32>>; 3],
 }
 
-/// A training under way.
+/// A run under way.
 struct Training<'a> {
     options: &'a Options,
     validation: &'a Validation,
-    pictures: usize,
     identity: Identity,
-    step: Step,
+    trainer: Trainer,
     denoiser: Denoiser,
     writer: Writer<'a>,
     log: Log,
@@ -97,40 +136,31 @@ struct Training<'a> {
     start: Instant,
     /// Seconds of training before `start`.
     before: f64,
-    number: u64,
     scores: Option<Scores>,
-    keeping: Option<Keeping>,
+    saving: Option<Saving>,
     /// Step of the state in the folder.
-    kept: Option<u64>,
-    /// When a state is to be kept next, seconds.
-    keep: f64,
+    saved: Option<u64>,
+    /// When a state is to be saved next, seconds.
+    save_at: f64,
 }
 
 impl<'a> Training<'a> {
-    /// Readies a training at its first step, or where the folder `out` has it.
-    fn new(
-        device: &'a Device,
-        options: &'a Options,
-        (source, validation): (&Source, &'a Validation),
-        out: &'a Path,
-        resume: bool,
-    ) -> Result<Self> {
-        source.check(options)?;
-        let identity = Identity::new(options, source, validation);
-        let state = if resume { Some(State::load_for(out, &identity, options)?) } else { None };
-        // Only that network normalises its input; for the others pictures need not be looked at.
-        let statistics = if options.net.net == Net::EpflConvnet { source.statistics() } else { (0.5, 0.25) };
-        let ranges = options.net.ranges(statistics);
-        let mut step = Step::new(device, options, source, &source.shards(device), ranges)?;
-        let denoiser = Denoiser::with_params(device, (options.net, ranges), step.executor.read(step.optimizer.ema)?, None)?;
-        // Not before all is ready: a training that is refused leaves nothing.
-        let writer = Writer::new(device, options, source, ranges, out)?;
-        let mut t = Self {
+    /// Readies a training at its first step, or where the run folder has it.
+    fn new(run: &Run<'a>, resume: bool) -> Result<Self> {
+        let Run { device, ref network, options, source, validation, out } = *run;
+        options.check(network.as_ref())?;
+        let identity = Identity::new(network.as_ref(), options, source, validation);
+        let state = if resume { Some(State::load_for(out, &identity, network.as_ref())?) } else { None };
+        let ranges = network.values().ranges(|| source.statistics());
+        let mut trainer = Trainer::new(device, Arc::clone(network), options, source, ranges)?;
+        let averaged = trainer.averaged()?;
+        let denoiser = Denoiser::with_params(device, (Arc::clone(network), ranges), averaged, None)?;
+        let writer = Writer::new(device, Arc::clone(network), options, source, ranges, out)?;
+        let mut training = Self {
             options,
             validation,
-            pictures: source.count(),
             identity,
-            step,
+            trainer,
             denoiser,
             writer,
             log: Log::default(),
@@ -139,39 +169,33 @@ impl<'a> Training<'a> {
             validations: Marks::new(VALIDATIONS),
             start: Instant::now(),
             before: 0.0,
-            number: 0,
             scores: None,
-            keeping: None,
-            kept: None,
-            keep: KEEP_SECONDS,
+            saving: None,
+            saved: None,
+            save_at: SAVE_SECONDS,
         };
-        match state {
-            Some(state) => t.restore(state)?,
-            None => state::remove(out)?,
+        if let Some(state) = state {
+            training.restore(state)?;
         }
-        Ok(t)
+        Ok(training)
     }
 
     /// Puts everything as it was.
-    fn restore(&mut self, state: State) -> Result<()> {
-        let State { standing, vectors } = state;
-        for (name, vector) in VECTORS.iter().zip(&vectors) {
-            let id = self.step.executor.plan().host(name);
-            self.step.executor.write(id, vector)?;
-        }
-        self.scores = standing.records.iter().rev().find_map(Scores::of);
-        (self.log, self.points, self.validations) = (standing.log, standing.points, standing.validations);
-        (self.number, self.before, self.kept) = (standing.number, standing.seconds, Some(standing.number));
-        self.keep += self.before;
-        self.writer.resume(standing.records, standing.best);
+    fn restore(&mut self, State { snapshot, vectors }: State) -> Result<()> {
+        self.trainer.restore(snapshot.number, &vectors)?;
+        self.scores = snapshot.records.iter().rev().find_map(Scores::of);
+        (self.log, self.points, self.validations) = (snapshot.log, snapshot.points, snapshot.validations);
+        (self.before, self.saved) = (snapshot.seconds, Some(snapshot.number));
+        self.save_at += self.before;
+        self.writer.resume(snapshot.records, snapshot.best);
         Ok(())
     }
 
-    fn standing(&self, seconds: f64) -> Standing {
-        Standing {
+    fn snapshot(&self, seconds: f64) -> Snapshot {
+        Snapshot {
             identity: self.identity.clone(),
             device: self.writer.device().to_owned(),
-            number: self.number,
+            number: self.trainer.steps(),
             seconds,
             best: self.writer.best(),
             log: self.log.clone(),
@@ -181,23 +205,13 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// How often every picture has been shown at a step.
-    fn epochs(&self, step: u64) -> f64 {
-        step as f64 * self.options.augment.pictures(self.options.batch) as f64 / self.pictures as f64
-    }
-
-    /// Share of the highest learning rate.
-    fn rate(&self, step: u64, share: f64) -> f64 {
-        self.options.schedule.rate(step, share, self.epochs(step))
-    }
-
     fn progress(&self) -> Progress {
-        let seconds = self.before + self.start.elapsed().as_secs_f64();
+        let (step, seconds) = (self.trainer.steps(), self.before + self.start.elapsed().as_secs_f64());
         Progress {
-            step: self.number,
-            share: self.options.length.progress(self.number, seconds, self.epochs(self.number)),
+            step,
+            share: self.options.length.progress(step, seconds, self.trainer.epochs(step)),
             seconds,
-            pictures_per_second: self.number as f64 * self.options.batch as f64 / seconds,
+            pictures_per_second: step as f64 * self.options.batch as f64 / seconds,
             psnr: self.scores.map(|s| s.headline()),
             estimated: self.scores.is_none_or(|s| s.estimated.is_some()),
         }
@@ -205,21 +219,19 @@ impl<'a> Training<'a> {
 
     /// Submits a step and takes in the losses that have arrived.
     fn advance(&mut self, share: f64) -> Result<()> {
-        let rate = self.rate(self.number, share);
-        self.step.run(self.options, self.number, rate, share)?;
-        self.number += 1;
-        if self.number.is_multiple_of(LOOK) {
-            let ticket = self.step.executor.read_later(self.step.optimizer.log)?;
-            self.looks.push((ticket, self.number));
+        self.trainer.advance(share)?;
+        let number = self.trainer.steps();
+        if number.is_multiple_of(LOOK) {
+            let (executor, step) = self.trainer.parts();
+            self.looks.push((executor.read_later(step.optimizer.log)?, number));
             let seconds = self.progress().seconds;
-            if seconds >= self.keep && self.keeping.is_none() {
-                let standing = self.standing(seconds);
+            if seconds >= self.save_at && self.saving.is_none() {
+                let snapshot = self.snapshot(seconds);
                 let mut tickets = [0; 3];
-                for (ticket, name) in tickets.iter_mut().zip(VECTORS) {
-                    let id = self.step.executor.plan().host(name);
-                    *ticket = self.step.executor.read_later(id)?;
+                for (ticket, id) in tickets.iter_mut().zip(self.trainer.state()) {
+                    *ticket = self.trainer.parts().0.read_later(id)?;
                 }
-                self.keeping = Some(Keeping { standing, tickets, vectors: [const { None }; 3] });
+                self.saving = Some(Saving { snapshot, tickets, vectors: [const { None }; 3] });
             }
         }
         self.take_reads()
@@ -227,19 +239,19 @@ impl<'a> Training<'a> {
 
     /// Takes in what has arrived: losses in portions of [`LOOK`] steps, so that the curve is the same in every run, and a state.
     fn take_reads(&mut self) -> Result<()> {
-        for (ticket, data) in self.step.executor.finished_reads()? {
-            let kept = self.keeping.as_mut().and_then(|k| Some((k.tickets.iter().position(|t| *t == ticket)?, k)));
-            match kept {
-                Some((i, keeping)) => keeping.vectors[i] = Some(data),
+        for (ticket, data) in self.trainer.parts().0.finished_reads()? {
+            let saving = self.saving.as_mut().and_then(|s| Some((s.tickets.iter().position(|t| *t == ticket)?, s)));
+            match saving {
+                Some((i, saving)) => saving.vectors[i] = Some(data),
                 None => self.take_losses(ticket, &data)?,
             }
         }
-        match self.keeping.take() {
-            Some(Keeping { standing, vectors: [Some(params), Some(moments), Some(ema)], .. }) => {
-                self.save(State { standing, vectors: [params, moments, ema] })
+        match self.saving.take() {
+            Some(Saving { snapshot, vectors: [Some(params), Some(moments), Some(ema)], .. }) => {
+                self.save(&State { snapshot, vectors: [params, moments, ema] })
             }
             waiting => {
-                self.keeping = waiting;
+                self.saving = waiting;
                 Ok(())
             }
         }
@@ -251,25 +263,25 @@ impl<'a> Training<'a> {
         self.log.take(rows, until, self.options.precision)?;
         let mut now = self.progress();
         now.step = until;
-        now.share = self.options.length.progress(until, now.seconds, self.epochs(until));
+        now.share = self.options.length.progress(until, now.seconds, self.trainer.epochs(until));
         if self.points.due(now.share) && !self.log.is_empty() {
             self.note(&now, None);
         }
-        if let Some(standing) = self.keeping.as_mut().map(|k| &mut k.standing).filter(|s| s.number == until) {
+        if let Some(snapshot) = self.saving.as_mut().map(|s| &mut s.snapshot).filter(|s| s.number == until) {
             // Asked for when these losses were not in yet.
-            (standing.log, standing.points) = (self.log.clone(), self.points);
-            standing.records.clone_from(&self.writer.records);
+            (snapshot.log, snapshot.points) = (self.log.clone(), self.points);
+            snapshot.records.clone_from(&self.writer.records);
         }
         Ok(())
     }
 
     /// Writes a state, of values that are finite: what follows of others is no training, and the state before may be one.
-    fn save(&mut self, state: State) -> Result<()> {
+    fn save(&mut self, state: &State) -> Result<()> {
         if state.vectors.iter().flatten().all(|v| v.is_finite()) {
             let start = Instant::now();
-            state.save(self.writer.out)?;
-            self.kept = Some(state.standing.number);
-            self.keep = self.progress().seconds + KEEP_SECONDS.max(KEEP_COST * start.elapsed().as_secs_f64());
+            self.writer.state(state)?;
+            self.saved = Some(state.snapshot.number);
+            self.save_at = self.progress().seconds + SAVE_SECONDS.max(SAVE_COST * start.elapsed().as_secs_f64());
         }
         Ok(())
     }
@@ -289,7 +301,7 @@ impl<'a> Training<'a> {
             step: now.step,
             seconds: now.seconds,
             loss,
-            lr: self.options.lr * self.rate(now.step, now.share),
+            lr: self.trainer.rate(now.step, now.share),
             grad_norm,
             psnr_estimated: scores.and_then(|s| s.estimated),
             psnr: scores.and_then(|s| s.truth),
@@ -299,34 +311,36 @@ impl<'a> Training<'a> {
 
     /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint.
     fn validate(&mut self, now: &Progress) -> Result<()> {
-        let rows = self.step.executor.read(self.step.optimizer.log)?;
+        let number = self.trainer.steps();
+        let (executor, step) = self.trainer.parts();
+        let rows = executor.read(step.optimizer.log)?;
         self.take_reads()?;
-        self.log.take(&rows, self.number, self.options.precision)?;
-        let ema = self.step.executor.read(self.step.optimizer.ema)?;
+        self.log.take(&rows, number, self.options.precision)?;
+        let ema = self.trainer.averaged()?;
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
-        let scores = scores.ok_or_else(|| unstable(self.number, "held-out pictures come out as values that are not finite"))?;
+        let signs = || "held-out pictures come out as values that are not finite".to_owned();
+        let scores = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
-        let [params, moments] = ["params", "moments"].map(|name| {
-            let id = self.step.executor.plan().host(name);
-            self.step.executor.read(id)
-        });
-        self.save(State { standing: self.standing(now.seconds), vectors: [params?, moments?, ema] })
+        let snapshot = self.snapshot(now.seconds);
+        let (executor, step) = self.trainer.parts();
+        let [params, moments] = [step.params, step.optimizer.moments].map(|id| executor.read(id));
+        self.save(&State { snapshot, vectors: [params?, moments?, ema] })
     }
 
     /// All steps that are left.
-    fn run(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<()> {
-        let (mut checkpoint, mut validating) = (self.before, 0.0);
+    fn run(&mut self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<()> {
+        let (mut checkpoint, mut validating, mut stop) = (self.before, 0.0, false);
         loop {
             let now = self.progress();
-            let done = now.share >= 1.0 || stop.load(Ordering::Relaxed);
+            let done = now.share >= 1.0 || stop;
             let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
             let timed = matches!(self.options.length, Length::Minutes(_));
             let affordable = !timed || validating <= VALIDATING * (now.seconds - self.before);
-            if self.number > 0 && (done || due && affordable) {
+            if now.step > 0 && (done || due && affordable) {
                 self.validate(&now)?;
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
@@ -335,81 +349,46 @@ impl<'a> Training<'a> {
                 return Ok(());
             }
             self.advance(now.share)?;
-            watch(&self.progress());
+            stop = watch(&self.progress()).is_break();
         }
     }
 
     /// The files that end a training.
     fn finish(mut self) -> Result<Outcome> {
-        let seconds = self.before + self.start.elapsed().as_secs_f64();
-        let Some(scores) = self.scores else { return Err(Error::Stopped) };
+        let (steps, seconds) = (self.trainer.steps(), self.before + self.start.elapsed().as_secs_f64());
+        let scores = self.scores.ok_or(Error::Stopped)?;
         let psnr_noisy = self.validation.psnr_noisy();
         let strips = self.validation.strips(&mut self.denoiser)?;
-        self.writer.finish(self.number, seconds, psnr_noisy, scores, &strips)?;
+        self.writer.finish(steps, seconds, psnr_noisy, scores, &strips)?;
         Ok(Outcome {
-            steps: self.number,
+            steps,
             seconds,
             psnr_noisy,
             psnr_estimated: scores.estimated,
             psnr: scores.truth,
-            model: self.writer.model(self.number, self.step.executor.read(self.step.optimizer.ema)?),
-            best: self.writer.out.join("best.safetensors"),
-            last: self.writer.out.join("last.safetensors"),
+            model: self.writer.model(steps, self.trainer.averaged()?),
+            best: self.writer.path(BEST),
+            last: self.writer.path(LAST),
             records: self.writer.records,
             strips,
         })
     }
 
-    /// Says what is left of a training whose device was lost.
-    fn explain(error: Error, kept: Option<u64>, out: &Path) -> Error {
-        match (error, kept) {
-            (Error::Lost(what), Some(step)) => {
-                Error::Lost(format!("{what}; the state of step {step} is kept in {}", out.join("state.safetensors").display()))
-            }
-            (Error::Lost(what), None) => Error::Lost(format!("{what}; nothing was kept of this training yet")),
-            (other, _) => other,
-        }
-    }
-
-    fn complete(mut self, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<Outcome> {
+    fn complete(mut self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
         let out = self.writer.out;
-        let ran = self.run(stop, watch);
-        let kept = self.kept;
-        ran.and_then(|()| self.finish()).map_err(|e| Self::explain(e, kept, out))
+        let ran = self.run(watch);
+        let saved = self.saved;
+        ran.and_then(|()| self.finish()).map_err(|e| explain(e, saved, out))
     }
 }
 
-/// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `state.safetensors`, `report.html`
-/// and `samples/` in the folder `out`. Ends after the running step once `stop` is set. `watch` is told after every step.
-///
-/// # Errors
-/// If options and pictures do not fit each other, the device fails, a file cannot be written, or the loss is not finite any
-/// more. Of a training whose device was lost, the state of some seconds before is in the folder.
-pub fn train(
-    device: &Device,
-    options: &Options,
-    source: &Source,
-    validation: &Validation,
-    out: &Path,
-    stop: &AtomicBool,
-    watch: &mut dyn FnMut(&Progress),
-) -> Result<Outcome> {
-    Training::new(device, options, (source, validation), out, false)?.complete(stop, watch)
-}
-
-/// Goes on with a training that [`train`] left in the folder `out`, as if it had not been stopped: with the same options and
-/// pictures, to the same bits on the same device.
-///
-/// # Errors
-/// As [`train`], and if the folder has no state of a training with these options and pictures.
-pub fn resume(
-    device: &Device,
-    options: &Options,
-    source: &Source,
-    validation: &Validation,
-    out: &Path,
-    stop: &AtomicBool,
-    watch: &mut dyn FnMut(&Progress),
-) -> Result<Outcome> {
-    Training::new(device, options, (source, validation), out, true)?.complete(stop, watch)
+/// Says what is left of a training whose device was lost.
+fn explain(error: Error, saved: Option<u64>, out: &Path) -> Error {
+    match (error, saved) {
+        (Error::Lost(what), Some(step)) => {
+            Error::Lost(format!("{what}; the state of step {step} is in {}", out.join("state.safetensors").display()))
+        }
+        (Error::Lost(what), None) => Error::Lost(format!("{what}; nothing was saved of this training yet")),
+        (other, _) => other,
+    }
 }

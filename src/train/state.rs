@@ -1,35 +1,63 @@
 //! `state.safetensors`: all it takes to go on with a training as if it had never stopped. Random numbers need no more than the
 //! step, by which they are counted.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::log::{Log, Marks};
 use super::report::Record;
 use super::{Options, Source, Validation};
+use crate::data::array::DType;
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
+use crate::nets::{Anatomy, Entry, Network, state_dict};
+
+/// Name of the metadata entry of states.
+const ENTRY: &str = "n2n-gpu-state";
+/// Most steps that a training has.
+const MOST_STEPS: u64 = 1 << 40;
 
 /// What a state belongs to: the training it can go on with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Identity {
     version: String,
     noise: String,
-    /// Of the pictures that are trained on and validated with.
+    /// Digest of the pictures that are trained on and validated with.
     pictures: u64,
-    options: serde_json::Value,
+    network: Described,
+    options: Options,
+}
+
+/// A network by name and options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Described {
+    pub(super) name: String,
+    #[serde(flatten)]
+    pub(super) options: Map<String, Value>,
+}
+
+impl Described {
+    pub(super) fn new(network: &dyn Network) -> Self {
+        Self { name: network.name().to_owned(), options: network.options() }
+    }
+
+    /// The network, if it is one of ours.
+    fn build(&self) -> Option<Arc<dyn Network>> {
+        Entry::find(&self.name)?.build(self.options.clone()).ok()
+    }
 }
 
 impl Identity {
-    pub(super) fn new(options: &Options, source: &Source, validation: &Validation) -> Self {
+    pub(super) fn new(network: &dyn Network, options: &Options, source: &Source, validation: &Validation) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             noise: source.noise(),
             pictures: digest(source, validation),
-            options: serde_json::to_value(options).expect("options are plain data"),
+            network: Described::new(network),
+            options: options.clone(),
         }
     }
 
@@ -42,8 +70,17 @@ impl Identity {
         if self.noise != other.noise {
             return of("noise", &other.noise, &self.noise);
         }
-        if let Some((key, theirs, ours)) = first_difference("", &other.options, &self.options) {
-            return of(&key, &theirs, &ours);
+        if self.network.name != other.network.name {
+            return of("network", &other.network.name, &self.network.name);
+        }
+        let json = |of: &Self| {
+            let options = serde_json::to_value(&of.options).expect("options are plain data");
+            [of.network.options.clone().into(), options]
+        };
+        for (theirs, ours) in json(other).iter().zip(&json(self)) {
+            if let Some((key, theirs, ours)) = first_difference("", theirs, ours) {
+                return of(&key, &theirs, &ours);
+            }
         }
         (self.pictures != other.pictures).then(|| "other pictures, or the same in another order".into())
     }
@@ -66,21 +103,23 @@ fn digest(source: &Source, validation: &Validation) -> u64 {
 }
 
 /// The first entry in which two trees of options differ: its name, and both values.
-fn first_difference(name: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<(String, String, String)> {
+fn first_difference(name: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
     match (a.as_object(), b.as_object()) {
-        (Some(a), Some(b)) if a.keys().eq(b.keys()) => a.iter().find_map(|(key, a)| first_difference(key, a, &b[key])),
+        (Some(a), Some(b)) if a.len() == b.len() && a.keys().all(|key| b.contains_key(key)) => {
+            a.iter().find_map(|(key, a)| first_difference(key, a, &b[key]))
+        }
         _ => (a != b).then(|| (name.to_owned(), plain(a), plain(b))),
     }
 }
 
 /// JSON as a sentence takes it.
-fn plain(value: &serde_json::Value) -> String {
+fn plain(value: &Value) -> String {
     value.to_string().replace(['"', '{', '}'], "").replace(':', " ")
 }
 
-/// Where a training stood.
+/// Where a training has got to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Standing {
+pub(super) struct Snapshot {
     pub(super) identity: Identity,
     pub(super) device: String,
     /// Steps done.
@@ -95,24 +134,47 @@ pub(super) struct Standing {
     pub(super) records: Vec<Record>,
 }
 
+impl Snapshot {
+    /// Reads one, also of versions whose options had the network in them.
+    fn parse(json: &str) -> serde_json::Result<Self> {
+        let mut value: Value = serde_json::from_str(json)?;
+        if let Some(identity) = value.get_mut("identity").and_then(Value::as_object_mut)
+            && !identity.contains_key("network")
+            && let Some(Value::Object(mut net)) = identity.get_mut("options").and_then(|o| o.as_object_mut()?.remove("net"))
+        {
+            let name = net.remove("net").unwrap_or_default();
+            net.insert("name".into(), name);
+            identity.insert("network".into(), net.into());
+        }
+        let mut snapshot: Self = serde_json::from_value(value)?;
+        // Without what other versions wrote beside the network's own options.
+        if let Some(network) = snapshot.identity.network.build() {
+            snapshot.identity.network = Described::new(network.as_ref());
+        }
+        Ok(snapshot)
+    }
+}
+
 /// A training that stopped, or was stopped.
 #[derive(Clone, Debug)]
 pub(super) struct State {
-    pub(super) standing: Standing,
-    /// `params`, `moments` and `ema`, as they lie on the device.
+    pub(super) snapshot: Snapshot,
+    /// Parameters, moments and averages, as they lie on the device.
     pub(super) vectors: [Vec<f32>; 3],
 }
 
-/// Names of [`State::vectors`], which the graph's storages have as well.
-pub(super) const VECTORS: [&str; 3] = ["params", "moments", "ema"];
+/// Names of [`State::vectors`] in the file.
+const VECTORS: [&str; 3] = ["params", "moments", "ema"];
 
 fn path(out: &Path) -> PathBuf {
     out.join("state.safetensors")
 }
 
 /// What a run folder says of the training that can be resumed in it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Resumable {
+    /// What it trains, if it is one of our networks.
+    pub network: Option<Arc<dyn Network>>,
     /// How it trains.
     pub options: Options,
     /// The device it ran on.
@@ -121,79 +183,59 @@ pub struct Resumable {
     pub steps: u64,
 }
 
-/// Looks at the training in the folder `out`, which [`super::resume`] goes on with.
+/// Looks at the training in the folder `out`, which [`super::Run::resume`] goes on with.
 ///
 /// # Errors
 /// If there is none, or its state is damaged or of another version.
 pub fn resumable(out: &Path) -> Result<Resumable> {
-    let State { standing, .. } = State::load(out)?;
-    let options = serde_json::from_value(standing.identity.options)
-        .map_err(|e| Error::file(path(out), format!("describes a training this version does not know ({e})")))?;
-    Ok(Resumable { options, device: standing.device, steps: standing.number })
-}
-
-/// Forgets the training that a folder holds, for another begins.
-pub(super) fn remove(out: &Path) -> Result<()> {
-    match std::fs::remove_file(path(out)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path(out), format!("cannot be replaced: {e}"))),
-        _ => Ok(()),
-    }
+    let Snapshot { identity, device, number, .. } = State::load(out)?.snapshot;
+    Ok(Resumable { network: identity.network.build(), options: identity.options, device, steps: number })
 }
 
 impl State {
     pub(super) fn save(&self, out: &Path) -> Result<()> {
-        let path = path(out);
-        let json = serde_json::to_string(&self.standing).expect("where a training stands is plain data");
-        let views = VECTORS.iter().zip(&self.vectors).map(|(name, v)| {
-            (*name, TensorView::new(Dtype::F32, vec![v.len()], bytemuck::cast_slice(v)).expect("shape and bytes agree"))
-        });
-        let metadata = HashMap::from([("n2n-gpu-state".to_owned(), json)]);
-        let bytes = safetensors::serialize(views, Some(metadata))
-            .map_err(|e| Error::file(&path, format!("the state cannot be written: {e}")))?;
-        save_bytes(&path, &bytes)
+        let json = serde_json::to_string(&self.snapshot).expect("a snapshot is plain data");
+        let tensors = VECTORS.iter().zip(&self.vectors).map(|(&name, v)| (name, vec![v.len()], v.clone()));
+        save_bytes(&path(out), &state_dict::file(tensors, Some((ENTRY, json))))
     }
 
     /// Reads the state in a run folder.
     fn load(out: &Path) -> Result<Self> {
         let path = path(out);
-        let what = |problem: String| Error::file(&path, format!("{problem}; train anew with --overwrite"));
+        let damaged = |problem: String| Error::file(&path, format!("{problem}: train anew"));
         if !path.exists() {
-            return Err(Error::file(&path, "does not exist, so that there is nothing to resume: leave out --resume"));
+            return Err(Error::file(&path, "does not exist, so that there is nothing to resume"));
         }
-        let bytes = std::fs::read(&path).map_err(|e| Error::file(&path, format!("cannot be read: {e}")))?;
-        let damaged = |e: &dyn std::fmt::Display| what(format!("is damaged ({e})"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
-        let json = header.metadata().as_ref().and_then(|m| m.get("n2n-gpu-state"));
-        let json = json.ok_or_else(|| what("is not the state of a training".into()))?;
-        let standing: Standing =
-            serde_json::from_str(json).map_err(|e| what(format!("describes a training this version does not know ({e})")))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
+        let (mut tensors, metadata) = state_dict::load(&path)?;
+        let json = metadata.get(ENTRY).ok_or_else(|| damaged("is not the state of a training".into()))?;
+        let snapshot = Snapshot::parse(json);
+        let snapshot = snapshot.map_err(|e| damaged(format!("describes a training this version does not know ({e})")))?;
+        snapshot.identity.options.check_bounds().map_err(|e| damaged(format!("describes no training ({e})")))?;
+        if snapshot.number > MOST_STEPS {
+            return Err(damaged(format!("describes no training (of {} steps)", snapshot.number)));
+        }
         let mut vectors = [const { Vec::<f32>::new() }; 3];
         for (vector, name) in vectors.iter_mut().zip(VECTORS) {
-            let tensor = file.tensor(name).map_err(|e| damaged(&e))?;
-            if tensor.dtype() != Dtype::F32 {
-                return Err(damaged(&format!("{name} is {:?}", tensor.dtype())));
-            }
-            *vector = bytemuck::pod_collect_to_vec(tensor.data());
+            let tensor = tensors.remove(name).filter(|t| t.dtype() == DType::F32);
+            *vector = tensor.ok_or_else(|| damaged(format!("has no floats named {name}")))?.to_f32();
             if vector.iter().any(|v| !v.is_finite()) {
-                return Err(damaged(&format!("{name} holds values that are not finite")));
+                return Err(damaged(format!("has values in {name} that are not finite")));
             }
         }
-        Ok(Self { standing, vectors })
+        Ok(Self { snapshot, vectors })
     }
 
-    /// Reads the state in a run folder, which has to be of the training `wanted` by `options`.
-    pub(super) fn load_for(out: &Path, wanted: &Identity, options: &Options) -> Result<Self> {
+    /// Reads the state in a run folder, which has to be of the training `wanted` of a network.
+    pub(super) fn load_for(out: &Path, wanted: &Identity, network: &dyn Network) -> Result<Self> {
         let state = Self::load(out)?;
-        if let Some(difference) = wanted.difference(&state.standing.identity) {
-            let how = "give the options and pictures it had, or train anew with --overwrite";
+        if let Some(difference) = wanted.difference(&state.snapshot.identity) {
+            let how = "give the options and pictures it had, or train anew";
             return Err(Error::file(path(out), format!("is of a training with {difference}: {how}")));
         }
-        let g = options.net.skeleton();
+        let g = Anatomy::of(network).graph;
         let params = g.params_storage().map_or(0, |id| g.storage(id).len);
-        let [p, moments, ema] = &state.vectors;
-        if (p.len(), moments.len(), ema.len()) != (params, 2 * params, params) {
-            return Err(Error::file(path(out), "is damaged (it has another number of parameters); train anew with --overwrite"));
+        if state.vectors.each_ref().map(Vec::len) != [params, 2 * params, params] {
+            return Err(Error::file(path(out), "is damaged (it has another number of parameters): train anew"));
         }
         Ok(state)
     }

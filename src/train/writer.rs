@@ -1,17 +1,18 @@
-//! The files of a run.
+//! The files of a run. Those of an earlier run in the folder stay until this one has something to put in their place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::report::{self, Record, Strip, Summary};
+use super::state::{Described, State};
 use super::validation::Scores;
 use super::{Options, Source};
 use crate::data::files::save_bytes;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nets::model::Metadata;
-use crate::nets::{Model, Ranges};
+use crate::nets::{Anatomy, Model, Network, Ranges};
 
 /// `config.toml`: what it takes to repeat the run.
 #[derive(Serialize)]
@@ -22,28 +23,48 @@ struct Config<'a> {
     pictures: usize,
     #[serde(flatten)]
     options: &'a Options,
+    net: Described,
 }
 
 /// Writes a run's files, each whole or not at all.
 pub(super) struct Writer<'a> {
+    network: Arc<dyn Network>,
     options: &'a Options,
     device: &'a str,
     noise: String,
     ranges: Ranges,
     pub(super) out: &'a Path,
+    config: String,
+    /// Whether the folder is this run's already.
+    begun: bool,
     pub(super) records: Vec<Record>,
     best: f64,
 }
 
 impl<'a> Writer<'a> {
-    /// Begins a run folder with its `config.toml`.
-    pub(super) fn new(device: &'a Device, options: &'a Options, source: &Source, ranges: Ranges, out: &'a Path) -> Result<Self> {
+    /// Readies the writing into a folder; nothing is written yet.
+    ///
+    /// # Errors
+    /// If the folder has pictures where samples would go, and no run.
+    pub(super) fn new(
+        device: &'a Device,
+        network: Arc<dyn Network>,
+        options: &'a Options,
+        source: &Source,
+        ranges: Ranges,
+        out: &'a Path,
+    ) -> Result<Self> {
         let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
-        let config = Config { version, device, noise: &noise, pictures: source.count(), options };
-        let config =
-            toml::to_string(&config).map_err(|e| Error::file(out, format!("the configuration cannot be written: {e}")))?;
-        save_bytes(&out.join("config.toml"), config.as_bytes())?;
-        Ok(Self { options, device, noise, ranges, out, records: Vec::new(), best: f64::NEG_INFINITY })
+        let net = Described::new(network.as_ref());
+        let config = Config { version, device, noise: &noise, pictures: source.count(), options, net };
+        let config = toml::to_string(&config)
+            .map_err(|e| Error::file_from(out, format!("the configuration cannot be written: {e}"), e))?;
+        let samples = out.join("samples");
+        if samples.exists() && !is_run(out) {
+            return Err(Error::file(samples, "is there already, and not of a training: choose another folder for the run"));
+        }
+        let (records, best) = (Vec::new(), f64::NEG_INFINITY);
+        Ok(Self { network, options, device, noise, ranges, out, config, begun: false, records, best })
     }
 
     pub(super) fn device(&self) -> &str {
@@ -58,34 +79,69 @@ impl<'a> Writer<'a> {
     /// Goes on where a run stopped. A best checkpoint that is gone has no score to beat.
     pub(super) fn resume(&mut self, records: Vec<Record>, best: Option<f64>) {
         self.records = records;
-        self.best = best.filter(|_| self.out.join("best.safetensors").exists()).unwrap_or(f64::NEG_INFINITY);
+        self.best = best.filter(|_| self.path(BEST).exists()).unwrap_or(f64::NEG_INFINITY);
+    }
+
+    /// The path of a file of the run.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.out.join(name)
     }
 
     pub(super) fn model(&self, steps: u64, params: Vec<f32>) -> Model {
-        Model { metadata: Metadata::new(self.options.net, self.ranges, self.noise.clone(), steps), params }
+        Model::new(Arc::clone(&self.network), self.ranges, self.noise.clone(), steps, params)
+    }
+
+    /// Makes the folder this run's: with its configuration, and without the report of an earlier one.
+    fn begin(&mut self) -> Result<()> {
+        if self.begun {
+            return Ok(());
+        }
+        save_bytes(&self.path("config.toml"), self.config.as_bytes())?;
+        if self.best == f64::NEG_INFINITY {
+            let old = self.path(REPORT);
+            match std::fs::remove_file(&old) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file_from(&old, format!("cannot be replaced: {e}"), e));
+                }
+                _ => {}
+            }
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Writes `state.safetensors`.
+    pub(super) fn state(&mut self, state: &State) -> Result<()> {
+        self.begin()?;
+        state.save(self.out)
     }
 
     /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`.
     pub(super) fn checkpoint(&mut self, steps: u64, psnr: f64, params: Vec<f32>) -> Result<()> {
+        self.begin()?;
         let model = self.model(steps, params);
         let line = |r: &Record| serde_json::to_string(r).expect("a record is plain data") + "\n";
         let lines: String = self.records.iter().map(line).collect();
-        save_bytes(&self.out.join("metrics.jsonl"), lines.as_bytes())?;
-        model.save(&self.out.join("last.safetensors"))?;
+        save_bytes(&self.path("metrics.jsonl"), lines.as_bytes())?;
+        model.save(&self.path(LAST))?;
         if psnr > self.best {
             self.best = psnr;
-            model.save(&self.out.join("best.safetensors"))?;
+            model.save(&self.path(BEST))?;
         }
         Ok(())
     }
 
     fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
-        let o = self.options;
-        let norm = format!("{:?}", o.net.norm).to_lowercase();
+        let (o, network) = (self.options, &self.network);
+        let choice = |(name, value): (&String, &serde_json::Value)| match value {
+            serde_json::Value::String(word) => format!(", {name} {word}"),
+            value => format!(", {name} {value}"),
+        };
+        let choices: String = network.options().iter().map(choice).collect();
         let mut facts = vec![
             ("Device", self.device.to_owned()),
-            ("Network", format!("{}, width {}, {} levels, norm {norm}", o.net.name(), o.net.width, o.net.levels)),
-            ("Parameters", o.net.parameters().to_string()),
+            ("Network", format!("{}{choices}", network.name())),
+            ("Parameters", Anatomy::of(network.as_ref()).parameters().to_string()),
             ("Noise", self.noise.clone()),
             ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
             ("Training", format!("{steps} steps of {} crops of {} px, {seconds:.0} s", o.batch, o.crop)),
@@ -106,13 +162,25 @@ impl<'a> Writer<'a> {
             clean_targets: self.options.clean_targets,
             loss: self.options.loss,
         };
-        save_bytes(&self.out.join("report.html"), report::html(&summary, &self.records, strips).as_bytes())?;
-        let samples = self.out.join("samples");
-        std::fs::create_dir_all(&samples).map_err(|e| Error::file(&samples, format!("the folder cannot be made: {e}")))?;
+        save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())?;
+        let samples = self.path("samples");
+        std::fs::create_dir_all(&samples)
+            .map_err(|e| Error::file_from(&samples, format!("the folder cannot be made: {e}"), e))?;
         for strip in strips {
             let stem = Path::new(&strip.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
             strip.picture().save(&samples.join(format!("{stem}.png")))?;
         }
         Ok(())
     }
+}
+
+/// Checkpoint with the best PSNR.
+pub(super) const BEST: &str = "best.safetensors";
+/// Checkpoint of the last validation.
+pub(super) const LAST: &str = "last.safetensors";
+const REPORT: &str = "report.html";
+
+/// Whether a folder holds a run that has got as far as a checkpoint or a state.
+pub fn is_run(folder: &Path) -> bool {
+    [BEST, LAST, "state.safetensors"].iter().any(|name| folder.join(name).exists())
 }

@@ -1,0 +1,197 @@
+//! What a network is: a value that records itself into a graph. All that can be told from the recorded ops, what sizes must divide
+//! by and how far an output pixel sees, is derived from them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Modules;
+use crate::graph::{Graph, Tensor};
+
+/// A network. Ours are in the [registry](super::NETWORKS); one of your own gets everything that those get: training with
+/// validation, checkpoints and a report, resuming, half precision, strips for large pictures, model files. A function
+/// `|modules, x| y` is a network without options.
+///
+/// ```
+/// use n2n_gpu::nets::{Modules, Network};
+/// use n2n_gpu::ops::{Activation, Conv};
+/// use n2n_gpu::graph::Tensor;
+///
+/// struct Plain;
+///
+/// impl Network for Plain {
+///     fn name(&self) -> &str {
+///         "plain"
+///     }
+///
+///     fn record(&self, net: &mut Modules, x: Tensor) -> Tensor {
+///         let y = net.conv2d("conv1", x, 16, Conv::same3(1), Activation::leaky_relu(0.1));
+///         net.conv2d("conv2", y, 3, Conv::same3(1), Activation::NONE)
+///     }
+/// }
+/// ```
+pub trait Network: Send + Sync {
+    /// Name in model files.
+    fn name(&self) -> &str;
+
+    /// Options by name, as model files hold them: all that it takes to record the same network again.
+    fn options(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Records y (N, H, W, 3) for pictures x (N, H, W, 3), for training or for use as `modules` says. Recorded for any size that
+    /// divides by its strides, also very large ones.
+    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
+
+    /// Which values it reads and writes: centred ones, unless it says otherwise.
+    fn values(&self) -> Values {
+        Values::range([-0.5, 0.5])
+    }
+
+    /// Whether the options are those of a network that can be recorded.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl<F: Fn(&mut Modules, Tensor) -> Tensor + Send + Sync> Network for F {
+    fn name(&self) -> &'static str {
+        "function"
+    }
+
+    fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor {
+        self(modules, x)
+    }
+}
+
+/// Options of a network as JSON, by the names of its fields.
+///
+/// # Panics
+/// If they are no struct of plain data.
+pub fn options_of(network: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(network) {
+        Ok(Value::Object(map)) => map,
+        other => panic!("options of a network are no JSON object: {other:?}"),
+    }
+}
+
+/// Which values a network reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Values {
+    /// What its input is.
+    pub input: Input,
+    /// What the values 0 and 1 of a picture are in its output.
+    pub output: [f32; 2],
+}
+
+/// What a network reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Input {
+    /// Pictures whose values 0 and 1 are these.
+    Range([f32; 2]),
+    /// Pictures less the mean of the noisy training pictures, over their standard deviation.
+    Normalised,
+}
+
+impl Values {
+    /// The same range at both ends.
+    pub const fn range(range: [f32; 2]) -> Self {
+        Self { input: Input::Range(range), output: range }
+    }
+
+    /// The ranges of a trained network; `statistics` are asked for where the input is normalised.
+    pub fn ranges(&self, statistics: impl FnOnce() -> Statistics) -> Ranges {
+        let input = match self.input {
+            Input::Range(range) => range,
+            Input::Normalised => {
+                let Statistics { mean, deviation } = statistics();
+                [-mean / deviation, (1.0 - mean) / deviation]
+            }
+        };
+        Ranges { input, output: self.output }
+    }
+}
+
+/// Mean and standard deviation of noisy pictures on the [0, 1] range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// Mean.
+    pub mean: f32,
+    /// Standard deviation, not 0.
+    pub deviation: f32,
+}
+
+/// What the values 0 and 1 of a picture are to a network that reads and writes them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranges {
+    /// At its input.
+    pub input: [f32; 2],
+    /// At its output.
+    pub output: [f32; 2],
+}
+
+/// Side of the picture that a network is looked at with: it divides by all strides up to 10, and by powers of two up to 1024. A
+/// graph has no memory, so that it costs nothing.
+const SIDE: usize = 1024 * 9 * 5 * 7;
+
+/// What the recorded ops of a network tell.
+#[derive(Clone, Debug)]
+pub struct Anatomy {
+    /// The network recorded for use, with its parameters.
+    pub graph: Graph,
+    /// What heights and widths must divide by.
+    pub multiple: usize,
+    /// Farthest input pixel that an output pixel depends on; `None` if it depends on all of them (GroupNorm).
+    pub radius: Option<usize>,
+}
+
+impl Anatomy {
+    /// Records a network and looks at its ops.
+    pub fn of(network: &dyn Network) -> Self {
+        let mut graph = Graph::new();
+        let x = graph.host_picture("x", [1, SIDE, SIDE], 3);
+        let y = network.record(&mut Modules::new(&mut graph, false), x);
+        let (multiple, radius) = geometry(&graph, x, y);
+        Self { graph, multiple, radius }
+    }
+
+    /// Number of trained values.
+    pub fn parameters(&self) -> usize {
+        self.graph.parameter_count()
+    }
+}
+
+/// What sizes must divide by, and how far `y` sees of `x`.
+fn geometry(g: &Graph, x: Tensor, y: Tensor) -> (usize, Option<usize>) {
+    // Per tensor: input pixels to one of its pixels as a fraction, and how far one sees; None where it sees everything.
+    let mut seen = BTreeMap::from([(x, ((1, 1), Some(0)))]);
+    let mut multiple = 1;
+    for node in g.nodes() {
+        let inputs: Vec<_> = node.inputs.iter().filter_map(|t| seen.get(t).copied()).collect();
+        let Some(&((over, under), _)) = inputs.first() else { continue };
+        let halo = node.op.halo();
+        let (down, up) = halo.map_or((1, 1), |h| (h.down, h.up));
+        // Its input of size * under / over pixels must divide by `down`.
+        multiple = lcm(multiple, over * down / gcd(over * down, under));
+        let far = halo.and_then(|halo| {
+            let sees = inputs.iter().map(|(_, radius)| *radius).reduce(|a, b| Some(a?.max(b?))).flatten()?;
+            Some(sees + (halo.radius() * over).div_ceil(under))
+        });
+        let common = gcd(over * down, under * up);
+        let to = ((over * down / common, under * up / common), far);
+        seen.extend(node.outputs.iter().map(|&t| (t, to)));
+    }
+    (multiple, seen.get(&y).and_then(|(_, radius)| *radius))
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn lcm(a: usize, b: usize) -> usize {
+    a / gcd(a, b) * b
+}

@@ -1,0 +1,183 @@
+//! The networks that model files and the command line know by name: a line for each in [`NETWORKS`].
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::network::Network;
+use super::{EpflConvnet, EpflResunet, EpflUnet, N2nUnet, Unet};
+
+/// All networks by name; the first is the default.
+pub static NETWORKS: &[Entry] = &[
+    Entry::of::<Unet>(),
+    Entry::of::<N2nUnet>(),
+    Entry::of::<EpflUnet>(),
+    Entry::of::<EpflResunet>(),
+    Entry::of::<EpflConvnet>(),
+];
+
+/// A network that is found by its name. Its options are its fields; its default is the network as published.
+pub trait Named: Network + Serialize + DeserializeOwned + Default + 'static {
+    /// Name in model files and on the command line.
+    const NAME: &'static str;
+    /// What it is, in a sentence for people.
+    const ABOUT: &'static str;
+    /// Its options, by the names of its fields.
+    const OPTIONS: &'static [Choice];
+
+    /// The network that suits a task where nothing else is asked for.
+    fn suited(_task: Task) -> Self {
+        Self::default()
+    }
+}
+
+/// An option of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// Its name in model files; also that of the flag.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Which values it has.
+    pub kind: Kind,
+    /// Whether neither a state dict nor a publication tells it, so that an import must be told.
+    pub hidden: bool,
+}
+
+/// Values of an option.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A whole number from the first to the second.
+    Count(u64, u64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// True or false.
+    Flag,
+}
+
+/// What a network is to be used for.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Whether the device trains large networks in minutes.
+    pub large: bool,
+    /// Whether a clean picture is its noisy version less something small, so that the noise is what to predict.
+    pub subtracts: bool,
+}
+
+/// What is known of a network by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Its options.
+    pub choices: &'static [Choice],
+    suited: fn(Task) -> Arc<dyn Network>,
+    published: fn() -> Arc<dyn Network>,
+    build: fn(Map<String, Value>) -> serde_json::Result<Arc<dyn Network>>,
+}
+
+impl Entry {
+    const fn of<N: Named>() -> Self {
+        Self {
+            name: N::NAME,
+            about: N::ABOUT,
+            choices: N::OPTIONS,
+            suited: |task| Arc::new(N::suited(task)),
+            published: || Arc::new(N::default()),
+            build: |options| Ok(Arc::new(serde_json::from_value::<N>(options.into())?)),
+        }
+    }
+
+    /// The network of that name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        NETWORKS.iter().find(|entry| entry.name == name)
+    }
+
+    /// The network as it was published.
+    pub fn published(&self) -> Arc<dyn Network> {
+        (self.published)()
+    }
+
+    /// The network that suits a task.
+    pub fn suited(&self, task: Task) -> Arc<dyn Network> {
+        (self.suited)(task)
+    }
+
+    /// The network with these options; those that are missing are as published, others are ignored.
+    ///
+    /// # Errors
+    /// A sentence, if an option has no such value or such a network cannot be recorded.
+    pub fn build(&self, options: Map<String, Value>) -> Result<Arc<dyn Network>, String> {
+        let network = (self.build)(options).map_err(|e| format!("{} has no such options ({e})", self.name))?;
+        network.check()?;
+        Ok(network)
+    }
+
+    /// `base` with the options in `given` in place of its own.
+    ///
+    /// # Errors
+    /// The name of the first option that the network does not have; or a sentence, as [`Entry::build`].
+    pub fn with(&self, base: &dyn Network, given: &Map<String, Value>) -> Result<Arc<dyn Network>, String> {
+        let mut options = base.options();
+        options.extend(given.clone());
+        self.build(options)
+    }
+
+    /// Whether it has an option of that name.
+    pub fn has(&self, option: &str) -> bool {
+        self.choices.iter().any(|c| c.name == option)
+    }
+}
+
+/// The network of that name with these options.
+///
+/// # Errors
+/// A sentence, if there is none.
+pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn Network>, String> {
+    let known = || NETWORKS.iter().map(|n| n.name).collect::<Vec<_>>().join(", ");
+    let entry = Entry::find(name).ok_or_else(|| format!("is of the network {name}, which is none of {}", known()))?;
+    entry.build(options)
+}
+
+/// Options that several networks have.
+pub(super) mod choices {
+    use super::{Choice, Kind};
+
+    /// Channels of the encoder.
+    pub(in crate::nets) const WIDTH: Choice =
+        Choice { name: "width", help: "Channels of the encoder", kind: Kind::Count(1, 1024), hidden: false };
+    /// Whether the network predicts the noise.
+    pub(in crate::nets) const RESIDUAL: Choice = Choice {
+        name: "residual",
+        help: "Predict the noise, which is subtracted, in place of the picture",
+        kind: Kind::Flag,
+        hidden: false,
+    };
+    /// Whether blocks that are alike share their parameters.
+    pub(in crate::nets) const SHARED: Choice = Choice {
+        name: "shared",
+        help: "Use one block several times where blocks are alike, as published; else every level has its own",
+        kind: Kind::Flag,
+        hidden: false,
+    };
+    /// How pictures are halved.
+    pub(in crate::nets) const DOWN: Choice = Choice {
+        name: "down",
+        help: "How pictures are halved: by a strided convolution, or by the largest of four",
+        kind: Kind::Word(&["conv", "maxpool"]),
+        hidden: false,
+    };
+}
+
+/// Widths that any device and file may ask for.
+///
+/// # Errors
+/// A sentence, if it is none.
+pub(super) fn check_width(name: &str, width: usize) -> Result<(), String> {
+    if (1..=1024).contains(&width) { Ok(()) } else { Err(format!("{name} of width {width}: widths are 1 to 1024")) }
+}
+
