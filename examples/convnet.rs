@@ -4,13 +4,14 @@
 //!     cargo run --release --example convnet [EPOCHS]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::nets::{Layer, Sequential};
-use n2n_gpu::train::{Fit, Trainer};
+use n2n_gpu::train::{Length, Options, Trainer};
 
 /// Pictures are cut into patches of this side, and trained on in batches of this many.
 const SIDE: usize = 32;
@@ -29,7 +30,7 @@ fn psnr(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn main() -> Result<()> {
-    let epochs = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(30);
+    let epochs = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(30_u32);
 
     // Two noisy versions of a photograph to train on; the clean one is only looked at in the end.
     let noise = Noise::Gaussian { min: 40.0, max: 40.0 };
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
     let deviation = (a.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / a.len() as f32).sqrt();
     let input: Vec<f32> = a.iter().map(|v| (v - mean) / deviation).collect();
 
-    let model = Sequential::new([
+    let model = Arc::new(Sequential::new([
         Layer::conv2d(6, 2).stride(2),
         Layer::ReLU,
         Layer::conv2d(12, 2).stride(2),
@@ -54,16 +55,17 @@ fn main() -> Result<()> {
         Layer::Upsample(2),
         Layer::conv2d(3, 1),
         Layer::Sigmoid,
-    ]);
+    ]));
     let shape = [BATCH, SIDE, SIDE, 3];
-    let mut trainer = Trainer::new(&Device::select("auto")?, &model, shape, Fit::sgd(2.0))?;
+    let options = Options::sgd(2.0, Length::Epochs(f64::from(epochs)));
+    let mut trainer = Trainer::on_arrays(&Device::select("auto")?, model.clone(), &options, shape)?;
     for epoch in 1..=epochs {
         println!("epoch {epoch}: loss {:.5}", trainer.epoch(&input, &b)?);
     }
 
     let file = std::env::temp_dir().join("n2n-gpu-convnet.safetensors");
     trainer.save(&file)?;
-    let mut loaded = Trainer::new(&Device::Cpu, &model, shape, Fit::sgd(2.0))?;
+    let mut loaded = Trainer::on_arrays(&Device::Cpu, model, &options, shape)?;
     loaded.load(&file)?;
     let first = BATCH * SIDE * SIDE * 3;
     let denoised = loaded.predict(&input[..first])?;

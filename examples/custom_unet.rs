@@ -3,6 +3,7 @@
 //!     cargo run --release --example custom_unet [STEPS]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
@@ -10,8 +11,8 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::graph::Tensor;
 use n2n_gpu::nets::{Init, Modules};
-use n2n_gpu::ops::{Activation, Conv, Loss, Update};
-use n2n_gpu::train::{Fit, Trainer};
+use n2n_gpu::ops::{Activation, Conv};
+use n2n_gpu::train::{Length, Options, Trainer};
 
 /// Predicts the noise and subtracts it.
 fn network(net: &mut Modules, x: Tensor) -> Tensor {
@@ -34,7 +35,7 @@ fn psnr(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn main() -> Result<()> {
-    let steps = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(300);
+    let steps = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(300_u32);
     let mut photo = Picture::load(Path::new("assets/chelsea-192.png"))?;
     photo.rgb.iter_mut().for_each(|v| *v -= 0.5);
     let Picture { rgb: clean, width, height, .. } = &photo;
@@ -42,8 +43,9 @@ fn main() -> Result<()> {
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
     let exposure = |number, i| noise.expose(Clean { rgb: clean, width, height }, 1, number, i).values;
 
-    let fit = Fit { loss: Loss::L2, update: Update::ADAM, lr: 2e-3, init: Init::He, seed: 1 };
-    let mut trainer = Trainer::new(&Device::select("auto")?, &network, [1, height, width, 3], fit)?;
+    let device = Device::select("auto")?;
+    let options = Options { init: Init::He, lr: 2e-3, ..Options::new(&device, Length::Steps(steps.into())) };
+    let mut trainer = Trainer::on_arrays(&device, Arc::new(network), &options, [1, height, width, 3])?;
     for step in 1..=steps {
         let loss = trainer.step(&exposure(step, 0), &exposure(step, 1))?;
         if step % 50 == 0 {

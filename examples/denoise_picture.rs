@@ -2,16 +2,17 @@
 //!
 //! `cargo run --release --example denoise_picture -- [PHOTO] [MINUTES]`
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::{Picture, load_rgb8};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
-use n2n_gpu::nets::{NetOptions, Norm};
-use n2n_gpu::train::{Length, Options, Source, Validation, train};
+use n2n_gpu::nets::{Norm, Unet};
+use n2n_gpu::train::{Length, Options, Run, Source, Validation};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -23,11 +24,13 @@ fn main() -> Result<()> {
     let device = Device::select("auto")?;
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
     let source = Source::Photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
-    let net = NetOptions::unet(16, 2, Norm::None);
-    let options = Options::new(&device, net, Length::Minutes(minutes));
+    let network = Arc::new(Unet::new(16, 2, Norm::None));
+    let options = Options::new(&device, Length::Minutes(minutes));
     let validation = Validation::new(&source, options.seed)?;
-    let done = train(&device, &options, &source, &validation, &out, &AtomicBool::new(false), &mut |p| {
+    let run = Run { device: &device, network, options: &options, source: &source, validation: &validation, out: &out };
+    let done = run.start(&mut |p| {
         eprint!("\r{:3.0} %, estimated PSNR {:.2} dB", 100.0 * p.share, p.psnr.unwrap_or(0.0));
+        ControlFlow::Continue(())
     })?;
 
     let mut picture = Picture::load(&photo)?;

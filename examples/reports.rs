@@ -6,27 +6,31 @@
 //! On two CPU cores 2.5 minutes of width 12 take 50 minutes in all. At full size, on a GPU: `-- PHOTOS 30 48`. PHOTOS may be the
 //! course's `train_data.pkl`: pairs are then held out to estimate from.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::{dataset, files::list, picture::load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
-use n2n_gpu::nets::{Init, Net, NetOptions, Norm};
-use n2n_gpu::train::{Augment, Length, Options, Source, Validation, split, train};
+use n2n_gpu::nets::{EpflResunet, EpflUnet, Init, Network, Norm, Unet};
+use n2n_gpu::train::{Augment, Length, Options, Run, Source, Validation, split};
 
 /// Side of crops, pixels of the result: that of the course's pictures.
 const CROP: usize = 32;
 
-/// Networks and their normalisation.
-const NETS: [(Net, Norm); 5] = [
-    (Net::EpflUnet, Norm::None),
-    (Net::EpflResunet, Norm::Group),
-    (Net::Unet, Norm::None),
-    (Net::Unet, Norm::Batch),
-    (Net::Unet, Norm::Group),
-];
+/// Networks of a width, and their normalisation.
+fn networks(width: usize) -> [(Arc<dyn Network>, Norm); 5] {
+    let unet = |norm| -> (Arc<dyn Network>, Norm) { (Arc::new(Unet::new(width, 4, norm)), norm) };
+    [
+        (Arc::new(EpflUnet { width, ..EpflUnet::default() }), Norm::None),
+        (Arc::new(EpflResunet { width, ..EpflResunet::default() }), Norm::Group),
+        unet(Norm::None),
+        unet(Norm::Batch),
+        unet(Norm::Group),
+    ]
+}
 
 fn source(data: &Path) -> Result<Source> {
     if data.is_file() {
@@ -48,26 +52,18 @@ fn main() -> Result<()> {
     }
     let validation = Validation::new(&held_out, 1)?;
     println!("| network | normalisation | initialisation | augmentation | PSNR, dB |\n|---|---|---|---|---|");
-    for (net, norm) in NETS {
+    for (network, norm) in networks(width) {
         for init in [Init::Xavier, Init::He] {
             for augment in [Augment::None, Augment::All] {
-                let options = Options {
-                    init,
-                    augment,
-                    crop: CROP,
-                    ..Options::new(
-                        &device,
-                        NetOptions { width, norm, levels: if net == Net::Unet { 4 } else { 5 }, ..NetOptions::new(net) },
-                        Length::Minutes(minutes),
-                    )
-                };
+                let options = Options { init, augment, crop: CROP, ..Options::new(&device, Length::Minutes(minutes)) };
                 let out = std::env::temp_dir().join("n2n-gpu-reports");
                 std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
-                let stop = AtomicBool::new(false);
-                let done = train(&device, &options, &training, &validation, &out, &stop, &mut |_| {})?;
+                let (source, validation) = (&training, &validation);
+                let run = Run { device: &device, network: network.clone(), options: &options, source, validation, out: &out };
+                let done = run.start(&mut |_| ControlFlow::Continue(()))?;
                 let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
                 let names = [format!("{norm:?}"), format!("{init:?}"), format!("{augment:?}")].map(|n| n.to_lowercase());
-                println!("| {} | {} | {psnr:.2} |", options.net.name(), names.join(" | "));
+                println!("| {} | {} | {psnr:.2} |", network.name(), names.join(" | "));
             }
         }
     }

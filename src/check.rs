@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Layout, Precision, Role, StorageId, Tensor};
 use crate::nets::{Init, Norm, Unet, initial};
-use crate::train::{Example, Rule, record_step};
 use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Noise, Shards, Update, random_normals};
 use crate::plan::{Executor, Plan};
+use crate::train::{Example, Rule, record_step};
 
 /// Largest normalised mean square error of a kernel in single precision: squared, 1e-5 of the signal. Sums of some
 /// thousand products round to about 1e-6 of it; what is wrong is off by more than 1e-2.
@@ -408,7 +408,12 @@ pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], 
     case.random(t);
     case.random_params();
     case.floats.push((optimizer.control, optimizer.control(1, 1e-3, 0.9).to_vec()));
-    case.outputs.extend([("params", step.params), ("moments", optimizer.moments), ("log", optimizer.log), ("average", optimizer.ema)]);
+    case.outputs.extend([
+        ("params", step.params),
+        ("moments", optimizer.moments),
+        ("log", optimizer.log),
+        ("average", optimizer.ema),
+    ]);
     case.outputs.push(("grads", step.grads));
     case
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::{Init, Net, NetOptions, Norm, initial};
-use n2n_gpu::ops::Update;
+use n2n_gpu::nets::{EpflUnet, Init, N2nUnet, Network, Norm, Unet, initial};
+use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::train::{Example, Rule, record_step};
 
 /// The system's allocator, and how many bytes it was asked for.
 struct Counting;
@@ -36,21 +37,17 @@ const QUEUE_BYTES: usize = 32 << 10;
 
 #[test]
 fn a_training_step_allocates_nothing() {
-    let unet = |norm| NetOptions::unet(16, 2, norm);
-    let epfl = NetOptions::new(Net::EpflUnet);
-    let pooled = NetOptions { width: 12, ..NetOptions::new(Net::N2nUnet) };
-    for options in [unet(Norm::None), unet(Norm::Group), unet(Norm::Batch), epfl, pooled] {
+    let [plain, group, batch] = [Norm::None, Norm::Group, Norm::Batch].map(|norm| Unet::new(16, 2, norm));
+    let (epfl, pooled) = (EpflUnet::default(), N2nUnet { width: 12, residual: false });
+    let networks: [&dyn Network; 5] = [&plain, &group, &batch, &epfl, &pooled];
+    for network in networks {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [4, 32, 32], 3));
-        let y = options.record_training(&mut g, x);
-        let loss = g.mse(y, t);
-        let one = g.one();
-        g.backward(&[(loss, one)]);
-        g.optimize(loss, Update::ADAM, 1.0);
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let step = record_step(&mut g, network, Example { x, t, mask: None }, rule);
         let params = initial(&g, Init::Xavier, 1);
         let mut executor = Device::Cpu.prepare(g).unwrap();
-        let id = executor.plan().host("params");
-        executor.write(id, &params).unwrap();
+        executor.write(step.params, &params).unwrap();
         // Each thread has to have met the largest ops once: who runs them is chance.
         for _ in 0..40 {
             executor.run().unwrap();
@@ -61,6 +58,6 @@ fn a_training_step_allocates_nothing() {
             executor.run().unwrap();
             least = least.min(ASKED.load(Ordering::Relaxed) - before);
         }
-        assert!(least < QUEUE_BYTES, "{} with norm {:?}: {least} bytes in a step", options.name(), options.norm);
+        assert!(least < QUEUE_BYTES, "{} {:?}: {least} bytes in a step", network.name(), network.options());
     }
 }

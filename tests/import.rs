@@ -8,28 +8,27 @@ use std::path::{Path, PathBuf};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::import::import;
-use n2n_gpu::nets::{Model, Net, NetOptions, Norm};
+use n2n_gpu::nets::{Anatomy, Entry, Model, Statistics};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value, json};
 
 /// What `tests/golden/make_import.py` wrote: at width 12, or larger where `N2N_IMPORT_DATA` says.
 fn data() -> PathBuf {
     std::env::var_os("N2N_IMPORT_DATA").map_or_else(|| "tests/golden/import".into(), PathBuf::from)
 }
 
-const NETS: [Net; 5] = [Net::EpflUnet, Net::EpflResunet, Net::N2nUnet, Net::Unet, Net::EpflConvnet];
+const NETS: [&str; 5] = ["epfl-unet", "epfl-resunet", "n2n-unet", "unet", "epfl-convnet"];
 
-/// Of `unet` the file is one of two levels with `BatchNorm`.
-fn options(net: Net) -> NetOptions {
-    match net {
-        Net::Unet => NetOptions { levels: 2, norm: Norm::Batch, ..NetOptions::new(net) },
-        _ => NetOptions::new(net),
-    }
+fn load(path: &Path, net: &str) -> n2n_gpu::error::Result<Model> {
+    // All that a file cannot tell.
+    let given: Map<String, Value> =
+        if net == "unet" { [("residual".into(), json!(false))].into_iter().collect() } else { Map::new() };
+    import(path, Entry::find(net).unwrap(), &given, Some(Statistics { mean: 0.5, deviation: 0.25 }))
 }
 
-fn model(net: Net) -> Model {
-    let options = options(net);
-    import(&data().join(format!("{}.pth", options.name())), options, (0.5, 0.25)).unwrap()
+fn model(net: &str) -> Model {
+    load(&data().join(format!("{net}.pth")), net).unwrap()
 }
 
 /// As the published weights must: within 0.01 grey levels before rounding, also where sizes do not divide by 32. Networks are
@@ -40,7 +39,7 @@ fn imported_networks_denoise_as_pytorch_does() {
     let expected = SafeTensors::deserialize(&bytes).unwrap();
     for device in std::iter::once(Device::Cpu).chain(common::adapters()) {
         for net in NETS {
-            let name = options(net).name();
+            let name = net;
             let mut denoiser = Denoiser::new(&device, &model(net), None).unwrap();
             for size in ["64x96", "45x37"] {
                 let input = expected.tensor(&format!("{name}/{size}/input")).unwrap();
@@ -56,11 +55,24 @@ fn imported_networks_denoise_as_pytorch_does() {
 }
 
 #[test]
-fn width_and_shared_blocks_are_those_of_the_file() {
-    let [unet, resunet, n2n, ..] = NETS.map(|net| model(net).metadata.options);
-    assert!(unet.shared && !resunet.shared && !n2n.shared);
-    assert!([unet, resunet, n2n].iter().all(|o| o.width == unet.width && o.width.is_multiple_of(12)));
-    assert_eq!(unet.skeleton().params().len(), 36);
+fn options_are_those_of_the_file() {
+    let [epfl, resunet, n2n, unet, _] = NETS.map(|net| model(net).network.options());
+    assert!(epfl["shared"] == true && resunet["shared"] == false && resunet["down"] == "maxpool");
+    assert!([&epfl, &resunet, &n2n, &unet].iter().all(|o| o["width"] == epfl["width"] && o["width"].as_u64().unwrap() % 12 == 0));
+    // The file is one of two levels with `BatchNorm`.
+    let wanted = [("levels", json!(2)), ("norm", json!("batch")), ("down", json!("conv")), ("up", json!("convt"))];
+    assert!(wanted.iter().all(|(name, value)| unet[*name] == *value), "{unet:?}");
+    assert_eq!(Anatomy::of(model("epfl-unet").network.as_ref()).graph.params().len(), 36);
+}
+
+#[test]
+fn what_a_file_does_not_tell_must_be_said() {
+    let of =
+        |net: &str, statistics| import(&data().join(format!("{net}.pth")), Entry::find(net).unwrap(), &Map::new(), statistics);
+    let message = of("unet", None).unwrap_err().to_string();
+    assert!(message.contains("residual"), "{message}");
+    let message = of("epfl-convnet", None).unwrap_err().to_string();
+    assert!(message.contains("mean"), "{message}");
 }
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
@@ -68,7 +80,7 @@ type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 /// The U-Net's tensors without prefix, changed, as a safetensors file.
 fn changed(folder: &Path, change: impl Fn(&mut Tensors)) -> PathBuf {
     let path = folder.join("model.safetensors");
-    model(Net::EpflUnet).save(&path).unwrap();
+    model("epfl-unet").save(&path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors: Tensors =
@@ -83,17 +95,18 @@ fn changed(folder: &Path, change: impl Fn(&mut Tensors)) -> PathBuf {
 #[test]
 fn a_model_comes_back_the_same_with_any_prefix_or_none() {
     let folder = tempfile::tempdir().unwrap();
-    let first = model(Net::EpflUnet);
+    let first = model("epfl-unet");
     for prefix in ["", "net.", "module.unet."] {
         let path = changed(folder.path(), |tensors| {
             *tensors = std::mem::take(tensors).into_iter().map(|(name, t)| (format!("{prefix}{name}"), t)).collect();
         });
-        let second = import(&path, NetOptions::new(Net::EpflUnet), (0.5, 0.25)).unwrap();
-        assert!(first.params == second.params && first.metadata == second.metadata, "prefix {prefix:?}");
+        let second = load(&path, "epfl-unet").unwrap();
+        assert!(first.params == second.params && first.ranges == second.ranges, "prefix {prefix:?}");
+        assert_eq!(first.network.options(), second.network.options());
     }
     let [a, b] = ["a", "b"].map(|name| {
         let path = folder.path().join(name);
-        model(Net::EpflUnet).save(&path).unwrap();
+        model("epfl-unet").save(&path).unwrap();
         std::fs::read(path).unwrap()
     });
     assert!(a == b, "the same bytes each time");
@@ -105,7 +118,7 @@ fn tensors_that_do_not_fit_are_named() {
     let name = "_block5.2.weight";
     let fails = |change: &dyn Fn(&mut Tensors), words: &[&str]| {
         let path = changed(folder.path(), change);
-        let message = import(&path, NetOptions::new(Net::EpflUnet), (0.5, 0.25)).unwrap_err().to_string();
+        let message = load(&path, "epfl-unet").unwrap_err().to_string();
         assert!(words.iter().all(|w| message.contains(w)) && message.contains("changed.safetensors"), "{message}");
     };
     fails(&|t| drop(t.remove(name)), &[name, "missing"]);
@@ -115,6 +128,6 @@ fn tensors_that_do_not_fit_are_named() {
     fails(&|t| t.get_mut(name).unwrap().2[..4].copy_from_slice(&f32::NAN.to_le_bytes()), &[name, "not finite"]);
     // The tensors of another network.
     let path = data().join("epfl-unet.pth");
-    let message = import(&path, NetOptions::new(Net::N2nUnet), (0.5, 0.25)).unwrap_err().to_string();
+    let message = load(&path, "n2n-unet").unwrap_err().to_string();
     assert!(message.contains("enc.0.weight") && message.contains("missing"), "{message}");
 }

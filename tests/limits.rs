@@ -3,7 +3,8 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::data::noise::Noise;
@@ -14,10 +15,10 @@ use n2n_gpu::error::Error;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Element, Graph, Role};
 use n2n_gpu::kernel::{Limits, Tuning};
-use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
+use n2n_gpu::nets::{Anatomy, Init, Network, Norm, Ranges, Unet, initial};
 use n2n_gpu::ops::Conv;
 use n2n_gpu::plan::Plan;
-use n2n_gpu::train::{Length, Options, Source, Validation, train};
+use n2n_gpu::train::{Length, Options, Run, Source, Validation};
 
 type Lower = fn(&mut Limits);
 
@@ -111,9 +112,11 @@ fn a_training_within_the_least_limits_follows_the_cpu() {
         let folder = tempfile::tempdir().unwrap();
         let psnr = |device: &Device| {
             // What the CPU trains by default: the two devices' own would differ.
-            let base = Options::new(&Device::Cpu, NetOptions::unet(8, 1, Norm::None), Length::Steps(10));
-            let options = Options { batch: 2, crop: 16, ..base };
-            let done = train(device, &options, &source, &validation, folder.path(), &AtomicBool::new(false), &mut |_| ());
+            let options = Options { batch: 2, crop: 16, ..Options::new(&Device::Cpu, Length::Steps(10)) };
+            let network = Arc::new(Unet::new(8, 1, Norm::None));
+            let (options, source, validation) = (&options, &source, &validation);
+            let run = Run { device, network, options, source, validation, out: folder.path() };
+            let done = run.start(&mut |_| ControlFlow::Continue(()));
             done.unwrap().psnr.unwrap()
         };
         let (truth, result) = (psnr(&Device::Cpu), psnr(&Device::Gpu(gpu)));
@@ -131,11 +134,11 @@ fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
     };
     let (width, height) = (150, 170);
     let picture: Vec<f32> = (0..width * height * 3).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
-    let options = NetOptions::unet(4, 1, Norm::None);
-    let params = initial(&options.skeleton(), Init::He, 1);
-    let net = (options, options.ranges((0.5, 0.2)));
+    let network: Arc<dyn Network> = Arc::new(Unet::new(4, 1, Norm::None));
+    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1);
+    let net = (network, Ranges { input: [-0.5, 0.5], output: [-0.5, 0.5] });
     let denoise = |device: &Device| {
-        let mut denoiser = Denoiser::with_params(device, net, params.clone(), None).unwrap();
+        let mut denoiser = Denoiser::with_params(device, net.clone(), params.clone(), None).unwrap();
         denoiser.denoise(&picture, width, height).unwrap()
     };
     let whole = denoise(&Device::Cpu);
@@ -154,15 +157,17 @@ fn what_does_not_fit_is_said_in_numbers() {
         let large = |i: usize| Rgb8 { name: format!("{i}"), width: 512, height: 512, data: vec![i as u8; 512 * 512 * 3] };
         let source = Source::Photos((0..2).map(large).collect(), noise);
         let validation = Validation::new(&Source::Photos(vec![photo(1)], noise), 1).unwrap();
-        let base = Options::new(&Device::Cpu, NetOptions::unet(16, 1, Norm::None), Length::Steps(1));
-        let options = Options { batch: 4, crop: 512, ..base };
+        let options = Options { batch: 4, crop: 512, ..Options::new(&Device::Cpu, Length::Steps(1)) };
+        let network = Arc::new(Unet::new(16, 1, Norm::None));
         let folder = tempfile::tempdir().unwrap();
-        let done = train(&device, &options, &source, &validation, folder.path(), &AtomicBool::new(false), &mut |_| ());
+        let (options, source, validation) = (&options, &source, &validation);
+        let run = Run { device: &device, network, options, source, validation, out: folder.path() };
+        let done = run.start(&mut |_| ControlFlow::Continue(()));
         let error = done.map(|done| done.steps).unwrap_err();
         // 4 x 512 x 512 pixels of 16 channels beside the 8 of the skip are 96 MiB.
         let message = error.to_string();
         assert!(matches!(error, Error::Memory(_)), "{error:?}");
-        for part in ["96 MiB", "at most 32 MiB", "--batch 4", "--crop 512"] {
+        for part in ["96 MiB", "at most 32 MiB", "a batch of 4 crops of 512 pixels"] {
             assert!(message.contains(part), "{part:?} is missing: {message}");
         }
     }

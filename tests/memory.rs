@@ -4,9 +4,10 @@ mod common;
 
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::{Init, NetOptions, Norm, initial};
-use n2n_gpu::ops::Update;
+use n2n_gpu::nets::{Init, Norm, Unet, initial};
+use n2n_gpu::ops::{Loss, Update};
 use n2n_gpu::plan::Executor;
+use n2n_gpu::train::{Example, Rule, record_step};
 
 /// Resident memory of this process in MiB, where the system tells it.
 fn resident() -> Option<f64> {
@@ -44,15 +45,12 @@ fn memory_is_flat_over_thousands_of_steps() {
     for device in devices {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|n| g.host_picture(n, [1, 8, 8], 3));
-        let y = NetOptions::unet(4, 1, Norm::None).record(&mut g, x);
-        let loss = g.mse(y, t);
-        let one = g.one();
-        g.backward(&[(loss, one)]);
-        let optimizer = g.optimize(loss, Update::ADAM, 1.0);
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let step = record_step(&mut g, &Unet::new(4, 1, Norm::None), Example { x, t, mask: None }, rule);
+        let optimizer = step.optimizer;
         let params = initial(&g, Init::Xavier, 1);
         let mut executor = device.prepare(g).unwrap();
-        let id = executor.plan().host("params");
-        executor.write(id, &params).unwrap();
+        executor.write(step.params, &params).unwrap();
         train(executor.as_mut(), 200, &optimizer);
         let (before, device_before) = (resident(), on_device(&device));
         let start = std::time::Instant::now();

@@ -2,11 +2,14 @@
 
 mod common;
 
-use common::{Golden, Place, Run, largest_error, normals, places, square_error};
+use std::sync::Arc;
+
+use common::{Golden, Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::{Net, NetOptions, Norm};
-use n2n_gpu::ops::Update;
+use n2n_gpu::nets::{Anatomy, Entry, EpflConvnet, EpflResunet, EpflUnet, Modules, N2nUnet, Network, Norm, Unet};
+use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::train::{Example, Rule, record_step};
 use serde_json::Value;
 
 fn golden() -> Golden {
@@ -17,7 +20,7 @@ fn golden() -> Golden {
 struct Case<'a> {
     golden: &'a Golden,
     options: &'a Value,
-    net: NetOptions,
+    net: Arc<dyn Network>,
     place: &'a Place,
 }
 
@@ -65,12 +68,17 @@ impl Case<'_> {
     }
 }
 
+fn network(options: &Value) -> Arc<dyn Network> {
+    let entry = Entry::find(options["net"].as_str().unwrap()).unwrap();
+    entry.build(options.as_object().unwrap().clone()).unwrap_or_else(|e| panic!("{options}: {e}"))
+}
+
 fn for_every_case(check: impl Fn(&Case)) {
     let golden = golden();
     assert_eq!(golden.cases().len(), 8);
     for place in &places() {
         for options in golden.cases() {
-            let net = serde_json::from_value(options.clone()).unwrap_or_else(|e| panic!("{options}: {e}"));
+            let net = network(options);
             check(&Case { golden: &golden, options, net, place });
         }
     }
@@ -82,12 +90,11 @@ fn every_network_its_gradients_and_ten_training_steps_equal_pytorch() {
     for_every_case(|case| {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|role| g.host_picture(role, case.shape(), 3));
-        let y = case.net.record_training(&mut g, x);
-        let loss = g.mse(y, t);
-        let one = g.one();
-        g.backward(&[(loss, one)]);
-        let optimizer = g.optimize(loss, case.update(), case.options["clip"].as_f64().unwrap_or(0.0) as f32);
-        let y = g.output("y", y);
+        let clip = case.options["clip"].as_f64().unwrap_or(0.0) as f32;
+        let rule = Rule { loss: Loss::L2, update: case.update(), clip };
+        let handles = record_step(&mut g, case.net.as_ref(), Example { x, t, mask: None }, rule);
+        let optimizer = handles.optimizer;
+        let y = g.output("y", handles.y);
 
         let mut run = case.place.start(&g);
         ["x", "t"].into_iter().zip([x, t]).for_each(|(role, tensor)| run.put(tensor, &case.tensor(role)));
@@ -98,7 +105,7 @@ fn every_network_its_gradients_and_ten_training_steps_equal_pytorch() {
             run.run();
             if step == 1 {
                 case.assert_equal("y", &run.get(y), 1e-6, TOLERANCE);
-                assert_gradients(case, &g, &mut run);
+                assert_gradients(case, &g, run.get_params(handles.grads));
             }
         }
         let losses: Vec<f64> = run.read(optimizer.log).chunks(4).take(10).map(|row| row[0]).collect();
@@ -116,9 +123,9 @@ fn every_network_its_gradients_and_ten_training_steps_equal_pytorch() {
 
 /// A bias before a BatchNorm has no gradient, only what a sum of thousands of roundings leaves: less than 1e-6 of the whole
 /// gradient's length in single precision, 1e-13 in double.
-fn assert_gradients(case: &Case, g: &Graph, run: &mut Run) {
+fn assert_gradients(case: &Case, g: &Graph, gradients: Vec<(String, Vec<f64>)>) {
     let length = case.length();
-    for (param, dw) in run.get_params(g.host("grads").unwrap()) {
+    for (param, dw) in gradients {
         let role = format!("grad/{param}");
         if !case.golden.has(&case.path(&role)) {
             assert!(g.params().iter().any(|p| p.name == param && !p.trained), "{} has no gradient {param}", case.path(""));
@@ -139,12 +146,12 @@ fn assert_gradients(case: &Case, g: &Graph, run: &mut Run) {
 #[test]
 fn batch_norm_evaluates_by_the_statistics_of_ten_training_steps() {
     for_every_case(|case| {
-        if case.net.norm != Norm::Batch {
+        if case.options["norm"] != "batch" {
             return;
         }
         let mut g = Graph::new();
         let x = g.host_picture("x", case.shape(), 3);
-        let y = case.net.record(&mut g, x);
+        let y = case.net.record(&mut Modules::new(&mut g, false), x);
         let y = g.output("y", y);
         let mut run = case.place.start(&g);
         run.put(x, &case.tensor("x"));
@@ -164,11 +171,10 @@ fn weight_decay_changes_no_statistics_of_batch_norm() {
         let step = |decay: f32| {
             let mut g = Graph::new();
             let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 8, 8], 3));
-            let y = NetOptions::unet(4, 1, Norm::Batch).record_training(&mut g, x);
-            let loss = g.mse(y, t);
-            let one = g.one();
-            g.backward(&[(loss, one)]);
-            let optimizer = g.optimize(loss, Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, decay }, 0.0);
+            let update = Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, decay };
+            let rule = Rule { loss: Loss::L2, update, clip: 0.0 };
+            let example = Example { x, t, mask: None };
+            let optimizer = record_step(&mut g, &Unet::new(4, 1, Norm::Batch), example, rule).optimizer;
             let mut run = place.start(&g);
             [x, t].into_iter().zip(1..).for_each(|(tensor, stream)| run.put(tensor, &normals(stream, 2 * 8 * 8 * 3)));
             let count = |param: &str| g.params().iter().find(|p| p.name == param).unwrap().layout.count();
@@ -191,13 +197,10 @@ fn weight_decay_changes_no_statistics_of_batch_norm() {
 fn parameters_are_named_and_shaped_as_in_pytorch() {
     let golden = golden();
     for options in golden.cases() {
-        let net: NetOptions = serde_json::from_value(options.clone()).unwrap();
         let prefix = format!("{}/param/", options["name"].as_str().unwrap());
         let names = golden.names(&prefix);
         let mut wanted: Vec<_> = names.into_iter().map(|n| (n.clone(), golden.shape(&format!("{prefix}{n}")))).collect();
-        let mut g = Graph::new();
-        let x = g.host_picture("x", [1, net.multiple(), net.multiple()], 3);
-        net.record(&mut g, x);
+        let g = Anatomy::of(network(options).as_ref()).graph;
         let mut ours: Vec<_> = g.params().iter().map(|p| (p.name.clone(), p.layout.file_shape())).collect();
         wanted.sort();
         ours.sort();
@@ -207,9 +210,10 @@ fn parameters_are_named_and_shaped_as_in_pytorch() {
 
 #[test]
 fn the_published_networks_have_their_published_numbers_of_parameters() {
-    let of = |net: Net, shared: bool| NetOptions { shared, ..NetOptions::new(net) }.parameters();
-    let both = |net: Net| [true, false].map(|shared| of(net, shared));
-    assert_eq!(both(Net::EpflUnet), [783_747, 1_551_987]);
-    assert_eq!(both(Net::EpflResunet), [693_843, 1_387_731]);
-    assert_eq!([of(Net::EpflConvnet, false), of(Net::N2nUnet, false)], [477, 991_203]);
+    let of = |net: &dyn Network| Anatomy::of(net).parameters();
+    let unet = |shared| of(&EpflUnet { shared, ..EpflUnet::default() });
+    assert_eq!([true, false].map(unet), [783_747, 1_551_987]);
+    let resunet = |shared| of(&EpflResunet { shared, ..EpflResunet::default() });
+    assert_eq!([true, false].map(resunet), [693_843, 1_387_731]);
+    assert_eq!([of(&EpflConvnet::default()), of(&N2nUnet::default()), of(&Unet::default())], [477, 991_203, 1_551_987]);
 }

@@ -8,7 +8,7 @@ use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Graph, Role};
 use n2n_gpu::kernel::{Limits, kernel};
-use n2n_gpu::nets::{Net, NetOptions, Norm};
+use n2n_gpu::nets::{EpflResunet, EpflUnet, Modules, Network, Norm};
 use n2n_gpu::ops::Update;
 use n2n_gpu::plan::Plan;
 use n2n_gpu::profile;
@@ -69,7 +69,7 @@ fn a_training_step_of_the_first_reports_network_takes_no_more_than_180_dispatche
     for shared in [true, false] {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [30, 32, 32], 3));
-        let y = NetOptions { shared, ..NetOptions::new(Net::EpflUnet) }.record_training(&mut g, x);
+        let y = EpflUnet { shared, ..EpflUnet::default() }.record(&mut Modules::new(&mut g, true), x);
         let loss = g.mse(y, t);
         let one = g.one();
         g.backward(&[(loss, one)]);
@@ -82,11 +82,10 @@ fn a_training_step_of_the_first_reports_network_takes_no_more_than_180_dispatche
 /// Normalisations, sums and activations are not kept for gradients, but what they are made of.
 #[test]
 fn what_is_cheap_is_computed_again_for_gradients() {
-    let options = NetOptions::new(Net::EpflResunet);
     let count = |g: &Graph, name: &str| g.nodes().iter().filter(|n| n.op.name() == name).count();
     let mut g = Graph::new();
     let x = g.host_picture("x", [2, 32, 32], 3);
-    let y = options.record_training(&mut g, x);
+    let y = EpflResunet::default().record(&mut Modules::new(&mut g, true), x);
     let forward = g.clone();
     let loss = g.mse(y, x);
     let one = g.one();

@@ -6,9 +6,10 @@ mod common;
 mod cli;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cli::{Shell, TINY, wave};
@@ -16,8 +17,8 @@ use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
-use n2n_gpu::nets::{NetOptions, Norm};
-use n2n_gpu::train::{Augment, Length, Options, Outcome, Progress, Source, Validation, resumable, resume, train};
+use n2n_gpu::nets::{Norm, Unet};
+use n2n_gpu::train::{self, Augment, Length, Options, Outcome, Progress, Source, Validation, resumable};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,6 +28,7 @@ struct Run {
     source: Source,
     validation: Validation,
     options: Options,
+    network: Unet,
 }
 
 impl Run {
@@ -40,11 +42,11 @@ impl Run {
         let noise = Noise::Gaussian { min: 0.0, max: 50.0 };
         let source = Source::Photos((0..5).map(photo).collect(), noise);
         let validation = Validation::new(&Source::Photos(vec![photo(9)], noise), 1).unwrap();
-        let base =
-            Options::new(device, NetOptions::unet(4, 1, if ordered { Norm::Batch } else { Norm::None }), Length::Steps(steps));
+        let base = Options::new(device, Length::Steps(steps));
+        let network = Unet::new(4, 1, if ordered { Norm::Batch } else { Norm::None });
         let (augment, loss) = if ordered { (Augment::Triple, n2n_gpu::ops::Loss::ANNEALED) } else { (base.augment, base.loss) };
         let options = Options { batch: 3, crop: 16, augment, loss, ..base };
-        Self { folder: tempfile::tempdir().unwrap(), source, validation, options }
+        Self { folder: tempfile::tempdir().unwrap(), source, validation, options, network }
     }
 
     fn out(&self, name: &str) -> PathBuf {
@@ -55,11 +57,10 @@ impl Run {
 
     /// Begins, or goes on, and stops once `watch` says so.
     fn run(&self, device: &Device, out: &Path, go_on: bool, mut watch: impl FnMut(&Progress) -> bool) -> Result<Outcome> {
-        let stop = AtomicBool::new(false);
-        let run = if go_on { resume } else { train };
-        run(device, &self.options, &self.source, &self.validation, out, &stop, &mut |p| {
-            stop.store(watch(p), Ordering::Relaxed);
-        })
+        let Self { source, validation, options, network, .. } = self;
+        let run = train::Run { device, network: Arc::new(*network), options, source, validation, out };
+        let watch = &mut |p: &Progress| if watch(p) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        if go_on { run.resume(watch) } else { run.start(watch) }
     }
 }
 
@@ -182,15 +183,16 @@ fn a_state_of_another_training_is_refused() {
     let run = Run::new(&Device::Cpu, 40, false);
     let out = run.out("out");
     run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
-    let Run { source: Source::Photos(photos, noise), validation, options, .. } = &run else { panic!("photographs") };
-    let refused = |options: &Options, source: &Source, name: &str| {
-        let stop = AtomicBool::new(false);
-        let message = resume(&Device::Cpu, options, source, validation, &out, &stop, &mut |_| ()).unwrap_err().to_string();
+    let Run { source: Source::Photos(photos, noise), validation, options, network, .. } = &run else { panic!("photographs") };
+    let refused_network = |network: Unet, options: &Options, source: &Source, name: &str| {
+        let run = train::Run { device: &Device::Cpu, network: Arc::new(network), options, source, validation, out: &out };
+        let message = run.resume(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
         assert!(message.contains(name) && message.contains("state.safetensors"), "{name:?} is not named: {message}");
     };
+    let refused = |options: &Options, source: &Source, name: &str| refused_network(*network, options, source, name);
     refused(&Options { lr: 1e-3, ..options.clone() }, &run.source, "lr 0.002, not 0.001");
     refused(&Options { length: Length::Steps(50), ..options.clone() }, &run.source, "steps 40, not 50");
-    refused(&Options { net: NetOptions::unet(8, 1, Norm::None), ..options.clone() }, &run.source, "width 4, not 8");
+    refused_network(Unet::new(8, 1, Norm::None), options, &run.source, "width 4, not 8");
     refused(options, &Source::Photos(photos.clone(), Noise::Gaussian { min: 25.0, max: 25.0 }), "noise gaussian:0-50");
     refused(options, &Source::Photos(photos[1..].to_vec(), *noise), "other pictures");
     let mut other = photos.clone();
@@ -233,7 +235,7 @@ fn what_cannot_be_resumed_is_named() {
     shell.picture("photo.png", 40, 32);
     shell.picture("other.png", 33, 40);
     let train = format!("train photo.png --out run {TINY}");
-    shell.run(&format!("{train} --resume")).fails(&["run/state.safetensors", "does not exist", "--resume"]);
+    shell.run(&format!("{train} --resume")).fails(&["run/state.safetensors", "does not exist", "nothing to resume"]);
     assert!(!shell.path("run").exists());
     shell.run(&train).succeeds();
     let state = fs::read(shell.path("run/state.safetensors")).unwrap();
@@ -252,15 +254,15 @@ fn what_cannot_be_resumed_is_named() {
     assert!(text.contains(&version));
     let older = replaced(&state, version.as_bytes(), version.replace(env!("CARGO_PKG_VERSION"), "0.0.9").as_bytes());
     for (bytes, why) in [
-        (state[..state.len() / 2].to_vec(), "damaged"),
-        (b"text".to_vec(), "damaged"),
-        (Vec::new(), "damaged"),
+        (state[..state.len() / 2].to_vec(), "no whole safetensors file"),
+        (b"text".to_vec(), "no whole safetensors file"),
+        (Vec::new(), "is empty"),
         (last, "not the state of a training"),
         (older, "version 0.0.9"),
         (replaced(&state, b"\"moments\"", b"\"momenta\""), "moments"),
     ] {
         fs::write(shell.path("run/state.safetensors"), bytes).unwrap();
-        shell.run(&format!("{train} --resume --quiet")).fails(&["run/state.safetensors", why, "--overwrite"]);
+        shell.run(&format!("{train} --resume --quiet")).fails(&["run/state.safetensors", why]);
     }
     shell.run(&format!("{train} --overwrite")).succeeds();
     // A state that has just been written can be gone on with, though there is nothing left to do.

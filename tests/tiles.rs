@@ -2,14 +2,25 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use n2n_gpu::data::photo::Photo;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, Layout, Tensor};
-use n2n_gpu::nets::{Down, Init, Net, NetOptions, Norm, Up, initial};
+use n2n_gpu::nets::{
+    Anatomy, Down, EpflConvnet, EpflUnet, Init, Modules, N2nUnet, Network, Norm, Ranges, Statistics, Unet, Up, initial,
+};
 use n2n_gpu::ops::{Activation, Conv, Strips, random_normals};
+
+/// A network with its ranges, and fresh parameters.
+fn network(network: impl Network + 'static, seed: u32) -> ((Arc<dyn Network>, Ranges), Vec<f32>) {
+    let params = initial(&Anatomy::of(&network).graph, Init::He, seed);
+    let ranges = network.values().ranges(|| Statistics { mean: 0.5, deviation: 0.2 });
+    ((Arc::new(network), ranges), params)
+}
 
 #[test]
 fn tiles_give_the_same_picture_as_one_pass() {
@@ -17,18 +28,16 @@ fn tiles_give_the_same_picture_as_one_pass() {
     let picture: Vec<f32> = (0..width * height * 3).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
     // Software adapters are slow: one level there shows it.
     for (levels, adapters) in [(1, common::adapters()), (2, Vec::new())] {
-        let options = NetOptions::unet(4, levels, Norm::None);
-        let params = initial(&options.skeleton(), Init::He, 1);
-        let net = (options, options.ranges((0.5, 0.2)));
+        let (net, params) = network(Unet::new(4, levels, Norm::None), 1);
         let least = |device: &Device| {
-            let message = Denoiser::with_params(device, net, params.clone(), Some(1)).unwrap_err().to_string();
+            let message = Denoiser::with_params(device, net.clone(), params.clone(), Some(1)).unwrap_err().to_string();
             message.split(' ').find_map(|word| word.parse::<usize>().ok()).expect("the message names the smallest tile")
         };
         for device in std::iter::once(Device::Cpu).chain(adapters) {
             let tile = least(&device);
             assert!(tile < height, "the picture fits one tile of {tile} pixels");
             let [whole, tiles] = [None, Some(tile)].map(|tile| {
-                let mut denoiser = Denoiser::with_params(&device, net, params.clone(), tile).unwrap();
+                let mut denoiser = Denoiser::with_params(&device, net.clone(), params.clone(), tile).unwrap();
                 denoiser.denoise(&picture, width, height).unwrap()
             });
             let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -40,14 +49,13 @@ fn tiles_give_the_same_picture_as_one_pass() {
 #[test]
 fn seams_of_no_network_are_seen() {
     let nets = [
-        NetOptions { residual: true, ..NetOptions::unet(4, 2, Norm::Batch) },
-        NetOptions { down: Down::Maxpool, up: Up::Nearest, ..NetOptions::unet(4, 2, Norm::None) },
-        NetOptions { width: 3, ..NetOptions::new(Net::N2nUnet) },
-        NetOptions::new(Net::EpflConvnet),
+        network(Unet { residual: true, ..Unet::new(4, 2, Norm::Batch) }, 2),
+        network(Unet { down: Down::Maxpool, up: Up::Nearest, ..Unet::new(4, 2, Norm::None) }, 2),
+        network(N2nUnet { width: 3, ..N2nUnet::default() }, 2),
+        network(EpflConvnet::default(), 2),
     ];
-    for options in nets {
-        let params = initial(&options.skeleton(), Init::He, 2);
-        let with = |tile| Denoiser::with_params(&Device::Cpu, (options, options.ranges((0.5, 0.2))), params.clone(), tile);
+    for (net, params) in nets {
+        let with = |tile| Denoiser::with_params(&Device::Cpu, net.clone(), params.clone(), tile);
         let message = with(Some(1)).unwrap_err().to_string();
         let tile: usize = message.split(' ').find_map(|word| word.parse().ok()).expect("the message names the smallest tile");
         // High enough for strips: low pictures are cut into tiles of their height.
@@ -56,7 +64,7 @@ fn seams_of_no_network_are_seen() {
             let [whole, cut] = [None, Some(tile)].map(|tile| with(tile).unwrap().denoise(&picture, width, height).unwrap());
             let scale = whole.iter().fold(0.0f32, |a, v| a.max(v.abs()));
             let worst = whole.iter().zip(&cut).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            let name = options.name();
+            let name = net.0.name();
             assert!(worst <= 1e-5 * scale, "{name}, {width}x{height} in pieces of {tile} columns: {worst} of {scale}");
         }
     }
@@ -108,24 +116,23 @@ fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[u
 
 #[test]
 fn every_network_gives_in_strips_what_it_gives_in_one_pass() {
-    let nets = [
-        NetOptions { residual: true, ..NetOptions::unet(4, 2, Norm::Batch) },
-        NetOptions { down: Down::Maxpool, up: Up::Nearest, ..NetOptions::unet(4, 3, Norm::None) },
-        NetOptions { width: 4, ..NetOptions::new(Net::EpflUnet) },
-        NetOptions { width: 4, ..NetOptions::new(Net::N2nUnet) },
-        NetOptions::new(Net::EpflConvnet),
+    let nets: [&dyn Network; 5] = [
+        &Unet { residual: true, ..Unet::new(4, 2, Norm::Batch) },
+        &Unet { down: Down::Maxpool, up: Up::Nearest, ..Unet::new(4, 3, Norm::None) },
+        &EpflUnet { width: 4, ..EpflUnet::default() },
+        &N2nUnet { width: 4, ..N2nUnet::default() },
+        &EpflConvnet::default(),
     ];
-    for options in nets {
-        let multiple = options.multiple();
+    for network in nets {
+        let multiple = Anatomy::of(network).multiple;
         let mut g = Graph::new();
         let x = g.host_picture("x", [1, 6 * multiple, 2 * multiple], 3);
-        let y = options.record(&mut g, x);
-        assert_strips_equal(options.name(), &g, [x, y], &[multiple, 2 * multiple, 5 * multiple]);
+        let y = network.record(&mut Modules::new(&mut g, false), x);
+        assert_strips_equal(network.name(), &g, [x, y], &[multiple, 2 * multiple, 5 * multiple]);
     }
-    let normed = NetOptions::unet(8, 1, Norm::Group);
     let mut g = Graph::new();
     let x = g.host_picture("x", [1, 8, 8], 3);
-    let y = normed.record(&mut g, x);
+    let y = Unet::new(8, 1, Norm::Group).record(&mut Modules::new(&mut g, false), x);
     assert!(g.in_strips(x, y, 2).is_none(), "a group normalisation sees the whole picture");
 }
 
@@ -174,10 +181,9 @@ fn photo_in_tiles(params: impl Fn(Vec<f32>) -> Vec<f32>) -> (Photo, Denoiser, De
     let path = folder.path().join("photo.png");
     let rgb: Vec<u8> = (0..150 * 101 * 3).map(|i| (128.0 + 100.0 * (f64::from(i) * 0.37).sin()) as u8).collect();
     Picture::from_rgb8(150, 101, &rgb).save(&path).unwrap();
-    let options = NetOptions::unet(4, 1, Norm::None);
-    let params = params(initial(&options.skeleton(), Init::He, 1));
-    let denoiser =
-        |tile| Denoiser::with_params(&Device::Cpu, (options, options.ranges((0.5, 0.2))), params.clone(), tile).unwrap();
+    let (net, fresh) = network(Unet::new(4, 1, Norm::None), 1);
+    let params = params(fresh);
+    let denoiser = |tile| Denoiser::with_params(&Device::Cpu, net.clone(), params.clone(), tile).unwrap();
     (Photo::load(&path).unwrap(), denoiser(Some(48)), denoiser(None))
 }
 
@@ -208,7 +214,7 @@ fn the_first_tile_that_is_not_finite_ends_the_photo_but_not_the_denoiser() {
     assert!(whole.denoise_photo(&photo, 1.0, |_| ()).is_err());
     let (_, mut fine, _) = photo_in_tiles(|params| params);
     let expected = fine.denoise_photo(&photo, 1.0, |_| ()).unwrap();
-    broken.set_params(initial(&NetOptions::unet(4, 1, Norm::None).skeleton(), Init::He, 1)).unwrap();
+    broken.set_params(network(Unet::new(4, 1, Norm::None), 1).1).unwrap();
     let denoised = broken.denoise_photo(&photo, 1.0, |_| ()).unwrap();
     assert!((0..150 * 101).all(|i| denoised.rgb(i) == expected.rgb(i)));
 }
@@ -218,33 +224,28 @@ fn the_default_network_fits_the_least_of_devices_and_a_larger_one_says_what_to_d
     for mut gpu in common::gpus() {
         gpu.adapter.limits = n2n_gpu::kernel::Limits::default();
         let device = Device::Gpu(gpu);
-        let of = |levels| {
-            let options = NetOptions::unet(48, levels, Norm::None);
-            (options, options.ranges((0.5, 0.2)))
-        };
+        let of = |levels| network(Unet::new(48, levels, Norm::None), 1).0;
         // The published networks too: strips take little, however far a pixel sees.
         for levels in [4, 5] {
             Denoiser::with_params(&device, of(levels), Vec::new(), None).unwrap();
         }
         let message = Denoiser::with_params(&device, of(8), Vec::new(), None).unwrap_err().to_string();
-        assert!(message.contains("binds 128 MiB") && message.contains("--device cpu"), "{message}");
+        assert!(message.contains("binds 128 MiB") && message.contains("use the CPU"), "{message}");
     }
 }
 
 #[test]
 fn tiles_are_smaller_where_memory_is_short() {
-    let options = NetOptions::unet(8, 1, Norm::None);
-    let net = (options, options.ranges((0.5, 0.2)));
-    let params = initial(&options.skeleton(), Init::He, 3);
+    let (net, params) = network(Unet::new(8, 1, Norm::None), 3);
     let (width, height) = (210, 190);
     let picture: Vec<f32> = random_normals(5, 0).take(width * height * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
     let expected =
-        Denoiser::with_params(&Device::Cpu, net, params.clone(), None).unwrap().denoise(&picture, width, height).unwrap();
+        Denoiser::with_params(&Device::Cpu, net.clone(), params.clone(), None).unwrap().denoise(&picture, width, height).unwrap();
     for index in 0..gpu::adapters().len() {
         let mut gpu = Gpu::open_with(index, |l| (l.buffer_bytes, l.binding_bytes) = (1 << 20, 1 << 20)).unwrap();
         // The planner is told that there is more than the device gives.
         gpu.adapter.limits = n2n_gpu::kernel::Limits { invocations: gpu.adapter.limits.invocations, ..Default::default() };
-        let mut denoiser = Denoiser::with_params(&Device::Gpu(gpu), net, params.clone(), None).unwrap();
+        let mut denoiser = Denoiser::with_params(&Device::Gpu(gpu), net.clone(), params.clone(), None).unwrap();
         let found = denoiser.denoise(&picture, width, height).unwrap();
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-4, "{worst}");

@@ -2,17 +2,20 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{adapters, largest_error};
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::{Layer, Sequential};
-use n2n_gpu::train::{Fit, Trainer};
+use n2n_gpu::train::{Length, Options, Trainer};
 
 const SHAPE: [usize; 4] = [4, 12, 8, 3];
 
-/// A small one, halved and doubled again.
-fn network() -> Sequential {
+/// Of a small network, halved and doubled again.
+fn small(device: &Device) -> Trainer {
     let layers = [Layer::conv2d(6, 2).stride(2), Layer::ReLU, Layer::Upsample(2), Layer::conv2d(3, 1), Layer::Sigmoid];
-    Sequential::new(layers)
+    let options = Options::sgd(1.0, Length::Epochs(4.0));
+    Trainer::on_arrays(device, Arc::new(Sequential::new(layers)), &options, SHAPE).unwrap()
 }
 
 /// As many pictures of noise about a mean.
@@ -34,16 +37,15 @@ fn fit(trainer: &mut Trainer) -> Vec<f64> {
 fn a_sequential_network_learns_the_same_on_every_device_and_moves_between_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.safetensors");
-    let net = network();
-    let mut on_cpu = Trainer::new(&Device::Cpu, &net, SHAPE, Fit::sgd(1.0)).unwrap();
+    let mut on_cpu = small(&Device::Cpu);
     let truth = fit(&mut on_cpu);
     assert!(truth[3] < 0.9 * truth[0], "four epochs learn nothing: {:?}", &truth[..4]);
     for device in adapters() {
-        let mut trainer = Trainer::new(&device, &net, SHAPE, Fit::sgd(1.0)).unwrap();
+        let mut trainer = small(&device);
         let error = largest_error(&truth, &fit(&mut trainer));
         assert!(error < 1e-5, "{}: {error:e}", device.name());
         trainer.save(&path).unwrap();
-        let mut loaded = Trainer::new(&Device::Cpu, &net, SHAPE, Fit::sgd(1.0)).unwrap();
+        let mut loaded = small(&Device::Cpu);
         loaded.load(&path).unwrap();
         let x = pictures(3, SHAPE[0], 0.0);
         let [a, b] = [&mut trainer, &mut loaded].map(|t| t.predict(&x).unwrap().into_iter().map(f64::from).collect::<Vec<_>>());

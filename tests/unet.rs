@@ -3,22 +3,24 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Golden, Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::TOLERANCE;
 use n2n_gpu::graph::Graph;
-use n2n_gpu::nets::model::Metadata;
-use n2n_gpu::nets::{Init, Model, NetOptions, Norm, initial};
-use n2n_gpu::ops::Update;
+use n2n_gpu::nets::{Anatomy, Init, Model, Network, Norm, Statistics, Unet, initial};
+use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::train::{Example, Rule, record_step};
 use serde_json::Value;
 
 fn golden() -> Golden {
     Golden::new(include_bytes!("golden/unet.safetensors"))
 }
 
-fn options(case: &Value) -> NetOptions {
+fn network(case: &Value) -> Unet {
     let size = |name: &str| case[name].as_u64().unwrap() as usize;
     let norm = if case["norm"] == "group" { Norm::Group } else { Norm::None };
-    NetOptions::unet(size("width"), size("levels"), norm)
+    Unet::new(size("width"), size("levels"), norm)
 }
 
 /// In double precision, what differs is slopes, betas and rates in f32: 1.5e-8 for a slope of 0.1, some times that along
@@ -48,13 +50,10 @@ fn assert_trains_like_pytorch(golden: &Golden, case: &Value, place: &Place) {
     let mut g = Graph::new();
     let [n, _, h, w] = golden.shape(&format!("{name}/x"))[..] else { panic!("x is a picture") };
     let [x, t] = ["x", "t"].map(|role| g.host_picture(role, [n, h, w], 3));
-    let y = options(case).record(&mut g, x);
-    let loss = g.mse(y, t);
-    let one = g.one();
-    g.backward(&[(loss, one)]);
-    let optimizer = g.optimize(loss, Update::ADAM, 1.0);
-    let y = g.output("y", y);
-    let (params, grads) = (g.params_storage().unwrap(), g.host("grads").unwrap());
+    let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+    let step = record_step(&mut g, &network(case), Example { x, t, mask: None }, rule);
+    let (params, grads, optimizer) = (step.params, step.grads, step.optimizer);
+    let y = g.output("y", step.y);
 
     let mut run = place.start(&g);
     run.put(x, &tensor("x"));
@@ -95,16 +94,8 @@ fn assert_trains_like_pytorch(golden: &Golden, case: &Value, place: &Place) {
     assert_small("movement", square_error(&wanted, &moved), if place.is_double() { 1e-10 } else { 1e-8 });
 }
 
-#[test]
-fn the_network_of_the_first_report_has_1551987_parameters() {
-    assert_eq!(NetOptions::unet(48, 5, Norm::None).parameters(), 1_551_987);
-}
-
-fn named_shapes(options: &NetOptions) -> Vec<(String, Vec<usize>)> {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", [1, options.multiple(), options.multiple()], 3);
-    options.record(&mut g, x);
-    g.params().iter().map(|p| (p.name.clone(), p.layout.file_shape())).collect()
+fn named_shapes(network: &Unet) -> Vec<(String, Vec<usize>)> {
+    Anatomy::of(network).graph.params().iter().map(|p| (p.name.clone(), p.layout.file_shape())).collect()
 }
 
 #[test]
@@ -114,7 +105,7 @@ fn parameters_are_named_and_shaped_as_in_pytorch() {
         let prefix = format!("{}/param/", case["name"].as_str().unwrap());
         let mut wanted: Vec<_> =
             golden.names(&prefix).into_iter().map(|n| (n.clone(), golden.shape(&format!("{prefix}{n}")))).collect();
-        let mut ours = named_shapes(&options(case));
+        let mut ours = named_shapes(&network(case));
         // The file keeps its tensors sorted by name; the order of ours is the next test's.
         wanted.sort();
         ours.sort();
@@ -140,29 +131,28 @@ fn parameters_come_in_the_order_of_the_modules() {
         "output.conv3",
     ];
     let wanted: Vec<_> = modules.iter().flat_map(|m| ["weight", "bias"].map(|role| format!("{m}.{role}"))).collect();
-    let shapes = named_shapes(&NetOptions::unet(8, 1, Norm::Group));
+    let shapes = named_shapes(&Unet::new(8, 1, Norm::Group));
     assert_eq!(shapes.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), wanted);
 }
 
 #[test]
 fn a_model_that_is_saved_and_loaded_is_the_same_to_the_bit() {
-    let options = NetOptions::unet(6, 2, Norm::Group);
-    let mut g = Graph::new();
-    let x = g.host_picture("x", [1, 4, 4], 3);
-    options.record(&mut g, x);
+    let network = Unet::new(6, 2, Norm::Group);
+    let g = Anatomy::of(&network).graph;
     let mut params = initial(&g, Init::He, 3);
     for (number, param) in g.params().iter().enumerate() {
         for (place, z) in param.layout.places().into_iter().zip(normals(number as u32, param.layout.count())) {
             params[param.offset + place] = z as f32;
         }
     }
-    let metadata = Metadata::new(options, options.ranges((0.5, 0.2)), "25".into(), 7);
-    let model = Model { metadata, params };
+    let ranges = network.values().ranges(|| Statistics { mean: 0.5, deviation: 0.2 });
+    let model = Model::new(Arc::new(network), ranges, "25".into(), 7, params);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     model.save(&path).unwrap();
     let loaded = Model::load(&path).unwrap();
-    assert_eq!(loaded.metadata, model.metadata);
+    assert_eq!(loaded.network.options(), model.network.options());
+    assert_eq!((loaded.ranges, loaded.noise.as_str(), loaded.steps), (ranges, "25", 7));
     let bits = |model: &Model| model.params.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&loaded), bits(&model));
 }

@@ -119,7 +119,11 @@ impl NetArgs {
     /// If it does not have the options that are given.
     pub(super) fn instead_of(&self, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {
         let entry = self.entry(base.name())?;
-        if entry.name == base.name() { self.in_place_of(entry, base) } else { self.in_place_of(entry, entry.published().as_ref()) }
+        if entry.name == base.name() {
+            self.in_place_of(entry, base)
+        } else {
+            self.in_place_of(entry, entry.published().as_ref())
+        }
     }
 
     fn in_place_of(&self, entry: &Entry, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {

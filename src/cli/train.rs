@@ -218,8 +218,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let stop = stop_on_interrupt(common)?;
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let done =
-        TrainingBar::new(common).watch(&stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
+    let done = TrainingBar::new(common).watch(&stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
     let done = done.map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => {
             Error::Lost(format!("{what}: go on with the same command and --resume, with --device cpu if the device stays away"))

@@ -218,12 +218,8 @@ mod tests {
 
     #[test]
     fn layouts_of_photographs_fit_the_memory_and_do_little_twice() {
-        let nets: [&dyn Network; 4] = [
-            &Unet::new(16, 3, Norm::None),
-            &Unet::new(48, 5, Norm::Batch),
-            &N2nUnet::default(),
-            &EpflConvnet::default(),
-        ];
+        let nets: [&dyn Network; 4] =
+            [&Unet::new(16, 3, Norm::None), &Unet::new(48, 5, Norm::Batch), &N2nUnet::default(), &EpflConvnet::default()];
         for network in nets {
             let room = room(network);
             for picture in [[4000, 6016], [4320, 8192], [6016, 4000], [20_000, 512]] {

@@ -16,7 +16,8 @@ pub struct EpflConvnet {}
 
 impl Named for EpflConvnet {
     const NAME: &'static str = "epfl-convnet";
-    const ABOUT: &'static str = "two strided and two upsampling convolutions, from hand-made modules: 477 parameters, to learn from";
+    const ABOUT: &'static str =
+        "two strided and two upsampling convolutions, from hand-made modules: 477 parameters, to learn from";
     const OPTIONS: &'static [Choice] = &[];
 }
 

@@ -86,10 +86,7 @@ impl Model {
         })
     }
 
-    fn load_with(
-        path: &Path,
-        build: impl FnOnce(&str, Map<String, Value>) -> Result<Arc<dyn Network>, String>,
-    ) -> Result<Self> {
+    fn load_with(path: &Path, build: impl FnOnce(&str, Map<String, Value>) -> Result<Arc<dyn Network>, String>) -> Result<Self> {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder: give the model in it, best.safetensors"));
         }

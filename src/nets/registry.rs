@@ -180,4 +180,3 @@ pub(super) mod choices {
 pub(super) fn check_width(name: &str, width: usize) -> Result<(), String> {
     if (1..=1024).contains(&width) { Ok(()) } else { Err(format!("{name} of width {width}: widths are 1 to 1024")) }
 }
-

@@ -1,11 +1,11 @@
 //! What training draws from.
 
 use super::Options;
-use crate::nets::{Network, Statistics};
 use crate::data::noise::{Clean, Noise};
 use crate::data::picture::Rgb8;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::nets::{Network, Statistics};
 use crate::ops::Shards;
 
 /// Pictures that statistics are taken from.

@@ -117,7 +117,8 @@ impl Options {
         network.check().map_err(|problem| Error::option("net", problem))?;
         let (crop, multiple, name) = (self.crop, Anatomy::of(network).multiple, network.name());
         if crop == 0 || !crop.is_multiple_of(multiple) {
-            let problem = format!("{crop} pixels: {name} halves pictures down to {multiple} to 1, so it must be a multiple of {multiple}");
+            let problem =
+                format!("{crop} pixels: {name} halves pictures down to {multiple} to 1, so it must be a multiple of {multiple}");
             return Err(Error::option("crop", problem));
         }
         self.check_bounds()
@@ -129,7 +130,10 @@ impl Options {
             return Err(Error::option("targets", format!("{}: 1 to {} are possible", self.targets, Batch::MOST_TARGETS)));
         }
         if self.augment == Augment::Triple && !self.batch.is_multiple_of(3) {
-            return Err(Error::option("batch", format!("{}: with threefold augmentation it must be a multiple of 3", self.batch)));
+            return Err(Error::option(
+                "batch",
+                format!("{}: with threefold augmentation it must be a multiple of 3", self.batch),
+            ));
         }
         check_step(self.batch, self.crop)
     }

@@ -26,9 +26,11 @@ pub struct Rule {
     pub clip: f32,
 }
 
-/// Storages that the host writes and reads of a recorded step.
+/// What the host writes and reads of a recorded step.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
+    /// Output of the network.
+    pub y: Tensor,
     /// Flat parameters.
     pub params: StorageId,
     /// Their gradients, laid out alike.
@@ -51,6 +53,7 @@ pub fn record_step(g: &mut Graph, network: &dyn Network, example: Example, rule:
     g.backward(&[(loss, one)]);
     let optimizer = g.optimize(loss, rule.update, rule.clip);
     Step {
+        y,
         params: g.params_storage().expect("a network has parameters"),
         grads: g.host("grads").expect("parameters have gradients"),
         optimizer,

@@ -70,13 +70,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If options and pictures do not fit each other, or the device cannot hold a step.
-    pub fn new(
-        device: &Device,
-        network: Arc<dyn Network>,
-        options: &Options,
-        source: &Source,
-        ranges: Ranges,
-    ) -> Result<Self> {
+    pub fn new(device: &Device, network: Arc<dyn Network>, options: &Options, source: &Source, ranges: Ranges) -> Result<Self> {
         source.check(network.as_ref(), options)?;
         let shards = source.shards(device);
         let given = options.augment == Augment::Triple;
@@ -130,34 +124,18 @@ impl Trainer {
         Self::start(device, network, options, g, step, Feed::Arrays(arrays))
     }
 
-    fn start(
-        device: &Device,
-        network: Arc<dyn Network>,
-        options: &Options,
-        g: Graph,
-        step: Step,
-        feed: Feed,
-    ) -> Result<Self> {
+    fn start(device: &Device, network: Arc<dyn Network>, options: &Options, g: Graph, step: Step, feed: Feed) -> Result<Self> {
         let params = initial(&g, options.init, options.seed);
         let mut executor = device.prepare(g).map_err(|e| match e {
-            Error::Memory(what) => Error::Memory(format!("{what} (a batch of {} crops of {} pixels now)", options.batch, options.crop)),
+            Error::Memory(what) => {
+                Error::Memory(format!("{what} (a batch of {} crops of {} pixels now)", options.batch, options.crop))
+            }
             other => other,
         })?;
         executor.write(step.params, &params)?;
         executor.write(step.optimizer.ema, &params)?;
         let (device, options) = (device.clone(), options.clone());
-        Ok(Self {
-            device,
-            network,
-            options,
-            executor,
-            step,
-            feed,
-            number: 0,
-            pictures: 0,
-            start: Instant::now(),
-            forward: None,
-        })
+        Ok(Self { device, network, options, executor, step, feed, number: 0, pictures: 0, start: Instant::now(), forward: None })
     }
 
     /// Steps done.
