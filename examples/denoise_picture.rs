@@ -10,7 +10,7 @@ use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::{Picture, load_rgb8};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
-use n2n_gpu::error::{Error, Result};
+use n2n_gpu::error::Result;
 use n2n_gpu::nets::{Norm, Unet};
 use n2n_gpu::train::{Length, Options, Run, Source, Validation};
 
@@ -19,7 +19,6 @@ fn main() -> Result<()> {
     let photo = PathBuf::from(arguments.next().unwrap_or_else(|| "assets/coffee.jpg".into()));
     let minutes = arguments.next().and_then(|m| m.parse().ok()).unwrap_or(1.0);
     let out = std::env::temp_dir().join("n2n-gpu-example");
-    std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
 
     let device = Device::select("auto")?;
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };

@@ -57,7 +57,6 @@ fn main() -> Result<()> {
             for augment in [Augment::None, Augment::All] {
                 let options = Options { init, augment, crop: CROP, ..Options::new(&device, Length::Minutes(minutes)) };
                 let out = std::env::temp_dir().join("n2n-gpu-reports");
-                std::fs::create_dir_all(&out).map_err(|e| Error::file(&out, e))?;
                 let (source, validation) = (&training, &validation);
                 let run = Run { device: &device, network: network.clone(), options: &options, source, validation, out: &out };
                 let done = run.start(&mut |_| ControlFlow::Continue(()))?;

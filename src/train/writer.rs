@@ -96,6 +96,8 @@ impl<'a> Writer<'a> {
         if self.begun {
             return Ok(());
         }
+        std::fs::create_dir_all(self.out)
+            .map_err(|e| Error::file_from(self.out, format!("the folder cannot be made: {e}"), e))?;
         save_bytes(&self.path("config.toml"), self.config.as_bytes())?;
         if self.best == f64::NEG_INFINITY {
             let old = self.path(REPORT);

@@ -1,0 +1,93 @@
+//! What earlier versions wrote still counts: their models load and give the same pictures, their runs can be resumed, and the same
+//! training has the same losses.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use n2n_gpu::data::picture::{Picture, load_rgb8};
+use n2n_gpu::denoise::Denoiser;
+use n2n_gpu::device::Device;
+use n2n_gpu::nets::{Down, EpflConvnet, EpflResunet, EpflUnet, Model, N2nUnet, Network, Norm, Unet, Up};
+use n2n_gpu::ops::Update;
+use n2n_gpu::train::{Length, Options, Outcome, Run, Source, Validation};
+use serde_json::Value;
+
+const FOLDER: &str = "tests/golden/before";
+
+fn networks() -> Vec<(&'static str, Arc<dyn Network>)> {
+    let unet = Unet { residual: true, ..Unet::new(4, 2, Norm::None) };
+    let group = Unet { norm: Norm::Group, down: Down::Maxpool, up: Up::Nearest, ..unet };
+    vec![
+        ("unet", Arc::new(unet)),
+        ("unet-group", Arc::new(group)),
+        ("unet-batch", Arc::new(Unet::new(4, 1, Norm::Batch))),
+        ("epfl-unet", Arc::new(EpflUnet { width: 4, shared: true, residual: false })),
+        ("epfl-resunet", Arc::new(EpflResunet { width: 12, shared: true, ..EpflResunet::default() })),
+        ("n2n-unet", Arc::new(N2nUnet { width: 3, residual: false })),
+        ("epfl-convnet", Arc::new(EpflConvnet::default())),
+    ]
+}
+
+fn file(name: &str, ending: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{name}.{ending}"))
+}
+
+/// The training that all files are of.
+fn train(name: &str, network: Arc<dyn Network>, out: &Path, resume: bool) -> Outcome {
+    let photos = |path: &str| Source::Photos(load_rgb8(&[path.into()]).unwrap(), "gaussian:25".parse().unwrap());
+    let (source, held_out) = (photos("assets/chelsea-192.png"), photos("assets/rocket-192.png"));
+    let mut options = Options { batch: 3, crop: 32, ..Options::new(&Device::Cpu, Length::Steps(30)) };
+    if name == "epfl-convnet" {
+        (options.update, options.lr) = (Update::Sgd { momentum: 0.0 }, 1.0);
+    }
+    let validation = Validation::new(&held_out, 1).unwrap();
+    let (options, source, validation) = (&options, &source, &validation);
+    let run = Run { device: &Device::Cpu, network, options, source, validation, out };
+    let watch = &mut |_: &_| ControlFlow::Continue(());
+    if resume { run.resume(watch).unwrap() } else { run.start(watch).unwrap() }
+}
+
+/// Another processor adds in the same order, but may have no fused multiply-adds, and its logarithm may round otherwise: then a value
+/// in thousands that lies between two grey levels goes the other way.
+#[test]
+fn models_of_before_load_and_give_the_same_pictures() {
+    let input = Picture::load(&file("input", "png")).unwrap();
+    for (name, network) in networks() {
+        let model = Model::load(&file(name, "safetensors")).unwrap();
+        assert_eq!((model.network.name(), model.network.options()), (network.name(), network.options()));
+        let mut denoiser = Denoiser::new(&Device::Cpu, &model, None).unwrap();
+        let rgb = denoiser.denoise(&input.rgb, input.width, input.height).unwrap();
+        let ours = Picture { rgb, ..input.clone() }.to_rgb8();
+        let theirs = Picture::load(&file(name, "png")).unwrap().to_rgb8();
+        let differ: Vec<u8> = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).filter(|d| *d > 0).collect();
+        assert!(differ.len() <= ours.len() / 1000 && differ.iter().all(|d| *d == 1), "{name}: {} values differ", differ.len());
+    }
+}
+
+/// Losses of thirty steps, to the rounding of sums in single precision, grown over the steps.
+#[test]
+fn trainings_have_the_losses_of_before() {
+    for (name, network) in networks() {
+        let out = tempfile::tempdir().unwrap();
+        let records = train(name, network, out.path(), false).records;
+        let text = fs::read_to_string(file(name, "jsonl")).unwrap();
+        let before: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(records.len(), before.len(), "{name}");
+        for (ours, theirs) in records.iter().zip(&before) {
+            let loss = theirs["loss"].as_f64().unwrap();
+            assert!((ours.loss / loss - 1.0).abs() < 1e-5, "{name}, step {}: {} was {loss}", ours.step, ours.loss);
+        }
+    }
+}
+
+#[test]
+fn a_run_of_before_is_resumed() {
+    let out = tempfile::tempdir().unwrap();
+    fs::copy(Path::new(FOLDER).join("run/state.safetensors"), out.path().join("state.safetensors")).unwrap();
+    let (name, network) = networks().remove(0);
+    let done = train(name, network, out.path(), true);
+    assert_eq!(done.steps, 30);
+    assert_eq!(done.model.params, Model::load(&file(name, "safetensors")).unwrap().params);
+}
