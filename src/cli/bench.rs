@@ -99,7 +99,7 @@ fn row(part: &Part, peaks: &Peaks) -> Value {
 /// `start` is when the program began.
 pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<()> {
     let mut device = common.open()?;
-    let network = options.net.network("unet", Task { large: device.is_large(), subtracts: false })?;
+    let network = options.net.network(None, Task { large: device.is_large(), subtracts: false })?;
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
     let Anatomy { multiple, graph: anatomy, .. } = Anatomy::of(network.as_ref());
     if !size.is_multiple_of(multiple) {

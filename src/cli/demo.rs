@@ -60,7 +60,7 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let device = common.open()?;
     let subtracts = options.noise.unbiased() && !options.noise.masks();
-    let network = options.net.network("unet", Task { large: device.is_large(), subtracts })?;
+    let network = options.net.network(None, Task { large: device.is_large(), subtracts })?;
     let training = train::Options { seed: common.seed, ..train::Options::new(&device, Length::Minutes(options.minutes)) };
     training.check(network.as_ref())?;
     make_folder("--out", &options.out)?;

@@ -23,7 +23,7 @@ pub(super) struct Options {
     /// Model file to write
     #[arg(short, long = "output", value_name = "FILE")]
     out: PathBuf,
-    /// Mean of the pictures that epfl-convnet was trained on, 0 to 255
+    /// Mean of the pictures that the network was trained on, 0 to 255, if it normalises its input
     #[arg(long, value_name = "M", value_parser = positive, allow_negative_numbers = true)]
     mean: Option<f64>,
     /// Their standard deviation
@@ -48,7 +48,7 @@ fn statistics(options: &Options, name: &str, input: Input) -> anyhow::Result<Opt
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
-    let entry = options.net.entry("unet")?;
+    let entry = options.net.entry(None)?;
     let statistics = statistics(options, entry.name, entry.published().values().input)?;
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());

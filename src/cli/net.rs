@@ -90,12 +90,12 @@ impl FromArgMatches for NetArgs {
 }
 
 impl NetArgs {
-    /// The chosen network; `default` if none is named.
+    /// The chosen network; the one named `default` if none is, and the default of all without.
     ///
     /// # Errors
     /// If an option is given that the network does not have.
-    pub(super) fn entry(&self, default: &str) -> anyhow::Result<&'static Entry> {
-        let name = self.name.as_deref().unwrap_or(default);
+    pub(super) fn entry(&self, default: Option<&str>) -> anyhow::Result<&'static Entry> {
+        let name = self.name.as_deref().or(default).unwrap_or(Entry::preferred().name);
         let entry = Entry::find(name).ok_or_else(|| Usage::new(format!("--net {name}: there is no such network")))?;
         if let Some(option) = self.given.keys().find(|option| !entry.has(option)) {
             let others: Vec<_> = NETWORKS.iter().filter(|n| n.has(option)).map(|n| n.name).collect();
@@ -104,11 +104,11 @@ impl NetArgs {
         Ok(entry)
     }
 
-    /// The network asked for; `default` if none is named. It suits the task, in what nothing is asked for.
+    /// The network asked for, as [`NetArgs::entry`]. It suits the task, in what nothing is asked for.
     ///
     /// # Errors
     /// If it does not have the options that are given.
-    pub(super) fn network(&self, default: &str, task: Task) -> anyhow::Result<Arc<dyn Network>> {
+    pub(super) fn network(&self, default: Option<&str>, task: Task) -> anyhow::Result<Arc<dyn Network>> {
         let entry = self.entry(default)?;
         self.in_place_of(entry, entry.suited(task).as_ref())
     }
@@ -118,7 +118,7 @@ impl NetArgs {
     /// # Errors
     /// If it does not have the options that are given.
     pub(super) fn instead_of(&self, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {
-        let entry = self.entry(base.name())?;
+        let entry = self.entry(Some(base.name()))?;
         if entry.name == base.name() {
             self.in_place_of(entry, base)
         } else {

@@ -150,7 +150,7 @@ impl Choice<'_> {
             None => {
                 // Of pairs it is taken for granted.
                 let subtracts = noise.is_none_or(|noise| noise.unbiased() && !noise.masks());
-                net.network(recipe.recipe.map_or("unet", Recipe::net), Task { large: self.device.is_large(), subtracts })
+                net.network(recipe.recipe.map(Recipe::net), Task { large: self.device.is_large(), subtracts })
             }
         }
     }

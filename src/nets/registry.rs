@@ -92,6 +92,11 @@ impl Entry {
         }
     }
 
+    /// The network that is taken where none is named.
+    pub fn preferred() -> &'static Self {
+        &NETWORKS[0]
+    }
+
     /// The network of that name.
     pub fn find(name: &str) -> Option<&'static Self> {
         NETWORKS.iter().find(|entry| entry.name == name)
