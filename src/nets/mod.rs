@@ -1,30 +1,41 @@
 //! Networks: what each of them records, the names of its parameters and how they start, and model files.
 
-mod epfl_convnet;
-mod epfl_resunet;
-mod epfl_unet;
 pub mod import;
 mod init;
 pub mod model;
 mod modules;
-mod n2n;
 mod network;
 mod registry;
 mod sequential;
 pub(crate) mod state_dict;
+
+mod epfl_convnet;
+mod epfl_resunet;
+mod epfl_unet;
+mod n2n;
 mod unet;
 
 pub use epfl_convnet::EpflConvnet;
 pub use epfl_resunet::EpflResunet;
 pub use epfl_unet::EpflUnet;
+pub use n2n::N2nUnet;
+pub use unet::Unet;
+
+/// All networks by name; the first is the default.
+pub static NETWORKS: &[Entry] = &[
+    Entry::of::<Unet>(),
+    Entry::of::<N2nUnet>(),
+    Entry::of::<EpflUnet>(),
+    Entry::of::<EpflResunet>(),
+    Entry::of::<EpflConvnet>(),
+];
+
 pub use init::{Init, initial};
 pub use model::Model;
 pub use modules::Modules;
-pub use n2n::N2nUnet;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
-pub use registry::{Choice, Entry, Kind, NETWORKS, Named, Task};
+pub use registry::{Choice, Entry, Kind, Named, Task};
 pub use sequential::{Layer, Sequential};
-pub use unet::Unet;
 
 use serde::{Deserialize, Serialize};
 

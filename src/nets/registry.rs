@@ -1,4 +1,4 @@
-//! The networks that model files and the command line know by name: a line for each in [`NETWORKS`].
+//! What model files and the command line know of a network by its name: a line for each is in [`NETWORKS`].
 
 use std::sync::Arc;
 
@@ -6,17 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::NETWORKS;
 use super::network::Network;
-use super::{EpflConvnet, EpflResunet, EpflUnet, N2nUnet, Unet};
-
-/// All networks by name; the first is the default.
-pub static NETWORKS: &[Entry] = &[
-    Entry::of::<Unet>(),
-    Entry::of::<N2nUnet>(),
-    Entry::of::<EpflUnet>(),
-    Entry::of::<EpflResunet>(),
-    Entry::of::<EpflConvnet>(),
-];
 
 /// A network that is found by its name. Its options are its fields; its default is the network as published.
 pub trait Named: Network + Serialize + DeserializeOwned + Default + 'static {
@@ -81,7 +72,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    const fn of<N: Named>() -> Self {
+    /// What a network says of itself.
+    pub(super) const fn of<N: Named>() -> Self {
         Self {
             name: N::NAME,
             about: N::ABOUT,

@@ -2,7 +2,7 @@
 
 use super::{Augment, Length, Options, Schedule};
 use crate::data::noise::Noise;
-use crate::graph::Precision;
+use crate::device::Device;
 use crate::nets::{EpflUnet, Init, N2nUnet, Named};
 use crate::ops::{Loss, Update};
 
@@ -38,8 +38,6 @@ impl Recipe {
     pub fn options(self) -> Options {
         let adam = |beta2| Update::Adam { beta1: 0.9, beta2, eps: 1e-8, decay: 0.0 };
         let common = Options {
-            init: Init::Xavier,
-            length: Length::Epochs(30.0),
             batch: 30,
             crop: 32,
             lr: 8.5e-4,
@@ -47,12 +45,8 @@ impl Recipe {
             augment: Augment::Triple,
             clip: 0.0,
             ema: 0.0,
-            seed: 1,
-            clean_targets: false,
-            loss: Loss::L2,
             update: adam(0.999),
-            precision: Precision::F32,
-            targets: 1,
+            ..Options::new(&Device::Cpu, Length::Epochs(30.0))
         };
         match self {
             Self::Epfl => common,
