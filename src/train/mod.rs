@@ -1,6 +1,5 @@
 //! Training: from photographs with synthetic noise, or pairs of noisy pictures, to a model file.
 
-mod chart;
 mod data;
 mod log;
 mod recipe;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::report::{self, Record, Strip, Summary};
+use super::report::{self, Record, Strip, Summary, counted, duration};
 use super::state::{Described, State};
 use super::validation::Scores;
 use super::{Options, Source};
@@ -146,19 +146,27 @@ impl<'a> Writer<'a> {
             ("Parameters", Anatomy::of(network.as_ref()).parameters().to_string()),
             ("Noise", self.noise.clone()),
             ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
-            ("Training", format!("{steps} steps of {} crops of {} px, {seconds:.0} s", o.batch, o.crop)),
+            (
+                "Training",
+                format!(
+                    "{} of {} of {}\u{a0}px, {}",
+                    counted(steps, "step"),
+                    counted(o.batch as u64, "crop"),
+                    o.crop,
+                    duration(seconds)
+                ),
+            ),
             ("Learning rate and seed", format!("{}, {}", o.lr, o.seed)),
             ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
         ];
-        facts.extend(scores.estimated.map(|e| ("Estimated PSNR, denoised", format!("{e:.2} dB"))));
-        facts.extend(scores.truth.map(|t| ("True PSNR, denoised", format!("{t:.2} dB"))));
+        facts.extend(scores.estimated.map(|e| ("Estimated PSNR at the end", format!("{e:.2} dB"))));
+        facts.extend(scores.truth.map(|t| ("True PSNR at the end", format!("{t:.2} dB"))));
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
 
     /// Writes `report.html` and `samples/`.
     pub(super) fn finish(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores, strips: &[Strip]) -> Result<()> {
         let summary = Summary {
-            title: "Learning to denoise from noisy pictures".into(),
             facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,

@@ -1,0 +1,269 @@
+//! The report of a training run: one HTML file that needs nothing else, for somebody who has never heard of such training. This
+//! file has the page, its headline and its explanation; `curves` the two charts, drawn by `chart`; `strips` the held-out pictures.
+
+mod chart;
+mod curves;
+mod strips;
+
+use serde::{Deserialize, Serialize};
+
+pub use strips::Strip;
+
+use crate::ops::Loss;
+
+/// One line of metrics.jsonl.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Record {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Seconds since training began.
+    pub seconds: f64,
+    /// Mean training loss since the record before, against the noisy target, in squared units of the `[0, 1]` range.
+    pub loss: f64,
+    /// Learning rate.
+    pub lr: f64,
+    /// Norm of the gradient of all parameters.
+    pub grad_norm: f64,
+    /// PSNR of held-out pictures in dB, estimated from noisy pairs alone.
+    pub psnr_estimated: Option<f64>,
+    /// The true one, if clean pictures are known.
+    pub psnr: Option<f64>,
+    /// Training pictures (crops) per second.
+    pub pictures_per_second: f64,
+}
+
+/// What the report says about the run beside its records.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Label and value: device, network, parameters, noise, steps, time.
+    pub facts: Vec<(String, String)>,
+    /// PSNR of the held-out pictures as the network gets them, in dB.
+    pub psnr_noisy: Option<f64>,
+    /// Whether it was trained towards clean pictures.
+    pub clean_targets: bool,
+    /// The training loss.
+    pub loss: Loss,
+}
+
+/// The page. Values that are not finite are left out of the curves; a page of around 1 to 3 MB has about six strips.
+pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
+    let result = Measured::best(summary, records);
+    let title = title(summary, result.as_ref());
+    let style = include_str!("report.css");
+    let headline = result.as_ref().map_or(String::new(), Measured::headline);
+    let explanation = explanation(summary, result.as_ref());
+    let facts: String =
+        summary.facts.iter().map(|(k, v)| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(k), escape(v))).collect();
+    let facts = if facts.is_empty() { facts } else { format!("<dl>\n{facts}</dl>\n") };
+    let curves = curves::psnr_figure(summary, records) + &curves::loss_figure(summary, records);
+    let curves =
+        if curves.is_empty() { "<p class=\"note\">No curves yet: training has just begun.</p>\n".into() } else { curves };
+    let pictures = strips::section(strips);
+    format!(
+        r#"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<div class="intro">
+<div>
+{headline}<p>{explanation}</p>
+</div>
+{facts}</div>
+</header>
+<main>
+<div class="curves">
+{curves}</div>
+{pictures}</main>
+<footer>The method is Noise2Noise, <a href="https://arxiv.org/abs/1803.04189">Lehtinen et al. 2018</a>. Written by n2n-gpu.</footer>
+</body>
+</html>
+"#
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+fn finite(value: Option<f64>) -> Option<f64> {
+    value.filter(|v| v.is_finite())
+}
+
+/// A number of things: `1 step`, `12 steps`.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
+/// `97 s`, `10 min`, `3 h 20 min`, with spaces that no line breaks at.
+pub(super) fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match minutes {
+        0..3 => format!("{seconds:.0}\u{a0}s"),
+        3..180 => format!("{minutes}\u{a0}min"),
+        _ => format!("{}\u{a0}h {}\u{a0}min", minutes / 60, minutes % 60),
+    }
+}
+
+/// PSNR of the held-out pictures with the best weights, in dB.
+struct Measured {
+    noisy: Option<f64>,
+    estimate: Option<f64>,
+    truth: Option<f64>,
+    /// The truth where it is known, else the estimate.
+    denoised: f64,
+}
+
+impl Measured {
+    /// At the validation with the highest estimate, or the highest truth where nothing was estimated: those weights are
+    /// `best.safetensors`.
+    fn best(summary: &Summary, records: &[Record]) -> Option<Self> {
+        let score = |r: &Record| finite(r.psnr_estimated).or(finite(r.psnr));
+        let scored = records.iter().filter_map(|r| Some((score(r)?, r)));
+        let (_, best) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let (estimate, truth) = (finite(best.psnr_estimated), finite(best.psnr));
+        Some(Self { noisy: finite(summary.psnr_noisy), estimate, truth, denoised: truth.or(estimate)? })
+    }
+
+    /// Whether the results are better than the noisy pictures, by what shows in the first decimal.
+    fn better(&self) -> Option<bool> {
+        self.noisy.map(|noisy| self.denoised - noisy >= 0.05)
+    }
+
+    fn headline(&self) -> String {
+        let (before, verdict) = match (self.noisy, self.better()) {
+            (Some(noisy), Some(true)) => {
+                let gain = self.denoised - noisy;
+                let ratio = 10f64.powf(gain / 10.0);
+                (
+                    format!("{noisy:.1} dB <i>→</i> "),
+                    format!(" That is {gain:.1} dB better, or {ratio:.1} times less squared error."),
+                )
+            }
+            (Some(noisy), _) => (format!("{noisy:.1} dB <i>→</i> "), " That is not better than the noisy pictures.".to_owned()),
+            (None, _) => (String::new(), String::new()),
+        };
+        let source = match (self.truth, self.estimate) {
+            (Some(_), Some(e)) => format!("measured against the clean pictures; estimated without them, {e:.1} dB"),
+            (Some(_), None) => "measured against the clean pictures".to_owned(),
+            (None, _) => "estimated without any clean picture".to_owned(),
+        };
+        format!(
+            "<p class=\"headline\">{before}<b>{:.1} dB</b></p>\n\
+             <p class=\"note\">PSNR of pictures held out from training, {source}.{verdict}</p>\n",
+            self.denoised
+        )
+    }
+}
+
+fn title(summary: &Summary, result: Option<&Measured>) -> String {
+    let targets = if summary.clean_targets { "clean" } else { "noisy" };
+    match result.and_then(Measured::better) {
+        Some(true) => format!("A denoiser trained on {targets} pictures"),
+        Some(false) => format!("Training on {targets} pictures: no improvement yet"),
+        None => format!("Training on {targets} pictures"),
+    }
+}
+
+const NOISY_TARGETS: &str = "In training, the network was given one noisy copy of a picture and had to predict another. The noise \
+    of the other copy cannot be predicted; the best guess is what both copies share: the clean picture, which the network was \
+    never shown.";
+const CLEAN_TARGETS: &str = "For comparison with training on noisy pictures alone, the network was given a noisy copy of a picture \
+    in training and had to predict the clean one.";
+const NOT_BETTER: &str = " It has not learnt to do so: on held-out pictures its results are no better than the noisy pictures that \
+    it was given. Train for longer, or with a lower learning rate if the loss does not fall.";
+
+fn explanation(summary: &Summary, result: Option<&Measured>) -> String {
+    let task = if summary.clean_targets { CLEAN_TARGETS } else { NOISY_TARGETS };
+    let outcome = if result.and_then(Measured::better) == Some(false) { NOT_BETTER } else { "" };
+    format!("{task}{outcome}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::picture::Picture;
+
+    fn summary(fact: &str) -> Summary {
+        Summary { facts: vec![("network".into(), fact.into())], psnr_noisy: Some(20.2), clean_targets: false, loss: Loss::L2 }
+    }
+
+    fn record(step: u64, loss: f64, psnr_estimated: Option<f64>) -> Record {
+        let psnr = psnr_estimated.map(|v| v + 0.03);
+        Record { step, seconds: 0.0, loss, lr: 1e-3, grad_norm: 0.1, psnr_estimated, psnr, pictures_per_second: 100.0 }
+    }
+
+    pub(super) fn flat(width: usize, height: usize, value: u8) -> Picture {
+        Picture::from_rgb8(width, height, &vec![value; 3 * width * height])
+    }
+
+    pub(super) fn strip(name: &str, width: usize, clean: bool) -> Strip {
+        let clean = clean.then(|| flat(width, 3, 90));
+        let (noisy, denoised) = (flat(width, 3, 10), flat(width, 3, 50));
+        Strip { name: name.into(), noisy, denoised, clean, psnr_noisy: Some(20.24), psnr: None }
+    }
+
+    #[test]
+    fn names_cannot_break_the_page() {
+        let page = html(&summary("U-Net <small>"), &[], &[strip("\"><script>'", 4, true)]);
+        assert!(!page.contains("<script") && !page.contains("<small"));
+        assert!(page.contains("U-Net &lt;small&gt;") && page.contains("alt=\"&quot;&gt;&lt;script&gt;&#39;, noisy\""));
+        assert!(page.contains("20.2 dB"));
+    }
+
+    #[test]
+    fn nothing_to_show_is_a_page_too() {
+        let page = html(&Summary { facts: vec![], psnr_noisy: None, clean_targets: true, loss: Loss::L2 }, &[], &[]);
+        assert!(page.contains("No curves yet") && page.ends_with("</html>\n"));
+        assert!(["<svg", "<img", "<dl", "headline\""].iter().all(|tag| !page.contains(tag)));
+        html(&summary(""), &[], &[strip("empty", 0, false)]);
+    }
+
+    #[test]
+    fn broken_values_are_left_out() {
+        let bad = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0];
+        for count in 0..3 {
+            let mut records: Vec<Record> = (0..count).map(|i| record(i, 0.02, Some(25.0))).collect();
+            records.extend(bad.iter().map(|&v| record(9, v, Some(1.0 / v.min(0.0)))));
+            let page = html(&summary(""), &records, &[]);
+            assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
+            assert_eq!(page.matches("<svg").count(), if count == 0 { 2 } else { 4 });
+        }
+    }
+
+    #[test]
+    fn the_headline_is_the_best_estimate() {
+        let records = [record(1, 0.1, Some(22.0)), record(2, 0.1, Some(29.1)), record(3, 0.1, Some(28.0)), record(4, 0.1, None)];
+        let page = html(&summary(""), &records, &[]);
+        assert!(page.contains("20.2 dB <i>→</i> <b>29.1 dB</b>"));
+    }
+
+    #[test]
+    fn a_network_that_makes_pictures_no_better_is_not_called_a_denoiser() {
+        let page = |psnr| html(&summary(""), &[record(1, 0.1, Some(psnr))], &[]);
+        let (better, same, worse) = (page(25.0), page(20.2), page(15.0));
+        assert!(better.contains("<h1>A denoiser trained on noisy pictures</h1>") && !better.contains("no better"));
+        for page in [same, worse] {
+            assert!(!page.contains("denoiser") && !page.contains("dB better"), "{page}");
+            assert!(page.contains("no improvement yet</h1>") && page.contains("That is not better"));
+            assert!(page.contains("It has not learnt to do so"));
+        }
+    }
+
+    #[test]
+    fn one_is_singular_and_times_are_short() {
+        assert_eq!([counted(1, "step"), counted(0, "step"), counted(2, "step")], ["1 step", "0 steps", "2 steps"]);
+        assert_eq!([duration(97.4), duration(601.0), duration(12_000.0)], ["97\u{a0}s", "10\u{a0}min", "3\u{a0}h 20\u{a0}min"]);
+        let page = |count| html(&summary(""), &[], &vec![strip("a", 4, true); count]);
+        assert!(page(1).contains("<h2>Held-out picture</h2>") && page(2).contains("<h2>Held-out pictures</h2>"));
+    }
+}

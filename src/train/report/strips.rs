@@ -1,0 +1,146 @@
+//! The held-out pictures of a report: noisy, denoised and clean side by side, as PNG files and embedded in the page.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+
+use super::{escape, finite};
+use crate::data::picture::Picture;
+
+/// A held-out picture before and after.
+#[derive(Clone, Debug)]
+pub struct Strip {
+    /// The name of its file.
+    pub name: String,
+    /// What the network was given.
+    pub noisy: Picture,
+    /// What it made of it.
+    pub denoised: Picture,
+    /// What it should have been, if known.
+    pub clean: Option<Picture>,
+    /// PSNR of `noisy` in dB, if known.
+    pub psnr_noisy: Option<f64>,
+    /// PSNR of `denoised` in dB, if known.
+    pub psnr: Option<f64>,
+}
+
+/// Pixels between the pictures of a strip.
+const GAP: usize = 8;
+
+impl Strip {
+    /// Noisy, denoised and clean side by side on white, 8 pixels apart.
+    ///
+    /// # Panics
+    /// When the pictures differ in size.
+    pub fn picture(&self) -> Picture {
+        let parts: Vec<&Picture> = [&self.noisy, &self.denoised].into_iter().chain(&self.clean).collect();
+        let (w, h) = (self.noisy.width, self.noisy.height);
+        for part in &parts {
+            assert!((part.width, part.height) == (w, h), "strip: {}x{} beside {w}x{h}", part.width, part.height);
+        }
+        let width = parts.len() * w + (parts.len() - 1) * GAP;
+        let mut rgb = vec![1.0; 3 * width * h]; // (H, WIDTH, 3)
+        for (i, part) in parts.iter().enumerate() {
+            for y in 0..h {
+                let start = 3 * (y * width + i * (w + GAP));
+                rgb[start..start + 3 * w].copy_from_slice(&part.rgb[3 * y * w..3 * (y + 1) * w]);
+            }
+        }
+        Picture { width, height: h, rgb, alpha: None, grey: false, deep: false, icc: None, exif: None }
+    }
+}
+
+/// The section of the page with all strips.
+pub(super) fn section(strips: &[Strip]) -> String {
+    if strips.is_empty() {
+        return String::new();
+    }
+    // Noise compresses badly: only a few small pictures can be embedded without loss.
+    let bytes: usize = strips.iter().map(|s| 9 * s.noisy.width.min(MAX_SIDE) * s.noisy.height.min(MAX_SIDE)).sum();
+    let quality = match bytes {
+        ..1_500_000 => None,
+        1_500_000..10_000_000 => Some(90),
+        _ => Some(75),
+    };
+    let (heading, each) = match strips.len() {
+        1 => ("Held-out picture", ""),
+        _ => ("Held-out pictures", " of each"),
+    };
+    let strips: String = strips.iter().enumerate().map(|(i, strip)| row(i, strip, quality)).collect();
+    format!(
+        "<h2>{heading}</h2>\n<p class=\"note\">The middle{each}, enlarged where it is small, denoised with the weights at the end of \
+         training. Click to enlarge further; the arrow keys then step through the row.</p>\n{strips}"
+    )
+}
+
+/// One strip. Radio buttons do the enlarging, and the arrow keys come with them.
+fn row(i: usize, strip: &Strip, quality: Option<u8>) -> String {
+    let name = escape(&strip.name);
+    let db = |psnr| finite(psnr).map_or(String::new(), |v| format!(" <span>{v:.1} dB</span>"));
+    let column = |label: &str, picture: &Picture, psnr| {
+        let (w, h, source) = embed(picture, quality);
+        let zoom = (384 / w.max(1)).max(1);
+        let (w, h) = (w * zoom, h * zoom);
+        format!(
+            "<figure style=\"--w:{w}px;--h:{h}px\"><label><input type=\"radio\" name=\"strip{i}\">\
+             <img src=\"{source}\" alt=\"{name}, {label}\"></label><figcaption><b>{label}</b>{}</figcaption></figure>\n",
+            db(psnr)
+        )
+    };
+    let clean = strip.clean.as_ref().map_or(String::new(), |clean| column("clean", clean, None));
+    format!(
+        "<section>\n<h3>{name}</h3>\n<div class=\"strip\">\n{}{}{clean}\
+         <label class=\"close\"><input type=\"radio\" name=\"strip{i}\" aria-label=\"close\" checked></label></div>\n</section>\n",
+        column("noisy", &strip.noisy, strip.psnr_noisy),
+        column("denoised", &strip.denoised, strip.psnr),
+    )
+}
+
+/// The most of a picture that is embedded, from its middle.
+const MAX_SIDE: usize = 1024;
+
+/// Width, height and data URL of the middle of a picture: PNG, or JPEG of some quality.
+fn embed(picture: &Picture, quality: Option<u8>) -> (usize, usize, String) {
+    let (w, h) = (picture.width.min(MAX_SIDE), picture.height.min(MAX_SIDE));
+    let (left, top) = ((picture.width - w) / 2, (picture.height - h) / 2);
+    let rgb = picture.to_rgb8();
+    let row = |y| &rgb[3 * (y * picture.width + left)..][..3 * w];
+    let rgb: Vec<u8> = (top..top + h).flat_map(row).copied().collect();
+    let mut file = Vec::new();
+    let (kind, result) = match quality {
+        None => ("png", PngEncoder::new(&mut file).write_image(&rgb, w as u32, h as u32, ExtendedColorType::Rgb8)),
+        Some(q) => {
+            let encoder = JpegEncoder::new_with_quality(&mut file, q);
+            ("jpeg", encoder.write_image(&rgb, w as u32, h as u32, ExtendedColorType::Rgb8))
+        }
+    };
+    // An encoder writing into memory refuses nothing but a picture without pixels, and there is nothing to show of that.
+    result.map_or((w, h, "data:,".into()), |()| (w, h, format!("data:image/{kind};base64,{}", BASE64_STANDARD.encode(file))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{flat, strip};
+    use super::*;
+
+    #[test]
+    fn a_strip_has_a_white_gap_between_its_pictures() {
+        for (clean, width) in [(false, 2 * 4 + GAP), (true, 3 * 4 + 2 * GAP)] {
+            let picture = strip("a", 4, clean).picture();
+            assert_eq!((picture.width, picture.height), (width, 3));
+            let row = &picture.to_rgb8()[3 * width..];
+            let values = [0, 3, 4, 11, 12, 15].map(|x| row[3 * x]);
+            assert_eq!(values, [10, 10, 255, 255, 50, 50]);
+            assert!(!clean || row[3 * (width - 4)] == 90);
+        }
+    }
+
+    #[test]
+    fn a_picture_is_embedded_from_its_middle() {
+        let (w, h, png) = embed(&flat(2000, 2, 7), None);
+        assert_eq!((w, h), (1024, 2));
+        let bytes = BASE64_STANDARD.decode(png.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        assert_eq!(image::load_from_memory(&bytes).unwrap().to_rgb8().into_raw(), vec![7; 3 * 1024 * 2]);
+        assert!(embed(&flat(2, 2, 7), Some(90)).2.starts_with("data:image/jpeg;base64,"));
+    }
+}
