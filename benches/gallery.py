@@ -4,7 +4,7 @@ ones, and the clean photograph.
 
     python3 benches/gallery.py target/release/n2n-gpu RUNS
 
-RUNS holds the run folders text, impulse, poisson and bernoulli, and the same with -clean (README.md, What it reaches, has the
+RUNS holds the run folders text, impulse, poisson and bernoulli, and the same with -clean (docs/reports.md, Other noise, has the
 commands). Rows whose runs are not there stay as they are. Needs: pip install pillow
 """
 import json
