@@ -137,7 +137,7 @@ fn steps(value: f64) -> String {
 mod tests {
     use super::*;
 
-    /// Horizontal extent, baseline and text of every label, by the advance widths of DejaVu Sans, the widest font in common use.
+    /// Horizontal extent, baseline and text of every label, by the advance widths of `DejaVu` Sans, the widest font in common use.
     fn labels(svg: &str) -> Vec<(Range<f64>, f64, &str)> {
         let attribute = |tag: &str, name: &str| -> f64 {
             let (_, rest) = tag.split_once(&format!(" {name}=\"")).unwrap();
@@ -147,7 +147,7 @@ mod tests {
             let (tag, rest): (&str, &str) = str::split_once(text, '>').unwrap();
             let content = rest.split('<').next().unwrap();
             let em = |c| match c {
-                '.' => 0.318,
+                '.' => 0.32,
                 '-' => 0.361,
                 'M' => 0.863,
                 _ => 0.636,
