@@ -21,10 +21,12 @@ pub(super) fn psnr_figure(summary: &Summary, records: &[Record]) -> String {
     }
     let end = lines.iter().flat_map(|line| &line.points).map(|p| p.0).fold(0.0, f64::max);
     if let Some(noisy) = finite(summary.psnr_noisy) {
-        // The first steps are far worse than the noisy pictures and would flatten all that follows: they are left out.
+        // The first steps are far worse than the noisy pictures and would flatten all that follows: they are left out, where something
+        // better follows.
         for line in &mut lines {
-            let last = line.points.last().map_or(0.0, |p| p.0);
-            line.points.retain(|p| p.1 > noisy - 2.0 || p.0 >= last);
+            if line.points.last().is_some_and(|last| last.1 > noisy) {
+                line.points.retain(|p| p.1 > noisy - 2.0);
+            }
         }
         let points = vec![(0.0, noisy), (end, noisy)];
         let label = format!("noisy pictures: {noisy:.1} dB");
@@ -112,6 +114,26 @@ fn figure(title: &str, caption: &str, lines: &[Line], y: &Axis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_curve_of_a_training_that_made_nothing_better_is_whole() {
+        let summary = Summary { facts: vec![], psnr_noisy: Some(20.0), clean_targets: false, loss: Loss::L2 };
+        let record = |step, psnr| Record {
+            step,
+            seconds: 0.0,
+            loss: 0.1,
+            lr: 1e-3,
+            grad_norm: 0.1,
+            psnr_estimated: None,
+            psnr: Some(psnr),
+            pictures_per_second: 1.0,
+        };
+        let points = |last| {
+            let figure = psnr_figure(&summary, &[record(1, 5.0), record(2, 10.0), record(3, last)]);
+            figure.split("points=\"").nth(1).and_then(|rest| rest.split('"').next()).map(|points| points.split(' ').count())
+        };
+        assert_eq!([points(9.0), points(25.0)], [Some(3), Some(1)]);
+    }
 
     #[test]
     fn a_logarithmic_axis_has_a_few_ticks_inside_its_range() {

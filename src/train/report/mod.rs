@@ -18,7 +18,7 @@ pub struct Record {
     pub step: u64,
     /// Seconds since training began.
     pub seconds: f64,
-    /// Mean training loss since the record before, against the noisy target, in squared units of the `[0, 1]` range.
+    /// Mean training loss since the record before, of values as the network gives them.
     pub loss: f64,
     /// Learning rate.
     pub lr: f64,
