@@ -57,6 +57,9 @@ pub struct Task {
     pub subtracts: bool,
 }
 
+/// Makes a network from its options.
+type Build = fn(Map<String, Value>) -> serde_json::Result<Arc<dyn Network>>;
+
 /// What is known of a network by its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -68,7 +71,7 @@ pub struct Entry {
     pub choices: &'static [Choice],
     suited: fn(Task) -> Arc<dyn Network>,
     published: fn() -> Arc<dyn Network>,
-    build: fn(Map<String, Value>) -> serde_json::Result<Arc<dyn Network>>,
+    build: Build,
 }
 
 impl Entry {

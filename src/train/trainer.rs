@@ -233,7 +233,7 @@ impl Trainer {
         let Arrays { input: [n, h, w, c], .. } = self.arrays();
         let size = h * w * c;
         let count = x.len() / size;
-        if x.len() % size != 0 || t.len() % count.max(1) != 0 || count < n {
+        if !x.len().is_multiple_of(size) || !t.len().is_multiple_of(count.max(1)) || count < n {
             let (x, t) = (x.len(), t.len());
             return Err(Error::data(format!("{x} and {t} values are not whole pictures of {h}x{w}x{c}, at least {n}")));
         }
