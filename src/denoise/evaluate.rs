@@ -38,27 +38,23 @@ impl Evaluation {
 }
 
 /// Denoises `noisy` (H, W, 3), and scores both it and the result, which is returned rounded to 8 bit. Without a denoiser the
-/// result is the noisy picture.
+/// result is the noisy picture. At most three pictures are in memory, with the clean one.
 ///
 /// # Errors
 /// If the device fails.
 pub fn evaluate(
     denoiser: Option<&mut Denoiser>,
-    noisy: &[f32],
+    noisy: Vec<f32>,
     clean: &[f32],
     width: usize,
     height: usize,
 ) -> Result<(Scored, Vec<f32>)> {
+    let (psnr_noisy, ssim_noisy) = (psnr(&noisy, clean), ssim(&noisy, clean, width, height));
     let mut denoised = match denoiser {
-        Some(d) => d.denoise(noisy, width, height)?,
-        None => noisy.to_vec(),
+        Some(d) => d.denoise(&noisy, width, height)?,
+        None => noisy,
     };
     round8(&mut denoised);
-    let scored = Scored {
-        psnr_noisy: psnr(noisy, clean),
-        psnr: psnr(&denoised, clean),
-        ssim_noisy: ssim(noisy, clean, width, height),
-        ssim: ssim(&denoised, clean, width, height),
-    };
+    let scored = Scored { psnr_noisy, psnr: psnr(&denoised, clean), ssim_noisy, ssim: ssim(&denoised, clean, width, height) };
     Ok((scored, denoised))
 }
