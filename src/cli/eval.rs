@@ -119,7 +119,8 @@ impl Files {
                 }
                 let picture = Clean { rgb: &rgb, width, height };
                 let noisy = noise.expose(picture, seed, i as u32, 0).values;
-                let (clean, width, height) = noise.clean(picture);
+                // An exposure of the same size shows the picture itself, of which no copy is needed.
+                let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
                 Ok(Item { name: name(&files[i]), width, height, noisy, clean })
             }
             Self::Pairs(files) => {
@@ -156,9 +157,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
         if let Some(outputs) = &outputs {
             drop(clean);
-            let bytes: Vec<u8> = denoised.iter().map(|v| (v * 255.0).round() as u8).collect();
-            drop(denoised);
-            Picture::from_rgb8(width, height, &bytes).save(&outputs[i].1)?;
+            Picture::from_rgb8(width, height, &denoised).save(&outputs[i].1)?;
         }
         rows.push(json!({
             "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),

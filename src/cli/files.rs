@@ -44,9 +44,10 @@ pub(super) fn check_outputs(flag: &str, read: &[&Path], results: &[(PathBuf, Pat
     // A terminal or /dev/null takes any number of results.
     for (input, output) in results.iter().filter(|(_, output)| !output.exists() || output.is_file()) {
         let identity = Identity::of(output);
-        if let Some(original) = read.get(&identity) {
-            let (original, output) = (original.display(), output.display());
-            return Err(Usage::new(format!("{flag} {output}: this would replace {original}, which is read: name another place")));
+        if let Some(&original) = read.get(&identity) {
+            let through = if original == output { String::new() } else { format!(" through {}", output.display()) };
+            let original = original.display();
+            return Err(Usage::new(format!("{flag}: {original} would be replaced by a result{through}: name another place")));
         }
         if let Some(other) = written.insert(identity, input) {
             let (a, b, output) = (other.display(), input.display(), output.display());

@@ -78,7 +78,10 @@ enum Command {
 impl Common {
     /// The device asked for. Says so when `auto` falls back to the CPU.
     fn open(&self) -> anyhow::Result<Device> {
-        let mut device = Device::select(&self.device)?;
+        let mut device = Device::select(&self.device).map_err(|e| match e {
+            Error::Device { device, problem } if device == self.device => Error::device(format!("--device {device}"), problem),
+            other => other,
+        })?;
         if matches!(device, Device::Cpu) && self.device.eq_ignore_ascii_case("auto") {
             self.remark(&format!("no real GPU found: running on the CPU ({} devices lists what there is)", program()));
         }
