@@ -296,7 +296,7 @@ fn every_network_trains_and_denoises() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_ends_training_with_all_files() {
+fn an_interrupt_ends_training_with_all_files_and_exit_code_130() {
     use std::time::{Duration, Instant};
 
     let shell = Shell::new();
@@ -320,7 +320,7 @@ fn an_interrupt_ends_training_with_all_files() {
         assert!(sent.success());
         let done = child.wait_with_output().unwrap();
         let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert_eq!(done.status.code(), Some(0), "{line}: {stderr}");
+        assert_eq!(done.status.code(), Some(130), "{line}: {stderr}");
         let json: Value = serde_json::from_str(&stdout).unwrap();
         assert!(json["steps"].as_u64().unwrap() > 0);
         assert!(out != "train" || json["interrupted"] == true, "{json}");

@@ -54,13 +54,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }
+    check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())])?;
     let model = import(&options.file, entry, &options.net.given, statistics)?;
     let network = model.network.options();
     if let Some((wanted, found)) = options.net.given.get("width").zip(network.get("width")).filter(|(a, b)| a != b) {
         let file = options.file.display();
         return Err(Usage::new(format!("--width {wanted}: the network in {file} has width {found}")));
     }
-    check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())])?;
     model.save(&options.out)?;
     let anatomy = Anatomy::of(model.network.as_ref());
     let (tensors, parameters) = (anatomy.graph.params().len(), anatomy.parameters());

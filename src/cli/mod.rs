@@ -14,7 +14,7 @@ mod recipe;
 mod train;
 mod tuning;
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Instant;
@@ -22,7 +22,7 @@ use std::time::Instant;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
-use output::{INTERRUPTED, Output, complain, print_line, program};
+use output::{INTERRUPTED, Output, complain, exit_code, print_line, program};
 use serde_json::json;
 
 /// Learns to denoise from pairs of noisy pictures, and denoises, on any GPU or none.
@@ -132,19 +132,16 @@ pub(crate) fn main(start: Instant) -> ExitCode {
 fn not_run(e: &clap::Error) -> ExitCode {
     let printed = e.print().and_then(|()| stdout().flush());
     if !e.use_stderr() {
-        return match printed {
-            Err(e) if e.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
-            _ => ExitCode::SUCCESS,
-        };
+        return exit_code(printed, 0);
     }
-    if std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
-        let message = e.to_string();
-        // The first paragraph; usage and hints follow.
-        let problem = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-        let sentence = problem.split_whitespace().collect::<Vec<_>>().join(" ");
-        let _ = print_line(&json!({"error": sentence, "exit_code": MISUSE}).to_string());
+    if !std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
+        return ExitCode::from(MISUSE);
     }
-    ExitCode::from(MISUSE)
+    let message = e.to_string();
+    // The first paragraph; usage and hints follow.
+    let problem = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let sentence = problem.split_whitespace().collect::<Vec<_>>().join(" ");
+    exit_code(print_line(&json!({"error": sentence, "exit_code": MISUSE}).to_string()), MISUSE)
 }
 
 /// Bounds rayon's threads, which it would start in any number that its variable says, until the machine stands still.

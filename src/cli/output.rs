@@ -47,8 +47,7 @@ impl Output {
         if interrupted { Self { code: INTERRUPTED, ..self } } else { self }
     }
 
-    /// Prints the result on stdout, as one object with `--json`, and the error on stderr. A reader that has closed the pipe (`| head`)
-    /// has all it wants: that is no error, and the exit code stays. A full disk is one.
+    /// Prints the result on stdout, as one object with `--json`, and the error on stderr.
     pub(super) fn print(mut self, as_json: bool) -> ExitCode {
         if let Some(error) = &self.error {
             self.json["error"] = json!(error);
@@ -59,23 +58,26 @@ impl Output {
         if let Some(error) = &self.error {
             complain(&format!("error: {error}"));
         }
-        match printed {
-            Err(e) => {
-                complain(&format!("error: the result cannot be written to stdout: {e}"));
-                ExitCode::from(self.code.max(1))
-            }
-            Ok(()) => ExitCode::from(self.code),
-        }
+        exit_code(printed, self.code)
     }
 }
 
-/// A line on stdout. A closed pipe is no error.
+/// The exit code of what was printed on stdout: `code` unless that failed. A reader that has closed the pipe (`| head`) has all it
+/// wants, which is no failure; a full disk is one.
+pub(super) fn exit_code(printed: io::Result<()>, code: u8) -> ExitCode {
+    match printed {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            complain(&format!("error: the result cannot be written to stdout: {e}"));
+            ExitCode::from(code.max(1))
+        }
+        _ => ExitCode::from(code),
+    }
+}
+
+/// A line on stdout.
 pub(super) fn print_line(line: &str) -> io::Result<()> {
     let mut out = stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
+    writeln!(out, "{line}").and_then(|()| out.flush())
 }
 
 /// A line on stderr. A closed pipe is no error, as it is for `eprintln`.
