@@ -76,6 +76,19 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn the_short_help_of_train_is_short_and_begins_with_what_a_beginner_needs() {
+    let shell = Shell::new();
+    let [short, long] = ["train -h", "train --help"].map(|line| shell.run(line).succeeds().stdout.clone());
+    assert!(short.lines().count() <= 50 && long.lines().count() > 2 * short.lines().count(), "{short}");
+    let flags: Vec<&str> =
+        short.lines().filter_map(|line| line.trim_start().strip_prefix("--")?.split_whitespace().next()).collect();
+    assert_eq!(flags[..4], ["noise", "out", "minutes", "val"], "{short}");
+    for heading in ["Data:", "Network:", "Training:", "Earlier runs:", "Common options:"] {
+        assert_eq!(long.lines().filter(|line| *line == heading).count(), 1, "{heading} {long}");
+    }
+}
+
+#[test]
 fn a_run_folder_has_all_files() {
     let shell = Shell::new();
     for name in ["a.png", "b.png", "c.png"] {

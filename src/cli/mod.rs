@@ -25,9 +25,11 @@ use n2n_gpu::error::Error;
 use output::{INTERRUPTED, Output, complain, exit_code, print_line, program};
 use serde_json::json;
 
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.";
+
 /// Learns to denoise from pairs of noisy pictures, and denoises, on any GPU or none.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(version, max_term_width = 110, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -42,7 +44,7 @@ struct Common {
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Common options")]
     device: String,
     /// Find the fastest tiles for what is run on this GPU first, and remember them; results stay the same to the last bit
-    #[arg(long, global = true, help_heading = "Common options")]
+    #[arg(long, global = true, help_heading = "Common options", hide_short_help = true)]
     tune: bool,
     /// Print exactly one JSON object on stdout when done
     #[arg(long, global = true, help_heading = "Common options")]

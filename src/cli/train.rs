@@ -30,30 +30,31 @@ pub(super) struct Options {
     photos: Vec<PathBuf>,
     /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
     /// brown:25,2 or pixelate:8
-    #[arg(long, value_name = "SPEC", conflicts_with_all = ["pairs", "dataset"], required_unless_present_any = ["pairs", "dataset"],
+    #[arg(long, display_order = 0, value_name = "SPEC", conflicts_with_all = ["pairs", "dataset"], required_unless_present_any = ["pairs", "dataset"],
         value_parser = super::parsed::<Noise>)]
     noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
-    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
+    #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pairs: Option<Vec<PathBuf>>,
     /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays of bytes; or a folder with folders a and b
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
+    #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
     dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, display_order = 1, value_name = "RUN")]
     out: PathBuf,
     /// Replace an earlier run in that folder
-    #[arg(long)]
+    #[arg(long, help_heading = "Earlier runs")]
     overwrite: bool,
-    /// Go on with the run in that folder where it stopped: with the same pictures, --noise, --val and --seed; other options may be
-    /// left out. On the same device the result is that of a run that did not stop, to the last bit
-    #[arg(long, conflicts_with = "overwrite")]
+    /// Go on with the run in that folder where it stopped
+    ///
+    /// With the same pictures, --noise, --val and --seed; other options may be left out. On the same device the result is that of a run that did not stop, to the last bit
+    #[arg(long, help_heading = "Earlier runs", conflicts_with = "overwrite")]
     resume: bool,
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, display_order = 3, value_name = "DATA")]
     val: Option<PathBuf>,
     /// Train towards clean targets, for comparison
-    #[arg(long, conflicts_with_all = ["pairs", "dataset"])]
+    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
     clean_targets: bool,
     #[command(flatten)]
     net: NetArgs,

@@ -278,12 +278,8 @@ mod tests {
 
     #[test]
     fn cuts_of_photographs_fit_the_memory_and_do_little_twice() {
-        let nets: [&dyn Network; 4] = [
-            &Unet::new(16, 3, Norm::None),
-            &Unet::new(48, 5, Norm::Batch),
-            &N2nUnet::default(),
-            &EpflConvnet::default(),
-        ];
+        let nets: [&dyn Network; 4] =
+            [&Unet::new(16, 3, Norm::None), &Unet::new(48, 5, Norm::Batch), &N2nUnet::default(), &EpflConvnet::default()];
         for network in nets {
             let budget = Budget::new(&Device::Cpu, network, None).unwrap();
             let name = network.name();
