@@ -192,8 +192,10 @@ fn sentence(e: &anyhow::Error, command: &str) -> String {
     match e.downcast_ref() {
         Some(Error::Option { option, problem }) => {
             let flag = option.replace('_', "-");
-            // The problem begins with the value.
-            if has_flag(command, &flag) { format!("--{flag} {problem}") } else { format!("{flag} {problem}") }
+            // A number that it begins with is the value: `--crop 33 is no multiple of 8`.
+            let colon = if problem.starts_with(|first: char| first.is_ascii_digit()) { "" } else { ":" };
+            let dashes = if has_flag(command, &flag) { "--" } else { "" };
+            format!("{dashes}{flag}{colon} {problem}")
         }
         _ => e.to_string(),
     }
@@ -238,7 +240,7 @@ mod tests {
         let error = Error::option("crop", "33 is no multiple of 8").into();
         assert_eq!(sentence(&error, "train"), "--crop 33 is no multiple of 8");
         assert_eq!(sentence(&error, "demo"), "crop 33 is no multiple of 8");
-        assert_eq!(sentence(&Error::option("seed", "x").into(), "demo"), "--seed x");
+        assert_eq!(sentence(&Error::option("seed", "is missing").into(), "demo"), "--seed: is missing");
     }
 
     #[test]
