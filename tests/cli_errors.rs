@@ -65,7 +65,7 @@ fn misuse_is_told_from_failure() {
         ("denoise a.png -o b.png --tile many", "--tile"),
         ("eval a.png", "--noise"),
         ("demo --minutes 0", "--minutes"),
-        ("demo --levels 7 --device cpu", "--levels 7"),
+        ("demo --levels 7 --device cpu", "multiple of 128"),
     ];
     for (line, name) in misuse {
         shell.run(line).is_misused(&[name]);
@@ -117,7 +117,9 @@ fn data_sets_and_state_dicts_that_are_none_are_named_and_leave_nothing() {
 fn a_model_of_ours_is_not_imported_again() {
     let shell = Shell::new();
     shell.model();
-    shell.run("import model/last.safetensors --net unet -o again.safetensors").fails(&["model/last.safetensors", "already"]);
+    shell
+        .run("import model/last.safetensors --net unet --residual=true -o again.safetensors")
+        .fails(&["model/last.safetensors", "already"]);
 }
 
 #[test]
