@@ -82,10 +82,28 @@ impl Device {
     /// If it does not fit the device.
     pub fn prepare(&self, graph: Graph) -> Result<Box<dyn Executor>> {
         Ok(match self {
-            Self::Cpu => Box::new(cpu::Executor::<f32>::new(Plan::new(graph, None)?)),
+            Self::Cpu => {
+                let plan = Plan::new(graph, None)?;
+                check_memory(plan.bytes())?;
+                Box::new(cpu::Executor::<f32>::new(plan))
+            }
             Self::Gpu(gpu) => Box::new(gpu::Executor::new(gpu, gpu.plan(graph)?)?),
         })
     }
+}
+
+/// Whether the system would give so many bytes: an allocation that it refuses later ends the program.
+fn check_memory(bytes: u64) -> Result<()> {
+    let mut all = Vec::<u8>::new();
+    // Memory that is looked at by nobody is not asked for.
+    let given = usize::try_from(bytes).is_ok_and(|bytes| std::hint::black_box(&mut all).try_reserve_exact(bytes).is_ok());
+    if given {
+        return Ok(());
+    }
+    let mib = bytes >> 20;
+    Err(Error::Memory(format!(
+        "{mib} MiB of memory are needed, which this machine does not have: choose a smaller batch or network"
+    )))
 }
 
 /// Indices of real GPUs, best first: discrete before integrated before others; never a software adapter.
@@ -94,4 +112,20 @@ pub fn ranked(adapters: &[gpu::Adapter]) -> Vec<usize> {
     let mut real: Vec<_> = adapters.iter().enumerate().filter_map(|(i, a)| Some((rank(a.kind)?, i))).collect();
     real.sort_unstable();
     real.into_iter().map(|(_, i)| i).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_no_memory_holds_is_an_error_with_numbers() {
+        let mut g = Graph::new();
+        // 2^44 pixels of 16 bytes: more than there are addresses.
+        let x = g.host_picture("x", [1, 1 << 21, 1 << 23], 3);
+        g.output("y", x);
+        let refused = Device::Cpu.prepare(g).err();
+        assert!(matches!(&refused, Some(Error::Memory(text)) if text.contains("MiB")), "{refused:?}");
+        check_memory(1 << 20).unwrap();
+    }
 }

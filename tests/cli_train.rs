@@ -76,6 +76,19 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn the_short_help_of_train_is_short_and_begins_with_what_a_beginner_needs() {
+    let shell = Shell::new();
+    let [short, long] = ["train -h", "train --help"].map(|line| shell.run(line).succeeds().stdout.clone());
+    assert!(short.lines().count() <= 50 && long.lines().count() > 2 * short.lines().count(), "{short}");
+    let flags: Vec<&str> =
+        short.lines().filter_map(|line| line.trim_start().strip_prefix("--")?.split_whitespace().next()).collect();
+    assert_eq!(flags[..4], ["noise", "out", "minutes", "val"], "{short}");
+    for heading in ["Data:", "Network:", "Training:", "Earlier runs:", "Common options:"] {
+        assert_eq!(long.lines().filter(|line| *line == heading).count(), 1, "{heading} {long}");
+    }
+}
+
+#[test]
 fn a_run_folder_has_all_files() {
     let shell = Shell::new();
     for name in ["a.png", "b.png", "c.png"] {
@@ -296,7 +309,7 @@ fn every_network_trains_and_denoises() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_ends_training_with_all_files() {
+fn an_interrupt_ends_training_with_all_files_and_exit_code_130() {
     use std::time::{Duration, Instant};
 
     let shell = Shell::new();
@@ -320,7 +333,7 @@ fn an_interrupt_ends_training_with_all_files() {
         assert!(sent.success());
         let done = child.wait_with_output().unwrap();
         let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert_eq!(done.status.code(), Some(0), "{line}: {stderr}");
+        assert_eq!(done.status.code(), Some(130), "{line}: {stderr}");
         let json: Value = serde_json::from_str(&stdout).unwrap();
         assert!(json["steps"].as_u64().unwrap() > 0);
         assert!(out != "train" || json["interrupted"] == true, "{json}");

@@ -1,4 +1,5 @@
-//! Tiles give the same picture as one pass, to what rounding of sums in another order may change.
+//! Tiles and strips give the same picture as one pass. On the CPU it is the same to the last bit: every sum has its terms in the same
+//! order, wherever a pixel lies. An adapter may choose another kernel for another shape, which adds them in another order.
 
 mod common;
 
@@ -8,12 +9,17 @@ use n2n_gpu::data::photo::Photo;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, Layout, Tensor};
 use n2n_gpu::nets::{
     Anatomy, Down, EpflConvnet, EpflUnet, Init, Modules, N2nUnet, Network, Norm, Ranges, Statistics, Unet, Up, initial,
 };
 use n2n_gpu::ops::{Activation, Conv, Strips, random_normals};
+
+/// What a value near 1 may differ by where a sum of 144 terms, nine pixels of 16 channels, is added up in another order: half a unit
+/// in the last place for each. The networks here that run on adapters have no more.
+const REORDERED: f32 = 144.0 * f32::EPSILON / 2.0;
 
 /// A network with its ranges, and fresh parameters.
 fn network(network: impl Network + 'static, seed: u32) -> ((Arc<dyn Network>, Ranges), Vec<f32>) {
@@ -41,9 +47,22 @@ fn tiles_give_the_same_picture_as_one_pass() {
                 denoiser.denoise(&picture, width, height).unwrap()
             });
             let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(worst <= 1e-5, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
+            let most = if matches!(device, Device::Cpu) { 0.0 } else { REORDERED };
+            assert!(worst <= most, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
         }
     }
+}
+
+#[test]
+fn a_buffer_that_is_no_picture_of_the_size_is_refused() {
+    let (net, params) = network(Unet::new(4, 1, Norm::None), 1);
+    let mut denoiser = Denoiser::with_params(&Device::Cpu, net, params, None).unwrap();
+    for (len, width, height) in [(0, 0, 0), (299, 10, 10), (301, 10, 10), (100, 10, 10), (300, 0, 10), (300, usize::MAX, 2)] {
+        let refused = denoiser.denoise(&vec![0.5; len], width, height);
+        let Err(Error::Data(message)) = refused else { panic!("{len} values for {width}x{height}: {refused:?}") };
+        assert!(message.contains(&len.to_string()), "{message}");
+    }
+    assert_eq!(denoiser.denoise(&[0.5; 300], 10, 10).unwrap().len(), 300);
 }
 
 #[test]
@@ -62,10 +81,9 @@ fn seams_of_no_network_are_seen() {
         for (width, height) in [(tile + 19, tile + 37), (2 * tile + 5, 21)] {
             let picture: Vec<f32> = random_normals(4, 0).take(width * height * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
             let [whole, cut] = [None, Some(tile)].map(|tile| with(tile).unwrap().denoise(&picture, width, height).unwrap());
-            let scale = whole.iter().fold(0.0f32, |a, v| a.max(v.abs()));
             let worst = whole.iter().zip(&cut).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let name = net.0.name();
-            assert!(worst <= 1e-5 * scale, "{name}, {width}x{height} in pieces of {tile} columns: {worst} of {scale}");
+            assert_eq!(worst, 0.0, "{name}, {width}x{height} in pieces of {tile} columns");
         }
     }
 }
@@ -106,11 +124,9 @@ fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[u
                 found.extend_from_slice(&executor.read(y).unwrap()[first * row..(first + rows) * row]);
             }
         }
-        let scale = expected.iter().fold(0.0f32, |a, v| a.max(v.abs()));
         let found = &found[lag * row..][..expected.len()];
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        // Sums are the same; only blocks of columns may be added up in another order.
-        assert!(worst <= 1e-5 * scale, "{name} in strips of {rows} rows, {lag} behind: {worst} of {scale}");
+        assert_eq!(worst, 0.0, "{name} in strips of {rows} rows, {lag} behind");
     }
 }
 
@@ -199,8 +215,8 @@ fn a_photo_is_denoised_as_its_values_are_and_progress_rises_to_1() {
         assert!(shares.is_sorted() && shares.len() > 6 && shares.last() == Some(&1.0), "{shares:?}");
         for (i, value) in (0..pixels).flat_map(|i| denoised.rgb(i)).enumerate() {
             let expected = (values[i] + strength * (expected[i] - values[i])).clamp(0.0, 1.0);
-            // Half a level of rounding, and what tiles may differ by.
-            assert!((value - expected).abs() <= 0.5 / 255.0 + 2e-5, "value {i} is {value}, not {expected}");
+            // Half a level of rounding, and that of the division by 255.
+            assert!((value - expected).abs() <= 0.5 / 255.0 + f32::EPSILON, "value {i} is {value}, not {expected}");
         }
     }
 }
@@ -248,6 +264,6 @@ fn tiles_are_smaller_where_memory_is_short() {
         let mut denoiser = Denoiser::with_params(&Device::Gpu(gpu), net.clone(), params.clone(), None).unwrap();
         let found = denoiser.denoise(&picture, width, height).unwrap();
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-4, "{worst}");
+        assert!(worst <= REORDERED, "{worst}");
     }
 }

@@ -17,7 +17,7 @@ use n2n_gpu::train::{Example, Rule, check_step, record_step};
 use serde_json::{Value, json};
 
 use super::net::{NetArgs, PrecisionArg};
-use super::output::result;
+use super::output::Output;
 use super::{Common, Usage};
 
 /// Arguments of `bench`.
@@ -97,7 +97,7 @@ fn row(part: &Part, peaks: &Peaks) -> Value {
 }
 
 /// `start` is when the program began.
-pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<Output> {
     let mut device = common.open()?;
     let network = options.net.network(None, Task { large: device.is_large(), subtracts: false })?;
     let (batch, size) = (usize::from(options.batch), usize::from(options.size));
@@ -135,8 +135,7 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
                 &standard
             }
         };
-        result(common, &serde_json::from_str(&plan.to_json())?, &plan.to_string());
-        return Ok(());
+        return Ok(Output::new(serde_json::from_str(&plan.to_json())?, plan.to_string()));
     }
     step.run()?;
     step.wait()?;
@@ -171,21 +170,19 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let gflops = flops / train_ms / 1e6;
     let mib = step.plan().bytes() as f64 / f64::from(1 << 20);
     let shared = step.plan().intermediate_bytes() as f64 / step.plan().unshared_bytes() as f64;
-    result(
-        common,
-        &json!({
+    Ok(Output::new(
+        json!({
             "device": device.name(), "net": network.name(), "options": network.options(), "parameters": anatomy.parameter_count(),
             "batch": batch, "size": size, "precision": precision, "train_step_ms": train_ms, "forward_ms": forward_ms, "gflops": gflops,
             "peak_memory_mib": mib, "intermediates_share": shared, "dispatches": step.plan().steps.len(),
             "first_step_ms": first_step_ms, "peaks": json_peaks, "kernels": json_kernels,
         }),
-        &format!(
+        format!(
             "{}{choices}, batch {batch} at {size} px on {}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward {forward_ms:.1} ms, \
              {mib:.0} MiB, intermediates in {:.0} % of their sizes; first step {first_step_ms:.0} ms after the start of the program{text}",
             network.name(),
             device.name(),
             100.0 * shared
         ),
-    );
-    Ok(())
+    ))
 }

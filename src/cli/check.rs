@@ -2,13 +2,12 @@
 
 use n2n_gpu::check::{Outcome, TOLERANCE, cases, cooperative_cases};
 use n2n_gpu::device::Device;
-use n2n_gpu::error::Error;
 use serde_json::json;
 
 use super::Common;
-use super::output::result;
+use super::output::Output;
 
-pub(super) fn run(common: &Common) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common) -> anyhow::Result<Output> {
     let device = common.open()?;
     let mut outcomes = Vec::new();
     common.remark(&format!(
@@ -32,13 +31,12 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
     let worst = outcomes.iter().max_by(|a, b| rank(a).total_cmp(&rank(b)));
     let describe = |o: &Outcome| json!({"case": o.case, "output": o.output, "error": o.error.is_finite().then_some(o.error), "tolerance": o.tolerance});
     let worst_error = worst.map_or(0.0, |w| w.error);
-    result(
-        common,
-        &json!({
+    let output = Output::new(
+        json!({
             "device": device.name(), "cases": outcomes.len(), "failed": failed.len(), "worst": worst.map(describe),
             "tolerance": TOLERANCE, "failures": failed.iter().map(|o| describe(o)).collect::<Vec<_>>(),
         }),
-        &format!(
+        format!(
             "{}: {} cases, {} failed, worst error {worst_error:.1e} of {:.1e}",
             device.name(),
             outcomes.len(),
@@ -47,13 +45,8 @@ pub(super) fn run(common: &Common) -> anyhow::Result<()> {
         ),
     );
     if failed.is_empty() {
-        return Ok(());
+        return Ok(output);
     }
-    Err(Error::data(format!(
-        "{} of {} cases failed on {}: do not train on this device",
-        failed.len(),
-        outcomes.len(),
-        device.name()
-    ))
-    .into())
+    let (count, all) = (failed.len(), outcomes.len());
+    Ok(output.failed(format!("{count} of {all} cases failed on {}: do not train on this device", device.name()), 1))
 }

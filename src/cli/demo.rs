@@ -1,18 +1,19 @@
 //! `n2n-gpu demo`.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::{Rgb8, decode_rgb8};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Anatomy, Task};
-use n2n_gpu::train::{self, Length, Run, Source, Validation};
+use n2n_gpu::train::{self, Length, Run, Source, Validation, is_run};
 use serde_json::json;
 
 use super::Common;
 use super::net::NetArgs;
-use super::output::{TrainingBar, result};
+use super::output::{Output, TrainingBar, path_text, program};
 use super::train::{make_folder, stop_on_interrupt};
 
 macro_rules! assets {
@@ -43,11 +44,14 @@ pub(super) struct Options {
     /// Folder for the report, the pictures and the model
     #[arg(long, value_name = "DIR", default_value = "n2n-demo")]
     out: PathBuf,
+    /// Replace an earlier run in that folder
+    #[arg(long)]
+    overwrite: bool,
     /// Minutes of training
     #[arg(long, value_name = "M", default_value_t = 2.0, value_parser = super::recipe::positive, allow_negative_numbers = true)]
     minutes: f64,
     /// Noise to add
-    #[arg(long, value_name = "SPEC", default_value = "gaussian:25")]
+    #[arg(long, value_name = "SPEC", default_value = "gaussian:25", value_parser = super::parsed::<Noise>)]
     noise: Noise,
     #[command(flatten)]
     net: NetArgs,
@@ -57,7 +61,11 @@ fn photos(files: &[(&str, &[u8])]) -> Result<Vec<Rgb8>, Error> {
     files.iter().map(|(name, bytes)| decode_rgb8(name, bytes)).collect()
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
+    if !options.overwrite && is_run(&options.out) {
+        let how = "replace it with --overwrite, or name another folder with --out";
+        return Err(Error::file(&options.out, format!("holds an earlier run, with its model: {how}")).into());
+    }
     let device = common.open()?;
     let subtracts = options.noise.unbiased() && !options.noise.masks();
     let network = options.net.network(None, Task { large: device.is_large(), subtracts })?;
@@ -67,10 +75,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let source = Source::Photos(photos(TRAINING)?, options.noise);
     let validation = Validation::new(&Source::Photos(photos(HELD_OUT)?, options.noise), common.seed)?;
     common.remark(&format!(
-        "training on {} bundled photographs with noise {}, input and target alike, for {} minutes",
+        "training on {} bundled photographs with noise {}, input and target alike, for {}",
         TRAINING.len(),
         options.noise,
-        options.minutes
+        if options.minutes == 1.0 { "1 minute".to_owned() } else { format!("{} minutes", options.minutes) }
     ));
     let stop = stop_on_interrupt(common)?;
     let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
@@ -78,25 +86,48 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
     let done = TrainingBar::new(common).watch(&stop, |watch| run.start(watch))?;
     let report = options.out.join("report.html");
+    let samples = options.out.join("samples");
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
-    result(
-        common,
-        &json!({
+    let output = Output::new(
+        json!({
             "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps, "seconds": done.seconds,
-            "psnr_noisy": done.psnr_noisy, "psnr": psnr, "psnr_estimated": done.psnr_estimated, "report": report,
-            "model": done.best, "samples": options.out.join("samples"),
+            "psnr_noisy": done.psnr_noisy, "psnr": psnr, "psnr_estimated": done.psnr_estimated, "report": path_text(&report),
+            "model": path_text(&done.best), "samples": path_text(&samples),
         }),
-        &format!(
-            "{} steps in {:.0} s on {}: held-out photographs went from {:.2} to {psnr:.2} dB, without one clean picture in training\n\
-             look:    {}\npictures: {}\nnow try: n2n-gpu denoise PICTURE -o OUT.png --model {}",
+        format!(
+            "{} steps in {:.0} s on {}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE -o OUT.png --model {}",
             done.steps,
             done.seconds,
             device.name(),
-            done.psnr_noisy,
+            verdict(done.psnr_noisy, psnr),
             report.display(),
-            options.out.join("samples").display(),
+            samples.display(),
+            program(),
             done.best.display()
         ),
     );
-    Ok(())
+    Ok(output.interrupted(stop.load(Ordering::Relaxed)))
+}
+
+/// What came of the held-out photographs, good or bad.
+fn verdict(noisy: f64, denoised: f64) -> String {
+    let change = format!("held-out photographs went from {noisy:.2} to {denoised:.2} dB");
+    if denoised > noisy {
+        format!("{change}, without one clean picture in training")
+    } else {
+        format!("{change}: they did not improve. Train longer, with --minutes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_that_made_pictures_worse_says_so() {
+        assert!(verdict(20.0, 28.5).contains("without one clean picture"));
+        for psnr in [20.0, 12.0, f64::NAN] {
+            assert!(verdict(20.0, psnr).contains("did not improve"));
+        }
+    }
 }

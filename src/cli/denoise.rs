@@ -2,7 +2,7 @@
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Instant;
 
@@ -13,10 +13,11 @@ use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::output::{Bar, complain, result};
-use super::{Common, Usage};
+use super::Common;
+use super::files::check_outputs;
+use super::output::{Bar, Output, complain, counted, path_text, program};
 
 /// What `demo` writes when no folder is named.
 const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
@@ -50,42 +51,36 @@ fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let inputs = list(&options.inputs)?;
     let out = &options.output;
     let one = options.inputs.len() == 1 && options.inputs[0].is_file();
-    // An original is never replaced: denoised twice, it would be lost.
-    let replaces = |input: &Path, output: &Path| match (input.canonicalize(), output.canonicalize()) {
-        (Ok(a), Ok(b)) if a == b => {
-            Err(Usage::new(format!("{}: would be replaced by its own result: name another place with -o", input.display())))
+    let named_as_folder = out.is_dir() || out.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
+    let outputs: Vec<PathBuf> = if one && !named_as_folder {
+        vec![out.clone()]
+    } else {
+        if out.is_file() {
+            return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o").into());
         }
-        _ => Ok(()),
+        if is_picture_name(out) && !out.is_dir() {
+            return Err(Error::file(out, "is named like a picture, but of a folder a folder is made: name one with -o").into());
+        }
+        inputs.iter().map(|input| out.join(input.file_name().unwrap_or_default())).collect()
     };
-    if one && !out.is_dir() && !out.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR) {
-        replaces(&inputs[0], out)?;
-        return Ok(vec![(inputs[0].clone(), out.clone())]);
-    }
-    if out.is_file() {
-        return Err(Error::file(out, "is a file, but several pictures are to be written: name a folder with -o").into());
-    }
-    if is_picture_name(out) && !out.is_dir() {
-        return Err(Error::file(out, "is named like a picture, but of a folder a folder is made: name one with -o").into());
-    }
-    let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
-    for input in inputs {
-        let output = out.join(input.file_name().unwrap_or_default());
-        replaces(&input, &output)?;
-        if let Some((other, _)) = files.iter().find(|(_, o)| *o == output) {
-            let message = format!("has the same name as {}: denoise them into different folders", other.display());
-            return Err(Error::file(&input, message).into());
-        }
-        files.push((input, output));
-    }
+    let read: Vec<&Path> = inputs.iter().chain([&options.model]).map(PathBuf::as_path).collect();
+    let files: Vec<_> = inputs.iter().cloned().zip(outputs).collect();
+    check_outputs("-o", &read, &files)?;
     Ok(files)
 }
 
-fn read(input: &Path, output: &Path) -> Result<(Photo, f64), Error> {
+/// A photo that was read, and the seconds that took.
+struct Loaded {
+    photo: Photo,
+    seconds: f64,
+}
+
+fn load((input, output): &(PathBuf, PathBuf)) -> Result<Loaded, Error> {
     let start = Instant::now();
     Picture::check_output(output)?;
     let photo = Photo::load(input)?;
     photo.frame().check_size(output)?;
-    Ok((photo, start.elapsed().as_secs_f64()))
+    Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// A photo that is being denoised: its rows come while it is written.
@@ -94,79 +89,97 @@ struct Denoised {
     rows: Receiver<Result<Rows, Error>>,
     /// When denoising began, and the seconds that reading took before.
     start: Instant,
-    read: f64,
+    loading: f64,
 }
 
-/// Denoises files one after the other. Each is encoded while it is denoised, and the next one is read. Gives what came of each, in
-/// order. Three photos are in memory at most, that which is denoised twice.
+impl Denoised {
+    /// Writes the photo; the lines for people go to `remark`. Gives what `--json` says of it.
+    fn write(self, (input, output): &(PathBuf, PathBuf), remark: &dyn Fn(&str)) -> Result<Value, Error> {
+        if let Some(lost) = self.frame.loses(output) {
+            remark(&format!("{}: this format cannot hold {lost}", output.display()));
+        }
+        self.frame.save(output, self.rows.into_iter())?;
+        let ([width, height], seconds) = (self.frame.size(), self.loading + self.start.elapsed().as_secs_f64());
+        remark(&format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display()));
+        Ok(json!({
+            "input": path_text(input), "output": path_text(output), "width": width, "height": height, "seconds": seconds,
+        }))
+    }
+}
+
+/// Denoises files one after the other, and gives what came of each, in order. Three threads work on neighbouring files, so that
+/// three photos are in memory at most, that which is denoised twice:
+///
+/// ```text
+/// reader   | load n+1, wait until it is taken
+/// this one | denoise n ............. wait until the writer has begun with n
+/// writer   | end of n-1, then the rows of n as they come
+/// ```
 fn denoise_all(
     common: &Common,
     mut denoiser: Denoiser,
     strength: f32,
     files: &[(PathBuf, PathBuf)],
-) -> Vec<Result<serde_json::Value, Error>> {
+) -> Vec<Result<Value, Error>> {
     let mut bar = Bar::new(common);
     let above = bar.above();
-    let write = |(input, output): &(PathBuf, PathBuf), Denoised { frame, rows, start, read }: Denoised| {
-        if let Some(lost) = frame.loses(output) {
-            above(&|| common.remark(&format!("{}: this format cannot hold {lost}", output.display())));
-        }
-        frame.save(output, rows.into_iter())?;
-        let ([width, height], seconds) = (frame.size(), read + start.elapsed().as_secs_f64());
-        let line = format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display());
-        above(&|| common.remark(&line));
-        Ok(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}))
-    };
-    // Without room of its own: the reader waits with what it has read until it is taken.
-    let (read_photo, to_denoise) = sync_channel::<Result<(Photo, f64), Error>>(0);
-    let (denoised_photo, to_write) = channel::<Result<Denoised, Error>>();
-    // A photo is denoised before the one before it is written, but no more.
-    let (taken, is_taken) = channel();
+    let remark = move |line: &str| above(&|| common.remark(line));
+    // It holds nothing: the reader waits with what it has loaded.
+    let (loaded, to_denoise) = sync_channel::<Result<Loaded, Error>>(0);
+    let (denoised, to_write) = channel::<Result<Denoised, Error>>();
+    let (begin, has_begun) = channel();
     thread::scope(|scope| {
         scope.spawn(move || {
-            for (input, output) in files {
+            for file in files {
                 // A receiver that is gone has panicked, and the panic is passed on in the end.
-                let _ = read_photo.send(read(input, output));
+                let _ = loaded.send(load(file));
             }
         });
-        let take = move |photo| {
-            let _ = taken.send(());
-            photo
-        };
-        let writer = scope
-            .spawn(move || files.iter().zip(to_write.into_iter().map(take)).map(|(file, photo)| write(file, photo?)).collect());
+        let writer = scope.spawn(move || {
+            let photos = to_write.into_iter().inspect(|_| begin.send(()).unwrap_or_default());
+            files.iter().zip(photos).map(|(file, photo)| photo?.write(file, &remark)).collect()
+        });
         for (number, ((input, _), photo)) in files.iter().zip(to_denoise).enumerate() {
             let place = if files.len() > 1 { format!(" ({} of {})", number + 1, files.len()) } else { String::new() };
-            let mut show = |share: f64| {
+            let show = |share: f64| {
                 let all = (number as f64 + share) / files.len() as f64;
                 bar.show(all, || format!("{}{place}: {:.0} %", input.display(), 100.0 * share));
             };
             match photo {
-                Ok((photo, read)) => {
-                    let (row, rows) = channel();
-                    let frame = photo.frame().clone();
-                    let _ = denoised_photo.send(Ok(Denoised { frame, rows, start: Instant::now(), read }));
-                    // The writer that takes no more rows has said why.
-                    let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
-                    if let Err(e) = denoiser.denoise_rows(&photo, strength, &mut show, emit) {
-                        let _ = row.send(Err(e));
-                    }
-                }
-                Err(e) => drop(denoised_photo.send(Err(e))),
+                Ok(photo) => denoise_rows(&mut denoiser, photo, strength, show, &denoised),
+                Err(e) => drop(denoised.send(Err(e))),
             }
-            let _ = is_taken.recv();
+            let _ = has_begun.recv();
         }
         // The last photo is written without the memory of strips.
-        drop((denoiser, denoised_photo));
+        drop((denoiser, denoised));
         writer.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+/// Denoises a photo, which is sent to the writer at once and followed by its rows.
+fn denoise_rows(
+    denoiser: &mut Denoiser,
+    Loaded { photo, seconds }: Loaded,
+    strength: f32,
+    show: impl FnMut(f64),
+    denoised: &Sender<Result<Denoised, Error>>,
+) {
+    let (row, rows) = channel();
+    let frame = photo.frame().clone();
+    let _ = denoised.send(Ok(Denoised { frame, rows, start: Instant::now(), loading: seconds }));
+    // The writer that takes no more rows has said why.
+    let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
+    if let Err(e) = denoiser.denoise_rows(&photo, strength, show, emit) {
+        let _ = row.send(Err(e));
+    }
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let files = files(options)?;
     if options.model == Path::new(DEMO_MODEL) && !options.model.exists() {
         let message =
-            format!("--model is missing and there is no {DEMO_MODEL}: run n2n-gpu demo, or name a model that train wrote");
+            format!("--model is missing and there is no {DEMO_MODEL}: run {} demo, or name a model that train wrote", program());
         return Err(Error::data(message).into());
     }
     let model = Model::load(&options.model)?;
@@ -184,19 +197,21 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             Err(e) => failed.push((input, e)),
         }
     }
-    if files.len() > 1 {
-        failed.iter().for_each(|(_, e)| complain(&format!("error: {e}")));
+    if files.len() == 1 && !failed.is_empty() {
+        return Err(failed.remove(0).1.into());
     }
-    let count = done.len();
-    if count > 0 {
-        let text = format!("{count} of {} pictures denoised on {}", files.len(), device.name());
-        let errors: Vec<_> = failed.iter().map(|(input, e)| json!({"input": input, "error": e.to_string()})).collect();
-        let json = json!({"device": device.name(), "model": options.model, "files": done, "failed": errors});
-        result(common, &json, &text);
+    failed.iter().for_each(|(_, e)| complain(&format!("error: {e}")));
+    let errors: Vec<_> = failed.iter().map(|(input, e)| json!({"input": path_text(input), "error": e.to_string()})).collect();
+    let all = counted(files.len(), "picture");
+    let text = match done.len() {
+        0 => String::new(),
+        count if count == files.len() => format!("{all} denoised on {}", device.name()),
+        count => format!("{count} of {all} denoised on {}", device.name()),
+    };
+    let json = json!({"device": device.name(), "model": path_text(&options.model), "files": done, "failed": errors});
+    let output = Output::new(json, text);
+    if failed.is_empty() {
+        return Ok(output);
     }
-    match (failed.len(), files.len()) {
-        (0, _) => Ok(()),
-        (1, 1) => Err(failed.remove(0).1.into()),
-        (n, all) => Err(Error::data(format!("{n} of {all} pictures could not be denoised")).into()),
-    }
+    Ok(output.failed(format!("{} of {all} could not be denoised", failed.len()), 1))
 }

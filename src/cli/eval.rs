@@ -7,12 +7,13 @@ use clap::Args;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
-use n2n_gpu::denoise::{Denoiser, Evaluation, evaluate};
+use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
 use serde_json::json;
 
-use super::output::result;
+use super::files::check_outputs;
+use super::output::{Output, counted};
 use super::{Common, Usage};
 
 /// Arguments of `eval`.
@@ -23,7 +24,7 @@ pub(super) struct Options {
     photos: Vec<PathBuf>,
     /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
     /// brown:25,2 or pixelate:8
-    #[arg(long, value_name = "SPEC", required_unless_present = "pairs", conflicts_with = "pairs")]
+    #[arg(long, value_name = "SPEC", required_unless_present = "pairs", conflicts_with = "pairs", value_parser = super::parsed::<Noise>)]
     noise: Option<Noise>,
     /// Folders with noisy and with clean pictures under the same names
     #[arg(long, num_args = 2, value_names = ["NOISY", "CLEAN"])]
@@ -80,25 +81,20 @@ impl Files {
         Ok(Self::Clean(list(&options.photos)?, noise))
     }
 
-    /// Where what is made of every picture goes in a folder, by its name; never over a picture that is measured, or over another result.
-    fn outputs(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-        let (inputs, all): (Vec<&PathBuf>, Vec<&PathBuf>) = match self {
-            Self::Clean(files, _) => (files.iter().collect(), files.iter().collect()),
-            Self::Pairs(pairs) => (pairs.iter().map(|p| &p.0).collect(), pairs.iter().flat_map(|p| [&p.0, &p.1]).collect()),
+    /// Every picture, and the file in `folder` for what is made of it, which replaces nothing that is read or made.
+    fn outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
+        let noisy: Vec<&PathBuf> = match self {
+            Self::Clean(files, _) => files.iter().collect(),
+            Self::Pairs(pairs) => pairs.iter().map(|p| &p.0).collect(),
         };
-        let originals: Vec<_> = all.iter().map(|path| path.canonicalize().ok()).collect();
-        let outputs: Vec<_> = inputs.iter().map(|i| folder.join(Path::new(&name(i)).with_extension("png"))).collect();
-        for (i, output) in outputs.iter().enumerate() {
-            let there = output.canonicalize().ok();
-            if let Some(original) = originals.iter().position(|path| there.is_some() && *path == there) {
-                let problem = format!("{} would be replaced by its own result: name another folder", all[original].display());
-                return Err(Usage::new(format!("--save: {problem}")));
-            }
-            if let Some(other) = outputs[..i].iter().position(|o| o == output) {
-                let (a, b) = (inputs[other].display(), inputs[i].display());
-                return Err(Usage::new(format!("--save: {a} and {b} would both be saved as {}", output.display())));
-            }
-        }
+        let clean: Vec<&PathBuf> = match self {
+            Self::Clean(..) => Vec::new(),
+            Self::Pairs(pairs) => pairs.iter().map(|p| &p.1).collect(),
+        };
+        let output = |input: &Path| folder.join(input.file_name().unwrap_or_default()).with_extension("png");
+        let outputs: Vec<_> = noisy.iter().map(|&input| (input.clone(), output(input))).collect();
+        let read: Vec<&Path> = noisy.into_iter().chain(clean).map(PathBuf::as_path).chain(model).collect();
+        check_outputs("--save", &read, &outputs)?;
         Ok(outputs)
     }
 
@@ -123,7 +119,8 @@ impl Files {
                 }
                 let picture = Clean { rgb: &rgb, width, height };
                 let noisy = noise.expose(picture, seed, i as u32, 0).values;
-                let (clean, width, height) = noise.clean(picture);
+                // An exposure of the same size shows the picture itself, of which no copy is needed.
+                let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
                 Ok(Item { name: name(&files[i]), width, height, noisy, clean })
             }
             Self::Pairs(files) => {
@@ -134,9 +131,9 @@ impl Files {
     }
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let files = Files::new(options)?;
-    let outputs = options.save.as_ref().map(|folder| files.outputs(folder)).transpose()?;
+    let outputs = options.save.as_ref().map(|folder| files.outputs(folder, options.model.as_deref())).transpose()?;
     if let Some(folder) = &options.save {
         super::train::make_folder("--save", folder)?;
     }
@@ -152,54 +149,46 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let mut all = Evaluation::default();
     let mut rows = Vec::new();
     for i in 0..files.count() {
-        let mut item = files.load(i, common.seed)?;
+        let Item { name, width, height, mut noisy, clean } = files.load(i, common.seed)?;
         if options.clip {
-            item.noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
         }
-        let (scored, denoised) = evaluate(denoiser.as_mut(), &item.noisy, &item.clean, item.width, item.height)?;
-        let each = if denoiser.is_some() {
-            format!("{:6.2} -> {:6.2} dB   SSIM {:.4} -> {:.4}", scored.psnr_noisy, scored.psnr, scored.ssim_noisy, scored.ssim)
-        } else {
-            format!("{:6.2} dB   SSIM {:.4}", scored.psnr_noisy, scored.ssim_noisy)
-        };
-        common.remark(&format!("{:<28} {each}", item.name));
+        let (scored, denoised) = evaluate(denoiser.as_mut(), noisy, &clean, width, height)?;
+        common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
         if let Some(outputs) = &outputs {
-            let bytes: Vec<u8> = denoised.iter().map(|v| (v * 255.0).round() as u8).collect();
-            Picture::from_rgb8(item.width, item.height, &bytes).save(&outputs[i])?;
+            drop(clean);
+            Picture::from_rgb8(width, height, &denoised).save(&outputs[i].1)?;
         }
         rows.push(json!({
-            "name": item.name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
+            "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
             "ssim_noisy": scored.ssim_noisy, "ssim": scored.ssim,
         }));
         all.pictures.push(scored);
     }
     let (mean, seconds) = (all.mean(), start.elapsed().as_secs_f64());
-    result(
-        common,
-        &json!({
+    let pictures = counted(all.pictures.len(), "picture");
+    Ok(Output::new(
+        json!({
             "device": device, "pictures": all.pictures.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
             "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": rows,
         }),
-        &if denoiser.is_some() {
-            format!(
-                "{} pictures: PSNR {:.2} -> {:.2} dB, SSIM {:.4} -> {:.4} ({seconds:.1} s on {device})",
-                all.pictures.len(),
-                mean.psnr_noisy,
-                mean.psnr,
-                mean.ssim_noisy,
-                mean.ssim
-            )
+        if denoiser.is_some() {
+            format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
         } else {
-            format!(
-                "{} pictures without a model: PSNR {:.2} dB, {:.2} as a picture file would hold them; SSIM {:.4}",
-                all.pictures.len(),
-                mean.psnr_noisy,
-                mean.psnr,
-                mean.ssim_noisy
-            )
+            let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
+            format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")
         },
-    );
-    Ok(())
+    ))
+}
+
+/// Scores for people: before and after, or of the noisy picture alone.
+fn scores(scored: &Scored, denoised: bool) -> String {
+    let Scored { psnr_noisy, psnr, ssim_noisy, ssim } = scored;
+    if denoised {
+        format!("PSNR {psnr_noisy:5.2} -> {psnr:5.2} dB, SSIM {ssim_noisy:.4} -> {ssim:.4}")
+    } else {
+        format!("PSNR {psnr_noisy:5.2} dB, SSIM {ssim_noisy:.4}")
+    }
 }
 
 /// A PSNR for JSON, which has no infinity: equal pictures have none.

@@ -7,10 +7,11 @@ use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Anatomy, Input, Statistics, import::import};
 use serde_json::json;
 
+use super::Usage;
+use super::files::check_outputs;
 use super::net::NetArgs;
-use super::output::result;
+use super::output::{Output, path_text};
 use super::recipe::positive;
-use super::{Common, Usage};
 
 /// Arguments of `import`.
 #[derive(Args, Debug)]
@@ -47,12 +48,13 @@ fn statistics(options: &Options, name: &str, input: Input) -> anyhow::Result<Opt
     Ok(Some(Statistics { mean: (mean / 255.0) as f32, deviation: (std / 255.0) as f32 }))
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     let entry = options.net.entry(None)?;
     let statistics = statistics(options, entry.name, entry.published().values().input)?;
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }
+    check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())])?;
     let model = import(&options.file, entry, &options.net.given, statistics)?;
     let network = model.network.options();
     if let Some((wanted, found)) = options.net.given.get("width").zip(network.get("width")).filter(|(a, b)| a != b) {
@@ -63,13 +65,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let anatomy = Anatomy::of(model.network.as_ref());
     let (tensors, parameters) = (anatomy.graph.params().len(), anatomy.parameters());
     let choices: String = network.iter().map(|(name, value)| format!(", {name} {value}").replace('"', "")).collect();
-    result(
-        common,
-        &json!({
+    Ok(Output::new(
+        json!({
             "net": entry.name, "options": network, "tensors": tensors, "parameters": parameters, "width": network.get("width"),
-            "shared": network.get("shared"), "output": options.out,
+            "shared": network.get("shared"), "output": path_text(&options.out),
         }),
-        &format!("{}: {}{choices}: {tensors} tensors, {parameters} parameters", options.out.display(), entry.name),
-    );
-    Ok(())
+        format!("{}: {}{choices}: {tensors} tensors, {parameters} parameters", options.out.display(), entry.name),
+    ))
 }

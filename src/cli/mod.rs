@@ -6,6 +6,7 @@ mod demo;
 mod denoise;
 mod devices;
 mod eval;
+mod files;
 mod import;
 mod net;
 mod output;
@@ -13,17 +14,22 @@ mod recipe;
 mod train;
 mod tuning;
 
+use std::io::{Write, stdout};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
-use output::complain;
+use output::{INTERRUPTED, Output, complain, exit_code, print_line, program};
+use serde_json::json;
+
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.";
 
 /// Learns to denoise from pairs of noisy pictures, and denoises, on any GPU or none.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(version, max_term_width = 110, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -38,7 +44,7 @@ struct Common {
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Common options")]
     device: String,
     /// Find the fastest tiles for what is run on this GPU first, and remember them; results stay the same to the last bit
-    #[arg(long, global = true, help_heading = "Common options")]
+    #[arg(long, global = true, help_heading = "Common options", hide_short_help = true)]
     tune: bool,
     /// Print exactly one JSON object on stdout when done
     #[arg(long, global = true, help_heading = "Common options")]
@@ -56,7 +62,7 @@ enum Command {
     /// Train on bundled photographs for two minutes, and show what came of it
     Demo(demo::Options),
     /// Train a denoiser from photographs or from pairs of noisy pictures
-    Train(train::Options),
+    Train(Box<train::Options>),
     /// Denoise pictures
     Denoise(denoise::Options),
     /// Measure PSNR and SSIM on a set of pictures
@@ -74,9 +80,12 @@ enum Command {
 impl Common {
     /// The device asked for. Says so when `auto` falls back to the CPU.
     fn open(&self) -> anyhow::Result<Device> {
-        let mut device = Device::select(&self.device)?;
+        let mut device = Device::select(&self.device).map_err(|e| match e {
+            Error::Device { device, problem } if device == self.device => Error::device(format!("--device {device}"), problem),
+            other => other,
+        })?;
         if matches!(device, Device::Cpu) && self.device.eq_ignore_ascii_case("auto") {
-            self.remark("no real GPU found: running on the CPU (n2n-gpu devices lists what there is)");
+            self.remark(&format!("no real GPU found: running on the CPU ({} devices lists what there is)", program()));
         }
         match &mut device {
             Device::Gpu(gpu) => tuning::load(gpu, self.tune, self.quiet),
@@ -94,29 +103,63 @@ impl Common {
     }
 }
 
-fn run(cli: &Cli, start: Instant) -> anyhow::Result<()> {
+fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
     match &cli.command {
         Command::Demo(options) => demo::run(&cli.common, options),
         Command::Train(options) => train::run(&cli.common, options),
         Command::Denoise(options) => denoise::run(&cli.common, options),
         Command::Eval(options) => eval::run(&cli.common, options),
-        Command::Import(options) => import::run(&cli.common, options),
-        Command::Devices => devices::run(&cli.common),
+        Command::Import(options) => import::run(options),
+        Command::Devices => Ok(devices::run()),
         Command::Check => check::run(&cli.common),
         Command::Bench(options) => bench::run(&cli.common, options, start),
     }
 }
 
-/// Parses the command line and runs it. Exit code 0, 1 for failures, 2 for usage. `start` is when the program began.
+/// Parses the command line and runs it. Exit code 0, 1 for failures, 2 for usage, 130 after Ctrl-C. `start` is when the program
+/// began.
 pub(crate) fn main(start: Instant) -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli, start) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            complain(&format!("error: {}", sentence(&e)));
-            ExitCode::from(code_of(&e))
-        }
+    let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(e) => return not_run(&e),
+    };
+    let command = matches.subcommand_name().unwrap_or_default();
+    limit_threads();
+    let output = run(&cli, start).unwrap_or_else(|e| Output::failure(sentence(&e, command), code_of(&e)));
+    output.print(cli.common.json)
+}
+
+/// Prints what the parser of arguments has to say: help, the version, or what is wrong with them.
+fn not_run(e: &clap::Error) -> ExitCode {
+    let printed = e.print().and_then(|()| stdout().flush());
+    if !e.use_stderr() {
+        return exit_code(printed, 0);
     }
+    if !std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
+        return ExitCode::from(MISUSE);
+    }
+    let message = e.to_string();
+    // The first paragraph; usage and hints follow.
+    let problem = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let sentence = problem.split_whitespace().collect::<Vec<_>>().join(" ");
+    exit_code(print_line(&json!({"error": sentence, "exit_code": MISUSE}).to_string()), MISUSE)
+}
+
+/// Bounds rayon's threads, which it would start in any number that its variable says, until the machine stands still.
+fn limit_threads() {
+    let wanted = std::env::var("RAYON_NUM_THREADS").ok();
+    if let Some(threads) = threads(wanted.as_deref(), std::thread::available_parallelism().map_or(1, usize::from)) {
+        // It fails where there is a pool already, which nothing here makes before.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+}
+
+/// Threads for the value of `RAYON_NUM_THREADS`, if it is one that must be bounded: four times as many as run at once help
+/// nobody. What is no number is ignored, as rayon does.
+fn threads(wanted: Option<&str>, available: usize) -> Option<usize> {
+    let most = 4 * available;
+    wanted?.parse().ok().filter(|&threads: &usize| threads > most).map(|_| most)
 }
 
 /// A command line that makes no sense, in a sentence that names the flag.
@@ -131,18 +174,46 @@ impl Usage {
     }
 }
 
-/// 2 for what makes no sense, 1 for what could not be done.
+/// Exit code of what makes no sense.
+const MISUSE: u8 = 2;
+
+/// 2 for what makes no sense, 130 after Ctrl-C, 1 for what could not be done.
 fn code_of(e: &anyhow::Error) -> u8 {
-    let usage = e.is::<Usage>() || matches!(e.downcast_ref(), Some(Error::Option { .. } | Error::Format { .. }));
-    if usage { 2 } else { 1 }
+    match e.downcast_ref() {
+        Some(Error::Option { .. } | Error::Format { .. }) => MISUSE,
+        Some(Error::Stopped) => INTERRUPTED,
+        _ if e.is::<Usage>() => MISUSE,
+        _ => 1,
+    }
 }
 
-/// An error as the command line says it: options of the library are flags here.
-fn sentence(e: &anyhow::Error) -> String {
+/// An error as the command line says it: options of the library are flags here, where the command has them.
+fn sentence(e: &anyhow::Error, command: &str) -> String {
     match e.downcast_ref() {
-        Some(Error::Option { option, problem }) => format!("--{}: {problem}", option.replace('_', "-")),
+        Some(Error::Option { option, problem }) => {
+            let flag = option.replace('_', "-");
+            // A number that it begins with is the value: `--crop 33 is no multiple of 8`.
+            let colon = if problem.starts_with(|first: char| first.is_ascii_digit()) { "" } else { ":" };
+            let dashes = if has_flag(command, &flag) { "--" } else { "" };
+            format!("{dashes}{flag}{colon} {problem}")
+        }
         _ => e.to_string(),
     }
+}
+
+fn has_flag(command: &str, flag: &str) -> bool {
+    let cli = Cli::command();
+    let own = cli.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    own.chain(cli.get_arguments()).any(|argument| argument.get_long() == Some(flag))
+}
+
+/// Reads a value of the library from an argument. The parser of arguments names the flag and the value, so the problem alone is
+/// left of the error.
+fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|e| match e {
+        Error::Option { problem, .. } => problem.strip_prefix(&format!("{text}: ")).unwrap_or(&problem).to_owned(),
+        other => other.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -155,11 +226,38 @@ mod tests {
             (Error::option("x", "y"), 2),
             (Error::format("x", "y"), 2),
             (Error::data("x"), 1),
+            (Error::Stopped, 130),
             (Error::Memory("x".into()), 1),
             (Error::Lost("x".into()), 1),
         ] {
             assert_eq!(code_of(&error.into()), code);
         }
         assert_eq!((code_of(&Usage::new("x")), code_of(&anyhow::anyhow!("x"))), (2, 1));
+    }
+
+    #[test]
+    fn options_of_the_library_are_flags_where_the_command_has_them() {
+        let error = Error::option("crop", "33 is no multiple of 8").into();
+        assert_eq!(sentence(&error, "train"), "--crop 33 is no multiple of 8");
+        assert_eq!(sentence(&error, "demo"), "crop 33 is no multiple of 8");
+        assert_eq!(sentence(&Error::option("seed", "is missing").into(), "demo"), "--seed: is missing");
+    }
+
+    #[test]
+    fn threads_are_at_most_four_times_those_that_run_at_once() {
+        for (wanted, threads_of_2) in [
+            (None, None),
+            (Some("8"), None),
+            (Some("0"), None),
+            (Some("9"), Some(8)),
+            (Some("99999999999"), Some(8)),
+            (Some("+99999999999"), Some(8)),
+            (Some("99999999999999999999999999"), None),
+            (Some("many"), None),
+            (Some("-1"), None),
+            (Some(""), None),
+        ] {
+            assert_eq!(threads(wanted, 2), threads_of_2, "{wanted:?}");
+        }
     }
 }

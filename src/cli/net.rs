@@ -35,7 +35,8 @@ fn choices() -> Vec<(&'static Choice, Vec<&'static str>)> {
 
 /// The flag of an option.
 fn flag(choice: &Choice, networks: &[&str]) -> Arg {
-    let arg = Arg::new(choice.name).long(choice.name).help(format!("{} ({})", choice.help, networks.join(", ")));
+    let arg =
+        Arg::new(choice.name).long(choice.name).hide_short_help(true).help(format!("{} ({})", choice.help, networks.join(", ")));
     match choice.kind {
         Kind::Count(least, most) => arg.value_name("N").value_parser(clap::value_parser!(u64).range(least..=most)),
         Kind::Word(words) => arg.value_name("WORD").value_parser(PossibleValuesParser::new(words)),
@@ -136,7 +137,7 @@ impl NetArgs {
 pub(super) struct PrecisionArg {
     /// What pictures are kept in within a training step: f32, or f16 for less memory traffic where the device has it (sums,
     /// weights and models stay f32; the CPU only rounds) [default: f32]
-    #[arg(long, value_enum, hide_possible_values = true)]
+    #[arg(long, help_heading = "Training", hide_short_help = true, value_enum, hide_possible_values = true)]
     precision: Option<Precision>,
 }
 

@@ -1,24 +1,105 @@
 //! What commands print: JSON, text, progress bars.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use n2n_gpu::train::Progress;
+use serde_json::{Value, json};
 
 use super::Common;
 
-/// Prints the one JSON object, or the text for people. A closed pipe is no error.
-pub(super) fn result(common: &Common, json: &serde_json::Value, text: &str) {
-    let line = if common.json { json.to_string() } else { text.trim_end().to_owned() };
-    let _ = writeln!(stdout(), "{line}");
+/// Exit code after Ctrl-C: 128 and the number of the signal, as shells have it.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// What a command has to say when it ends. It is printed in one place, so that `--json` is one object whatever happens.
+#[derive(Debug)]
+pub(super) struct Output {
+    json: Value,
+    text: String,
+    /// Why it failed, though it may have done a part of the work.
+    error: Option<String>,
+    code: u8,
+}
+
+impl Output {
+    /// Success: the object for `--json`, the text for people.
+    pub(super) fn new(json: Value, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), error: None, code: 0 }
+    }
+
+    /// A failure of which there is nothing else to say.
+    pub(super) fn failure(error: impl Into<String>, code: u8) -> Self {
+        Self::new(json!({}), "").failed(error, code)
+    }
+
+    /// The same outcome as a failure, for the work that could not be done.
+    pub(super) fn failed(self, error: impl Into<String>, code: u8) -> Self {
+        Self { error: Some(error.into()), code, ..self }
+    }
+
+    /// Whether Ctrl-C ended the work early; what was done until then is the outcome.
+    pub(super) fn interrupted(self, interrupted: bool) -> Self {
+        if interrupted { Self { code: INTERRUPTED, ..self } } else { self }
+    }
+
+    /// Prints the result on stdout, as one object with `--json`, and the error on stderr.
+    pub(super) fn print(mut self, as_json: bool) -> ExitCode {
+        if let Some(error) = &self.error {
+            self.json["error"] = json!(error);
+            self.json["exit_code"] = json!(self.code);
+        }
+        let line = if as_json { self.json.to_string() } else { self.text.trim_end().to_owned() };
+        let printed = if line.is_empty() { Ok(()) } else { print_line(&line) };
+        if let Some(error) = &self.error {
+            complain(&format!("error: {error}"));
+        }
+        exit_code(printed, self.code)
+    }
+}
+
+/// The exit code of what was printed on stdout: `code` unless that failed. A reader that has closed the pipe (`| head`) has all it
+/// wants, which is no failure; a full disk is one.
+pub(super) fn exit_code(printed: io::Result<()>, code: u8) -> ExitCode {
+    match printed {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            complain(&format!("error: the result cannot be written to stdout: {e}"));
+            ExitCode::from(code.max(1))
+        }
+        _ => ExitCode::from(code),
+    }
+}
+
+/// A line on stdout.
+pub(super) fn print_line(line: &str) -> io::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush())
 }
 
 /// A line on stderr. A closed pipe is no error, as it is for `eprintln`.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(stderr(), "{line}");
+}
+
+/// A path for JSON, which is Unicode: what of it is not becomes `U+FFFD`.
+pub(super) fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// `1 picture`, `2 pictures`.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How this program was called, for commands that a user may copy: it need not be on the path.
+pub(super) fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_else(|| "n2n-gpu".into());
+    let called = called.to_string_lossy().into_owned();
+    if called.contains(char::is_whitespace) { format!("\"{called}\"") } else { called }
 }
 
 /// Progress: a bar on a terminal, else a line every ten seconds; nothing if quiet.

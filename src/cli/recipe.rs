@@ -11,58 +11,59 @@ use super::Usage;
 
 /// How to train. What is not given is as the recipe has it.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Training")]
 pub(super) struct RecipeArgs {
-    /// A published training: epfl (first report), n2n (Noise2Noise paper) [default: our own]
-    #[arg(long, value_enum)]
+    /// A published training, with its network and all settings [default: our own]
+    #[arg(long, hide_short_help = true, value_enum)]
     pub(super) recipe: Option<Recipe>,
-    /// How filters start [default: xavier; recipe n2n: he]
-    #[arg(long, value_enum)]
+    /// Initialisation of the filters [default: xavier; recipe n2n: he]
+    #[arg(long, hide_short_help = true, value_enum)]
     init: Option<Init>,
     /// Training steps [default: 10 minutes of training; recipe n2n: 300000]
-    #[arg(long, value_name = "N", group = "length", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "N", group = "length", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Times that every picture is shown [recipe epfl: 30]
-    #[arg(long, value_name = "N", group = "length", value_parser = positive, allow_negative_numbers = true)]
+    /// Epochs: times that every picture is shown [recipe epfl: 30]
+    #[arg(long, hide_short_help = true, value_name = "N", group = "length", value_parser = positive, allow_negative_numbers = true)]
     epochs: Option<f64>,
-    /// Minutes of training
-    #[arg(long, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
+    /// Minutes of training [default: 10, unless the recipe or --steps or --epochs say otherwise]
+    #[arg(long, display_order = 2, help_heading = None::<&str>, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
     minutes: Option<f64>,
     /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: Option<u16>,
     /// Side of the crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller;
     /// recipe epfl: 32, n2n: 256]
-    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u16).range(2..=4096))]
+    #[arg(long, hide_short_help = true, value_name = "PX", value_parser = clap::value_parser!(u16).range(2..=4096))]
     crop: Option<u16>,
-    /// How pictures are varied [default: all; recipe epfl: triple]
-    #[arg(long, value_enum)]
+    /// Augmentation of the pictures [default: all; recipe epfl: triple]
+    #[arg(long, hide_short_help = true, value_enum)]
     augment: Option<Augment>,
-    /// What is made small [default: what suits the noise]
-    #[arg(long, value_enum)]
+    /// Loss [default: what suits the noise]
+    #[arg(long, hide_short_help = true, value_enum)]
     loss: Option<LossName>,
     /// Noisy targets drawn of every crop, whose losses are averaged [default: 8 for text and impulse, else 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=Batch::MOST_TARGETS as i64))]
+    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=Batch::MOST_TARGETS as i64))]
     targets: Option<u16>,
-    /// Rule by which parameters change [default: adam]
-    #[arg(long, value_enum)]
+    /// Optimizer [default: adam]
+    #[arg(long, hide_short_help = true, value_enum)]
     optimizer: Option<OptimizerName>,
-    /// Share of the last change that sgd keeps [default: 0]
-    #[arg(long, value_name = "M", value_parser = share, allow_negative_numbers = true)]
+    /// Momentum of sgd [default: 0]
+    #[arg(long, hide_short_help = true, value_name = "M", value_parser = share, allow_negative_numbers = true)]
     momentum: Option<f64>,
     /// Weight decay of adamw [default: 0.01]
-    #[arg(long, value_name = "D", value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(long, hide_short_help = true, value_name = "D", value_parser = not_negative, allow_negative_numbers = true)]
     decay: Option<f64>,
     /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
-    #[arg(long, value_name = "LR", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, hide_short_help = true, value_name = "LR", value_parser = positive, allow_negative_numbers = true)]
     lr: Option<f64>,
-    /// How the learning rate changes [default: cosine]
-    #[arg(long, value_enum)]
+    /// Schedule of the learning rate [default: cosine]
+    #[arg(long, hide_short_help = true, value_enum)]
     schedule: Option<Schedule>,
-    /// Longest gradient; 0 for any [default: 1; recipes: 0]
-    #[arg(long, value_name = "L", value_parser = not_negative, allow_negative_numbers = true)]
+    /// Clip norm of the gradient; 0 for none [default: 1; recipes: 0]
+    #[arg(long, hide_short_help = true, value_name = "L", value_parser = not_negative, allow_negative_numbers = true)]
     clip: Option<f64>,
-    /// Decay of the average of the weights; 0 for none [default: 0.999; recipes: 0]
-    #[arg(long, value_name = "D", value_parser = share, allow_negative_numbers = true)]
+    /// Decay of the exponential moving average of the weights, which is saved; 0 for none [default: 0.999; recipes: 0]
+    #[arg(long, hide_short_help = true, value_name = "D", value_parser = share, allow_negative_numbers = true)]
     ema: Option<f64>,
 }
 

@@ -18,7 +18,7 @@ use n2n_gpu::train::{self, Recipe, Resumable, Run, Source, Validation, is_run, r
 use serde_json::json;
 
 use super::net::{NetArgs, PrecisionArg};
-use super::output::{TrainingBar, complain, result};
+use super::output::{Output, TrainingBar, complain, counted, path_text};
 use super::recipe::RecipeArgs;
 use super::{Common, Usage};
 
@@ -30,29 +30,31 @@ pub(super) struct Options {
     photos: Vec<PathBuf>,
     /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
     /// brown:25,2 or pixelate:8
-    #[arg(long, value_name = "SPEC", conflicts_with_all = ["pairs", "dataset"], required_unless_present_any = ["pairs", "dataset"])]
+    #[arg(long, display_order = 0, value_name = "SPEC", conflicts_with_all = ["pairs", "dataset"], required_unless_present_any = ["pairs", "dataset"],
+        value_parser = super::parsed::<Noise>)]
     noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
-    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
+    #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pairs: Option<Vec<PathBuf>>,
     /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays of bytes; or a folder with folders a and b
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
+    #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
     dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, display_order = 1, value_name = "RUN")]
     out: PathBuf,
     /// Replace an earlier run in that folder
-    #[arg(long)]
+    #[arg(long, help_heading = "Earlier runs")]
     overwrite: bool,
-    /// Go on with the run in that folder where it stopped: with the same pictures, --noise, --val and --seed; other options may be
-    /// left out. On the same device the result is that of a run that did not stop, to the last bit
-    #[arg(long, conflicts_with = "overwrite")]
+    /// Go on with the run in that folder where it stopped
+    ///
+    /// With the same pictures, --noise, --val and --seed; other options may be left out. On the same device the result is that of a run that did not stop, to the last bit
+    #[arg(long, help_heading = "Earlier runs", conflicts_with = "overwrite")]
     resume: bool,
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, display_order = 3, value_name = "DATA")]
     val: Option<PathBuf>,
     /// Train towards clean targets, for comparison
-    #[arg(long, conflicts_with_all = ["pairs", "dataset"])]
+    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
     clean_targets: bool,
     #[command(flatten)]
     net: NetArgs,
@@ -183,7 +185,7 @@ fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option
     Ok(None)
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let mut device = common.open()?;
     let kept = earlier(common, options, &device)?;
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
@@ -194,15 +196,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
     if let Some(first) = dropped.first() {
-        common.remark(&format!("{} pictures are smaller than a crop and left out ({first} is the first)", dropped.len()));
+        let pictures = counted(dropped.len(), "picture");
+        common.remark(&format!("left out for being smaller than a crop: {pictures}, {first} first"));
     }
     let excess = training_set.drop_excess(&device)?;
     if let Some(first) = excess.first() {
-        let count = excess.len();
-        common.remark(&format!(
-            "{count} pictures do not fit what {} binds, and are left out ({first} is the first)",
-            device.name()
-        ));
+        let pictures = counted(excess.len(), "picture");
+        common.remark(&format!("left out for lack of memory on {}: {pictures}, {first} first", device.name()));
     }
     make_folder("--out", &options.out)?;
     if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
@@ -211,7 +211,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
     let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
     let (training_count, held_out_count) = (training_set.count(), validation.count());
     common.remark(&format!(
-        "training {name} of {parameters} parameters on {training_count} pictures, {held_out_count} held out, noise {}, on {}",
+        "training {name} of {parameters} parameters on {}, {held_out_count} held out, noise {}, on {}",
+        counted(training_count, "picture"),
         training_set.noise(),
         device.name()
     ));
@@ -231,14 +232,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
     let interrupted = stop.load(Ordering::Relaxed);
-    result(
-        common,
-        &json!({
+    let report = options.out.join("report.html");
+    let output = Output::new(
+        json!({
             "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps,
             "seconds": done.seconds, "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "psnr": done.psnr,
-            "best": done.best, "last": done.last, "report": options.out.join("report.html"), "interrupted": interrupted,
+            "best": path_text(&done.best), "last": path_text(&done.last), "report": path_text(&report), "interrupted": interrupted,
         }),
-        &format!(
+        format!(
             "{} steps in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
             done.steps,
             done.seconds,
@@ -246,8 +247,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<()> {
             if interrupted { ", interrupted: the same command with --resume goes on" } else { "" },
             done.psnr_noisy,
             done.best.display(),
-            options.out.join("report.html").display()
+            report.display()
         ),
     );
-    Ok(())
+    Ok(output.interrupted(interrupted))
 }

@@ -1,7 +1,9 @@
 //! Scores of a denoiser by the protocol of the field: per picture PSNR (output rounded to 8 bit) and SSIM, then the mean.
 
-use super::Denoiser;
-use crate::data::metrics::{psnr, round8, ssim};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Denoiser, not_finite};
+use crate::data::metrics::{psnr, ssim};
 use crate::error::Result;
 
 /// Scores of one picture, or their means.
@@ -38,27 +40,60 @@ impl Evaluation {
 }
 
 /// Denoises `noisy` (H, W, 3), and scores both it and the result, which is returned rounded to 8 bit. Without a denoiser the
-/// result is the noisy picture.
+/// result is the noisy picture. Beside the clean picture there is memory for another one, and for one of bytes.
 ///
 /// # Errors
-/// If the device fails.
+/// If the device fails, or gives values that are not finite.
 pub fn evaluate(
     denoiser: Option<&mut Denoiser>,
-    noisy: &[f32],
+    noisy: Vec<f32>,
     clean: &[f32],
     width: usize,
     height: usize,
-) -> Result<(Scored, Vec<f32>)> {
-    let mut denoised = match denoiser {
-        Some(d) => d.denoise(noisy, width, height)?,
-        None => noisy.to_vec(),
+) -> Result<(Scored, Vec<u8>)> {
+    let (psnr_noisy, ssim_noisy) = (psnr(&noisy, clean), ssim(&noisy, clean, width, height));
+    let bytes = match denoiser {
+        Some(denoiser) => denoiser.denoise_to_bytes(&noisy, width, height)?,
+        None => noisy.iter().map(|&v| byte(v)).collect(),
     };
-    round8(&mut denoised);
-    let scored = Scored {
-        psnr_noisy: psnr(noisy, clean),
-        psnr: psnr(&denoised, clean),
-        ssim_noisy: ssim(noisy, clean, width, height),
-        ssim: ssim(&denoised, clean, width, height),
-    };
-    Ok((scored, denoised))
+    // The values of an 8 bit file.
+    drop(noisy);
+    let denoised: Vec<f32> = bytes.iter().map(|&v| f32::from(v) / 255.0).collect();
+    let (psnr, ssim) = (psnr(&denoised, clean), ssim(&denoised, clean, width, height));
+    Ok((Scored { psnr_noisy, psnr, ssim_noisy, ssim }, bytes))
+}
+
+/// The nearest of 256 levels, as [`round8`](crate::data::metrics::round8) has it.
+fn byte(v: f32) -> u8 {
+    (v.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+impl Denoiser {
+    /// [`Denoiser::denoise`], rounded to 8 bit.
+    fn denoise_to_bytes(&mut self, noisy: &[f32], width: usize, height: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; noisy.len()];
+        let finite = AtomicBool::new(true);
+        self.each_row(noisy, [height, width], &mut bytes, |to, v| {
+            if v.iter().any(|v| !v.is_finite()) {
+                finite.store(false, Ordering::Relaxed);
+            }
+            to.copy_from_slice(&v.map(byte));
+        })?;
+        if finite.into_inner() { Ok(bytes) } else { Err(not_finite(&self.device)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::metrics::round8;
+
+    #[test]
+    fn bytes_are_the_values_that_are_rounded_to_8_bit() {
+        for v in (-400..1400).map(|i| i as f32 / 1000.0) {
+            let mut rounded = [v];
+            round8(&mut rounded);
+            assert_eq!(f32::from(byte(v)) / 255.0, rounded[0]);
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Denoising of pictures of any size: padded to what the network divides by, and given to it whole, in strips from top to bottom,
 //! or in tiles that overlap. Strips give the same picture as one pass, and compute no pixel twice where they are as wide as it.
 
+mod budget;
 mod evaluate;
-mod room;
-mod tiles;
+mod pieces;
+mod windows;
 
 use std::array::from_fn;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 pub use evaluate::{Evaluation, Scored, evaluate};
@@ -16,74 +16,36 @@ use rayon::prelude::*;
 use crate::data::photo::{Photo, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, StorageId};
-use crate::nets::{Anatomy, Model, Network, Ranges};
-use crate::ops::Strips;
-use crate::plan::Executor;
+use crate::nets::{Model, Network, Ranges};
 
-use room::{Layout, Room, forward};
-use tiles::{Axis, Window, reflect};
+use budget::{Budget, Cut};
+use pieces::{Piece, Prepared, Source};
 
-/// Prepared layouts that are kept, as long as they fit the memory there is together.
+/// Shapes of pieces that stay prepared, as long as they fit the memory there is together.
 const PREPARED: usize = 3;
 
 /// A model on a device.
 pub struct Denoiser {
     device: Device,
     network: Arc<dyn Network>,
-    /// What sizes must divide by.
-    multiple: usize,
     ranges: Ranges,
     params: Vec<f32>,
+    /// The last one used comes last.
     prepared: Vec<Prepared>,
-    room: Room,
+    budget: Budget,
 }
 
-struct Prepared {
-    layout: Layout,
-    executor: Box<dyn Executor>,
-    params: StorageId,
-    x: StorageId,
-    y: StorageId,
-    /// Where the strip lies, for the plan.
-    control: Option<StorageId>,
-    /// First row of `y` that is a result, and by how many rows results are behind.
-    first: usize,
-    lag: usize,
-}
-
-/// What came of a piece of a picture.
-struct Piece<'a> {
-    /// What of the picture it makes up.
-    rows: Range<usize>,
-    columns: Range<usize>,
-    y: &'a [f32],
-    /// Element of `y` that the first pixel begins at, and elements from a row to the next.
-    first: usize,
-    stride: usize,
-    /// What 0 and 1 are in `y`.
-    range: [f32; 2],
-}
-
-impl Piece<'_> {
-    /// Colours of its pixels in a row of the picture.
-    fn row(&self, row: usize) -> impl Iterator<Item = [f32; 3]> {
-        let [low, high] = self.range;
-        let pixels = self.y[self.first + (row - self.rows.start) * self.stride..].chunks_exact(4).take(self.columns.len());
-        pixels.map(move |v| from_fn(|c| (v[c] - low) / (high - low)))
-    }
+/// A row of a photo of which some pixels are done.
+struct Begun {
+    /// How many.
+    pixels: usize,
+    row: Rows,
 }
 
 impl std::fmt::Debug for Denoiser {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let network = self.network.name();
         f.debug_struct("Denoiser").field("network", &network).field("device", &self.device).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("layout", &self.layout).finish_non_exhaustive()
     }
 }
 
@@ -106,20 +68,8 @@ impl Denoiser {
         params: Vec<f32>,
         tile: Option<usize>,
     ) -> Result<Self> {
-        let Anatomy { multiple, radius, .. } = Anatomy::of(network.as_ref());
-        let room = Room::new(device, network.as_ref(), (multiple, radius), tile)?;
-        Ok(Self { device: device.clone(), network, multiple, ranges, params, prepared: Vec::new(), room })
-    }
-
-    /// How a padded picture (height, width) is cut, made ready. Smaller where the device has not enough memory.
-    fn fit(&mut self, picture: [usize; 2]) -> Result<Layout> {
-        loop {
-            let layout = self.room.layout(picture);
-            match self.prepare(layout).map(|_| layout) {
-                Err(Error::Memory(_)) if self.room.shrink() => {}
-                other => return other,
-            }
-        }
+        let budget = Budget::new(device, network.as_ref(), tile)?;
+        Ok(Self { device: device.clone(), network, ranges, params, prepared: Vec::new(), budget })
     }
 
     /// Replaces the network's parameters.
@@ -127,49 +77,40 @@ impl Denoiser {
     /// # Errors
     /// If the device is lost.
     pub fn set_params(&mut self, params: Vec<f32>) -> Result<()> {
-        for p in &mut self.prepared {
-            p.executor.write(p.params, &params)?;
-        }
         self.params = params;
-        Ok(())
+        self.prepared.iter_mut().try_for_each(|p| p.set_params(&self.params))
     }
 
-    fn prepare(&mut self, layout: Layout) -> Result<&mut Prepared> {
-        if let Some(at) = self.prepared.iter().position(|p| p.layout == layout) {
-            let found = self.prepared.remove(at);
-            self.prepared.push(found);
-        } else {
-            let bytes = |p: &Prepared| p.executor.plan().bytes();
-            while self.prepared.len() == PREPARED || self.prepared.iter().map(bytes).sum::<u64>() > self.room.kept_bytes() {
-                self.prepared.remove(0);
+    /// Makes the network ready for the pieces of a padded picture (height, width), as the last of `prepared`. They are smaller where
+    /// the device has not enough memory.
+    fn fit(&mut self, padded: [usize; 2]) -> Result<()> {
+        loop {
+            match self.prepare(self.budget.cut(padded)) {
+                Err(Error::Memory(_)) if self.budget.shrink() => {}
+                other => return other,
             }
-            let mut prepared = self.record(layout)?;
-            prepared.executor.write(prepared.params, &self.params)?;
-            self.prepared.push(prepared);
         }
-        Ok(self.prepared.last_mut().expect("one was just put there"))
     }
 
-    fn record(&self, layout: Layout) -> Result<Prepared> {
-        let Layout { shape: [rows, columns], strips } = layout;
-        let height = if strips { self.multiple } else { rows };
-        let params = |g: &Graph| g.params_storage().expect("a network has parameters");
-        let (mut g, x, y) = forward(self.network.as_ref(), [height, columns]);
-        if !strips {
-            let y = g.output("y", y);
-            let (x, y) = (g.view(x).storage, g.view(y).storage);
-            let params = params(&g);
-            return Ok(Prepared { layout, executor: self.device.prepare(g)?, params, x, y, control: None, first: 0, lag: 0 });
+    fn prepare(&mut self, cut: Cut) -> Result<()> {
+        if let Some(at) = self.prepared.iter().position(|p| p.cut == cut) {
+            self.prepared[at..].rotate_left(1);
+            return Ok(());
         }
-        let Strips { graph, x, control, y, first, lag } = g.in_strips(x, y, rows).expect("the layout is for such a network");
-        let params = params(&graph);
-        Ok(Prepared { layout, executor: self.device.prepare(graph)?, params, x, y, control: Some(control), first, lag })
+        let retained = self.budget.retained_bytes();
+        while self.prepared.len() == PREPARED || self.prepared.iter().map(Prepared::bytes).sum::<u64>() > retained {
+            self.prepared.remove(0);
+        }
+        let mut prepared = Prepared::new(&self.device, self.network.as_ref(), &self.budget, cut)?;
+        prepared.set_params(&self.params)?;
+        self.prepared.push(prepared);
+        Ok(())
     }
 
     /// Denoises a picture (H, W, 3) with values about [0, 1]; the result is not clipped.
     ///
     /// # Errors
-    /// If the device fails, or gives values that are not finite.
+    /// If `rgb` has another length, the device fails, or gives values that are not finite.
     pub fn denoise(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         let out = self.run(rgb, width, height)?;
         if out.iter().all(|v| v.is_finite()) { Ok(out) } else { Err(not_finite(&self.device)) }
@@ -206,138 +147,89 @@ impl Denoiser {
     ) -> Result<()> {
         let device = self.device.clone();
         let [width, height] = photo.frame().size();
-        // Rows that have begun, each with the number of its pixels that are done; and the first that has not been emitted.
-        let mut begun: BTreeMap<usize, (usize, Rows)> = BTreeMap::new();
+        let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
+        // Rows that have been emitted, and pixels that are done.
         let (mut top, mut done) = (0, 0);
-        self.pieces(
-            [height, width],
-            |i| photo.rgb(i),
-            |piece| {
-                let mut rows: Vec<_> = piece.rows.clone().map(|y| (y, begun.remove(&y))).collect();
-                let finite = rows.par_iter_mut().map(|(y, row)| {
-                    let (count, row) = row.get_or_insert_with(|| (0, photo.row(*y)));
-                    *count += piece.columns.len();
-                    piece.columns.clone().zip(piece.row(*y)).all(|(x, denoised)| {
-                        let noisy = photo.rgb(*y * width + x);
-                        row.set_rgb(x, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
-                        denoised.iter().all(|v| v.is_finite())
-                    })
-                });
-                if !finite.reduce(|| true, |a, b| a && b) {
-                    return Err(not_finite(&device));
-                }
-                begun.extend(rows.into_iter().filter_map(|(y, row)| Some((y, row?))));
-                while let Some(next) = begun.first_entry().filter(|next| *next.key() == top && next.get().0 == width) {
-                    emit(next.remove().1)?;
-                    top += 1;
-                }
-                done += piece.rows.len() * piece.columns.len();
-                progress(done as f64 / (width * height) as f64);
-                Ok(())
-            },
-        )
+        let blend = |piece: &Piece, y: usize, row: &mut Rows| {
+            piece.columns.clone().zip(piece.row(y)).all(|(x, denoised)| {
+                let noisy = photo.rgb(y * width + x);
+                row.set_rgb(x, from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c])));
+                denoised.iter().all(|v| v.is_finite())
+            })
+        };
+        let store = |piece: &Piece| {
+            let start = |y: usize| Begun { pixels: 0, row: photo.row(y) };
+            let mut rows: Vec<(usize, Option<Begun>)> = piece.rows.clone().map(|y| (y, begun.remove(&y))).collect();
+            let finite = rows.par_iter_mut().map(|(y, row)| {
+                let Begun { pixels, row } = row.get_or_insert_with(|| start(*y));
+                *pixels += piece.columns.len();
+                blend(piece, *y, row)
+            });
+            if !finite.reduce(|| true, |a, b| a && b) {
+                return Err(not_finite(&device));
+            }
+            begun.extend(rows.into_iter().filter_map(|(y, row)| Some((y, row?))));
+            while let Some(next) = begun.first_entry().filter(|next| *next.key() == top && next.get().pixels == width) {
+                emit(next.remove().row)?;
+                top += 1;
+            }
+            done += piece.rows.len() * piece.columns.len();
+            progress(done as f64 / (width * height) as f64);
+            Ok(())
+        };
+        self.pieces([height, width], |i| photo.rgb(i), store)
     }
 
     /// [`Denoiser::denoise`] whatever the values.
     pub(crate) fn run(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
-        assert!(rgb.len() == width * height * 3 && width > 0 && height > 0, "denoise: {} values for {width}x{height}", rgb.len());
         let mut out = vec![0.0; rgb.len()];
-        self.pieces(
-            [height, width],
-            |i| from_fn(|c| rgb[3 * i + c]),
-            |piece| {
-                let rows = out[3 * width * piece.rows.start..].par_chunks_exact_mut(3 * width).zip(piece.rows.clone());
-                rows.for_each(|(row, y)| {
-                    let to = row[3 * piece.columns.start..].chunks_exact_mut(3);
-                    to.zip(piece.row(y)).for_each(|(to, v)| to.copy_from_slice(&v));
-                });
-                Ok(())
-            },
-        )?;
+        self.each_row(rgb, [height, width], &mut out, |to, v| to.copy_from_slice(&v))?;
         Ok(out)
     }
 
+    /// Denoises a picture (H, W, 3) into `out`, which has three values for a pixel as well: `set` makes them of its colour.
+    fn each_row<T: Send>(
+        &mut self,
+        rgb: &[f32],
+        [height, width]: [usize; 2],
+        out: &mut [T],
+        set: impl Fn(&mut [T], [f32; 3]) + Sync,
+    ) -> Result<()> {
+        if Some(rgb.len()) != width.checked_mul(height).and_then(|n| n.checked_mul(3)) || rgb.is_empty() {
+            let (len, need) = (rgb.len(), "three for every pixel, row by row");
+            return Err(Error::data(format!("a picture of {width}x{height} pixels cannot have {len} values: give {need}")));
+        }
+        let load = |i: usize| from_fn(|c| rgb[3 * i + c]);
+        self.pieces([height, width], load, |piece| {
+            let rows = out[3 * width * piece.rows.start..].par_chunks_exact_mut(3 * width).zip(piece.rows.clone());
+            rows.for_each(|(row, y)| {
+                let to = row[3 * piece.columns.start..].chunks_exact_mut(3);
+                to.zip(piece.row(y)).for_each(|(to, v)| set(to, v));
+            });
+            Ok(())
+        })
+    }
+
     /// Denoises a picture of `size` (height, width) piece by piece. `load` gives the colour of a pixel, counted row by row; `store`
-    /// takes what came of a piece. While the device works on a piece, the next one is loaded and the one before is stored.
+    /// takes what came of a piece.
     fn pieces(
         &mut self,
-        [height, width]: [usize; 2],
+        size: [usize; 2],
         load: impl Fn(usize) -> [f32; 3] + Sync,
         mut store: impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
-        let multiple = self.multiple;
-        let [h, w] = [height, width].map(|size| size.next_multiple_of(multiple));
-        let layout = self.fit([h, w])?;
-        let overlap = self.room.overlap();
-        let Ranges { input: [low, high], output } = self.ranges;
-        let Prepared { executor, x: input, y: result, control, first, lag, .. } = self.prepare(layout)?;
-        let [rows, columns] = layout.shape;
-        let axis = |size, tile| Axis { size, tile, overlap, multiple }.windows();
-        let windows =
-            in_order(if layout.strips { strips(height, rows, *lag) } else { axis(h, rows) }, axis(w, columns), layout.strips);
-        let mut store = |r: &Window, c: &Window, y: &[f32]| {
-            let rows = r.keep.start..r.keep.end.min(height);
-            store(&Piece {
-                first: ((rows.start + *lag + *first - r.start) * columns + c.keep.start - c.start) * 4,
-                rows,
-                columns: c.keep.start..c.keep.end.min(width),
-                stride: columns * 4,
-                range: output,
-                y,
-            })
-        };
-        let mut x = vec![0.0; rows * columns * 4];
-        let mut under_way = Vec::new();
-        let mut work = || -> Result<()> {
-            for window in windows.iter().map(Some).chain([None]) {
-                if let Some((r, c)) = window {
-                    // Rows below the picture are there for the results above them to come out.
-                    let loaded = h.saturating_sub(r.start).min(rows) * columns * 4;
-                    x[..loaded].par_chunks_exact_mut(columns * 4).enumerate().for_each(|(i, row)| {
-                        let start = reflect(r.start + i, height) * width;
-                        for (j, pixel) in row.chunks_exact_mut(4).enumerate() {
-                            let values = load(start + reflect(c.start + j, width));
-                            pixel.iter_mut().zip(values).for_each(|(to, v)| *to = low + v * (high - low));
-                        }
-                    });
-                    if let Some(control) = control {
-                        executor.write_ints(*control, &[r.start as u32, h as u32])?;
-                    }
-                    executor.write(*input, &x)?;
-                    executor.run()?;
-                    if !r.keep.is_empty() {
-                        under_way.push((executor.read_later(*result)?, r, c));
-                    }
-                } else {
-                    executor.wait()?;
-                }
-                for (ticket, y) in executor.finished_reads()? {
-                    let (_, r, c) = under_way.iter().find(|(t, ..)| *t == ticket).expect("a piece was asked for");
-                    store(r, c, &y)?;
-                }
-            }
-            Ok(())
-        };
-        let done = work();
+        let padded = self.budget.padded(size);
+        self.fit(padded)?;
+        let prepared = self.prepared.last_mut().expect("it was just put there");
+        let places = self.budget.places(prepared.cut, size, prepared.lag);
+        let source = Source { size, padded_height: padded[0], load, ranges: self.ranges };
+        let done = prepared.run(&source, &places, &mut store);
         if done.is_err() {
             // Reads of this picture may still be under way there; the next one must not get them.
             self.prepared.pop();
         }
         done
     }
-}
-
-/// Strips of `rows` rows down a picture, whose results are `lag` rows behind.
-fn strips(height: usize, rows: usize, lag: usize) -> Vec<Window> {
-    let behind = |row: usize| row.saturating_sub(lag).min(height);
-    (0..height + lag).step_by(rows).map(|start| Window { start, keep: behind(start)..behind(start + rows) }).collect()
-}
-
-/// Rows and columns of all pieces in the order they are denoised: strips go down the picture before the next ones begin.
-fn in_order(rows: Vec<Window>, columns: Vec<Window>, down: bool) -> Vec<(Window, Window)> {
-    let [outer, inner] = if down { [columns, rows] } else { [rows, columns] };
-    let pair = |outer: &Window, inner: Window| if down { (inner, outer.clone()) } else { (outer.clone(), inner) };
-    outer.iter().flat_map(|outer| inner.iter().map(|inner| pair(outer, inner.clone()))).collect()
 }
 
 fn not_finite(device: &Device) -> Error {

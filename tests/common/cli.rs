@@ -19,7 +19,7 @@ pub(crate) struct Shell {
 pub(crate) struct Done {
     line: String,
     code: Option<i32>,
-    stdout: String,
+    pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 

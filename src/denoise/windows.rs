@@ -1,4 +1,14 @@
-//! Where tiles lie, along one axis at a time.
+//! Where tiles and strips lie, along one axis at a time. A window is what the network is given; the middle of it is kept, so that
+//! kept pixels see all they depend on:
+//!
+//! ```text
+//! picture  |-----------------------------------------------|
+//! window 0 |=================|~~~~~|            = kept
+//! window 1            |~~~~~~|==========|~~~~~| ~ overlap, seen but not kept
+//! window 2                        |~~~~~|==================|
+//! ```
+//!
+//! Windows begin at multiples of what the network divides sizes by, so that an overlap may be larger than it needs to be.
 
 use std::ops::Range;
 
@@ -11,7 +21,7 @@ pub(super) fn reflect(at: usize, size: usize) -> usize {
 
 /// Shape of tiles of at most `area` pixels and sides of at most `side` for a picture: the whole of it if it fits, else about
 /// square. All sizes are multiples of `multiple`, and large enough to keep some of a tile where the picture is larger.
-pub(super) fn shape([h, w]: [usize; 2], side: usize, area: usize, overlap: usize, multiple: usize) -> [usize; 2] {
+pub(super) fn tile_shape([h, w]: [usize; 2], side: usize, area: usize, overlap: usize, multiple: usize) -> [usize; 2] {
     let least = 2 * overlap + multiple;
     let most = |size: usize, limit: usize| size.min((limit / multiple * multiple).max(least));
     let largest = {
@@ -39,20 +49,20 @@ pub(super) fn fitted(size: usize, tile: usize, overlap: usize, multiple: usize) 
     if size <= tile { size } else { sizes.find(|&smaller| count(smaller) == count(tile)).unwrap_or(tile) }
 }
 
-/// Tiles along an axis.
+/// How an axis is cut into windows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     /// Pixels of the padded picture.
     pub size: usize,
-    /// Pixels of a tile.
+    /// Pixels of a window.
     pub tile: usize,
-    /// Pixels next to an inner edge of a tile that are not kept.
+    /// Pixels next to an inner edge of a window that are not kept.
     pub overlap: usize,
-    /// What tiles begin at multiples of.
+    /// What windows begin at multiples of.
     pub multiple: usize,
 }
 
-/// One tile along an axis.
+/// One window along an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     /// First pixel that the network sees.
@@ -62,7 +72,7 @@ pub(super) struct Window {
 }
 
 impl Axis {
-    /// Tiles whose kept parts make up the axis without gap or overlap.
+    /// Windows whose kept parts make up the axis without gap or overlap.
     pub(super) fn windows(self) -> Vec<Window> {
         let mut windows = Vec::new();
         let (mut start, mut kept) = (0, 0);
@@ -77,6 +87,20 @@ impl Axis {
             start = ((kept - self.overlap) / self.multiple * self.multiple).min(self.size - self.tile);
         }
     }
+}
+
+/// Strips of `rows` rows down a picture of `height`. They need no overlap, as line buffers hold the rows above; but a result needs
+/// rows below it, so that results are `lag` rows behind, and the first strips give none, and some come after the last row:
+///
+/// ```text
+/// strip 0 | rows 0..8   | keeps nothing       lag = 11
+/// strip 1 | rows 8..16  | keeps rows 0..5
+/// strip 2 | rows 16..24 | keeps rows 5..13
+/// strip 3 | (below)     | keeps rows 13..21, and so on to the last row
+/// ```
+pub(super) fn strips(height: usize, rows: usize, lag: usize) -> Vec<Window> {
+    let behind = |row: usize| row.saturating_sub(lag).min(height);
+    (0..height + lag).step_by(rows).map(|start| Window { start, keep: behind(start)..behind(start + rows) }).collect()
 }
 
 #[cfg(test)]
@@ -101,11 +125,11 @@ mod tests {
 
     #[test]
     fn tiles_are_no_larger_than_asked_for() {
-        assert_eq!(shape([400, 600], usize::MAX, 1 << 20, 32, 8), [400, 600]);
-        assert_eq!(shape([400, 600], 96, 1 << 20, 32, 8), [96, 96]);
-        assert_eq!(shape([96, 10_000], 256, 1 << 20, 32, 8), [96, 256]);
+        assert_eq!(tile_shape([400, 600], usize::MAX, 1 << 20, 32, 8), [400, 600]);
+        assert_eq!(tile_shape([400, 600], 96, 1 << 20, 32, 8), [96, 96]);
+        assert_eq!(tile_shape([96, 10_000], 256, 1 << 20, 32, 8), [96, 256]);
         for size in [[4000, 6000], [4000, 304], [80, 100_000]] {
-            let [h, w] = shape(size, usize::MAX, 500_000, 32, 8);
+            let [h, w] = tile_shape(size, usize::MAX, 500_000, 32, 8);
             assert!(h * w <= 500_000 && h * w > 300_000 && h % 8 == 0 && w % 8 == 0, "{h}x{w}");
         }
     }
@@ -113,10 +137,17 @@ mod tests {
     #[test]
     fn tiles_see_little_more_than_the_picture() {
         // Two tiles of 736 pixels would see 1472 of 1024.
-        assert_eq!(shape([1024, 736], usize::MAX, 736 * 736, 80, 8), [600, 736]);
+        assert_eq!(tile_shape([1024, 736], usize::MAX, 736 * 736, 80, 8), [600, 736]);
         let shapes: std::collections::BTreeSet<_> =
-            (2000..9000).step_by(8).map(|size| shape([size, size], usize::MAX, 736 * 736, 80, 8)).collect();
+            (2000..9000).step_by(8).map(|size| tile_shape([size, size], usize::MAX, 736 * 736, 80, 8)).collect();
         assert!(shapes.len() <= 6, "{shapes:?}");
+    }
+
+    #[test]
+    fn strips_keep_every_row_once_and_behind_by_the_lag() {
+        let kept: Vec<_> = strips(21, 8, 11).into_iter().map(|w| (w.start, w.keep)).collect();
+        assert_eq!(kept, [(0, 0..0), (8, 0..5), (16, 5..13), (24, 13..21)]);
+        assert_eq!(strips(16, 8, 0).len(), 2);
     }
 
     #[test]

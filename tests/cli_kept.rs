@@ -1,0 +1,92 @@
+//! Nothing is lost: no command writes over what it reads, or over a run that it was not told to replace.
+
+#[path = "common/cli.rs"]
+mod cli;
+
+use std::fs;
+
+use cli::{Shell, TINY};
+
+const DENOISE: &str = "--model model/last.safetensors --device cpu";
+
+#[test]
+fn results_replace_no_picture_that_is_measured() {
+    let shell = Shell::new();
+    shell.picture("clean/a.png", 40, 32);
+    shell.picture("other/a.jpg", 40, 32);
+    let before = fs::read(shell.path("clean/a.png")).unwrap();
+    let noise = "--noise gaussian:25";
+    shell.run(&format!("eval clean {noise} --save clean")).is_misused(&["--save", "clean/a.png", "another place"]);
+    shell.run(&format!("eval clean other {noise} --save out")).is_misused(&["--save", "clean/a.png", "other/a.jpg"]);
+    shell.picture("noisy/a.png", 40, 32);
+    shell.run("eval --pairs noisy clean --save clean").is_misused(&["--save", "clean/a.png"]);
+    assert!(fs::read(shell.path("clean/a.png")).unwrap() == before && !shell.path("out").exists());
+    let done = shell.run(&format!("eval clean {noise} --save out"));
+    assert!(done.succeeds().stderr.contains("a.png"), "{done}");
+    assert_eq!(shell.names("out"), ["a.png"]);
+    // A folder that is named like a picture is more likely meant to be one.
+    shell.model();
+    shell.run(&format!("denoise clean -o out.png {DENOISE}")).fails(&["out.png", "folder"]);
+    assert!(!shell.path("out.png").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn no_result_goes_through_a_link_over_a_file_that_is_read_or_another_result() {
+    use std::os::unix::fs::symlink;
+
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("in/a.png", 40, 32);
+    shell.picture("in/b.png", 20, 30);
+    let read = ["in/a.png", "in/b.png", "model/last.safetensors"];
+    let contents = || read.map(|name| fs::read(shell.path(name)).unwrap());
+    let before = contents();
+    let denoise = |names: &[&str]| {
+        shell.run(&format!("denoise in -o out {DENOISE}")).is_misused(names);
+        shell.run(&format!("eval in --noise gaussian:25 --save out {DENOISE}")).is_misused(names);
+        fs::remove_dir_all(shell.path("out")).unwrap();
+        fs::create_dir(shell.path("out")).unwrap();
+    };
+    fs::create_dir(shell.path("out")).unwrap();
+    for target in read {
+        symlink(shell.path(target), shell.path("out/a.png")).unwrap();
+        denoise(&[target, "out/a.png"]);
+        fs::hard_link(shell.path(target), shell.path("out/a.png")).unwrap();
+        denoise(&[target, "out/a.png"]);
+    }
+    fs::write(shell.path("target.png"), "old").unwrap();
+    for name in ["out/a.png", "out/b.png"] {
+        symlink(shell.path("target.png"), shell.path(name)).unwrap();
+    }
+    denoise(&["in/a.png", "in/b.png", "out/b.png"]);
+    // The whole folder as a link to the inputs.
+    symlink(shell.path("in"), shell.path("link")).unwrap();
+    shell.run(&format!("denoise in -o link {DENOISE}")).is_misused(&["in/a.png", "link/a.png"]);
+    assert!(contents() == before);
+}
+
+#[test]
+fn a_state_dict_is_not_replaced_by_the_model_made_of_it() {
+    let shell = Shell::new();
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/files/state.pth");
+    fs::copy(golden, shell.path("state.pth")).unwrap();
+    let before = fs::read(shell.path("state.pth")).unwrap();
+    shell.run("import state.pth --net epfl-unet -o ./state.pth").is_misused(&["state.pth", "-o"]);
+    assert!(fs::read(shell.path("state.pth")).unwrap() == before);
+}
+
+#[test]
+fn a_demo_replaces_a_run_only_when_told_to() {
+    let shell = Shell::new();
+    shell.model();
+    let before = fs::read(shell.path("model/best.safetensors")).unwrap();
+    let demo = "demo --minutes 0.01 --width 4 --levels 1 --device cpu --out model";
+    shell.run(demo).fails(&["model", "--overwrite", "--out"]);
+    assert!(fs::read(shell.path("model/best.safetensors")).unwrap() == before);
+    let done = shell.run(&format!("{demo} --overwrite"));
+    // The command that it proposes can be copied as it is.
+    assert!(done.succeeds().stdout.contains(&format!("now try: {} denoise", env!("CARGO_BIN_EXE_n2n-gpu"))), "{done}");
+    assert!(fs::read(shell.path("model/best.safetensors")).unwrap() != before);
+    shell.run(&format!("train for-model.png --out model {TINY}")).fails(&["model", "--overwrite"]);
+}
