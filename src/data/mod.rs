@@ -6,6 +6,7 @@ mod coming;
 pub mod dataset;
 pub mod files;
 mod formats;
+pub(crate) mod input;
 pub mod metrics;
 pub mod noise;
 pub mod npy;
