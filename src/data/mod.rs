@@ -10,6 +10,7 @@ pub(crate) mod input;
 pub mod metrics;
 pub mod noise;
 pub mod npy;
+mod output;
 pub mod photo;
 mod pickle;
 pub mod picture;

@@ -10,8 +10,8 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 
-use super::files::place;
 use super::formats::{self, Content, byte, format_of, profile_fits};
+use super::output::place;
 use crate::error::{Error, Result};
 
 /// The largest picture read, in pixels (16384 x 16384), and what its decoder may allocate: 16 bit RGBA takes half of that.
