@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{is_picture_name, list};
-use n2n_gpu::data::photo::{Frame, Photo, Rows};
-use n2n_gpu::data::picture::Picture;
+use n2n_gpu::data::picture::{Header, Picture, Rows};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
@@ -80,17 +79,17 @@ fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     Ok(files)
 }
 
-fn read(input: &Path, output: &Path) -> Result<(Photo, f64), Error> {
+fn read(input: &Path, output: &Path) -> Result<(Picture, f64), Error> {
     let start = Instant::now();
     Picture::check_output(output)?;
-    let photo = Photo::load(input)?;
-    photo.frame().check_size(output)?;
+    let photo = Picture::load(input)?;
+    photo.header().check_size(output)?;
     Ok((photo, start.elapsed().as_secs_f64()))
 }
 
 /// A photo that is being denoised: its rows come while it is written.
 struct Denoised {
-    frame: Frame,
+    header: Header,
     rows: Receiver<Result<Rows, Error>>,
     /// When denoising began, and the seconds that reading took before.
     start: Instant,
@@ -107,18 +106,18 @@ fn denoise_all(
 ) -> Vec<Result<serde_json::Value, Error>> {
     let mut bar = Bar::new(common);
     let above = bar.above();
-    let write = |(input, output): &(PathBuf, PathBuf), Denoised { frame, rows, start, read }: Denoised| {
-        if let Some(lost) = frame.loses(output) {
+    let write = |(input, output): &(PathBuf, PathBuf), Denoised { header, rows, start, read }: Denoised| {
+        if let Some(lost) = header.loses(output) {
             above(&|| common.remark(&format!("{}: this format cannot hold {lost}", output.display())));
         }
-        frame.save(output, rows.into_iter())?;
-        let ([width, height], seconds) = (frame.size(), read + start.elapsed().as_secs_f64());
+        header.save(output, rows.into_iter())?;
+        let ([width, height], seconds) = (header.size(), read + start.elapsed().as_secs_f64());
         let line = format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display());
         above(&|| common.remark(&line));
         Ok(json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds}))
     };
     // Without room of its own: the reader waits with what it has read until it is taken.
-    let (read_photo, to_denoise) = sync_channel::<Result<(Photo, f64), Error>>(0);
+    let (read_photo, to_denoise) = sync_channel::<Result<(Picture, f64), Error>>(0);
     let (denoised_photo, to_write) = channel::<Result<Denoised, Error>>();
     // A photo is denoised before the one before it is written, but no more.
     let (taken, is_taken) = channel();
@@ -144,8 +143,8 @@ fn denoise_all(
             match photo {
                 Ok((photo, read)) => {
                     let (row, rows) = channel();
-                    let frame = photo.frame().clone();
-                    let _ = denoised_photo.send(Ok(Denoised { frame, rows, start: Instant::now(), read }));
+                    let header = photo.header().clone();
+                    let _ = denoised_photo.send(Ok(Denoised { header, rows, start: Instant::now(), read }));
                     // The writer that takes no more rows has said why.
                     let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
                     if let Err(e) = denoiser.denoise_rows(&photo, strength, &mut show, emit) {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use super::formats::is_picture_name;
+pub use super::formats::{is_picture_name, picture_formats};
 pub use super::output::{Lock, SetAside, lock, save_bytes, set_aside};
 use crate::error::{Error, Result};
 
@@ -35,7 +35,7 @@ fn list_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(|p| is_picture_name(p) && p.is_file()).collect();
     files.sort();
     if files.is_empty() {
-        return Err(Error::file(folder, "has no pictures (PNG, JPEG, TIFF, WebP, BMP, PNM) in it: name another folder"));
+        return Err(Error::file(folder, format!("has no pictures ({}) in it: name another folder", picture_formats())));
     }
     Ok(files)
 }

@@ -2,8 +2,9 @@
 
 mod archive;
 pub mod array;
-mod coming;
 pub mod dataset;
+mod decode;
+mod encode;
 pub mod files;
 mod formats;
 pub(crate) mod input;
@@ -11,8 +12,8 @@ pub mod metrics;
 pub mod noise;
 pub mod npy;
 mod output;
-pub mod photo;
 mod pickle;
 pub mod picture;
+mod streamed;
 pub mod torch;
 mod value;
