@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use super::formats::{is_picture_name, picture_formats};
-pub use super::output::{Lock, SetAside, lock, save_bytes, set_aside};
+pub use super::output::{Lock, lock, save_bytes};
 use crate::error::{Error, Result};
 
 /// The picture files that `inputs` name: files as given, a folder's own pictures (by extension, hidden ones left out) in

@@ -138,77 +138,6 @@ pub fn lock(folder: &Path) -> Result<Lock> {
     }
 }
 
-/// Files and folders of a folder that are out of the way while others take their names. Dropped, they come back, over whatever was
-/// written in their place.
-#[derive(Debug)]
-#[must_use]
-pub struct SetAside {
-    folder: PathBuf,
-}
-
-const ASIDE: &str = ".n2n-replaced";
-const DISCARDED: &str = ".n2n-discarded";
-
-/// Moves files and folders out of the way, those of `names` that there are. What a process that died in between had moved comes back
-/// first. The folder has to be [`lock`]ed.
-///
-/// # Errors
-/// When one cannot be moved; those that were come back.
-pub fn set_aside(folder: &Path, names: &[&str]) -> Result<SetAside> {
-    let failed = |e: io::Error| Error::file_from(folder, format!("what it holds cannot be replaced: {e}"), e);
-    bring_back(folder).map_err(failed)?;
-    fs::create_dir(folder.join(ASIDE)).map_err(failed)?;
-    let moved = SetAside { folder: folder.to_owned() };
-    for name in names {
-        match fs::rename(folder.join(name), folder.join(ASIDE).join(name)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-            _ => {}
-        }
-    }
-    Ok(moved)
-}
-
-impl SetAside {
-    /// Removes them for good: what took their place is whole.
-    ///
-    /// # Errors
-    /// When they cannot be removed; then they come back.
-    pub fn discard(self) -> Result<()> {
-        let discarded = self.folder.join(DISCARDED);
-        // By one step, so that there is never half of them to come back.
-        fs::rename(self.folder.join(ASIDE), &discarded)
-            .map_err(|e| Error::file_from(&self.folder, format!("what was replaced cannot be removed: {e}"), e))?;
-        let _ = fs::remove_dir_all(discarded); // else the next one that replaces does it
-        Ok(())
-    }
-}
-
-impl Drop for SetAside {
-    fn drop(&mut self) {
-        let _ = bring_back(&self.folder);
-    }
-}
-
-/// Undoes [`set_aside`], if it was not discarded.
-fn bring_back(folder: &Path) -> io::Result<()> {
-    let (aside, discarded) = (folder.join(ASIDE), folder.join(DISCARDED));
-    if discarded.exists() {
-        fs::remove_dir_all(&discarded)?;
-    }
-    if !aside.exists() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(&aside)? {
-        let entry = entry?;
-        let place = folder.join(entry.file_name());
-        if place.is_dir() {
-            fs::remove_dir_all(&place)?;
-        }
-        fs::rename(entry.path(), place)?;
-    }
-    fs::remove_dir(aside)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,34 +206,6 @@ mod tests {
         drop(first);
         drop(lock(folder.path()).unwrap());
         assert!(message(lock(&folder.path().join("missing"))).contains("nothing can be written"));
-    }
-
-    #[test]
-    fn what_is_set_aside_comes_back_unless_what_took_its_place_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let (model, samples) = (folder.path().join("model"), folder.path().join("samples"));
-        let run = |text: &str| {
-            fs::create_dir_all(&samples).unwrap();
-            fs::write(&model, text).unwrap();
-            fs::write(samples.join(text), text).unwrap();
-        };
-        let there = || (fs::read_to_string(&model).unwrap(), names(&samples), names(folder.path()).len());
-        run("old");
-        let set_aside = || set_aside(folder.path(), &["model", "samples", "missing"]).unwrap();
-        let aside = set_aside();
-        assert!(!model.exists() && !samples.exists());
-        run("half");
-        drop(aside);
-        assert_eq!(there(), ("old".into(), vec!["old".into()], 2));
-        // As if the process had died after that.
-        std::mem::forget(set_aside());
-        run("half");
-        let aside = set_aside();
-        run("new");
-        aside.discard().unwrap();
-        assert_eq!(there(), ("new".into(), vec!["new".into()], 2));
-        drop(set_aside());
-        assert_eq!(there(), ("new".into(), vec!["new".into()], 2));
     }
 
     #[cfg(target_os = "linux")]
