@@ -34,7 +34,8 @@ fn main() -> Result<()> {
 
     // Two noisy versions of a photograph to train on; the clean one is only looked at in the end.
     let noise = Noise::Gaussian { min: 40.0, max: 40.0 };
-    let Picture { rgb, width, height, .. } = Picture::load(Path::new("assets/coffee.jpg"))?;
+    let picture = Picture::load(Path::new("assets/coffee.jpg"))?;
+    let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
     let photo = Clean { rgb: &rgb, width, height };
     let [a, b] = [0, 1].map(|exposure| patches(&noise.expose(photo, 1, 0, exposure).values, width, height));
     let clean = patches(&rgb, width, height);

@@ -36,10 +36,9 @@ fn psnr(a: &[f32], b: &[f32]) -> f32 {
 
 fn main() -> Result<()> {
     let steps = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(300_u32);
-    let mut photo = Picture::load(Path::new("assets/chelsea-192.png"))?;
-    photo.rgb.iter_mut().for_each(|v| *v -= 0.5);
-    let Picture { rgb: clean, width, height, .. } = &photo;
-    let (width, height) = (*width, *height);
+    let photo = Picture::load(Path::new("assets/chelsea-192.png"))?;
+    let [width, height] = photo.header().size();
+    let clean: &[f32] = &photo.to_rgb().into_iter().map(|v| v - 0.5).collect::<Vec<_>>();
     let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
     let exposure = |number, i| noise.expose(Clean { rgb: clean, width, height }, 1, number, i).values;
 

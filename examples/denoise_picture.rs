@@ -32,12 +32,12 @@ fn main() -> Result<()> {
         ControlFlow::Continue(())
     })?;
 
-    let mut picture = Picture::load(&photo)?;
-    let clean = Clean { rgb: &picture.rgb, width: picture.width, height: picture.height };
-    let noisy = noise.expose(clean, 99, 0, 0).values;
-    picture.rgb = Denoiser::new(&device, &done.model, None)?.denoise(&noisy, picture.width, picture.height)?;
+    let picture = Picture::load(&photo)?;
+    let [width, height] = picture.header().size();
+    let noisy = noise.expose(Clean { rgb: &picture.to_rgb(), width, height }, 99, 0, 0).values;
+    let denoised = Denoiser::new(&device, &done.model, None)?.denoise(&noisy, width, height)?;
     let to = out.join("denoised.png");
-    picture.save(&to)?;
+    picture.with_rgb(&denoised).save(&to)?;
     println!("\n{}: {:.2} -> {:.2} dB", Path::new(&to).display(), done.psnr_noisy, done.psnr_estimated.unwrap_or(f64::NAN));
     Ok(())
 }

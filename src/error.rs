@@ -1,6 +1,8 @@
 //! The one error type. Its messages are sentences for people: they name the file, option or device, and say what to do. They name
-//! no flags of the command line, which turns [`Error::Option`] into its own.
+//! no flags of the command line, which turns [`Error::Option`] into its own. Names and texts of files become part of them; none
+//! reaches a terminal as a command, for every message is printed through [`printable`].
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What made an error, if it was another one.
@@ -11,7 +13,7 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum Error {
     /// An option has a value that makes no sense, or does not go with the others.
-    #[error("{option}: {problem}")]
+    #[error("{option}: {}", printable(problem))]
     Option {
         /// Its name, as in a run's `config.toml`: `crop`.
         option: &'static str,
@@ -19,7 +21,7 @@ pub enum Error {
         problem: String,
     },
     /// A file or folder cannot be read, written or understood.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", name(path), printable(problem))]
     File {
         /// Which one.
         path: PathBuf,
@@ -29,7 +31,7 @@ pub enum Error {
         source: Option<Source>,
     },
     /// The name of a file says nothing that can be written or read.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {}", name(path), printable(problem))]
     Format {
         /// Which one.
         path: PathBuf,
@@ -37,10 +39,10 @@ pub enum Error {
         problem: String,
     },
     /// What was given cannot be worked with: pictures that are too small, pairs that do not match.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Data(String),
     /// A device is not there, refuses a kernel, or gives results that make no sense.
-    #[error("{device}: {problem}")]
+    #[error("{}: {}", printable(device), printable(problem))]
     Device {
         /// Its name.
         device: String,
@@ -48,13 +50,16 @@ pub enum Error {
         problem: String,
     },
     /// What was asked for does not fit the device's memory or limits: something smaller may.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Memory(String),
     /// The device was lost, or failed at work: nothing runs on it any more.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Lost(String),
     /// The loss or its gradient is not finite any more.
-    #[error("training became unstable at step {step} ({signs}): choose a lower learning rate; the last checkpoint is kept")]
+    #[error(
+        "training became unstable at step {step} ({}): choose a lower learning rate; the last checkpoint is kept",
+        printable(signs)
+    )]
     Unstable {
         /// Step after which it was seen.
         step: u64,
@@ -64,6 +69,36 @@ pub enum Error {
     /// Training was stopped before its first step.
     #[error("training was stopped before its first step")]
     Stopped,
+}
+
+/// Text as it may be shown on a terminal: control characters, and those that turn the direction of writing, are escaped as in Rust
+/// (`\u{1b}`). Line breaks are kept, for messages of drivers and compilers have several lines.
+pub fn printable(text: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        text.chars().try_for_each(|c| {
+            let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if (c.is_control() && c != '\n') || turns {
+                write!(f, "{}", c.escape_unicode())
+            } else {
+                fmt::Write::write_char(f, c)
+            }
+        })
+    })
+}
+
+/// Some text of a file, such as the name of a tensor, as it may stand in a message: on one line, and cut off after 80 characters.
+pub fn excerpt(text: &str) -> String {
+    let (mut short, rest) = (text.chars().take(80).collect::<String>(), text.chars().nth(80));
+    short.extend(rest.map(|_| '…'));
+    one_line(&short)
+}
+
+fn name(path: &Path) -> String {
+    one_line(&path.to_string_lossy())
+}
+
+fn one_line(text: &str) -> String {
+    printable(text).to_string().replace('\n', "\\n")
 }
 
 /// `std::result::Result` with [`enum@Error`].
@@ -98,5 +133,32 @@ impl Error {
     /// A device that does not do what it should.
     pub fn device(device: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Device { device: device.into(), problem: problem.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_commands_a_terminal() {
+        let evil = "a\u{1b}[2J\u{9b}b\u{7}\r\u{202e}c";
+        for error in [
+            Error::file(evil, evil),
+            Error::format(evil, evil),
+            Error::option("x", evil),
+            Error::data(evil),
+            Error::device(evil, evil),
+            Error::Memory(evil.into()),
+            Error::Lost(evil.into()),
+            Error::Unstable { step: 1, signs: evil.into() },
+        ] {
+            let text = error.to_string();
+            assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}') && text.contains("a\\u{1b}[2J"), "{text:?}");
+        }
+        assert_eq!(Error::data("naïve 画像, \u{301}\nsecond line").to_string(), "naïve 画像, \u{301}\nsecond line");
+        assert_eq!(excerpt("a\nb\u{1b}"), "a\\nb\\u{1b}");
+        assert_eq!(Error::file("a\nb", "c").to_string(), "a\\nb: c");
+        assert_eq!(excerpt(&"é".repeat(81)), "é".repeat(80) + "…");
     }
 }

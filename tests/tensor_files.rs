@@ -11,6 +11,7 @@ use files::{Folder, call, cat, golden, int, list_of, load, program, refused, ten
 use n2n_gpu::data::array::{Array, DType, load_safetensors};
 use n2n_gpu::data::dataset::{self, PairSet};
 use n2n_gpu::data::torch::{self, Value};
+use n2n_gpu::nets::Model;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -313,6 +314,33 @@ fn other_files_are_named_for_what_they_are() {
         ("objects.npy", "Python objects"),
     ] {
         refused(load(&golden(name)), &golden(name), &[says]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_is_an_ordinary_file() {
+    let device = std::path::Path::new("/dev/null");
+    refused(Model::load(device), device, &["not an ordinary file"]);
+}
+
+#[test]
+fn names_in_files_command_no_terminal() {
+    let folder = Folder::new();
+    let name = "a\u{1b}[2J\u{9b}b";
+    let header = format!(r#"{{"{}":{{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}}}"#, "a\\u001b[2J\\u009bb");
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
+    let pickle = cat(&[b"}(", &text(name), &int(1), b"u"]);
+    let array = files::npy("|c\u{1b}", "(1,)", &[0]);
+    for (file, bytes) in [
+        ("a.safetensors", bytes),
+        ("a.npz", files::zip(&[(name, b"")], false)),
+        ("a.npy", array),
+        ("a.pth", torch_file(&program(&pickle), &[], false)),
+    ] {
+        let path = folder.write(file, &bytes);
+        let message = refused(dataset::load(&path), &path, &["\\u{1b}"]);
+        assert!(!message.chars().any(char::is_control), "{message:?}");
     }
 }
 

@@ -5,7 +5,6 @@ mod common;
 
 use std::sync::Arc;
 
-use n2n_gpu::data::photo::Photo;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
@@ -192,7 +191,7 @@ fn convolutions_of_any_window_give_in_strips_what_they_give_in_one_pass() {
 }
 
 /// A photo of waves as a file would give it, and a denoiser with the smallest tiles for it.
-fn photo_in_tiles(params: impl Fn(Vec<f32>) -> Vec<f32>) -> (Photo, Denoiser, Denoiser) {
+fn photo_in_tiles(params: impl Fn(Vec<f32>) -> Vec<f32>) -> (Picture, Denoiser, Denoiser) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("photo.png");
     let rgb: Vec<u8> = (0..150 * 101 * 3).map(|i| (128.0 + 100.0 * (f64::from(i) * 0.37).sin()) as u8).collect();
@@ -200,7 +199,7 @@ fn photo_in_tiles(params: impl Fn(Vec<f32>) -> Vec<f32>) -> (Photo, Denoiser, De
     let (net, fresh) = network(Unet::new(4, 1, Norm::None), 1);
     let params = params(fresh);
     let denoiser = |tile| Denoiser::with_params(&Device::Cpu, net.clone(), params.clone(), tile).unwrap();
-    (Photo::load(&path).unwrap(), denoiser(Some(48)), denoiser(None))
+    (Picture::load(&path).unwrap(), denoiser(Some(48)), denoiser(None))
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn a_photo_is_denoised_as_its_values_are_and_progress_rises_to_1() {
     let expected = whole.denoise(&values, 150, 101).unwrap();
     for strength in [1.0, 0.25] {
         let mut shares = vec![0.0];
-        let denoised = tiles.denoise_photo(&photo, strength, |share| shares.push(share)).unwrap();
+        let denoised = tiles.denoise_picture(&photo, strength, |share| shares.push(share)).unwrap();
         assert!(shares.is_sorted() && shares.len() > 6 && shares.last() == Some(&1.0), "{shares:?}");
         for (i, value) in (0..pixels).flat_map(|i| denoised.rgb(i)).enumerate() {
             let expected = (values[i] + strength * (expected[i] - values[i])).clamp(0.0, 1.0);
@@ -225,13 +224,13 @@ fn a_photo_is_denoised_as_its_values_are_and_progress_rises_to_1() {
 fn the_first_tile_that_is_not_finite_ends_the_photo_but_not_the_denoiser() {
     let (photo, mut broken, mut whole) = photo_in_tiles(|params| vec![f32::NAN; params.len()]);
     let mut calls = 0;
-    let message = broken.denoise_photo(&photo, 1.0, |_| calls += 1).unwrap_err().to_string();
+    let message = broken.denoise_picture(&photo, 1.0, |_| calls += 1).unwrap_err().to_string();
     assert!(message.contains("not finite") && calls == 0, "{message} after {calls} rows");
-    assert!(whole.denoise_photo(&photo, 1.0, |_| ()).is_err());
+    assert!(whole.denoise_picture(&photo, 1.0, |_| ()).is_err());
     let (_, mut fine, _) = photo_in_tiles(|params| params);
-    let expected = fine.denoise_photo(&photo, 1.0, |_| ()).unwrap();
+    let expected = fine.denoise_picture(&photo, 1.0, |_| ()).unwrap();
     broken.set_params(network(Unet::new(4, 1, Norm::None), 1).1).unwrap();
-    let denoised = broken.denoise_photo(&photo, 1.0, |_| ()).unwrap();
+    let denoised = broken.denoise_picture(&photo, 1.0, |_| ()).unwrap();
     assert!((0..150 * 101).all(|i| denoised.rgb(i) == expected.rgb(i)));
 }
 

@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{is_picture_name, list};
-use n2n_gpu::data::photo::{Frame, Photo, Rows};
-use n2n_gpu::data::picture::Picture;
+use n2n_gpu::data::picture::{Header, Picture, Rows};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
@@ -71,21 +70,21 @@ fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
 
 /// A photo that was read, and the seconds that took.
 struct Loaded {
-    photo: Photo,
+    photo: Picture,
     seconds: f64,
 }
 
 fn load((input, output): &(PathBuf, PathBuf)) -> Result<Loaded, Error> {
     let start = Instant::now();
     Picture::check_output(output)?;
-    let photo = Photo::load(input)?;
-    photo.frame().check_size(output)?;
+    let photo = Picture::load(input)?;
+    photo.header().check_size(output)?;
     Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// A photo that is being denoised: its rows come while it is written.
 struct Denoised {
-    frame: Frame,
+    header: Header,
     rows: Receiver<Result<Rows, Error>>,
     /// When denoising began, and the seconds that reading took before.
     start: Instant,
@@ -95,11 +94,11 @@ struct Denoised {
 impl Denoised {
     /// Writes the photo; the lines for people go to `remark`. Gives what `--json` says of it.
     fn write(self, (input, output): &(PathBuf, PathBuf), remark: &dyn Fn(&str)) -> Result<Value, Error> {
-        if let Some(lost) = self.frame.loses(output) {
+        if let Some(lost) = self.header.loses(output) {
             remark(&format!("{}: this format cannot hold {lost}", output.display()));
         }
-        self.frame.save(output, self.rows.into_iter())?;
-        let ([width, height], seconds) = (self.frame.size(), self.loading + self.start.elapsed().as_secs_f64());
+        self.header.save(output, self.rows.into_iter())?;
+        let ([width, height], seconds) = (self.header.size(), self.loading + self.start.elapsed().as_secs_f64());
         remark(&format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display()));
         Ok(json!({
             "input": path_text(input), "output": path_text(output), "width": width, "height": height, "seconds": seconds,
@@ -166,8 +165,8 @@ fn denoise_rows(
     denoised: &Sender<Result<Denoised, Error>>,
 ) {
     let (row, rows) = channel();
-    let frame = photo.frame().clone();
-    let _ = denoised.send(Ok(Denoised { frame, rows, start: Instant::now(), loading: seconds }));
+    let header = photo.header().clone();
+    let _ = denoised.send(Ok(Denoised { header, rows, start: Instant::now(), loading: seconds }));
     // The writer that takes no more rows has said why.
     let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
     if let Err(e) = denoiser.denoise_rows(&photo, strength, show, emit) {

@@ -70,8 +70,9 @@ impl Files {
             // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
             for (a, b) in &pairs {
                 let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
-                if (noisy.width, noisy.height) != (clean.width, clean.height) {
-                    let sizes = format!("{}x{} and {}x{}", noisy.width, noisy.height, clean.width, clean.height);
+                let ([w, h], [v, g]) = (noisy.header().size(), clean.header().size());
+                if [w, h] != [v, g] {
+                    let sizes = format!("{w}x{h} and {v}x{g}");
                     return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
                 }
             }
@@ -109,7 +110,8 @@ impl Files {
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         match self {
             Self::Clean(files, noise) => {
-                let Picture { width, height, rgb, .. } = Picture::load(&files[i])?;
+                let picture = Picture::load(&files[i])?;
+                let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
                 let least = noise.least();
                 if width < least || height < least {
                     return Err(Error::file(
@@ -125,7 +127,7 @@ impl Files {
             }
             Self::Pairs(files) => {
                 let (a, b) = (Picture::load(&files[i].0)?, Picture::load(&files[i].1)?);
-                Ok(Item { name: name(&files[i].0), width: a.width, height: a.height, noisy: a.rgb, clean: b.rgb })
+                Ok(Item { name: name(&files[i].0), width: a.width(), height: a.height(), noisy: a.to_rgb(), clean: b.to_rgb() })
             }
         }
     }

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::array::{CUT_SHORT, read_all};
+use super::input::{CUT_SHORT, read_all};
 
 /// Deflate makes at most 1032 bytes of one (a match of 258 bytes in two bits); with some more for the shortest of entries.
 const DEFLATE_RATIO: u64 = 1032;
@@ -15,14 +15,14 @@ const DEFLATE_MORE: u64 = 4096;
 /// An open archive with a limit to what is read of it.
 pub(super) struct Archive {
     zip: ZipArchive<BufReader<File>>,
-    room: u64,
+    budget: u64,
 }
 
 impl Archive {
-    /// Opens an archive of which `room` bytes may be read in all.
-    pub(super) fn open(file: File, room: u64) -> Result<Self, String> {
+    /// Opens an archive of which `budget` bytes may be read in all.
+    pub(super) fn open(file: File, budget: u64) -> Result<Self, String> {
         let zip = ZipArchive::new(BufReader::new(file)).map_err(|e| sentence(&e))?;
-        Ok(Self { zip, room })
+        Ok(Self { zip, budget })
     }
 
     /// The names of all files in the archive.
@@ -46,7 +46,8 @@ impl Archive {
         if len > most {
             return Err(format!("holds an entry of {packed} bytes that claims to be {len}: copy or export it again"));
         }
-        self.room = self.room.checked_sub(len).ok_or("would take far more memory than its size: split it into several files")?;
+        self.budget =
+            self.budget.checked_sub(len).ok_or("would take far more memory than its size: split it into several files")?;
         Ok(Some((entry, len)))
     }
 

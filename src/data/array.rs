@@ -1,26 +1,20 @@
 //! Arrays of numbers as files hold them, and the `.safetensors` reader. Other readers: [`super::npy`], [`super::torch`].
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::error::{Error, Result};
-
-/// The most bytes that the arrays of one file may take. More is not asked of the system on a file's word alone.
-pub(super) const MAX_BYTES: u64 = 8 << 30;
+use super::input::{CUT_SHORT, read};
+use crate::error::{Error, Result, excerpt};
 
 /// The most dimensions an array of a file may have.
 pub(super) const MAX_RANK: usize = 16;
 
-/// How to make a file whole that is not.
-pub(crate) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
-
 /// The type of an array's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// One byte, 0 or not.
     Bool,
@@ -160,14 +154,14 @@ pub(super) fn byte_len(shape: &[usize], dtype: DType) -> Option<usize> {
 }
 
 /// Where the values of an array lie among others, counted in values.
-pub(super) struct View<'a> {
+pub(super) struct Strided<'a> {
     pub(super) shape: &'a [usize],
     pub(super) strides: &'a [usize],
     pub(super) offset: usize,
 }
 
-impl View<'_> {
-    /// The number of values up to the last of the view's own, or nothing when that is beyond counting.
+impl Strided<'_> {
+    /// The number of values up to the last of these values, or nothing when that is beyond counting.
     pub(super) fn end(&self) -> Option<usize> {
         if self.shape.contains(&0) {
             return Some(0);
@@ -190,10 +184,10 @@ impl View<'_> {
             })
     }
 
-    /// The view's values in row-major order.
+    /// The values in row-major order.
     ///
     /// # Panics
-    /// When the view ends behind the data.
+    /// When they end behind the data.
     pub(super) fn gather(&self, data: &[u8], dtype: DType) -> Vec<u8> {
         if self.shape.contains(&0) {
             return Vec::new();
@@ -218,64 +212,18 @@ fn copy<const N: usize>(from: &[[u8; N]], shape: &[usize], strides: &[usize], ou
     }
 }
 
-/// Opens an ordinary file and says how long it is.
-///
-/// # Errors
-/// When it is missing, unreadable, empty, a folder or a device.
-pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
-    let failed = |e: io::Error| {
-        Error::file(
-            path,
-            match e.kind() {
-                io::ErrorKind::NotFound => "does not exist: check its name and folder".to_owned(),
-                io::ErrorKind::PermissionDenied => "may not be read by this user: change its permissions".to_owned(),
-                _ => format!("cannot be read: {e}"),
-            },
-        )
-    };
-    // Before it is opened: that would wait for the other end of a pipe.
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.is_dir() {
-        return Err(Error::file(path, "is a folder: give the name of a file in it"));
-    }
-    if !metadata.is_file() {
-        return Err(Error::file(path, "is not an ordinary file: copy what it holds to one"));
-    }
-    if metadata.len() == 0 {
-        return Err(Error::file(path, "is empty: copy or export it again"));
-    }
-    Ok((File::open(path).map_err(failed)?, metadata.len()))
-}
-
-/// Reads `len` bytes, which must be all there are.
-pub(crate) fn read_all(mut from: impl Read, len: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let room = usize::try_from(len).ok().filter(|_| len <= MAX_BYTES);
-    if room.is_none_or(|room| bytes.try_reserve_exact(room).is_err()) {
-        return Err(format!("needs {} MiB of memory, which is too much: split it into several files", len >> 20));
-    }
-    let read = from.by_ref().take(len).read_to_end(&mut bytes);
-    // One byte more: at the end, an archive compares its checksum.
-    let rest = from.read(&mut [0]);
-    match (read, rest) {
-        (Ok(read), Ok(0)) if read as u64 == len => Ok(bytes),
-        (Err(e), _) | (_, Err(e)) if e.raw_os_error().is_some() => Err(format!("cannot be read: {e}")),
-        _ => Err(CUT_SHORT.to_owned()),
-    }
-}
-
 /// Reads the tensors of a `.safetensors` file, in order of name.
 ///
 /// # Errors
 /// When the file cannot be read, is none of this kind, cut short, over 8 GiB, or holds values of a type that [`DType`] lacks.
 pub fn load_safetensors(path: &Path) -> Result<Vec<(String, Array)>> {
-    let (file, len) = open(path)?;
-    let bytes = read_all(file, len).map_err(|what| Error::file(path, what))?;
+    let bytes = read(path)?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|e| Error::file(path, format!("is no whole safetensors file ({e}): copy or export it again")))?;
     let mut tensors = Vec::new();
     for (name, view) in file.tensors() {
-        tensors.push((name.clone(), from_view(&view).map_err(|what| Error::file(path, format!("the tensor {name} {what}")))?));
+        let array = from_view(&view).map_err(|what| Error::file(path, format!("the tensor {} {what}", excerpt(&name))))?;
+        tensors.push((name, array));
     }
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(tensors)

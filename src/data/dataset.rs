@@ -8,7 +8,7 @@ use super::array::{Array, DType, load_safetensors};
 use super::npy::{load_npy, load_npz};
 use super::picture::Rgb8;
 use super::torch::{self, Value};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 /// Names that say which array is which, first and second. Others are taken in order of name.
 const NAMES: [(&str, &str); 4] = [("a", "b"), ("noisy", "clean"), ("input", "target"), ("x", "y")];
@@ -79,9 +79,9 @@ fn tensors(value: Value) -> Result<Vec<(String, Array)>, String> {
     if named.len() > 2 {
         return Err(format!("holds {} entries: save a tuple of two uint8 tensors (N, 3, H, W)", named.len()));
     }
-    let tensor = |(name, value)| match value {
+    let tensor = |(name, value): (String, Value)| match value {
         Value::Tensor(array) => Ok((name, array)),
-        other => Err(format!("its entry {name} is {}: save a tuple of two uint8 tensors (N, 3, H, W)", other.kind())),
+        other => Err(format!("its entry {} is {}: save a tuple of two uint8 tensors (N, 3, H, W)", excerpt(&name), other.kind())),
     };
     named.into_iter().map(tensor).collect()
 }
@@ -90,7 +90,7 @@ fn tensors(value: Value) -> Result<Vec<(String, Array)>, String> {
 fn pairs(mut arrays: Vec<(String, Array)>) -> Result<PairSet, String> {
     for (name, array) in &arrays {
         if array.dtype() != DType::U8 {
-            let name = if name.is_empty() { "it".to_owned() } else { format!("its array {name}") };
+            let name = if name.is_empty() { "it".to_owned() } else { format!("its array {}", excerpt(name)) };
             let dtype = array.dtype();
             return Err(format!("{name} holds {dtype} values: pairs are read as uint8, 0 to 255, so convert and save it again"));
         }

@@ -1,74 +1,14 @@
-//! Files of pictures: listing, pairing, and writing whole or not at all.
+//! Files of pictures: listing and pairing.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-pub use super::formats::is_picture_name;
+pub use super::formats::{is_picture_name, picture_formats};
+pub use super::output::{Lock, lock, save_bytes};
 use crate::error::{Error, Result};
-
-/// Writes a file whole or not at all: under a temporary name in the same folder, then renamed. A symbolic link stays one,
-/// and what is not an ordinary file (`/dev/stdout`) is written to directly.
-///
-/// # Errors
-/// When the folder is missing or read-only, the disk is full, or `path` is a folder.
-pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    let (target, folder) = place(path)?;
-    let written =
-        if target.exists() && !target.is_file() { fs::write(&target, bytes) } else { write_and_rename(&target, &folder, bytes) };
-    written.map_err(|e| {
-        Error::file(
-            path,
-            match e.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    format!("cannot be written ({e}): choose a folder that this user may write to")
-                }
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    format!("cannot be written ({e}): free some space or choose another disk")
-                }
-                _ => format!("cannot be written: {e}"),
-            },
-        )
-    })
-}
-
-/// Where a file is to be written, and the folder of that.
-///
-/// # Errors
-/// When the folder is missing, or `path` is a folder.
-pub(super) fn place(path: &Path) -> Result<(PathBuf, PathBuf)> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    if target.is_dir() {
-        return Err(Error::file(path, "is a folder: give the name of a file in it"));
-    }
-    if !folder.exists() {
-        return Err(Error::file(path, format!("its folder {} does not exist: create it first", folder.display())));
-    }
-    Ok((target, folder))
-}
-
-fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".n2n-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        // What the umask leaves of this, as for any file; a temporary file is by default its owner's alone.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    // The crate adds the temporary name to errors, which says nothing to a user.
-    let plain = |e: io::Error| io::Error::from(e.kind());
-    let mut file = builder.tempfile_in(folder).map_err(plain)?;
-    file.as_file_mut().write_all(bytes)?;
-    file.persist(target).map_err(|e| e.error)?;
-    Ok(())
-}
 
 /// The picture files that `inputs` name: files as given, a folder's own pictures (by extension, hidden ones left out) in
 /// order of name.
@@ -95,7 +35,7 @@ fn list_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(|p| is_picture_name(p) && p.is_file()).collect();
     files.sort();
     if files.is_empty() {
-        return Err(Error::file(folder, "has no pictures (PNG, JPEG, TIFF, WebP, BMP, PNM) in it: name another folder"));
+        return Err(Error::file(folder, format!("has no pictures ({}) in it: name another folder", picture_formats())));
     }
     Ok(files)
 }
@@ -153,45 +93,6 @@ fn by_stem(files: Vec<PathBuf>) -> Result<BTreeMap<OsString, PathBuf>> {
 mod tests {
     use super::*;
     use crate::data::picture::tests::{folder, message};
-
-    #[test]
-    fn a_file_is_written_whole_or_not_at_all() {
-        let folder = folder();
-        let path = folder.path().join("a.bin");
-        save_bytes(&path, b"one").unwrap();
-        save_bytes(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert!(message(save_bytes(&folder.path().join("no/a.bin"), b"")).contains("create it first"));
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        assert!(message(save_bytes(&folder.path().join("sub"), b"")).contains("is a folder"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file was left behind");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_folder_that_takes_no_files_is_named() {
-        // Nobody may create files in /proc, not even root, whom a folder's permissions would not stop.
-        let text = message(save_bytes(Path::new("/proc/a.png"), b"x"));
-        assert!(text.starts_with("/proc/a.png: cannot be written") && !text.contains(".tmp"), "{text}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn files_have_ordinary_permissions_and_links_stay_links() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder();
-        let (plain, ours, link) = (folder.path().join("plain"), folder.path().join("ours"), folder.path().join("link"));
-        fs::write(&plain, b"x").unwrap();
-        save_bytes(&ours, b"x").unwrap();
-        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode(&ours), mode(&plain));
-        std::os::unix::fs::symlink(&ours, &link).unwrap();
-        save_bytes(&link, b"y").unwrap();
-        assert_eq!(fs::read(&ours).unwrap(), b"y");
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        save_bytes(Path::new("/dev/null"), b"x").unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
-    }
 
     fn touch(folder: &Path, names: &[&str]) {
         fs::create_dir_all(folder).unwrap();

@@ -2,15 +2,18 @@
 
 mod archive;
 pub mod array;
-mod coming;
 pub mod dataset;
+mod decode;
+mod encode;
 pub mod files;
 mod formats;
+pub(crate) mod input;
 pub mod metrics;
 pub mod noise;
 pub mod npy;
-pub mod photo;
+mod output;
 mod pickle;
 pub mod picture;
+mod streamed;
 pub mod torch;
 mod value;

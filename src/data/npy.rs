@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::Path;
 
 use super::archive::Archive;
-use super::array::{Array, CUT_SHORT, DType, MAX_BYTES, MAX_RANK, View, byte_len, open, read_all};
-use crate::error::{Error, Result};
+use super::array::{Array, DType, MAX_RANK, Strided, byte_len};
+use super::input::{CUT_SHORT, MAX_BYTES, open, read_all};
+use crate::error::{Error, Result, excerpt};
 
 /// What arrays may take, in lengths of their archive and in bytes: a made-up file packs to a thousandth,
 /// pictures hardly to a tenth.
@@ -35,20 +36,20 @@ pub fn load_npy(path: &Path) -> Result<Array> {
 pub fn load_npz(path: &Path) -> Result<Vec<(String, Array)>> {
     let (file, len) = open(path)?;
     let failed = |what: String| Error::file(path, what);
-    let room = len.saturating_mul(MAX_RATIO).saturating_add(MORE_BYTES).min(MAX_BYTES);
-    let mut archive = Archive::open(file, room).map_err(failed)?;
+    let budget = len.saturating_mul(MAX_RATIO).saturating_add(MORE_BYTES).min(MAX_BYTES);
+    let mut archive = Archive::open(file, budget).map_err(failed)?;
     let mut names = archive.names().map_err(failed)?;
     names.sort();
     let mut arrays = Vec::new();
     for file in names {
         let Some(name) = file.strip_suffix(".npy") else {
-            return Err(failed(format!("holds {file:?}, which is no array: write it again with numpy.savez")));
+            return Err(failed(format!("holds {}, which is no array: write it again with numpy.savez", excerpt(&file))));
         };
         let read = match archive.entry(&file).map_err(failed)? {
             Some((entry, len)) => read_npy(entry, len),
             None => Err(CUT_SHORT.to_owned()),
         };
-        arrays.push((name.to_owned(), read.map_err(|what| failed(format!("the array {name:?} in it {what}")))?));
+        arrays.push((name.to_owned(), read.map_err(|what| failed(format!("the array {} in it {what}", excerpt(name))))?));
     }
     Ok(arrays)
 }
@@ -74,9 +75,9 @@ fn read_npy(mut from: impl Read, len: u64) -> Result<Array, String> {
                 Some(stride)
             })
             .collect();
-        let view = View { shape: &shape, strides: &strides, offset: 0 };
-        if !view.is_row_major() {
-            data = view.gather(&data, dtype);
+        let columns = Strided { shape: &shape, strides: &strides, offset: 0 };
+        if !columns.is_row_major() {
+            data = columns.gather(&data, dtype);
         }
     }
     Ok(Array::new(shape, dtype, data))
@@ -150,7 +151,9 @@ fn dtype(header: &str) -> Result<(DType, bool), String> {
         _ if kind.starts_with('O') => {
             return Err("holds Python objects, which are not read: save numbers, not a list of arrays of different shapes".into());
         }
-        _ => return Err(format!("holds values of type {descr:?}, which are not read: convert them to float32 or uint8")),
+        _ => {
+            return Err(format!("holds values of type {}, which are not read: convert them to float32 or uint8", excerpt(descr)));
+        }
     };
     match order {
         "<" | "|" | "=" => Ok((dtype, false)),

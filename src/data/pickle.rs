@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::array::{Array, DType};
 use super::value::{TensorRef, Tree, Value};
+use crate::error::excerpt;
 
 /// The longest pickle read and the most objects it may make: about 140,000 tensors.
 pub(super) const MAX_PICKLE: u64 = 32 << 20;
@@ -59,13 +60,13 @@ impl Global {
                     return Ok(Self::DType(dtype));
                 }
                 if ["uint", "float", "complex", "Complex", "Q"].iter().any(|kind| name.starts_with(kind)) {
-                    let name = printable(name);
+                    let name = excerpt(name);
                     return Err(format!("holds values of type torch.{name}, which are not read: convert them to float32"));
                 }
             }
             _ => {}
         }
-        let (module, name) = (printable(module), printable(name));
+        let (module, name) = (excerpt(module), excerpt(name));
         Err(format!("asks to run `{module}.{name}`: only tensors are read, so save the model's state_dict() alone"))
     }
 }
@@ -85,12 +86,6 @@ fn storage_type(name: &str) -> Option<DType> {
         "Double" => DType::F64,
         _ => return None,
     })
-}
-
-/// Text of a file as it may stand in a message: short, and without what a terminal would take for commands.
-pub(super) fn printable(text: &str) -> String {
-    let short: String = text.chars().take(80).collect();
-    short.escape_debug().to_string()
 }
 
 /// A pickle that has been run.

@@ -7,10 +7,11 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use super::archive::Archive;
-use super::array::{Array, CUT_SHORT, MAX_BYTES, View, byte_len, open, read_all};
-use super::pickle::{MAX_PICKLE, Pickle, printable};
+use super::array::{Array, Strided, byte_len};
+use super::input::{CUT_SHORT, MAX_BYTES, open, read_all};
+use super::pickle::{MAX_PICKLE, Pickle};
 use super::value::TensorRef;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 pub use super::value::Value;
 
@@ -43,8 +44,8 @@ fn read(mut file: File, len: u64) -> Result<Value, String> {
     check_kind(&start)?;
     file.rewind().map_err(unreadable)?;
 
-    let room = len.saturating_mul(MAX_RATIO).saturating_add(MORE_BYTES).min(MAX_BYTES);
-    let mut archive = Archive::open(file, room)?;
+    let budget = len.saturating_mul(MAX_RATIO).saturating_add(MORE_BYTES).min(MAX_BYTES);
+    let mut archive = Archive::open(file, budget)?;
     let root = root(&archive)?;
     if archive.read(&format!("{root}byteorder"))?.is_some_and(|order| order != b"little") {
         return Err("was saved on a big-endian machine: save it again on another one".to_owned());
@@ -56,7 +57,7 @@ fn read(mut file: File, len: u64) -> Result<Value, String> {
         Some((entry, len)) => read_all(entry, len)?,
         None => return Err(CUT_SHORT.to_owned()),
     };
-    let mut storages = Storages { archive, root, shared: HashMap::new(), room };
+    let mut storages = Storages { archive, root, shared: HashMap::new(), budget };
     Pickle::parse(&pickle)?.value(&mut |tensor| storages.array(tensor))
 }
 
@@ -92,26 +93,26 @@ struct Storages {
     /// Those of which tensors are parts, so that each is read once.
     shared: HashMap<String, Vec<u8>>,
     /// How many bytes of tensors may still be made.
-    room: u64,
+    budget: u64,
 }
 
 impl Storages {
     fn array(&mut self, tensor: &TensorRef) -> Result<Array, String> {
         let TensorRef { key, dtype, shape, .. } = tensor;
-        let wanted = byte_len(shape, *dtype).and_then(|len| self.room.checked_sub(len as u64));
-        self.room = wanted.ok_or("would take far more memory than the file: save it as it is, not expanded")?;
-        let view = View { shape, strides: &tensor.strides, offset: tensor.offset };
-        if view.end().is_none_or(|end| end > tensor.len) {
+        let wanted = byte_len(shape, *dtype).and_then(|len| self.budget.checked_sub(len as u64));
+        self.budget = wanted.ok_or("would take far more memory than the file: save it as it is, not expanded")?;
+        let values = Strided { shape, strides: &tensor.strides, offset: tensor.offset };
+        if values.end().is_none_or(|end| end > tensor.len) {
             return Err("points outside of its storage: save it again".to_owned());
         }
         let data = match self.shared.get(*key) {
-            Some(storage) => view.gather(checked(storage, tensor)?, *dtype),
+            Some(storage) => values.gather(checked(storage, tensor)?, *dtype),
             None => {
                 let storage = self.read(tensor)?;
-                if view.is_row_major() && byte_len(shape, *dtype) == Some(storage.len()) {
+                if values.is_row_major() && byte_len(shape, *dtype) == Some(storage.len()) {
                     storage
                 } else {
-                    let data = view.gather(&storage, *dtype);
+                    let data = values.gather(&storage, *dtype);
                     self.shared.insert((*key).to_owned(), storage);
                     data
                 }
@@ -123,7 +124,7 @@ impl Storages {
     fn read(&mut self, tensor: &TensorRef) -> Result<Vec<u8>, String> {
         let name = format!("{}data/{}", self.root, tensor.key);
         let Some((entry, len)) = self.archive.entry(&name).map_err(|what| format!("lies in a file that {what}"))? else {
-            return Err(format!("has no values, for `{}` is missing: copy or export the file again", printable(&name)));
+            return Err(format!("has no values, for `{}` is missing: copy or export the file again", excerpt(&name)));
         };
         // Before it is inflated.
         if tensor.bytes() != Some(len) {

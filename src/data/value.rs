@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::array::{Array, DType, MAX_RANK};
-use super::pickle::{DAMAGED, Global, Id, Object, printable};
+use super::pickle::{DAMAGED, Global, Id, Object};
+use crate::error::excerpt;
 
 /// How deep values may be nested, and how many of them and bytes of text there may be, counted each time they are referred to.
 const MAX_DEPTH: usize = 64;
@@ -12,6 +13,7 @@ const MAX_TEXT: usize = 32 << 20;
 
 /// What a file of `torch.save` holds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// A tensor or parameter, row-major whatever its strides were.
     Tensor(Array),
@@ -116,7 +118,7 @@ impl<'a, F: FnMut(&TensorRef) -> Result<Array, String>> Tree<'a, F> {
                 let tensor = tensor(objects, [*storage, *offset, *shape, *strides]).and_then(|tensor| (self.fetch)(&tensor));
                 Value::Tensor(tensor.map_err(|what| match &self.path[..] {
                     [] => format!("holds a tensor that {what}"),
-                    path => format!("holds the tensor {} that {what}", printable(&path.join("."))),
+                    path => format!("holds the tensor {} that {what}", excerpt(&path.join("."))),
                 })?)
             }
         })
@@ -152,7 +154,7 @@ impl<'a, F: FnMut(&TensorRef) -> Result<Array, String>> Tree<'a, F> {
                 _ => return Err("holds a dictionary with keys that are neither text nor integers: name its entries".to_owned()),
             };
             if !keys.insert(key.clone()) {
-                return Err(format!("holds two entries named `{}`: save it again", printable(&key)));
+                return Err(format!("holds two entries named `{}`: save it again", excerpt(&key)));
             }
             self.path.push(key.clone());
             entries.push((key, self.value(*value)?));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use evaluate::{Evaluation, Scored, evaluate};
 use rayon::prelude::*;
 
-use crate::data::photo::{Photo, Rows};
+use crate::data::picture::{Picture, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nets::{Model, Network, Ranges};
@@ -121,7 +121,7 @@ impl Denoiser {
     ///
     /// # Errors
     /// If the device fails, or gives values that are not finite.
-    pub fn denoise_photo(&mut self, photo: &Photo, strength: f32, progress: impl FnMut(f64)) -> Result<Photo> {
+    pub fn denoise_picture(&mut self, photo: &Picture, strength: f32, progress: impl FnMut(f64)) -> Result<Picture> {
         let mut all: Option<Rows> = None;
         self.denoise_rows(photo, strength, progress, |row| {
             match &mut all {
@@ -130,23 +130,23 @@ impl Denoiser {
             }
             Ok(())
         })?;
-        Ok(Photo::new(photo.frame().clone(), all.expect("a photo has rows")))
+        Ok(Picture::new(photo.header().clone(), all.expect("a photo has rows")))
     }
 
-    /// [`Denoiser::denoise_photo`], row by row: `emit` gets them from the top down, as soon as they are done. Beside the photo it takes
+    /// [`Denoiser::denoise_picture`], row by row: `emit` gets them from the top down, as soon as they are done. Beside the photo it takes
     /// the memory of a strip, and of rows that wait for others above them.
     ///
     /// # Errors
     /// If the device fails, or gives values that are not finite; that of `emit`, which ends the work.
     pub fn denoise_rows(
         &mut self,
-        photo: &Photo,
+        photo: &Picture,
         strength: f32,
         mut progress: impl FnMut(f64),
         mut emit: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
         let device = self.device.clone();
-        let [width, height] = photo.frame().size();
+        let [width, height] = photo.header().size();
         let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
         // Rows that have been emitted, and pixels that are done.
         let (mut top, mut done) = (0, 0);

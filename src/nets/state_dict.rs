@@ -5,8 +5,9 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::data::array::{Array, DType, from_view, open, read_all};
-use crate::error::{Error, Result};
+use crate::data::array::{Array, DType, from_view};
+use crate::data::input::read;
+use crate::error::{Error, Result, excerpt};
 use crate::graph::Graph;
 
 /// Tensors by name.
@@ -17,13 +18,12 @@ pub(crate) type Tensors = BTreeMap<String, Array>;
 /// # Errors
 /// If the file cannot be read, is no ordinary file, or none of this kind.
 pub(crate) fn load(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
-    let (file, len) = open(path)?;
-    let bytes = read_all(file, len).map_err(|what| Error::file(path, what))?;
+    let bytes = read(path)?;
     let damaged = |e| Error::file_from(path, format!("is no whole safetensors file ({e}): copy or export it again"), e);
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let mut tensors = Tensors::new();
     for (name, view) in SafeTensors::deserialize(&bytes).map_err(damaged)?.tensors() {
-        let array = from_view(&view).map_err(|what| Error::file(path, format!("the tensor {name} {what}")))?;
+        let array = from_view(&view).map_err(|what| Error::file(path, format!("the tensor {} {what}", excerpt(&name))))?;
         tensors.insert(name, array);
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
@@ -78,7 +78,7 @@ pub(crate) fn params(g: &Graph, net: &str, prefix: &str, tensors: &Tensors) -> R
     }
     let known = |name: &str| name.strip_prefix(prefix).is_some_and(|n| g.params().iter().any(|p| p.name == n));
     match tensors.keys().find(|name| !known(name)) {
-        Some(name) => Err(format!("the tensor {name} is not part of {net} with these options")),
+        Some(name) => Err(format!("the tensor {} is not part of {net} with these options", excerpt(name))),
         None => Ok(flat),
     }
 }

@@ -14,6 +14,7 @@ use crate::data::array::DType;
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
 use crate::nets::{Anatomy, Entry, Network, state_dict};
+use crate::ops::Optimizer;
 
 /// Name of the metadata entry of states.
 const ENTRY: &str = "n2n-gpu-state";
@@ -155,6 +156,25 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Whether a training can have got there.
+    fn check(&self) -> Result<(), String> {
+        self.identity.options.check_bounds().map_err(|e| e.to_string())?;
+        if self.number > MOST_STEPS {
+            return Err(format!("of {} steps", self.number));
+        }
+        // Losses are read before the device writes over them.
+        let seen = self.log.seen;
+        if seen > self.number || self.number - seen > Optimizer::ROWS as u64 {
+            return Err(format!("with losses of {seen} of {} steps", self.number));
+        }
+        if !(self.seconds >= 0.0 && self.seconds.is_finite()) {
+            return Err(format!("of {} seconds", self.seconds));
+        }
+        Ok(())
+    }
+}
+
 /// A training that stopped, or was stopped.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -210,10 +230,7 @@ impl State {
         let json = metadata.get(ENTRY).ok_or_else(|| damaged("is not the state of a training".into()))?;
         let snapshot = Snapshot::parse(json);
         let snapshot = snapshot.map_err(|e| damaged(format!("describes a training this version does not know ({e})")))?;
-        snapshot.identity.options.check_bounds().map_err(|e| damaged(format!("describes no training ({e})")))?;
-        if snapshot.number > MOST_STEPS {
-            return Err(damaged(format!("describes no training (of {} steps)", snapshot.number)));
-        }
+        snapshot.check().map_err(|problem| damaged(format!("describes no training ({problem})")))?;
         let mut vectors = [const { Vec::<f32>::new() }; 3];
         for (vector, name) in vectors.iter_mut().zip(VECTORS) {
             let tensor = tensors.remove(name).filter(|t| t.dtype() == DType::F32);
@@ -238,5 +255,49 @@ impl State {
             return Err(Error::file(path(out), "is damaged (it has another number of parameters): train anew"));
         }
         Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::nets::{Norm, Unet};
+    use crate::train::Length;
+
+    fn state(change: impl FnOnce(&mut Options), number: u64, seen: u64, seconds: f64) -> State {
+        let mut options = Options::new(&Device::Cpu, Length::Steps(1));
+        change(&mut options);
+        let network = Described::new(&Unet::new(4, 1, Norm::None));
+        let identity = Identity { version: String::new(), noise: String::new(), pictures: 0, network, options };
+        let mut log = Log::default();
+        log.seen = seen;
+        let (points, validations) = (Marks::new(1.0), Marks::new(1.0));
+        let snapshot =
+            Snapshot { identity, device: "cpu".into(), number, seconds, best: None, log, points, validations, records: vec![] };
+        State { snapshot, vectors: [const { Vec::new() }; 3] }
+    }
+
+    #[test]
+    fn a_state_that_no_training_can_have_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        state(|_| (), 300, 256, 1.0).save(folder.path()).unwrap();
+        assert_eq!(resumable(folder.path()).unwrap().steps, 300);
+        for broken in [
+            state(|o| o.batch = 0, 1, 0, 1.0),
+            state(|o| o.batch = 1 << 62, 1, 0, 1.0),
+            state(|o| o.crop = 0, 1, 0, 1.0),
+            state(|o| o.targets = 0, 1, 0, 1.0),
+            state(|o| o.targets = 100, 1, 0, 1.0),
+            state(|_| (), 1 << 63, 0, 1.0),
+            state(|_| (), 1 << 30, 0, 1.0),
+            state(|_| (), 1, 2, 1.0),
+            state(|_| (), 1, 0, -1.0),
+        ] {
+            broken.save(folder.path()).unwrap();
+            let message = resumable(folder.path()).map(|r| r.steps).unwrap_err().to_string();
+            let named = message.starts_with(&path(folder.path()).display().to_string());
+            assert!(named && message.contains("describes no training"), "{message}");
+        }
     }
 }

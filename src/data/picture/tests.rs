@@ -1,23 +1,48 @@
 //! Tests of reading and writing pictures.
 
+use std::fs;
+use std::io::Cursor;
+
 use image::codecs::tiff::TiffEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::*;
-use crate::data::files::save_bytes;
+use crate::data::files::{picture_formats, save_bytes};
 use crate::data::formats::JPEG_MAX_EXIF;
 
 const WIDTH: usize = 5;
-const HEIGHT: usize = 3;
+pub(super) const HEIGHT: usize = 3;
 
-/// Values that 8 or 16 bit hold exactly.
-fn picture(grey: bool, alpha: bool, deep: bool) -> Picture {
-    let largest = if deep { 65_535.0 } else { 255.0 };
-    let value = |i: usize| ((i * 7919 + 13) % (largest as usize + 1)) as f32 / largest;
-    let pixels = WIDTH * HEIGHT;
-    let rgb = (0..3 * pixels).map(|i| value(if grey { i / 3 } else { i })).collect();
-    let alpha = alpha.then(|| (0..pixels).map(|i| value(i + 100)).collect());
-    Picture { width: WIDTH, height: HEIGHT, rgb, alpha, grey, deep, icc: None, exif: None }
+pub(super) fn picture(grey: bool, alpha: bool, deep: bool) -> Picture {
+    let channels = if grey { 1 } else { 3 } + usize::from(alpha);
+    of_values(WIDTH, HEIGHT, channels, deep, (0..).map(|i| (i * 7919 + 13) % 65_536).map(|v| v as f32 / 65_535.0))
+}
+
+fn of_values(width: usize, height: usize, channels: usize, deep: bool, values: impl Iterator<Item = f32>) -> Picture {
+    let values = values.take(width * height * channels);
+    let samples = if deep { Samples::Words(values.map(word).collect()) } else { Samples::Bytes(values.map(byte).collect()) };
+    Picture { header: Header { width, height, channels, deep, icc: None, exif: None }, rows: Rows { channels, samples } }
+}
+
+/// A picture of so many pixels and channels, of noise.
+pub(super) fn noise(width: usize, height: usize, channels: usize, deep: bool) -> Picture {
+    of_values(width, height, channels, deep, crate::ops::random_normals(3, 0).map(|z| 0.5 + 0.2 * z as f32))
+}
+
+/// A picture with a colour profile and EXIF data.
+fn with(picture: &Picture, icc: Option<Vec<u8>>, exif: Option<Vec<u8>>) -> Picture {
+    Picture { header: Header { icc, exif, ..picture.header.clone() }, rows: picture.rows.clone() }
+}
+
+/// Of a picture that has any.
+fn alphas(picture: &Picture) -> Vec<f32> {
+    let channels = picture.rows.channels;
+    let alpha = |i: usize| picture.rows.unit((i + 1) * channels - 1);
+    if channels.is_multiple_of(2) { (0..picture.rows.pixels()).map(alpha).collect() } else { Vec::new() }
+}
+
+fn is_grey(picture: &Picture) -> bool {
+    picture.rows.channels < 3
 }
 
 pub(in crate::data) fn folder() -> tempfile::TempDir {
@@ -56,60 +81,77 @@ fn every_colour_type_and_depth_comes_back_as_it_was() {
     for (grey, alpha, deep) in (0..8).map(|i| (i & 1 != 0, i & 2 != 0, i & 4 != 0)) {
         let before = picture(grey, alpha, deep);
         for name in ["a.png", "a.pam", "a.tif", "a.TIFF", "a.webp", "a.bmp", "a.pnm", "a.ppm", "a.pgm"] {
-            if before.loses(Path::new(name)).is_some() {
+            if before.header().loses(Path::new(name)).is_some() {
                 continue; // the next test says of which formats that may be true
             }
             let after = again(&before, name);
-            assert_eq!((&after.rgb, &after.alpha, after.deep), (&before.rgb, &before.alpha, deep), "{name}");
+            assert_eq!((after.to_rgb(), alphas(&after), after.header.deep), (before.to_rgb(), alphas(&before), deep), "{name}");
             let holds_grey = match name {
                 "a.webp" | "a.bmp" | "a.ppm" => false,
                 "a.tif" | "a.TIFF" => !alpha,
                 _ => true,
             };
-            assert_eq!(after.grey, grey && holds_grey, "{name} grey {grey} alpha {alpha} deep {deep}");
+            assert_eq!(is_grey(&after), grey && holds_grey, "{name} grey {grey} alpha {alpha} deep {deep}");
         }
     }
 }
 
 #[test]
 fn what_a_format_cannot_hold_is_said() {
-    let loses = |alpha, deep, name| picture(false, alpha, deep).loses(Path::new(name));
+    let said = |picture: &Picture, name| picture.header().loses(Path::new(name));
+    let loses = |alpha, deep, name| said(&picture(false, alpha, deep), name).unwrap_or_default();
     for name in ["a.png", "a.tif", "a.pam"] {
-        assert_eq!(loses(true, true, name), None);
+        assert_eq!(loses(true, true, name), "");
     }
     for name in ["a.webp", "a.bmp"] {
-        assert_eq!(loses(true, true, name), Some("the 16 bit depth"));
+        assert_eq!(loses(true, true, name), "the 16 bit depth");
     }
-    assert_eq!(loses(true, true, "a.ppm"), Some("the alpha channel"));
-    assert_eq!(loses(true, true, "a.jpg"), Some("the alpha channel and the 16 bit depth"));
-    assert_eq!(loses(true, false, "a.jpg"), Some("the alpha channel"));
-    assert_eq!(loses(true, true, "a.pgm"), Some("the colours and the alpha channel"));
-    let with_metadata = Picture { icc: Some(profile(b"RGB ")), exif: Some(exif(1)), ..picture(false, false, false) };
-    assert_eq!(with_metadata.loses(Path::new("a.png")), None);
-    assert_eq!(with_metadata.loses(Path::new("a.tif")), Some("the EXIF data"));
-    assert_eq!(with_metadata.loses(Path::new("a.bmp")), Some("the colour profile and the EXIF data"));
+    assert_eq!(loses(true, true, "a.ppm"), "the alpha channel");
+    assert_eq!(loses(true, true, "a.jpg"), "the alpha channel and the 16 bit depth");
+    assert_eq!(loses(true, false, "a.jpg"), "the alpha channel");
+    assert_eq!(loses(true, true, "a.pgm"), "the colours and the alpha channel");
+    assert_eq!(loses(true, true, "a.pbm"), "the colours, the alpha channel and the shades between black and white");
+    assert_eq!(said(&picture(true, false, false), "a.pbm").unwrap(), "the shades between black and white");
+    let with_metadata = with(&picture(false, false, false), Some(profile(b"RGB ")), Some(exif(1)));
+    assert_eq!(said(&with_metadata, "a.png"), None);
+    assert_eq!(said(&with_metadata, "a.tif").unwrap(), "the EXIF data");
+    assert_eq!(said(&with_metadata, "a.bmp").unwrap(), "the colour profile and the EXIF data");
 }
 
 #[test]
 fn what_is_lost_is_all_that_is_lost() {
     let deep = picture(false, true, true);
     let shallow = again(&deep, "a.webp");
-    assert_eq!((shallow.to_rgb8(), shallow.deep), (deep.to_rgb8(), false));
-    assert!(shallow.alpha.is_some());
+    assert_eq!((shallow.to_rgb8(), shallow.header.deep, alphas(&shallow).len()), (deep.to_rgb8(), false, WIDTH * HEIGHT));
     let colours = picture(false, false, false);
     let mean = |rgb: &[f32]| (rgb.iter().sum::<f32>() / 3.0 * 255.0).round() as u8;
-    let means: Vec<u8> = colours.rgb.chunks_exact(3).flat_map(|rgb| [mean(rgb); 3]).collect();
+    let means: Vec<u8> = colours.to_rgb().chunks_exact(3).flat_map(|rgb| [mean(rgb); 3]).collect();
     assert_eq!(again(&colours, "a.pgm").to_rgb8(), means);
 }
 
 #[test]
+fn a_picture_of_one_bit_is_read_and_written() {
+    // 9 pixels a row, so that one is in a byte of its own.
+    let file = b"P4\n9 2\n\xA5\x80\x00\x00";
+    let black_and_white = load_bytes("a.pbm", file).unwrap();
+    assert_eq!(black_and_white.to_rgb8()[..9], [0, 0, 0, 255, 255, 255, 0, 0, 0]);
+    assert_eq!(again(&black_and_white, "b.pbm"), black_and_white);
+    let path = folder().keep().join("c.pbm");
+    black_and_white.save(&path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), file);
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let shades = of_values(2, 1, 1, false, [127.0 / 255.0, 128.0 / 255.0].into_iter());
+    assert_eq!(again(&shades, "a.pbm").to_rgb8(), [0, 0, 0, 255, 255, 255]);
+}
+
+#[test]
 fn jpeg_keeps_grey_and_is_close() {
-    for grey in [false, true] {
-        let ramp: Vec<u8> = (0..32 * 16).flat_map(|i| [(i % 32 * 4 + i / 32 * 2) as u8; 3]).collect();
-        let before = Picture { grey, ..Picture::from_rgb8(32, 16, &ramp) };
+    for channels in [1, 3] {
+        let ramp = (0..32 * 16).flat_map(|i| [(i % 32 * 4 + i / 32 * 2) as f32 / 255.0; 3]);
+        let before = of_values(32, 16, channels, false, ramp.step_by(if channels == 1 { 3 } else { 1 }));
         let after = again(&before, "a.jpeg");
-        assert_eq!(after.grey, grey);
-        let worst = after.rgb.iter().zip(&before.rgb).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(after.rows.channels, channels);
+        let worst = after.to_rgb().iter().zip(before.to_rgb()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 4.0 / 255.0, "{worst}");
     }
 }
@@ -127,35 +169,51 @@ fn one_pixel_is_a_picture_and_none_is_not() {
 
 #[test]
 fn colour_profile_and_exif_are_kept() {
-    let before = Picture { icc: Some(profile(b"RGB ")), exif: Some(exif(1)), ..picture(false, false, false) };
+    let before = with(&picture(false, false, false), Some(profile(b"RGB ")), Some(exif(1)));
     for (name, keeps_exif) in [("a.png", true), ("a.jpg", true), ("a.webp", true), ("a.tif", false)] {
         let after = again(&before, name);
-        assert_eq!(after.icc, before.icc, "{name}");
-        assert_eq!(after.exif, before.exif.clone().filter(|_| keeps_exif), "{name}");
+        assert_eq!(after.header.icc, before.header.icc, "{name}");
+        assert_eq!(after.header.exif, before.header.exif.clone().filter(|_| keeps_exif), "{name}");
     }
-    let wrong = Picture { icc: Some(profile(b"CMYK")), ..before };
-    assert_eq!(again(&wrong, "a.png").icc, None);
-    assert_eq!(wrong.loses(Path::new("a.png")), Some("the colour profile"));
+    let wrong = with(&before, Some(profile(b"CMYK")), None);
+    assert_eq!(again(&wrong, "a.png").header.icc, None);
+    assert_eq!(wrong.header().loses(Path::new("a.png")).unwrap(), "the colour profile");
 }
 
 #[test]
 fn exif_too_long_for_jpeg_is_dropped_and_said() {
-    let long = Picture { exif: Some([exif(1), vec![0; 70_000]].concat()), ..picture(false, false, false) };
-    assert_eq!(long.loses(Path::new("a.jpg")), Some("the EXIF data"));
-    assert_eq!(again(&long, "a.jpg").exif, None);
-    assert_eq!(again(&long, "a.png").exif, long.exif);
-    let longest = Picture { exif: Some([exif(1), vec![0; JPEG_MAX_EXIF - 26]].concat()), ..long };
-    assert_eq!(again(&longest, "a.jpg").exif, longest.exif);
+    let of_length = |n: usize| with(&picture(false, false, false), None, Some([exif(1), vec![0; n - 26]].concat()));
+    let long = of_length(70_000);
+    assert_eq!(long.header().loses(Path::new("a.jpg")).unwrap(), "the EXIF data");
+    assert_eq!(again(&long, "a.jpg").header.exif, None);
+    assert_eq!(again(&long, "a.png").header.exif, long.header.exif);
+    let longest = of_length(JPEG_MAX_EXIF);
+    assert_eq!(again(&longest, "a.jpg").header.exif, longest.header.exif);
+}
+
+#[test]
+fn a_profile_that_inflates_without_end_is_left_out() {
+    // 80 MiB of zeros in less than one, and a profile of ordinary size.
+    for (len, kept) in [(80 << 20, false), (1 << 20, true)] {
+        let icc = [profile(b"RGB "), vec![0; len]].concat();
+        let folder = folder();
+        let path = folder.path().join("a.png");
+        with(&picture(false, false, false), Some(icc), None).save(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+        let read = Picture::decode("a.png", &bytes).unwrap();
+        assert_eq!((read.to_rgb(), read.header.icc.is_some()), (picture(false, false, false).to_rgb(), kept));
+    }
 }
 
 #[test]
 fn pictures_are_turned_upright_once() {
-    let sideways = Picture { exif: Some(exif(6)), ..picture(true, true, true) }; // 6: turn right to see it upright
+    let sideways = with(&picture(true, true, true), None, Some(exif(6))); // 6: turn right to see it upright
     let upright = again(&sideways, "a.png");
-    assert_eq!((upright.width, upright.height), (HEIGHT, WIDTH));
-    let corner = 3 * (HEIGHT - 1) * WIDTH; // the lower left pixel becomes the upper left one
-    assert_eq!(upright.rgb[0], sideways.rgb[corner]);
-    assert_eq!(upright.exif, Some(exif(1)));
+    assert_eq!(upright.header().size(), [HEIGHT, WIDTH]);
+    // The lower left pixel becomes the upper left one.
+    assert_eq!(upright.rgb(0), sideways.rgb((HEIGHT - 1) * WIDTH));
+    assert_eq!(upright.header.exif, Some(exif(1)));
     assert_eq!(again(&upright, "b.png"), upright);
 }
 
@@ -173,7 +231,7 @@ fn the_content_decides_how_a_file_is_read() {
 fn cmyk_jpeg_becomes_rgb() {
     // Pillow: Image.new("CMYK", (1, 1), (20, 200, 100, 64)).save(.., quality=95, optimize=True)
     let picture = load_bytes("cmyk.jpg", &hex(CMYK_JPEG)).unwrap();
-    assert_eq!((picture.width, picture.height, picture.grey), (1, 1, false));
+    assert_eq!((picture.header().size(), is_grey(&picture)), ([1, 1], false));
     // (255 - ink) (255 - black) / 255, and Pillow's own answer to within 1.
     for (value, expected) in picture.to_rgb8().into_iter().zip([176_u8, 41, 116]) {
         assert!(value.abs_diff(expected) <= 1, "{value} is not {expected}");
@@ -181,15 +239,16 @@ fn cmyk_jpeg_becomes_rgb() {
 }
 
 #[test]
-fn floating_point_tiff_is_clamped_and_saved_as_sixteen_bit() {
+fn floating_point_tiff_is_clamped_and_becomes_sixteen_bit() {
     let mut file = Cursor::new(Vec::new());
     let values = [0.0_f32, 0.5, 2.0, f32::NAN, -1.0, 1.0];
     let samples: Vec<u8> = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
     TiffEncoder::new(&mut file).write_image(&samples, 2, 1, ExtendedColorType::Rgb32F).unwrap();
     let picture = load_bytes("a.tif", file.get_ref()).unwrap();
-    assert_eq!(picture.rgb, [0.0, 0.5, 1.0, 0.0, 0.0, 1.0]);
-    assert!(picture.deep);
-    assert_eq!(again(&picture, "b.tif").rgb, [0.0, 32_768.0 / 65_535.0, 1.0, 0.0, 0.0, 1.0]);
+    assert!(picture.header.deep);
+    for picture in [&picture, &again(&picture, "b.tif")] {
+        assert_eq!(picture.to_rgb(), [0.0, 32_768.0 / 65_535.0, 1.0, 0.0, 0.0, 1.0]);
+    }
 }
 
 #[test]
@@ -217,7 +276,7 @@ fn damaged_files_never_panic() {
     };
     for name in ["a.png", "a.jpg", "a.tif", "a.webp", "a.bmp", "a.ppm", "a.pam"] {
         let path = folder.path().join(name);
-        Picture { icc: Some(profile(b"RGB ")), exif: Some(exif(6)), ..picture(false, true, true) }.save(&path).unwrap();
+        with(&picture(false, true, true), Some(profile(b"RGB ")), Some(exif(6))).save(&path).unwrap();
         let whole = fs::read(&path).unwrap();
         for _ in 0..500 {
             let mut bytes = whole.clone();
@@ -232,10 +291,12 @@ fn damaged_files_never_panic() {
 
 #[test]
 fn bytes_are_rounded_and_clamped() {
-    let rgb = vec![-1.0, 0.0, 0.4 / 255.0, 0.6 / 255.0, 128.0 / 255.0, 254.4 / 255.0, 1.0, 7.0, f32::NAN];
-    let picture = Picture { rgb, ..Picture::from_rgb8(3, 1, &[0; 9]) };
+    let rgb = [-1.0, 0.0, 0.4 / 255.0, 0.6 / 255.0, 128.0 / 255.0, 254.4 / 255.0, 1.0, 7.0, f32::NAN];
+    let picture = Picture::from_rgb8(3, 1, &[9; 9]).with_rgb(&rgb);
     assert_eq!(picture.to_rgb8(), [0, 0, 0, 1, 128, 254, 255, 255, 0]);
-    assert_eq!(again(&picture, "a.png").to_rgb8(), picture.to_rgb8());
+    // Grey is the mean of the three; alpha stays.
+    let grey = of_values(1, 1, 2, false, [0.0, 0.2].into_iter()).with_rgb(&[0.2, 0.4, 0.9]);
+    assert_eq!(grey.rows.samples, Samples::Bytes(vec![128, 51]));
 }
 
 #[test]
@@ -269,6 +330,11 @@ fn pictures_load_in_order_and_the_first_error_is_told() {
     assert_eq!(loaded, [("c.png".to_owned(), 2), ("a.png".to_owned(), 0), ("b.png".to_owned(), 1)]);
     let text = message(load_rgb8(&[path("a.png"), path("x.png"), path("y.png")]));
     assert!(text.contains("x.png"), "{text}");
+}
+
+#[test]
+fn formats_are_named_once_each() {
+    assert_eq!(picture_formats(), "PNG, JPEG, TIFF, WebP, BMP, PNM");
 }
 
 fn hex(text: &str) -> Vec<u8> {

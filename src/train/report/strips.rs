@@ -34,19 +34,17 @@ impl Strip {
     /// When the pictures differ in size.
     pub fn picture(&self) -> Picture {
         let parts: Vec<&Picture> = [&self.noisy, &self.denoised].into_iter().chain(&self.clean).collect();
-        let (w, h) = (self.noisy.width, self.noisy.height);
-        for part in &parts {
-            assert!((part.width, part.height) == (w, h), "strip: {}x{} beside {w}x{h}", part.width, part.height);
-        }
+        let [w, h] = self.noisy.header().size();
         let width = parts.len() * w + (parts.len() - 1) * GAP;
-        let mut rgb = vec![1.0; 3 * width * h]; // (H, WIDTH, 3)
+        let mut rgb = vec![u8::MAX; 3 * width * h]; // (H, WIDTH, 3)
         for (i, part) in parts.iter().enumerate() {
-            for y in 0..h {
-                let start = 3 * (y * width + i * (w + GAP));
-                rgb[start..start + 3 * w].copy_from_slice(&part.rgb[3 * y * w..3 * (y + 1) * w]);
+            let size = part.header().size();
+            assert!(size == [w, h], "strip: {size:?} beside {w}x{h}");
+            for (y, row) in part.to_rgb8().chunks_exact(3 * w).enumerate() {
+                rgb[3 * (y * width + i * (w + GAP))..][..3 * w].copy_from_slice(row);
             }
         }
-        Picture { width, height: h, rgb, alpha: None, grey: false, deep: false, icc: None, exif: None }
+        Picture::from_rgb8(width, h, &rgb)
     }
 }
 
@@ -56,7 +54,7 @@ pub(super) fn section(strips: &[Strip]) -> String {
         return String::new();
     }
     // Noise compresses badly: only a few small pictures can be embedded without loss.
-    let bytes: usize = strips.iter().map(|s| 9 * s.noisy.width.min(MAX_SIDE) * s.noisy.height.min(MAX_SIDE)).sum();
+    let bytes: usize = strips.iter().map(|s| 9 * s.noisy.width().min(MAX_SIDE) * s.noisy.height().min(MAX_SIDE)).sum();
     let quality = match bytes {
         ..1_500_000 => None,
         1_500_000..10_000_000 => Some(90),
@@ -101,10 +99,11 @@ const MAX_SIDE: usize = 1024;
 
 /// Width, height and data URL of the middle of a picture: PNG, or JPEG of some quality.
 fn embed(picture: &Picture, quality: Option<u8>) -> (usize, usize, String) {
-    let (w, h) = (picture.width.min(MAX_SIDE), picture.height.min(MAX_SIDE));
-    let (left, top) = ((picture.width - w) / 2, (picture.height - h) / 2);
+    let [width, height] = picture.header().size();
+    let (w, h) = (width.min(MAX_SIDE), height.min(MAX_SIDE));
+    let (left, top) = ((width - w) / 2, (height - h) / 2);
     let rgb = picture.to_rgb8();
-    let row = |y| &rgb[3 * (y * picture.width + left)..][..3 * w];
+    let row = |y| &rgb[3 * (y * width + left)..][..3 * w];
     let rgb: Vec<u8> = (top..top + h).flat_map(row).copied().collect();
     let mut file = Vec::new();
     let (kind, result) = match quality {
@@ -127,7 +126,7 @@ mod tests {
     fn a_strip_has_a_white_gap_between_its_pictures() {
         for (clean, width) in [(false, 2 * 4 + GAP), (true, 3 * 4 + 2 * GAP)] {
             let picture = strip("a", 4, clean).picture();
-            assert_eq!((picture.width, picture.height), (width, 3));
+            assert_eq!(picture.header().size(), [width, 3]);
             let row = &picture.to_rgb8()[3 * width..];
             let values = [0, 3, 4, 11, 12, 15].map(|x| row[3 * x]);
             assert_eq!(values, [10, 10, 255, 255, 50, 50]);

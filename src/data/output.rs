@@ -1,0 +1,236 @@
+//! Files written whole or not at all, and folders that one process at a time writes to.
+
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+const PREFIX: &str = ".n2n-";
+const SUFFIX: &str = ".tmp";
+
+/// Writes a file whole or not at all: under a temporary name in the same folder, then renamed. Whether the process is killed or the
+/// machine loses power, the old file or the new one is there; after this returns, the new one. (On Windows and on file systems that
+/// cannot write back a folder, power lost within seconds may still bring the old one back.) Temporary files that a killed process left in
+/// the folder are removed. A symbolic link stays one, and what is not an ordinary file (`/dev/stdout`) is written to directly.
+///
+/// # Errors
+/// When the folder is missing or read-only, the disk is full, or `path` is a folder.
+pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    let (target, folder) = place(path)?;
+    let written =
+        if target.exists() && !target.is_file() { fs::write(&target, bytes) } else { write_and_rename(&target, &folder, bytes) };
+    written.map_err(|e| {
+        let problem = match e.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                format!("cannot be written ({e}): choose a folder that this user may write to")
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                format!("cannot be written ({e}): free some space or choose another disk")
+            }
+            _ => format!("cannot be written: {e}"),
+        };
+        Error::file_from(path, problem, e)
+    })
+}
+
+/// Where a file is to be written, and the folder of that.
+///
+/// # Errors
+/// When the folder is missing, or `path` is a folder.
+pub(super) fn place(path: &Path) -> Result<(PathBuf, PathBuf)> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    if target.is_dir() {
+        return Err(Error::file(path, "is a folder: give the name of a file in it"));
+    }
+    if !folder.exists() {
+        return Err(Error::file(path, format!("its folder {} does not exist: create it first", folder.display())));
+    }
+    Ok((target, folder))
+}
+
+fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    /// Folders that this process has looked at for temporary files.
+    static CLEANED: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+    let mut cleaned = CLEANED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let first = cleaned.get_or_insert_default().insert(folder.to_owned());
+    drop(cleaned);
+    if first {
+        remove_abandoned(folder);
+    }
+    let mut file = temporary(folder)?;
+    file.as_file_mut().write_all(bytes)?;
+    // Else some file systems rename before they write, and a power loss leaves an empty file.
+    file.as_file().sync_data()?;
+    file.persist(target).map_err(|e| e.error)?;
+    // The new name. What cannot do this says so, and does what it can.
+    #[cfg(unix)]
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// A temporary file, locked: that tells it from those of dead processes.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX);
+    #[cfg(unix)]
+    {
+        // What the umask leaves of this, as for any file; a temporary file is by default its owner's alone.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    loop {
+        // The crate adds the temporary name to errors, which says nothing to a user.
+        let file = builder.tempfile_in(folder).map_err(|e| io::Error::from(e.kind()))?;
+        // Another process that found it before it was locked is removing it, or has. A file system without locks removes none.
+        let taken = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
+        if !taken && file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes the temporary files that nobody holds a lock on. That none is left is a courtesy: errors do not matter.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let ours = name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes());
+        if ours
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// That this process alone writes to a folder, until it is dropped or the process ends, however that comes.
+#[derive(Debug)]
+#[must_use]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes a folder for this process, by a lock on the file `.lock` in it, which stays there. A file system without locks gives it to
+/// everyone.
+///
+/// # Errors
+/// When another process, or another part of this one, has it; or nothing can be written there.
+pub fn lock(folder: &Path) -> Result<Lock> {
+    let failed = |e: io::Error| Error::file_from(folder, format!("nothing can be written there: {e}"), e);
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join(".lock")).map_err(failed)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::file(folder, "another training writes to this folder: wait for its end, or name another folder"))
+        }
+        Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(failed(e)),
+        _ => Ok(Lock { _file: file }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        save_bytes(&path, b"one").unwrap();
+        save_bytes(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert!(message(save_bytes(&folder.path().join("no/a.bin"), b"")).contains("create it first"));
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        assert!(message(save_bytes(&folder.path().join("sub"), b"")).contains("is a folder"));
+        assert_eq!(names(folder.path()), ["a.bin", "sub"], "a temporary file was left behind");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let living = temporary(folder.path()).unwrap();
+        for name in [".n2n-dead.tmp", ".n2n-notes", "n2n.tmp"] {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        fs::create_dir(folder.path().join(".n2n-folder.tmp")).unwrap();
+        save_bytes(&folder.path().join("a"), b"x").unwrap();
+        let living_name = living.path().file_name().unwrap().to_str().unwrap();
+        let mut expected = [".n2n-folder.tmp", ".n2n-notes", living_name, "a", "n2n.tmp"];
+        expected.sort_unstable();
+        assert_eq!(names(folder.path()), expected);
+    }
+
+    #[test]
+    fn many_writers_of_one_folder_do_not_remove_each_others_files() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for i in 0..4 {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    for _ in 0..25 {
+                        remove_abandoned(folder);
+                        save_bytes(&folder.join(i.to_string()), b"x").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder.path()), ["0", "1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_folder_is_one_writers_until_it_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        assert!(message(lock(folder.path())).contains("another training writes to this folder"));
+        drop(first);
+        drop(lock(folder.path()).unwrap());
+        assert!(message(lock(&folder.path().join("missing"))).contains("nothing can be written"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_no_files_is_named() {
+        // Nobody may create files in /proc, not even root, whom a folder's permissions would not stop.
+        let text = message(save_bytes(Path::new("/proc/a.png"), b"x"));
+        assert!(text.starts_with("/proc/a.png: cannot be written") && !text.contains(".tmp"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_have_ordinary_permissions_and_links_stay_links() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, ours, link) = (folder.path().join("plain"), folder.path().join("ours"), folder.path().join("link"));
+        fs::write(&plain, b"x").unwrap();
+        save_bytes(&ours, b"x").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+        std::os::unix::fs::symlink(&ours, &link).unwrap();
+        save_bytes(&link, b"y").unwrap();
+        assert_eq!(fs::read(&ours).unwrap(), b"y");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        save_bytes(Path::new("/dev/null"), b"x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}
