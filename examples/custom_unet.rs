@@ -5,12 +5,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::graph::Tensor;
 use n2n_gpu::nets::{Init, Modules};
+use n2n_gpu::noise::{Clean, Noise};
 use n2n_gpu::ops::{Activation, Conv};
 use n2n_gpu::train::{Length, Options, Trainer};
 
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     photo.rgb.iter_mut().for_each(|v| *v -= 0.5);
     let Picture { rgb: clean, width, height, .. } = &photo;
     let (width, height) = (*width, *height);
-    let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
+    let noise = Noise::gaussian(25.0);
     let exposure = |number, i| noise.expose(Clean { rgb: clean, width, height }, 1, number, i).values;
 
     let device = Device::select("auto")?;

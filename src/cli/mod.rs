@@ -56,7 +56,7 @@ enum Command {
     /// Train on bundled photographs for two minutes, and show what came of it
     Demo(demo::Options),
     /// Train a denoiser from photographs or from pairs of noisy pictures
-    Train(train::Options),
+    Train(Box<train::Options>),
     /// Denoise pictures
     Denoise(denoise::Options),
     /// Measure PSNR and SSIM on a set of pictures

@@ -1,4 +1,4 @@
-//! Pictures and tensors in and out of files, data sets, noise, and how good pictures are.
+//! Pictures and tensors in and out of files, data sets, and how good pictures are.
 
 mod archive;
 pub mod array;
@@ -7,7 +7,6 @@ pub mod dataset;
 pub mod files;
 mod formats;
 pub mod metrics;
-pub mod noise;
 pub mod npy;
 pub mod photo;
 mod pickle;
