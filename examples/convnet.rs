@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::nets::{Layer, Sequential};
+use n2n_gpu::noise::{Clean, Noise};
 use n2n_gpu::train::{Length, Options, Trainer};
 
 /// Pictures are cut into patches of this side, and trained on in batches of this many.
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     let epochs = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(30_u32);
 
     // Two noisy versions of a photograph to train on; the clean one is only looked at in the end.
-    let noise = Noise::Gaussian { min: 40.0, max: 40.0 };
+    let noise = Noise::gaussian(40.0);
     let picture = Picture::load(Path::new("assets/coffee.jpg"))?;
     let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
     let photo = Clean { rgb: &rgb, width, height };

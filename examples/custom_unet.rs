@@ -5,12 +5,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::graph::Tensor;
 use n2n_gpu::nets::{Init, Modules};
+use n2n_gpu::noise::{Clean, Noise};
 use n2n_gpu::ops::{Activation, Conv};
 use n2n_gpu::train::{Length, Options, Trainer};
 
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let photo = Picture::load(Path::new("assets/chelsea-192.png"))?;
     let [width, height] = photo.header().size();
     let clean: &[f32] = &photo.to_rgb().into_iter().map(|v| v - 0.5).collect::<Vec<_>>();
-    let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
+    let noise = Noise::gaussian(25.0);
     let exposure = |number, i| noise.expose(Clean { rgb: clean, width, height }, 1, number, i).values;
 
     let device = Device::select("auto")?;

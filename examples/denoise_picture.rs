@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::{Picture, load_rgb8};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::nets::{Norm, Unet};
+use n2n_gpu::noise::{Clean, Noise};
 use n2n_gpu::train::{Length, Options, Run, Source, Validation};
 
 fn main() -> Result<()> {
@@ -21,10 +21,10 @@ fn main() -> Result<()> {
     let out = std::env::temp_dir().join("n2n-gpu-example");
 
     let device = Device::select("auto")?;
-    let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
-    let source = Source::Photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
+    let noise = Noise::gaussian(25.0);
+    let source = Source::photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
     let network = Arc::new(Unet::new(16, 2, Norm::None));
-    let options = Options::new(&device, Length::Minutes(minutes));
+    let options = Options::new(&device, Length::Minutes(minutes)).for_noise(&noise);
     let validation = Validation::new(&source, options.seed)?;
     let run = Run { device: &device, network, options: &options, source: &source, validation: &validation, out: &out };
     let done = run.start(&mut |p| {

@@ -61,7 +61,7 @@ fn main() -> Result<()> {
     let photos = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "assets".into()));
     let steps = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(300);
     let device = &Device::select("auto")?;
-    let (source, held_out) = split(Source::Photos(load_rgb8(&list(&[photos])?)?, "gaussian:25".parse()?));
+    let (source, held_out) = split(Source::photos(load_rgb8(&list(&[photos])?)?, "gaussian:25".parse()?));
     let validation = &Validation::new(&held_out, 1)?;
     let options = &Options { batch: 4, crop: 32, ..Options::new(device, Length::Steps(steps)) };
     let [whole, parts] = ["whole", "parts"].map(|name| std::env::temp_dir().join("n2n-gpu-own-network").join(name));

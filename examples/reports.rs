@@ -10,11 +10,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::{dataset, files::list, picture::load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::nets::{EpflResunet, EpflUnet, Init, Network, Norm, Unet};
+use n2n_gpu::noise::Noise;
 use n2n_gpu::train::{Augment, Length, Options, Run, Source, Validation, split};
 
 /// Side of crops, pixels of the result: that of the course's pictures.
@@ -36,7 +36,7 @@ fn source(data: &Path) -> Result<Source> {
     if data.is_file() {
         return Source::pairs(dataset::load(data)?.into_pictures());
     }
-    Ok(Source::Photos(load_rgb8(&list(&[data.to_owned()])?)?, Noise::Pixelate { cell: 8 }))
+    Ok(Source::photos(load_rgb8(&list(&[data.to_owned()])?)?, Noise::pixelate(8)))
 }
 
 fn main() -> Result<()> {

@@ -1,7 +1,8 @@
-// Makes a training batch from pictures that live on the device as bytes: for every element a picture, a crop and one of the
-// eight flips and rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With
-// PAIRS pictures 2i and 2i+1 are two noisy exposures of one scene, and no noise is added. src/ops/noise.rs tells the laws.
+// Makes a training batch from pictures that live on the device: for every element a picture, a crop and one of the eight flips and
+// rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With PAIRS pictures 2i and
+// 2i+1 are two noisy exposures of one scene, and no noise is added. The laws are in src/noise.
 
+override FLOATS: bool;     // whether values of the pictures are floats; else bytes
 override COUNT: u32;       // pictures, or pairs
 override CROP: u32;
 override BATCH: u32;
@@ -14,13 +15,12 @@ override X_LOW: f32;       // what 0 and 1 of a picture are in x, and in t
 override X_HIGH: f32;
 override T_LOW: f32;
 override T_HIGH: f32;
-override LAW: u32;         // 0 none, 1 Gaussian, 2 Poisson (and Gaussian), 3 Bernoulli, 4 impulse, 5 text, 6 pixelate
+override LAW: u32;         // branch of lib/noise.wgsl; 0: none
 override LEAST: f32;       // smallest and largest standard deviation of Gaussian noise, in units of the [0, 1] range
 override MOST: f32;
-override PEAK: f32;        // Poisson: mean count of white
-override SHARE: f32;       // Bernoulli, impulse: probability; text: probability that a string is drawn
-override CELL: u32;        // pixelate: side of the cells; else 1
-override GLYPHS: u32;      // text: row of the table where the letters begin
+override PARAMETER: f32;   // of the law: see its branch
+override CELL: u32;        // side of the cells of which one pixel is shown; 1: all are
+override GLYPHS: u32;      // row of the table where the letters begin
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
 override T_STRIDE4: u32;
@@ -31,8 +31,8 @@ override GRID_X: u32;
 
 alias x_t = vec4f;
 @group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, 0, 0, then per element picture and flips
-@group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first byte, width, height; letters
-@group(0) @binding(2) var<storage, read> shard0: array<u32>;       // bytes (H, W, 3) of the pictures, one after the other
+@group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first value, width, height; letters
+@group(0) @binding(2) var<storage, read> shard0: array<u32>;       // values (H, W, 3) of the pictures, one after the other
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
 @group(0) @binding(4) var<storage, read> shard2: array<u32>;
 @group(0) @binding(5) var<storage, read_write> x: array<x_t>;      // (BATCH, CROP, CROP, X_STRIDE4)
@@ -42,14 +42,19 @@ alias x_t = vec4f;
 //#import rng
 //#import noise
 
-fn value(shard: u32, at: u32) -> f32 {
-    var word = 0u;
+fn word(shard: u32, at: u32) -> u32 {
     switch shard {
-        case 0u: { word = shard0[at / 4u]; }
-        case 1u: { word = shard1[at / 4u]; }
-        default: { word = shard2[at / 4u]; }
+        case 0u: { return shard0[at]; }
+        case 1u: { return shard1[at]; }
+        default: { return shard2[at]; }
     }
-    return f32((word >> (at % 4u * 8u)) & 255u) / 255.0;
+}
+
+fn value(shard: u32, at: u32) -> f32 {
+    if FLOATS {
+        return bitcast<f32>(word(shard, at));
+    }
+    return f32((word(shard, at / 4u) >> (at % 4u * 8u)) & 255u) / 255.0;
 }
 
 fn pixel(picture: vec4u, row: u32, column: u32) -> vec3f {
@@ -119,8 +124,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
     for (var exposure = 0u; exposure <= TARGETS; exposure++) {
         var seen = vec4f(original, 1.0);
         if exposure == 0u || !CLEAN_TARGETS {
-            if LAW == 6u {
-                // One pixel of the cell each, at random.
+            if CELL > 1u {
+                // One pixel of the cell, at random; two exposures share the four integers of one draw.
                 let drawn = pcg4d(vec4u(i, draw[0], draw[1], 2u + exposure / 2u)) % CELL;
                 let p = select(drawn.xy, drawn.zw, exposure % 2u == 1u);
                 seen = vec4f(pixel(picture, row * CELL + p.x, column * CELL + p.y), 1.0);

@@ -1,4 +1,4 @@
-// White Gaussian noise of variance 1 in three channels: what noise with a spectrum is blurred from.
+// White Gaussian noise of variance 1 in three channels, to be blurred.
 
 override PIXELS: u32;
 override C4: u32;

@@ -6,7 +6,10 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Layout, Precision, Role, StorageId, Tensor};
 use crate::nets::{Init, Norm, Unet, initial};
-use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Noise, Shards, Update, random_normals};
+use crate::noise::{LAWS, Noise};
+use crate::ops::{
+    Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Pixels, Shards, Update, random_normals,
+};
 use crate::plan::{Executor, Plan};
 use crate::train::{Example, Rule, record_step};
 
@@ -359,32 +362,32 @@ pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) 
     case
 }
 
-/// Drawing of a batch of noise, or of pairs.
+/// Drawing of a batch of noise, or of pairs, from pictures of bytes.
 pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool) -> Case {
+    batch_from(size, noise, clean_targets, given, Pixels::Bytes)
+}
+
+/// The same from pictures of floats.
+pub fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
+    let floats = |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| f32::from(b) / 200.0 - 0.1).collect());
+    let case = batch_from(size, noise, false, false, floats);
+    Case { name: format!("{} of floats", case.name), ..case }
+}
+
+fn batch_from(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool, pixels: fn(Vec<u8>) -> Pixels) -> Case {
     let side = size * noise.map_or(1, |n| n.cell());
-    let pictures: Vec<(usize, usize, Vec<u8>)> = (0..4)
-        .map(|i| {
-            (side + 3 + i / 2, side + 5, (0..(side + 3 + i / 2) * (side + 5) * 3).map(|b| (b * (7 + i) % 251) as u8).collect())
-        })
-        .collect();
-    let shards = Shards::new(pictures.iter().map(|(w, h, d)| vec![((*w, *h), &d[..])]), 1 << 20);
+    let pictures = [0, 1, 2, 3].map(|i| {
+        let (w, h) = (side + 3 + i / 2, side + 5);
+        ((w, h), pixels((0..w * h * 3).map(|b| (b * (7 + i) % 251) as u8).collect()))
+    });
+    let shards = Shards::new(pictures.iter().map(|(size, pixels)| vec![(*size, pixels)]), 1 << 22);
     let mut g = Graph::new();
     let count = if noise.is_none() { 2 } else { 4 };
     let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);
-    let batch = Batch {
-        count,
-        crop: size,
-        batch: 3,
-        noise,
-        clean_targets,
-        input,
-        target,
-        flips,
-        given,
-        targets: if noise.is_some_and(|n| n.blur().is_none()) { 3 } else { 1 },
-    };
+    let targets = noise.map_or(1, |n| n.most_targets().min(3));
+    let batch = Batch { count, crop: size, batch: 3, noise, clean_targets, input, target, flips, given, targets };
     let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
-    let law = noise.map_or("pairs".to_owned(), |n| format!("{n:?}"));
+    let law = noise.map_or("pairs".to_owned(), |n| n.to_string());
     let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given}"), g);
     case.output("x", x);
     case.output("t", t);
@@ -519,21 +522,15 @@ pub fn cases() -> Vec<Case> {
     cases.push(resizing(2, [2, 9, 7], 5, window(3, 1, 1)));
     cases.push(resizing(3, [1, 20, 19], 13, window(2, 2, 0)));
     cases.push(resizing(2, [2, 12, 13], 4, window(3, 2, 1)));
-    let gaussian = Noise::Gaussian { min: 0.0, max: 50.0 };
-    for (noise, clean, given) in [
-        (Some(gaussian), false, false),
-        (Some(gaussian), true, true),
-        (None, false, false),
-        (Some(Noise::Poisson { peak: 30.0, sigma: 5.0 }), false, false),
-        (Some(Noise::Bernoulli { share: 0.5 }), false, false),
-        (Some(Noise::Impulse { share: 0.7 }), false, false),
-        (Some(Noise::Text { share: 0.25 }), false, false),
-        (Some(Noise::Brown { sigma: 25.0, blur: 2.0 }), false, false),
-        (Some(Noise::Pixelate { cell: 8 }), false, false),
-        (Some(Noise::Pixelate { cell: 2 }), true, false),
-    ] {
-        cases.push(batch(24, noise, clean, given));
+    for noise in LAWS.iter().flat_map(|law| law.examples) {
+        cases.push(batch(24, Some(noise.parse().expect("an example of a law")), false, false));
     }
+    cases.push(batch(24, Some(Noise::gaussian_between(0.0, 50.0)), true, true));
+    cases.push(batch(24, Some(Noise::pixelate(2)), true, false));
+    cases.push(batch(24, None, false, false));
+    cases.push(batch_of_floats(24, Some(Noise::poisson_gaussian(30.0, 5.0))));
+    cases.push(batch_of_floats(24, Some(Noise::pixelate(2))));
+    cases.push(batch_of_floats(24, None));
     let adam = |decay| Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, decay };
     cases.push(training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)));
     cases.push(training_step(Norm::Group, 16, 2, [2, 16, 16], adam(0.1)));
@@ -561,8 +558,8 @@ fn half_cases() -> Vec<Case> {
         loss(Loss::L2, true, 0.0, [2, 3, 7], [3, 1]),
         batch_norm([3, 5, 7], 6, 0.1),
         resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
-        noise(Noise::Gaussian { min: 0.0, max: 50.0 }),
-        noise(Noise::Brown { sigma: 25.0, blur: 2.0 }),
+        noise(Noise::gaussian_between(0.0, 50.0)),
+        noise(Noise::brown(25.0, 2.0)),
         training_step(Norm::None, 12, 2, [2, 16, 24], Update::Sgd { momentum: 0.9 }),
         training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
     ];

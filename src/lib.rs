@@ -32,7 +32,7 @@
 //! # let out = folder.path();
 //! let device = &Device::select("auto")?;
 //! let photos = load_rgb8(&["assets/chelsea-192.png".into(), "assets/rocket-192.png".into()])?;
-//! let (source, held_out) = split(Source::Photos(photos, "gaussian:25".parse()?));
+//! let (source, held_out) = split(Source::photos(photos, "gaussian:25".parse()?));
 //! let validation = &Validation::new(&held_out, 1)?;
 //! let options = &Options { crop: 32, ..Options::new(device, Length::Steps(20)) };
 //! let network = Arc::new(Unet::new(8, 2, Norm::None));
@@ -46,7 +46,7 @@
 //! # }
 //! ```
 //!
-//! Reading order: [`kernel`], [`graph`], [`ops`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
+//! Reading order: [`kernel`], [`graph`], [`ops`], [`noise`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
 //! [`denoise`].
 //!
 //! Layers, from the top to the bottom. Imports point down, or sideways within a layer (tests/layers.rs reads this table):
@@ -57,7 +57,7 @@
 //! denoise
 //! nets
 //! data, device
-//! ops, plan, gpu, cpu
+//! ops, noise, plan, gpu, cpu
 //! graph
 //! kernel, error
 //! ```
@@ -72,6 +72,7 @@ pub mod gpu;
 pub mod graph;
 pub mod kernel;
 pub mod nets;
+pub mod noise;
 pub mod ops;
 pub mod plan;
 pub mod profile;

@@ -36,7 +36,7 @@ fn file(name: &str, ending: &str) -> PathBuf {
 
 /// The training that all files are of.
 fn train(name: &str, network: Arc<dyn Network>, out: &Path, resume: bool) -> Outcome {
-    let photos = |path: &str| Source::Photos(load_rgb8(&[path.into()]).unwrap(), "gaussian:25".parse().unwrap());
+    let photos = |path: &str| Source::photos(load_rgb8(&[path.into()]).unwrap(), "gaussian:25".parse().unwrap());
     let (source, held_out) = (photos("assets/chelsea-192.png"), photos("assets/rocket-192.png"));
     let mut options = Options { batch: 3, crop: 32, ..Options::new(&Device::Cpu, Length::Steps(30)) };
     if name == "epfl-convnet" {

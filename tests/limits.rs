@@ -7,7 +7,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use n2n_gpu::check::{self, Case};
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
@@ -16,6 +15,7 @@ use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Element, Graph, Role};
 use n2n_gpu::kernel::{Limits, Tuning};
 use n2n_gpu::nets::{Anatomy, Init, Network, Norm, Ranges, Unet, initial};
+use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::Conv;
 use n2n_gpu::plan::Plan;
 use n2n_gpu::train::{Length, Options, Run, Source, Validation};
@@ -70,7 +70,7 @@ fn every_limit_alone_is_kept_to() {
         check::conv(window(1), false, [1, 33, 31], &[9], 10, 0.1),
         check::conv(window(2), true, [2, 8, 8], &[48], 48, 1.0),
         check::elementwise([1, 33, 32], [16, 8]),
-        check::batch(100, Some(Noise::Gaussian { min: 0.0, max: 50.0 }), false, false),
+        check::batch(100, Some(Noise::gaussian_between(0.0, 50.0)), false, false),
     ];
     for (what, lower) in lowered {
         for gpu in gpus(lower) {
@@ -106,9 +106,9 @@ fn photo(i: usize) -> Rgb8 {
 #[test]
 fn a_training_within_the_least_limits_follows_the_cpu() {
     for gpu in gpus(least) {
-        let noise = Noise::Gaussian { min: 0.0, max: 50.0 };
-        let source = Source::Photos((0..3).map(photo).collect(), noise);
-        let validation = Validation::new(&Source::Photos(vec![photo(4)], noise), 1).unwrap();
+        let noise = Noise::gaussian_between(0.0, 50.0);
+        let source = Source::photos((0..3).map(photo).collect(), noise);
+        let validation = Validation::new(&Source::photos(vec![photo(4)], noise), 1).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let psnr = |device: &Device| {
             // What the CPU trains by default: the two devices' own would differ.
@@ -153,10 +153,10 @@ fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
 fn what_does_not_fit_is_said_in_numbers() {
     for gpu in gpus(least) {
         let device = Device::Gpu(gpu);
-        let noise = Noise::Gaussian { min: 25.0, max: 25.0 };
+        let noise = Noise::gaussian(25.0);
         let large = |i: usize| Rgb8 { name: format!("{i}"), width: 512, height: 512, data: vec![i as u8; 512 * 512 * 3] };
-        let source = Source::Photos((0..2).map(large).collect(), noise);
-        let validation = Validation::new(&Source::Photos(vec![photo(1)], noise), 1).unwrap();
+        let source = Source::photos((0..2).map(large).collect(), noise);
+        let validation = Validation::new(&Source::photos(vec![photo(1)], noise), 1).unwrap();
         let options = Options { batch: 4, crop: 512, ..Options::new(&Device::Cpu, Length::Steps(1)) };
         let network = Arc::new(Unet::new(16, 1, Norm::None));
         let folder = tempfile::tempdir().unwrap();

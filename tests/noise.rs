@@ -7,12 +7,8 @@ mod common;
 mod noise;
 
 use common::places;
-use n2n_gpu::ops::Noise;
+use n2n_gpu::noise::{LAWS, Noise};
 use noise::{Drawn, Exposures, GREY, exposed, exposures, mean};
-
-fn gaussian(min: f32, max: f32) -> Noise {
-    Noise::Gaussian { min: 255.0 * min, max: 255.0 * max }
-}
 
 /// Independent standard normal numbers have a mean product of zero, with variance 1 / n.
 fn assert_independent(what: &str, a: &[f64], b: &[f64]) {
@@ -35,7 +31,7 @@ fn the_noise_of_batches_is_standard_normal_and_independent() {
     for place in places() {
         let (batch, crop) = if place.is_double() { (6, 64) } else { (3, 32) };
         let sigma = 0.1_f32;
-        let mut drawn = Drawn::new(&place, batch, crop, gaussian(sigma, sigma), GREY);
+        let mut drawn = Drawn::new(&place, batch, crop, Noise::gaussian(255.0 * sigma), GREY);
         let mut z =
             |step: u32, seed: u32| drawn.noise(step, seed).map(|v| v.iter().map(|v| v / f64::from(sigma)).collect::<Vec<_>>());
         let [x, t] = z(3, 7);
@@ -61,7 +57,7 @@ fn the_noise_of_batches_is_standard_normal_and_independent() {
 #[test]
 fn every_crop_has_a_sigma_of_its_own_within_the_range_for_input_and_target() {
     for place in places() {
-        let mut drawn = Drawn::new(&place, 40, 16, gaussian(0.05, 0.15), GREY);
+        let mut drawn = Drawn::new(&place, 40, 16, Noise::gaussian_between(255.0 * 0.05, 255.0 * 0.15), GREY);
         let [x, t] = drawn.noise(1, 1);
         let sigma = |crop: &[f64]| mean(crop.iter().map(|v| v * v)).sqrt();
         let sigmas: Vec<_> = x.chunks(768).zip(t.chunks(768)).map(|(x, t)| (sigma(x), sigma(t))).collect();
@@ -88,6 +84,43 @@ fn assert_moments(what: &str, z: &[f64], (wanted, variance, fourth): (f64, f64, 
     assert!((v - variance).abs() <= bound, "{what}: a variance of {v}, not within {bound} of {variance}");
 }
 
+/// Mean and mean square of every law's values are those that its record tells. What is drawn for one crop may hang together (text,
+/// a blur, a deviation of the picture's own), but crops are independent: the estimates are means of one number of each crop, and
+/// their errors are taken from how those spread. Flat cells show no noise at all.
+#[test]
+fn every_law_has_the_moments_of_its_record() {
+    let (batch, crop) = (6, 32);
+    for place in places() {
+        for noise in LAWS.iter().flat_map(|law| law.examples).map(|text| text.parse::<Noise>().unwrap()) {
+            let wanted = noise.moments(f64::from(GREY) / 255.0);
+            let mut drawn = Drawn::new(&place, batch, crop, noise, GREY);
+            let mut crops: Vec<[f64; 2]> = Vec::new();
+            for step in 0..8 {
+                // Input and target of a crop share what is drawn of the picture.
+                let [x, t] = drawn.noise(step, 5);
+                let size = 3 * crop * crop;
+                for (x, t) in x.chunks(size).zip(t.chunks(size)) {
+                    let values = || x.iter().chain(t).map(|v| v + f64::from(GREY) / 255.0);
+                    let square = |v: f64| (v - wanted.mean).powi(2);
+                    crops.push([values().sum::<f64>(), values().map(square).sum::<f64>()].map(|sum| sum / (2 * size) as f64));
+                }
+            }
+            for (which, wanted) in [wanted.mean, wanted.variance].into_iter().enumerate() {
+                let found = mean(crops.iter().map(|c| c[which]));
+                let spread = mean(crops.iter().map(|c| (c[which] - found).powi(2))).sqrt();
+                // Student's t of 47 degrees is beyond 5 once in 100,000 times; and kernels round values to 24 bits.
+                let bound = 5.0 * spread / (crops.len() as f64).sqrt() + 1e-6;
+                let what = ["mean", "variance"][which];
+                assert!(
+                    (found - wanted).abs() < bound,
+                    "{noise} on {}: {what} {found}, not within {bound} of {wanted}",
+                    place.name()
+                );
+            }
+        }
+    }
+}
+
 fn assert_uncorrelated(what: &str, a: &[f64], b: &[f64], (m, variance): (f64, f64)) {
     let normal = |v: &[f64]| v.iter().map(|v| (v - m) / variance.sqrt()).collect::<Vec<_>>();
     // Correlated channels count as one.
@@ -102,13 +135,14 @@ fn assert_uncorrelated(what: &str, a: &[f64], b: &[f64], (m, variance): (f64, f6
 #[test]
 fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
     for (peak, sigma, grey) in [(30.0, 0.0, 130), (30.0, 0.0, 1), (2.0, 0.0, 200), (300.0, 0.0, 255), (30.0, 20.0, 130)] {
+        let noise = if sigma == 0.0 { Noise::poisson(peak) } else { Noise::poisson_gaussian(peak, sigma) };
         let l = f64::from(peak) * f64::from(grey) / 255.0;
         let p2 = f64::from(peak).powi(2);
         let s2 = (f64::from(sigma) / 255.0).powi(2);
         let variance = l / p2 + s2;
         // Of a sum of independent numbers: both fourth moments and six times the product of the variances.
         let fourth = (l + 3.0 * l * l) / p2.powi(2) + 3.0 * s2 * s2 + 6.0 * s2 * l / p2;
-        for Exposures { name, noise: [a, b], .. } in exposures(Noise::Poisson { peak, sigma }, grey) {
+        for Exposures { name, noise: [a, b], .. } in exposures(noise, grey) {
             let what = format!("poisson {peak}, {sigma} of {grey} on {name}");
             assert_moments(&what, &a, (0.0, variance, fourth), false);
             assert_moments(&what, &b, (0.0, variance, fourth), false);
@@ -125,7 +159,7 @@ fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
 #[test]
 fn bernoulli_noise_drops_the_share_of_pixels() {
     let (share, value) = (0.3_f64, 130.0 / 255.0);
-    for Exposures { name, noise: [a, b], .. } in exposures(Noise::Bernoulli { share: 0.3 }, 130) {
+    for Exposures { name, noise: [a, b], .. } in exposures(Noise::bernoulli(0.3), 130) {
         let q = share * (1.0 - share);
         let law = (-share * value, q * value.powi(2), q * (1.0 - 3.0 * q) * value.powi(4));
         for z in [&a, &b] {
@@ -146,7 +180,7 @@ fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
         let uniform = (0..steps).map(|i| ((f64::from(i) + 0.5) / f64::from(steps) - value - m).powi(power)).sum::<f64>();
         share * uniform / f64::from(steps) + (1.0 - share) * m.powi(power)
     };
-    for Exposures { name, noise: [a, b], .. } in exposures(Noise::Impulse { share: 0.7 }, 51) {
+    for Exposures { name, noise: [a, b], .. } in exposures(Noise::impulse(0.7), 51) {
         // Whether a pixel is replaced is common to its channels.
         assert_moments(&name, &a, (m, about(2), about(4)), true);
         assert_moments(&name, &b, (m, about(2), about(4)), true);
@@ -162,11 +196,11 @@ fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
 fn further_targets_are_exposures_of_their_own() {
     let (batch, crop, targets) = (2, 40, 4);
     let all = [
-        Noise::Gaussian { min: 25.0, max: 25.0 },
-        Noise::Poisson { peak: 30.0, sigma: 5.0 },
-        Noise::Bernoulli { share: 0.5 },
-        Noise::Impulse { share: 0.7 },
-        Noise::Pixelate { cell: 3 },
+        Noise::gaussian(25.0),
+        Noise::poisson_gaussian(30.0, 5.0),
+        Noise::bernoulli(0.5),
+        Noise::impulse(0.7),
+        Noise::pixelate(3),
     ];
     for (place, noise) in places().iter().flat_map(|place| all.map(|noise| (place, noise))) {
         // Cells need something to choose from: rows that differ.
@@ -181,9 +215,9 @@ fn further_targets_are_exposures_of_their_own() {
         let variance = mean(exposures.concat().into_iter().map(|v| (v - m).powi(2)));
         for (i, a) in exposures.iter().enumerate() {
             let (found, bound) = (mean(a.iter().copied()), 4.0 * (variance / (a.len() as f64 / 3.0)).sqrt());
-            assert!((found - m).abs() < bound, "{} {noise:?}: exposure {i} has a mean of {found}, not {m}", place.name());
+            assert!((found - m).abs() < bound, "{} {noise}: exposure {i} has a mean of {found}, not {m}", place.name());
             for (j, b) in exposures.iter().enumerate().skip(i + 1) {
-                assert_uncorrelated(&format!("{} {noise:?}, exposures {i} and {j}", place.name()), a, b, (m, variance));
+                assert_uncorrelated(&format!("{} {noise}, exposures {i} and {j}", place.name()), a, b, (m, variance));
             }
         }
     }
@@ -202,7 +236,7 @@ fn text_covers_its_share_differently_in_every_exposure() {
         (0..z.len() / (3 * pixels)).map(share).collect::<Vec<_>>()
     };
     for (place, share) in places().iter().flat_map(|place| [0.1_f32, 0.25, 0.5].map(|share| (place, share))) {
-        let mut drawn = Drawn::new(place, batch, crop, Noise::Text { share }, GREY);
+        let mut drawn = Drawn::new(place, batch, crop, Noise::text(share), GREY);
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for step in 0..12 {
             let [x, t] = drawn.noise(step, 5);
@@ -219,7 +253,7 @@ fn text_covers_its_share_differently_in_every_exposure() {
         assert_independent(&what, &normal(&a), &normal(&b));
     }
     let picture = vec![0.5; 512 * 512 * 3];
-    let Exposures { noise: [a, b], .. } = exposed(Noise::Text { share: 0.25 }, &picture, 512, 0.5);
+    let Exposures { noise: [a, b], .. } = exposed(Noise::text(0.25), &picture, 512, 0.5);
     for z in [&a, &b] {
         // One picture is worth 64 crops.
         let (found, pixels) = ((0..512 * 512).filter(|p| (0..3).any(|c| z[c * 512 * 512 + p].abs() > 1e-6)).count(), 512 * 512);
@@ -232,7 +266,7 @@ fn text_covers_its_share_differently_in_every_exposure() {
 /// independent number per 4 pi s^2 = 50 pixels.
 #[test]
 fn brown_noise_has_its_deviation_and_the_correlation_of_its_blur() {
-    for Exposures { name, noise: [a, b], width } in exposures(Noise::Brown { sigma: 25.0, blur: 2.0 }, GREY) {
+    for Exposures { name, noise: [a, b], width } in exposures(Noise::brown(25.0, 2.0), GREY) {
         let sigma = 25.0 / 255.0;
         let worth = a.len() as f64 / 50.0;
         for z in [&a, &b] {
@@ -256,7 +290,7 @@ fn brown_noise_has_its_deviation_and_the_correlation_of_its_blur() {
 #[test]
 fn pixelate_gives_a_random_pixel_of_each_cell() {
     let (cell, side) = (4, 256);
-    let noise = Noise::Pixelate { cell };
+    let noise = Noise::pixelate(cell);
     let value = |p: usize| (p / side % cell * cell + p % side % cell) as u8 * 10;
     let picture: Vec<u8> = (0..side * side).flat_map(|p| [value(p); 3]).collect();
     let middle = 75.0 / 255.0;
@@ -284,7 +318,7 @@ fn pixelate_gives_a_random_pixel_of_each_cell() {
 #[test]
 fn a_table_that_nobody_wrote_points_at_no_other_memory() {
     for place in places().iter().filter(|place| !place.is_double()).skip(1) {
-        let mut drawn = Drawn::new(place, 2, 8, Noise::Impulse { share: 1e-9 }, GREY);
+        let mut drawn = Drawn::new(place, 2, 8, Noise::impulse(1e-9), GREY);
         let empty = vec![0; 4];
         drawn.run.executor().write_ints(drawn.pictures.table, &empty).unwrap();
         let [x, _] = drawn.noise(3, 7);

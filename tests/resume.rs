@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cli::{Shell, TINY, wave};
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::nets::{Norm, Unet};
+use n2n_gpu::noise::Noise;
+use n2n_gpu::ops::Pixels;
 use n2n_gpu::train::{self, Augment, Length, Options, Outcome, Progress, Source, Validation, resumable};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,9 +40,9 @@ impl Run {
             let data = wave(width, height).into_raw();
             Rgb8 { name: format!("{i}.png"), width: width as usize, height: height as usize, data }
         };
-        let noise = Noise::Gaussian { min: 0.0, max: 50.0 };
-        let source = Source::Photos((0..5).map(photo).collect(), noise);
-        let validation = Validation::new(&Source::Photos(vec![photo(9)], noise), 1).unwrap();
+        let noise = Noise::gaussian_between(0.0, 50.0);
+        let source = Source::photos((0..5).map(photo).collect(), noise);
+        let validation = Validation::new(&Source::photos(vec![photo(9)], noise), 1).unwrap();
         let base = Options::new(device, Length::Steps(steps));
         let network = Unet::new(4, 1, if ordered { Norm::Batch } else { Norm::None });
         let (augment, loss) = if ordered { (Augment::Triple, n2n_gpu::ops::Loss::ANNEALED) } else { (base.augment, base.loss) };
@@ -193,10 +194,11 @@ fn a_state_of_another_training_is_refused() {
     refused(&Options { lr: 1e-3, ..options.clone() }, &run.source, "lr 0.002, not 0.001");
     refused(&Options { length: Length::Steps(50), ..options.clone() }, &run.source, "steps 40, not 50");
     refused_network(Unet::new(8, 1, Norm::None), options, &run.source, "width 4, not 8");
-    refused(options, &Source::Photos(photos.clone(), Noise::Gaussian { min: 25.0, max: 25.0 }), "noise gaussian:0-50");
+    refused(options, &Source::Photos(photos.clone(), Noise::gaussian(25.0)), "noise gaussian:0-50");
     refused(options, &Source::Photos(photos[1..].to_vec(), *noise), "other pictures");
     let mut other = photos.clone();
-    other[2].data[100] ^= 1;
+    let Pixels::Bytes(bytes) = &mut other[2].pixels else { panic!("photographs of bytes") };
+    bytes[100] ^= 1;
     refused(options, &Source::Photos(other, *noise), "other pictures");
 }
 

@@ -8,7 +8,8 @@ use common::{Place, normals, places, places_of, square_error};
 use n2n_gpu::check::{self, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Element, Graph, Layout, Role, StorageId, Tensor, View, padded};
-use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Noise, Shards};
+use n2n_gpu::noise::Noise;
+use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Pixels, Shards};
 
 /// What lies around the tensors. Read by mistake, it outweighs them all.
 const SENTINEL: f64 = 1e6;
@@ -222,10 +223,10 @@ fn elementwise_ops_leave_their_neighbours_alone() {
 
 #[test]
 fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
-    let picture: Vec<u8> = (0..20 * 20 * 3).map(|i| (i * 7 % 251) as u8).collect();
-    let shards = Shards::new(std::iter::once(vec![((20, 20), &picture[..])]), 1 << 20);
+    let picture = Pixels::Bytes((0..20 * 20 * 3).map(|i| (i * 7 % 251) as u8).collect());
+    let shards = Shards::new([vec![((20, 20), &picture)]], 1 << 20);
     let mut g = Graph::new();
-    let (noise, input, target) = (Some(Noise::Gaussian { min: 25.0, max: 25.0 }), [-0.5, 0.5], [-0.5, 0.5]);
+    let (noise, input, target) = (Some(Noise::gaussian(25.0)), [-0.5, 0.5], [-0.5, 0.5]);
     let batch =
         Batch { count: 1, crop: 9, batch: 2, noise, clean_targets: false, input, target, flips: 7, given: false, targets: 1 };
     let Drawn { x, pictures, .. } = g.batch(batch, &shards);

@@ -1,4 +1,4 @@
-// Noise laws on one pixel. A pixel i of element n at a place has its own random numbers for each of several exposures (0 to 13), in
+// Noise laws on one pixel; src/noise has the CPU twins. Pixel i has its own random numbers for each of several exposures (0 to 13):
 // streams 2 + exposure, 18 + exposure and so on.
 fn numbers(i: u32, stream: u32) -> vec4u {
     return pcg4d(vec4u(i, draw[0], draw[1], stream));
@@ -6,9 +6,9 @@ fn numbers(i: u32, stream: u32) -> vec4u {
 
 // Three Poisson numbers of means l each, exact also where they are small: sums of numbers of means up to 16, each by inversion
 // of its distribution function (Devroye 1986, X.3).
-fn poisson3(means: vec3f, i: u32, exposure: u32) -> vec3f {
+fn poisson3(means: vec3f, peak: f32, i: u32, exposure: u32) -> vec3f {
     var total = vec3f();
-    let parts = u32(ceil(PEAK / 16.0));
+    let parts = u32(ceil(peak / 16.0));
     for (var part = 1u; part <= parts; part++) {
         let u = uniform4(numbers(i, 2u + exposure + 16u * part)).xyz;
         let l = means / f32(parts);
@@ -26,8 +26,9 @@ fn poisson3(means: vec3f, i: u32, exposure: u32) -> vec3f {
 }
 
 // What is written over a pixel: rgb, and 1 if anything is. Six sheets of text, the first on top; letters of a sheet are of one
-// size, five pixels wide and seven high times 1 to 3, in lines of strings of eight, of which SHARE are drawn, in one colour each.
-fn text(place: vec2u, n: u32, exposure: u32) -> vec4f {
+// size, five pixels wide and seven high times 1 to 3, in lines of strings of eight, each in one colour and drawn with that
+// probability.
+fn text(place: vec2u, n: u32, exposure: u32, probability: f32) -> vec4f {
     for (var sheet = 0u; sheet < 6u; sheet++) {
         let key = n * 8u + sheet;
         let drawn = numbers(key, 34u + exposure);
@@ -36,7 +37,7 @@ fn text(place: vec2u, n: u32, exposure: u32) -> vec4f {
         let line = at.x / 9u;
         let letter = at.y / 6u;
         let h = pcg4d(vec4u(line * 65536u + letter / 8u, key, draw[0], draw[1] ^ (0x9e3779b9u * (1u + exposure))));
-        if uniform4(h).x < SHARE && at.x % 9u < 7u && at.y % 6u < 5u {
+        if uniform4(h).x < probability && at.x % 9u < 7u && at.y % 6u < 5u {
             let which = pcg4d(vec4u(h.y, letter % 8u, 0u, 0u)).x % 36u;
             // Columns of seven bits, the first of them the top.
             let bit = at.y % 6u * 7u + at.x % 9u;
@@ -50,26 +51,31 @@ fn text(place: vec2u, n: u32, exposure: u32) -> vec4f {
     return vec4f();
 }
 
-// An exposure of a pixel, and 1 if it is known.
+// An exposure of pixel i, at a place of element n, and 1 if it is known.
 fn noisy(original: vec3f, i: u32, n: u32, place: vec2u, sigma: f32, exposure: u32) -> vec4f {
     switch LAW {
+        // Gaussian: added with standard deviation sigma.
         case 1u: {
             return vec4f(original + sigma * normal3(numbers(i, 2u + exposure)).xyz, 1.0);
         }
+        // Poisson: PARAMETER is the mean count of white; then Gaussian.
         case 2u: {
-            let counted = poisson3(PEAK * original, i, exposure) / PEAK;
+            let counted = poisson3(PARAMETER * original, PARAMETER, i, exposure) / PARAMETER;
             return vec4f(counted + sigma * normal3(numbers(i, 2u + exposure)).xyz, 1.0);
         }
+        // Bernoulli: missing with probability PARAMETER.
         case 3u: {
-            let known = uniform4(numbers(i, 2u + exposure)).x >= SHARE;
+            let known = uniform4(numbers(i, 2u + exposure)).x >= PARAMETER;
             return select(vec4f(), vec4f(original, 1.0), known);
         }
+        // impulse: replaced by a uniform colour with probability PARAMETER.
         case 4u: {
             let u = uniform4(numbers(i, 2u + exposure));
-            return vec4f(select(original, u.yzw, u.x < SHARE), 1.0);
+            return vec4f(select(original, u.yzw, u.x < PARAMETER), 1.0);
         }
+        // text: PARAMETER is the probability of a string.
         case 5u: {
-            let written = text(place, n, exposure);
+            let written = text(place, n, exposure, PARAMETER);
             return vec4f(select(original, written.xyz, written.w != 0.0), 1.0);
         }
         default: {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::{Rgb8, decode_rgb8};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Anatomy, Task};
+use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{self, Length, Run, Source, Validation, is_run};
 use serde_json::json;
 
@@ -40,6 +40,7 @@ const HELD_OUT: &[(&str, &[u8])] =
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
+#[command(after_help = format!("Noise laws:\n{}", noise::help()))]
 pub(super) struct Options {
     /// Folder for the report, the pictures and the model
     #[arg(long, value_name = "DIR", default_value = "n2n-demo")]
@@ -50,8 +51,8 @@ pub(super) struct Options {
     /// Minutes of training
     #[arg(long, value_name = "M", default_value_t = 2.0, value_parser = super::recipe::positive, allow_negative_numbers = true)]
     minutes: f64,
-    /// Noise to add
-    #[arg(long, value_name = "SPEC", default_value = "gaussian:25", value_parser = super::parsed::<Noise>)]
+    /// Noise to add: one of the laws below
+    #[arg(long, value_name = "LAW", default_value = "gaussian:25", allow_negative_numbers = true)]
     noise: Noise,
     #[command(flatten)]
     net: NetArgs,
@@ -67,16 +68,25 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         return Err(Error::file(&options.out, format!("holds an earlier run, with its model: {how}")).into());
     }
     let device = common.open()?;
-    let subtracts = options.noise.unbiased() && !options.noise.masks();
+    let subtracts = options.noise.suits_residual();
     let network = options.net.network(None, Task { large: device.is_large(), subtracts })?;
-    let training = train::Options { seed: common.seed, ..train::Options::new(&device, Length::Minutes(options.minutes)) };
+    let multiple = Anatomy::of(network.as_ref()).multiple;
+    let mut source = Source::photos(photos(TRAINING)?, options.noise);
+    let training = train::Options {
+        seed: common.seed,
+        crop: train::crop_for(source.side(), multiple),
+        ..train::Options::new(&device, Length::Minutes(options.minutes)).for_noise(&options.noise)
+    };
     training.check(network.as_ref())?;
+    let dropped = source.drop_small(training.crop, multiple)?;
+    if !dropped.is_empty() {
+        common.remark(&format!("left out, as a crop needs larger pictures: {}", dropped.join(", ")));
+    }
+    let validation = Validation::new(&Source::photos(photos(HELD_OUT)?, options.noise), common.seed)?;
     make_folder("--out", &options.out)?;
-    let source = Source::Photos(photos(TRAINING)?, options.noise);
-    let validation = Validation::new(&Source::Photos(photos(HELD_OUT)?, options.noise), common.seed)?;
     common.remark(&format!(
         "training on {} bundled photographs with noise {}, input and target alike, for {}",
-        TRAINING.len(),
+        source.count(),
         options.noise,
         if options.minutes == 1.0 { "1 minute".to_owned() } else { format!("{} minutes", options.minutes) }
     ));

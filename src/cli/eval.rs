@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::noise::{Clean, Noise};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
+use n2n_gpu::noise::{self, Clean, Noise};
 use serde_json::json;
 
 use super::files::check_outputs;
@@ -18,13 +18,13 @@ use super::{Common, Usage};
 
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
+#[command(after_help = format!("Noise laws:\n{}", noise::help()))]
 pub(super) struct Options {
     /// Clean photographs to add noise to
     #[arg(value_name = "PHOTOS", required_unless_present = "pairs", conflicts_with = "pairs")]
     photos: Vec<PathBuf>,
-    /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
-    /// brown:25,2 or pixelate:8
-    #[arg(long, value_name = "SPEC", required_unless_present = "pairs", conflicts_with = "pairs", value_parser = super::parsed::<Noise>)]
+    /// Noise to add: one of the laws below
+    #[arg(long, value_name = "LAW", required_unless_present = "pairs", conflicts_with = "pairs", allow_negative_numbers = true)]
     noise: Option<Noise>,
     /// Folders with noisy and with clean pictures under the same names
     #[arg(long, num_args = 2, value_names = ["NOISY", "CLEAN"])]
@@ -112,7 +112,7 @@ impl Files {
             Self::Clean(files, noise) => {
                 let picture = Picture::load(&files[i])?;
                 let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
-                let least = noise.least();
+                let least = noise.least_side();
                 if width < least || height < least {
                     return Err(Error::file(
                         &files[i],

@@ -16,7 +16,6 @@ mod tuning;
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Instant;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -205,15 +204,6 @@ fn has_flag(command: &str, flag: &str) -> bool {
     let cli = Cli::command();
     let own = cli.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
     own.chain(cli.get_arguments()).any(|argument| argument.get_long() == Some(flag))
-}
-
-/// Reads a value of the library from an argument. The parser of arguments names the flag and the value, so the problem alone is
-/// left of the error.
-fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|e| match e {
-        Error::Option { problem, .. } => problem.strip_prefix(&format!("{text}: ")).unwrap_or(&problem).to_owned(),
-        other => other.to_string(),
-    })
 }
 
 #[cfg(test)]

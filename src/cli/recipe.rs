@@ -1,9 +1,9 @@
 //! How a training is to go: the options of `train` that a recipe has a value for.
 
 use clap::Args;
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::{Anatomy, Init, Network};
+use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::{Batch, Loss, Update};
 use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule};
 
@@ -92,8 +92,10 @@ enum OptimizerName {
 impl RecipeArgs {
     /// Refuses settings of an optimizer that is not the chosen one.
     pub(super) fn check(&self, noise: Option<&Noise>) -> anyhow::Result<()> {
-        if self.targets.is_some_and(|n| n > 1) && noise.is_none_or(|n| n.blur().is_some()) {
-            return Err(Usage::new("--targets: of pairs and of brown noise there is one target"));
+        let most = noise.map_or(1, Noise::most_targets);
+        if self.targets.is_some_and(|n| usize::from(n) > most) {
+            let of = noise.map_or("pairs".into(), |noise| format!("noise {noise}"));
+            return Err(Usage::new(format!("--targets: of {of} there is one target")));
         }
         for (flag, given, of) in
             [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
@@ -109,19 +111,15 @@ impl RecipeArgs {
     /// Options of the recipe; `noise` is what is added to pictures, `side` what they allow.
     pub(super) fn base(&self, device: &Device, network: &dyn Network, noise: Option<&Noise>, side: usize) -> train::Options {
         let ours = train::Options::new(device, Length::Minutes(10.0));
-        let multiple = Anatomy::of(network).multiple;
-        let base = match self.recipe {
-            Some(recipe) => recipe.options(),
-            // As large as pictures allow, but no smaller than what the network divides by.
-            None => train::Options {
-                crop: (side.min(64) / multiple).max(1) * multiple,
-                targets: noise.map_or(1, train::targets_for),
-                ..ours
-            },
+        let base = match (self.recipe, noise) {
+            (Some(recipe), Some(noise)) => train::Options { loss: recipe.loss_for(noise), ..recipe.options() },
+            (Some(recipe), None) => recipe.options(),
+            (None, Some(noise)) => ours.for_noise(noise),
+            (None, None) => ours,
         };
+        let crop = if self.recipe.is_some() { base.crop } else { train::crop_for(side, Anatomy::of(network).multiple) };
         let lr = if self.optimizer == Some(OptimizerName::Sgd) { 0.1 } else { base.lr };
-        let loss_for = |noise| self.recipe.map_or_else(|| train::loss_for(noise), |recipe| recipe.loss_for(noise));
-        train::Options { loss: noise.map_or(base.loss, loss_for), lr, ..base }
+        train::Options { crop, lr, ..base }
     }
 
     /// `base` with what is given in its place.

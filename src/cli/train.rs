@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::Args;
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::noise::Noise;
 use n2n_gpu::data::picture::{Rgb8, load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Anatomy, Network, Task};
+use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{self, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
 use serde_json::json;
 
@@ -24,14 +24,14 @@ use super::{Common, Usage};
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
+#[command(after_help = format!("Noise laws:\n{}", noise::help()))]
 pub(super) struct Options {
     /// Photographs to train on: files and folders, any sizes
     #[arg(value_name = "PHOTOS", required_unless_present_any = ["pairs", "dataset"])]
     photos: Vec<PathBuf>,
-    /// Noise to add: gaussian:25, gaussian:0-50, poisson:30, poisson-gaussian:30,5, bernoulli:0.5, impulse:0.7, text:0.25,
-    /// brown:25,2 or pixelate:8
-    #[arg(long, display_order = 0, value_name = "SPEC", conflicts_with_all = ["pairs", "dataset"], required_unless_present_any = ["pairs", "dataset"],
-        value_parser = super::parsed::<Noise>)]
+    /// Noise to add: one of the laws below
+    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "dataset"], allow_negative_numbers = true,
+        required_unless_present_any = ["pairs", "dataset"])]
     noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
@@ -113,7 +113,7 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
         (_, Some(data)) => Source::pairs(pairs(data)?)?,
         _ => {
             let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
-            Source::Photos(load_rgb8(&list(&options.photos)?)?, noise)
+            Source::photos(load_rgb8(&list(&options.photos)?)?, noise)
         }
     };
     match (&options.val, &training) {
@@ -122,10 +122,10 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
             Ok((training, Validation::new(&held_out, seed)?))
         }
         (Some(folder), Source::Photos(_, noise)) => {
-            let held_out = Source::Photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, *noise);
+            let held_out = Source::photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, *noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(&pairs(data)?)?)),
+        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(pairs(data)?)?)),
     }
 }
 
@@ -151,7 +151,7 @@ impl Choice<'_> {
             Some(kept) => net.instead_of(kept.as_ref()),
             None => {
                 // Of pairs it is taken for granted.
-                let subtracts = noise.is_none_or(|noise| noise.unbiased() && !noise.masks());
+                let subtracts = noise.is_none_or(|noise| noise.suits_residual());
                 net.network(recipe.recipe.map(Recipe::net), Task { large: self.device.is_large(), subtracts })
             }
         }

@@ -1,4 +1,4 @@
-//! Pictures and tensors in and out of files, data sets, noise, and how good pictures are.
+//! Pictures and tensors in and out of files, data sets, and how good pictures are.
 
 mod archive;
 pub mod array;
@@ -9,7 +9,6 @@ pub mod files;
 mod formats;
 pub(crate) mod input;
 pub mod metrics;
-pub mod noise;
 pub mod npy;
 mod output;
 mod pickle;

@@ -1,11 +1,12 @@
-//! Training batches from pictures that live on the device as bytes: random crops, flips and rotations, and two
-//! independent noises; or two noisy exposures of one scene as they are.
+//! Training batches from pictures that live on the device: random crops, flips and rotations, and independent noises for input and
+//! targets; or two noisy exposures of one scene as they are.
 
 use rayon::prelude::*;
 
-use super::noise::{Draw, GLYPHS, Place, Stream};
-use super::{Noise, strides};
+use super::rng::pcg4d;
+use super::{Shards, strides};
 use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, Role, StorageId, Tensor, grid};
+use crate::noise::{GLYPHS, Noise, Place, Sampler, Shot, Stream};
 
 /// What a batch is drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +29,15 @@ pub struct Batch {
     pub flips: u32,
     /// Whether pictures and flips are not drawn, but given in [`Pictures::draw`].
     pub given: bool,
-    /// Noisy targets of every crop, each an exposure of its own, that the loss is averaged over; 1 to [`Batch::MOST_TARGETS`]. More
-    /// than one needs a law that adds noise to each pixel on its own.
+    /// Noisy targets of every crop, each an exposure of its own, that the loss is averaged over; at most [`Noise::most_targets`].
     pub targets: usize,
+}
+
+/// The op: a batch from shards of bytes or floats.
+#[derive(Clone, Copy, Debug)]
+struct Draw {
+    batch: Batch,
+    floats: bool,
 }
 
 /// A recorded batch.
@@ -51,61 +58,10 @@ pub struct Drawn {
 pub struct Pictures {
     /// step, seed, 0, 0; then per element, where they are given, picture and flips.
     pub draw: StorageId,
-    /// Per picture: shard, first byte, width, height.
+    /// Per picture: shard, first value, width, height.
     pub table: StorageId,
-    /// Bytes (H, W, 3) of the pictures, one after the other.
+    /// Values (H, W, 3) of the pictures, one after the other.
     pub shards: [StorageId; 3],
-}
-
-/// Pictures laid into shards that a device can bind.
-#[derive(Clone, Debug, Default)]
-pub struct Shards {
-    /// Rows of four: shard, first byte, width, height.
-    pub table: Vec<u32>,
-    /// Packed bytes.
-    pub bytes: [Vec<u8>; 3],
-    /// Numbers of the groups that found no place.
-    pub left_out: Vec<usize>,
-}
-
-impl Shards {
-    /// Lays out groups of pictures ((width, height), bytes) in three shards of at most `limit` bytes. A group that finds no
-    /// place is left out whole.
-    pub fn new<'a>(groups: impl Iterator<Item = Vec<((usize, usize), &'a [u8])>>, limit: u64) -> Self {
-        let mut shards = Self::default();
-        for (number, group) in groups.enumerate() {
-            let size: usize = group.iter().map(|(_, data)| data.len()).sum();
-            // Room for the last word to be filled up.
-            let Some(shard) = (0..3).find(|&s| (shards.bytes[s].len() + size + 16) as u64 <= limit) else {
-                shards.left_out.push(number);
-                continue;
-            };
-            for ((width, height), data) in group {
-                let first = shards.bytes[shard].len();
-                shards.table.extend([shard as u32, first as u32, width as u32, height as u32]);
-                shards.bytes[shard].extend_from_slice(data);
-            }
-        }
-        shards
-    }
-
-    /// The table with the letters that text is written in after the pictures' rows.
-    pub fn rows(&self) -> Vec<u32> {
-        let letters = GLYPHS.iter().flat_map(|&[low, high]| [low, high, 0, 0]);
-        self.table.iter().copied().chain(letters).collect()
-    }
-
-    /// Pictures that were laid out.
-    pub fn count(&self) -> usize {
-        self.table.len() / 4
-    }
-
-    /// Bytes of shard `i` as words, at least one.
-    pub fn words(&self, i: usize) -> Vec<u32> {
-        let mut bytes = self.bytes[i].clone();
-        bytes.resize(bytes.len().next_multiple_of(4).max(16), 0);
-        bytes.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b)).collect()
-    }
 }
 
 impl Graph {
@@ -117,76 +73,75 @@ impl Graph {
             batch.count > 0 && shards.table.as_chunks::<4>().0.iter().all(fits),
             "batch: pictures smaller than a crop, or none"
         );
-        assert!((1..=Batch::MOST_TARGETS).contains(&batch.targets), "batch: {} targets", batch.targets);
+        let most = batch.noise.map_or(1, |n| n.most_targets());
+        assert!((1..=most).contains(&batch.targets), "batch: {} targets, of at most {most}", batch.targets);
         let draw = self.host_vector("draw", 4 + 2 * batch.batch, Element::U32);
         let table = self.host_vector("table", shards.rows().len(), Element::U32);
         let shard =
-            [0, 1, 2].map(|i| self.host_vector(&format!("shard{i}"), shards.bytes[i].len().max(16).div_ceil(4), Element::U32));
+            [0, 1, 2].map(|i| self.host_vector(&format!("shard{i}"), shards.data[i].len().max(16).div_ceil(4), Element::U32));
         let shape = [batch.batch, batch.crop, batch.crop];
         let x = self.add_tensor("x", shape, &[3], Role::Intermediate);
         let t = self.add_tensor("t", shape, &vec![3; batch.targets], Role::Intermediate);
         let mask = self.add_tensor("mask", shape, &vec![1; batch.targets], Role::Intermediate);
-        self.record_into(batch, &[draw, table, shard[0], shard[1], shard[2]], &[x, t, mask]);
-        let [x, t] = match batch.noise {
-            Some(noise) => {
-                let exposed = [(x, batch.input), (t, batch.target)].into_iter().zip(0..);
-                let exposed: Vec<_> = exposed
-                    .map(|((x, [low, high]), exposure)| match (exposure, batch.clean_targets) {
-                        (1, true) => x,
-                        _ => self.add_brown(x, draw, &noise, exposure, high - low),
-                    })
-                    .collect();
-                [exposed[0], exposed[1]]
-            }
-            None => [x, t],
+        self.record_into(Draw { batch, floats: shards.floats }, &[draw, table, shard[0], shard[1], shard[2]], &[x, t, mask]);
+        let blurred = |g: &mut Self, x: Tensor, [low, high]: [f32; 2], exposure: u32| match batch.noise {
+            Some(noise) if exposure == 0 || !batch.clean_targets => g.add_blurred_noise(x, draw, &noise, exposure, high - low),
+            _ => x,
         };
+        let x = blurred(self, x, batch.input, 0);
+        let t = blurred(self, t, batch.target, 1);
         let storage = |t: Tensor| self.view(t).storage;
         let pictures = Pictures { draw: storage(draw), table: storage(table), shards: shard.map(storage) };
-        let hides = batch.noise.is_some_and(|n| n.masks()) && !batch.clean_targets;
-        Drawn { x, t, mask: hides.then_some(mask), pictures }
+        Drawn { x, t, mask: batch.masks().then_some(mask), pictures }
     }
 }
 
 impl Batch {
-    /// Random numbers of so many exposures of a pixel, and the input's, are apart from each other.
+    /// So many targets of a crop, and its input, have random numbers of their own: see `Stream::numbers`.
     pub const MOST_TARGETS: usize = 12;
 
     fn cell(&self) -> usize {
         self.noise.map_or(1, |n| n.cell())
     }
+
+    /// Whether targets have pixels that are not known.
+    fn masks(&self) -> bool {
+        self.noise.is_some_and(|n| n.masks()) && !self.clean_targets
+    }
 }
 
-impl Op for Batch {
+impl Op for Draw {
     fn name(&self) -> &'static str {
         "batch"
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
+        let batch = &self.batch;
         let names = ["x", "t", "mask"];
         let outputs: Vec<_> = names.into_iter().zip(node.outputs.iter().copied()).collect();
         let [gx, gy] = grid(l.view(node.outputs[0]).pixels().div_ceil(64), l.limits);
         let flag = |b: bool| f64::from(u8::from(b));
-        let sigma = self.noise.map_or((0.0, 0.0), |n| n.sigma());
+        let [least, most] = batch.noise.map_or([0.0; 2], |n| n.sigma());
         let table = l.view(node.inputs[1]).span();
         let constants = [
-            ("COUNT", self.count as f64),
-            ("CROP", self.crop as f64),
-            ("BATCH", self.batch as f64),
-            ("PAIRS", flag(self.noise.is_none())),
-            ("GIVEN", flag(self.given)),
-            ("FLIPS", self.flips.into()),
-            ("CLEAN_TARGETS", flag(self.clean_targets)),
-            ("TARGETS", self.targets as f64),
-            ("X_LOW", self.input[0].into()),
-            ("X_HIGH", self.input[1].into()),
-            ("T_LOW", self.target[0].into()),
-            ("T_HIGH", self.target[1].into()),
-            ("LAW", self.noise.map_or(0, |n| n.law()).into()),
-            ("LEAST", sigma.0.into()),
-            ("MOST", sigma.1.into()),
-            ("PEAK", self.noise.map_or(1.0, |n| n.peak()).into()),
-            ("SHARE", self.noise.map_or(0.0, |n| n.share()).into()),
-            ("CELL", self.cell() as f64),
+            ("FLOATS", flag(self.floats)),
+            ("COUNT", batch.count as f64),
+            ("CROP", batch.crop as f64),
+            ("BATCH", batch.batch as f64),
+            ("PAIRS", flag(batch.noise.is_none())),
+            ("GIVEN", flag(batch.given)),
+            ("FLIPS", batch.flips.into()),
+            ("CLEAN_TARGETS", flag(batch.clean_targets)),
+            ("TARGETS", batch.targets as f64),
+            ("X_LOW", batch.input[0].into()),
+            ("X_HIGH", batch.input[1].into()),
+            ("T_LOW", batch.target[0].into()),
+            ("T_HIGH", batch.target[1].into()),
+            ("LAW", batch.noise.map_or(0, |n| n.branch()).into()),
+            ("LEAST", least.into()),
+            ("MOST", most.into()),
+            ("PARAMETER", batch.noise.map_or(1.0, |n| n.parameter()).into()),
+            ("CELL", batch.cell() as f64),
             ("GLYPHS", (table / 4 - GLYPHS.len()) as f64),
             ("GRID_X", gx.into()),
         ];
@@ -202,23 +157,23 @@ impl Op for Batch {
     crate::cpu_meaning!();
 }
 
-impl Batch {
+impl Draw {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let masks = self.noise.is_some_and(|n| n.masks()) && !self.clean_targets;
+        let batch = &self.batch;
         for output in 0..3 {
             let (inputs, view, y) = io.split(output);
             let (draw, table, shards) = (inputs.ints(0), inputs.ints(1), [2, 3, 4].map(|i| inputs.ints(i)));
-            let source = Source { batch: self, draw, table, shards };
-            y.par_chunks_mut(self.crop * self.crop * view.stride).enumerate().for_each(|(n, y)| {
+            let source = Source { batch, floats: self.floats, draw, table, shards };
+            y.par_chunks_mut(batch.crop * batch.crop * view.stride).enumerate().for_each(|(n, y)| {
                 let crop = source.crop(n as u32);
-                let [low, high] = if output == 0 { self.input } else { self.target }.map(f64::from);
+                let [low, high] = if output == 0 { batch.input } else { batch.target }.map(f64::from);
                 // The input is exposure 0, the targets are the others.
                 for (exposure, channel) in (u32::from(output > 0)..).zip((view.channel..view.channel + view.padded()).step_by(4))
                 {
                     let drawn = source.exposure(&crop, exposure);
                     for (p, y) in y.chunks_mut(view.stride).enumerate() {
                         let values = match output {
-                            2 if !masks => [1.0, 0.0, 0.0],
+                            2 if !batch.masks() => [1.0, 0.0, 0.0],
                             2 => [f64::from(u8::from(source.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
                             _ => source.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
                         };
@@ -235,6 +190,7 @@ impl Batch {
 /// What the meaning on the CPU reads.
 struct Source<'a> {
     batch: &'a Batch,
+    floats: bool,
     draw: &'a [u32],
     table: &'a [u32],
     shards: [&'a [u32]; 3],
@@ -256,6 +212,12 @@ struct Pixel {
     column: u32,
 }
 
+/// One of a crop's exposures; without a sampler, the clean one.
+struct Exposure {
+    stream: Stream,
+    sampler: Option<Sampler>,
+}
+
 impl Source<'_> {
     fn crop(&self, n: u32) -> Crop {
         let b = self.batch;
@@ -263,9 +225,8 @@ impl Source<'_> {
         let given = |i: usize| self.draw[4 + 2 * n as usize + i];
         let (element, flips) = if b.given { (given(0), given(1)) } else { (r[0] % b.count as u32, r[3] >> 16 & b.flips) };
         let number = element as usize * if b.noise.is_none() { 2 } else { 1 };
-        let (low, high) = b.noise.map_or((0.0, 0.0), |noise| noise.sigma());
-        let (low, high) = (f64::from(low), f64::from(high));
-        let sigma = low + (high - low) * uniform(pcg4d([n, self.draw[0], self.draw[1], 1])[0]);
+        let [low, high] = b.noise.map_or([0.0; 2], |noise| noise.sigma()).map(f64::from);
+        let sigma = low + (high - low) * self.stream(0).of_picture(n);
         let [_, _, width, height] = self.table.as_chunks::<4>().0[number];
         let side = (b.crop * b.cell()) as u32;
         Crop { n, number, corner: [r[1] % (height - side + 1), r[2] % (width - side + 1)], flips, sigma }
@@ -287,75 +248,55 @@ impl Source<'_> {
         Pixel { at, row, column }
     }
 
-    fn bytes(&self, number: usize, [top, left]: [u32; 2], row: usize, column: usize) -> [f64; 3] {
-        let [shard, first, width, _] = self.table.as_chunks::<4>().0[number];
-        let at = first as usize + ((top as usize + row) * width as usize + left as usize + column) * 3;
-        [0, 1, 2].map(|i| f64::from(self.shards[shard as usize][(at + i) / 4] >> ((at + i) % 4 * 8) & 255) / 255.0)
+    fn stream(&self, exposure: u32) -> Stream {
+        Stream { step: self.draw[0], seed: self.draw[1], exposure }
     }
 
-    /// Number `exposure` of a crop's pictures; none of a law where pictures are taken as they are.
-    fn exposure(&self, crop: &Crop, exposure: u32) -> (u32, Option<Draw>) {
-        let [step, seed] = [self.draw[0], self.draw[1]];
+    /// A pixel of picture `number`, counted from the corner of the crop.
+    fn read(&self, number: usize, [top, left]: [u32; 2], row: usize, column: usize) -> [f64; 3] {
+        let [shard, first, width, _] = self.table.as_chunks::<4>().0[number];
+        let at = first as usize + ((top as usize + row) * width as usize + left as usize + column) * 3;
+        let words = self.shards[shard as usize];
+        [0, 1, 2].map(|i| match self.floats {
+            true => f32::from_bits(words[at + i]).into(),
+            false => f64::from(words[(at + i) / 4] >> ((at + i) % 4 * 8) & 255) / 255.0,
+        })
+    }
+
+    /// Number `exposure` of a crop's pictures; without noise where they are taken as they are.
+    fn exposure(&self, crop: &Crop, exposure: u32) -> Exposure {
+        let stream = self.stream(exposure);
         let clean = exposure > 0 && self.batch.clean_targets;
-        let law = self.batch.noise.filter(|_| !clean);
-        (exposure, law.map(|noise| noise.draw(Stream { step, seed, exposure }, crop.n, crop.sigma)))
+        let noise = self.batch.noise.filter(|_| !clean);
+        let sampler = noise.map(|noise| noise.sampler(Shot { stream, picture: crop.n, sigma: crop.sigma }));
+        Exposure { stream, sampler }
     }
 
     /// A pixel of an exposure, and whether it is known.
-    fn pixel(&self, crop: &Crop, (exposure, drawn): &(u32, Option<Draw>), p: u32) -> ([f64; 3], bool) {
+    fn pixel(&self, crop: &Crop, exposure: &Exposure, p: u32) -> ([f64; 3], bool) {
         let p = self.place(crop, p);
         let (row, column) = (p.row as usize, p.column as usize);
         if self.batch.noise.is_none() {
             let swapped = u32::from(crop.flips & 8 != 0);
-            return (self.bytes(crop.number + (exposure ^ swapped) as usize, crop.corner, row, column), true);
+            let number = crop.number + (exposure.stream.exposure ^ swapped) as usize;
+            return (self.read(number, crop.corner, row, column), true);
         }
         let cell = self.batch.cell();
-        let of_cell = |i: usize, j: usize| self.bytes(crop.number, crop.corner, row * cell + i, column * cell + j);
-        if let (Some(drawn), true) = (drawn, cell > 1) {
-            let (i, j) = drawn.chosen(p.at.pixel);
-            return (of_cell(i, j), true);
-        }
-        let mut original = of_cell(0, 0);
+        let of_cell = |i: usize, j: usize| self.read(crop.number, crop.corner, row * cell + i, column * cell + j);
+        let Some(sampler) = &exposure.sampler else { return (mean_of(cell, of_cell), true) };
         if cell > 1 {
-            for i in 1..cell * cell {
-                original.iter_mut().zip(of_cell(i / cell, i % cell)).for_each(|(sum, v)| *sum += v);
-            }
-            original = original.map(|v| v / (cell * cell) as f64);
+            let (i, j) = exposure.stream.in_cell(p.at.pixel, cell);
+            return sampler(p.at, of_cell(i, j));
         }
-        drawn.map_or((original, true), |drawn| drawn.pixel(p.at, original))
+        sampler(p.at, of_cell(0, 0))
     }
 }
 
-/// Four random integers from a counter (Jarzynski and Olano 2020), as in `shaders/lib/rng.wgsl`.
-pub fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
-    let mut v = counter.map(|c| c.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
-    let mix = |v: &mut [u32; 4]| {
-        v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[3]));
-        v[1] = v[1].wrapping_add(v[2].wrapping_mul(v[0]));
-        v[2] = v[2].wrapping_add(v[0].wrapping_mul(v[1]));
-        v[3] = v[3].wrapping_add(v[1].wrapping_mul(v[2]));
-    };
-    mix(&mut v);
-    v = v.map(|x| x ^ x >> 16);
-    mix(&mut v);
-    v
-}
-
-/// Uniform in (0, 1).
-pub(super) fn uniform(bits: u32) -> f64 {
-    (f64::from(bits >> 9) + 0.5) / 8_388_608.0
-}
-
-/// Three independent standard normal numbers (Box and Muller 1958).
-pub(crate) fn normal3(bits: [u32; 4]) -> [f64; 3] {
-    let [a, b, c, d] = bits.map(uniform);
-    let tau = std::f64::consts::TAU;
-    let (r, s) = ((-2.0 * a.ln()).sqrt(), (-2.0 * c.ln()).sqrt());
-    [r * (tau * b).cos(), r * (tau * b).sin(), s * (tau * d).cos()]
-}
-
-/// An endless sequence of standard normal numbers, one for every `seed` and `stream`.
-pub fn random_normals(seed: u32, stream: u32) -> impl Iterator<Item = f64> {
-    // Apart from the streams 0 to 3 that batches are drawn from.
-    (0u32..).flat_map(move |i| normal3(pcg4d([i, stream, seed, 0x6e32_6e67])))
+/// The mean of a cell's pixels, row by row.
+fn mean_of(cell: usize, pixel: impl Fn(usize, usize) -> [f64; 3]) -> [f64; 3] {
+    let mut mean = pixel(0, 0);
+    for i in 1..cell * cell {
+        mean.iter_mut().zip(pixel(i / cell, i % cell)).for_each(|(sum, v)| *sum += v);
+    }
+    mean.map(|v| v / (cell * cell) as f64)
 }

@@ -5,7 +5,7 @@
 mod add;
 mod batch;
 mod batch_norm;
-pub(crate) mod brown;
+pub(crate) mod blur;
 mod concat;
 mod conv;
 mod conv_dw;
@@ -14,9 +14,10 @@ mod group_norm;
 mod leaky_relu;
 mod line_buffer;
 mod loss;
-pub(crate) mod noise;
 mod optimizer;
 mod pool;
+pub(crate) mod rng;
+mod shards;
 mod sigmoid;
 mod strips;
 mod sums;
@@ -24,14 +25,15 @@ mod tiles;
 mod unfold;
 mod upsample;
 
-pub use batch::{Batch, Drawn, Pictures, Shards, pcg4d, random_normals};
+pub use batch::{Batch, Drawn, Pictures};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
 pub use line_buffer::LineBuffer;
 pub use loss::Loss;
-pub use noise::Noise;
 pub use optimizer::{Optimizer, Update};
+pub use rng::{pcg4d, random_normals};
+pub use shards::{Pixels, Shards};
 pub use strips::Strips;
 
 use crate::graph::{Graph, Lowering, Range, Tensor, View, grid};

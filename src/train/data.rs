@@ -1,12 +1,11 @@
 //! What training draws from.
 
-use super::Options;
-use crate::data::noise::{Clean, Noise};
-use crate::data::picture::Rgb8;
+use super::{Options, TrainingPicture};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nets::{Network, Statistics};
-use crate::ops::Shards;
+use crate::noise::{Clean, Noise};
+use crate::ops::{Pixels, Shards};
 
 /// Pictures that statistics are taken from.
 const SAMPLED: usize = 200;
@@ -14,13 +13,26 @@ const SAMPLED: usize = 200;
 /// Training pictures.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Photographs taken as clean, and the noise that is added to them.
-    Photos(Vec<Rgb8>, Noise),
+    /// Photographs taken as clean, and the noise that is added to them: see [`Source::photos`].
+    Photos(Vec<TrainingPicture>, Noise),
     /// Two noisy exposures of every scene, of one size: see [`Source::pairs`].
-    Pairs(Vec<(Rgb8, Rgb8)>),
+    Pairs(Vec<(TrainingPicture, TrainingPicture)>),
 }
 
 impl Source {
+    /// Photographs taken as clean, of bytes or floats, and the noise that is added to them.
+    pub fn photos(photos: Vec<impl Into<TrainingPicture>>, noise: Noise) -> Self {
+        Self::Photos(photos.into_iter().map(Into::into).collect(), noise)
+    }
+
+    /// The noise that is added, if any is.
+    pub fn added_noise(&self) -> Option<Noise> {
+        match self {
+            Self::Photos(_, noise) => Some(*noise),
+            Self::Pairs(_) => None,
+        }
+    }
+
     /// Pictures, or pairs.
     pub fn count(&self) -> usize {
         match self {
@@ -30,7 +42,7 @@ impl Source {
     }
 
     /// All pictures, those of a pair one after the other.
-    pub(super) fn pictures(&self) -> Box<dyn Iterator<Item = &Rgb8> + '_> {
+    pub(super) fn pictures(&self) -> Box<dyn Iterator<Item = &TrainingPicture> + '_> {
         match self {
             Self::Photos(photos, _) => Box::new(photos.iter()),
             Self::Pairs(pairs) => Box::new(pairs.iter().flat_map(|(a, b)| [a, b])),
@@ -39,7 +51,7 @@ impl Source {
 
     /// Side of the crops that half of the pictures allow.
     pub fn side(&self) -> usize {
-        let side = |p: &Rgb8| p.width.min(p.height);
+        let side = |p: &TrainingPicture| p.width.min(p.height);
         let (mut sides, cell): (Vec<usize>, usize) = match self {
             Self::Photos(photos, noise) => (photos.iter().map(side).collect(), noise.cell()),
             Self::Pairs(pairs) => (pairs.iter().map(|(a, _)| side(a)).collect(), 1),
@@ -48,26 +60,14 @@ impl Source {
         sides.get(sides.len() / 2).map_or(0, |s| s / cell)
     }
 
-    /// Noise as written on the command line, or `pairs`.
+    /// Noise as it is written, or `pairs`.
     pub fn noise(&self) -> String {
-        match self {
-            Self::Photos(_, noise) => noise.to_string(),
-            Self::Pairs(_) => "pairs".into(),
-        }
-    }
-
-    /// The noise that is added.
-    pub(super) fn law(&self) -> Option<Noise> {
-        match self {
-            Self::Photos(_, noise) => Some(*noise),
-            Self::Pairs(_) => None,
-        }
+        self.added_noise().map_or("pairs".into(), |noise| noise.to_string())
     }
 
     /// Mean and standard deviation of noisy pictures, on the [0, 1] range, from two hundred of them at most.
     pub fn statistics(&self) -> Statistics {
         let step = self.count().div_ceil(SAMPLED).max(1);
-        let bytes = |p: &Rgb8| p.data.iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<_>>();
         let (mut count, mut sum, mut squares) = (0.0_f64, 0.0, 0.0);
         let mut add = |values: Vec<f32>| {
             count += values.len() as f64;
@@ -77,11 +77,11 @@ impl Source {
         match self {
             Self::Photos(photos, noise) => {
                 for (p, number) in photos.iter().zip(0..).step_by(step) {
-                    let rgb = bytes(p);
+                    let rgb = p.pixels.values();
                     add(noise.expose(Clean { rgb: &rgb, width: p.width, height: p.height }, 0, number, 0).values);
                 }
             }
-            Self::Pairs(pairs) => pairs.iter().step_by(step).for_each(|(a, _)| add(bytes(a))),
+            Self::Pairs(pairs) => pairs.iter().step_by(step).for_each(|(a, _)| add(a.pixels.values())),
         }
         let mean = sum / count.max(1.0);
         let variance = squares / count.max(1.0) - mean * mean;
@@ -92,7 +92,7 @@ impl Source {
     /// Side that pictures must have for crops of `crop` pixels.
     fn least(&self, crop: usize) -> usize {
         match self {
-            Self::Photos(_, noise) => noise.least().max(crop * noise.cell()),
+            Self::Photos(_, noise) => noise.least_side().max(crop * noise.cell()),
             Self::Pairs(_) => crop,
         }
     }
@@ -101,14 +101,15 @@ impl Source {
     ///
     /// # Errors
     /// If the pictures of a pair differ in size, or those of every pair are the same.
-    pub fn pairs(pairs: Vec<(Rgb8, Rgb8)>) -> Result<Self> {
-        match pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
+    pub fn pairs(pairs: Vec<(impl Into<TrainingPicture>, impl Into<TrainingPicture>)>) -> Result<Self> {
+        let pairs: Vec<_> = pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect();
+        match pairs.iter().find(|(a, b)| a.size() != b.size()) {
             Some((a, b)) => {
                 let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
                 Err(Error::data(format!("the two pictures {} of a pair differ in size, {sizes}", a.name)))
             }
             None => match pairs.first() {
-                Some((a, _)) if pairs.iter().all(|(a, b)| a.data == b.data) => Err(Error::data(format!(
+                Some((a, _)) if pairs.iter().all(|(a, b)| a.pixels == b.pixels) => Err(Error::data(format!(
                     "{} and its partner are the same, and so are all others: two different shots of every scene are needed",
                     a.name
                 ))),
@@ -123,13 +124,12 @@ impl Source {
     /// If none is left.
     pub fn drop_small(&mut self, crop: usize, multiple: usize) -> Result<Vec<String>> {
         let least = self.least(crop);
-        let small = |p: &Rgb8| p.width < least || p.height < least;
         let mut dropped = Vec::new();
-        let mut note = |p: &Rgb8| {
-            if small(p) {
+        let mut note = |p: &TrainingPicture| {
+            if !p.has_side(least) {
                 dropped.push(p.name.clone());
             }
-            !small(p)
+            p.has_side(least)
         };
         match self {
             Self::Photos(photos, _) => photos.retain(|p| note(p)),
@@ -189,14 +189,26 @@ impl Source {
     /// Whether a training with these options can draw from it.
     pub(super) fn check(&self, network: &dyn Network, options: &Options) -> Result<()> {
         options.check(network)?;
+        let most = self.added_noise().map_or(1, |noise| noise.most_targets());
+        if options.targets > most {
+            let problem = format!("{}: with noise {} a crop has {most} at most", options.targets, self.noise());
+            return Err(Error::option("targets", problem));
+        }
         let crop = self.least(options.crop);
-        let fits = |p: &Rgb8| p.width >= crop && p.height >= crop;
-        let all = match self {
-            Self::Photos(photos, _) => photos.iter().all(fits),
-            Self::Pairs(pairs) => pairs.iter().all(|(a, b)| fits(a) && (a.width, a.height) == (b.width, b.height)),
-        };
-        if self.count() == 0 || !all {
+        if self.count() == 0 || !self.pictures().all(|p| p.has_side(crop)) {
             return Err(Error::data(format!("there are no pictures, or some are smaller than a crop of {crop} pixels")));
+        }
+        if let Self::Pairs(pairs) = self
+            && let Some((a, _)) = pairs.iter().find(|(a, b)| a.size() != b.size())
+        {
+            return Err(Error::data(format!("the two pictures {} of a pair differ in size", a.name)));
+        }
+        let finite = |p: &TrainingPicture| match &p.pixels {
+            Pixels::Bytes(_) => true,
+            Pixels::Floats(values) => values.iter().all(|v| v.is_finite()),
+        };
+        if let Some(p) = self.pictures().find(|p| !finite(p)) {
+            return Err(Error::data(format!("{}: has values that are not finite", p.name)));
         }
         Ok(())
     }
@@ -205,11 +217,10 @@ impl Source {
     pub(super) fn shards(&self, device: &Device) -> Shards {
         // Places in a shard are counted in 32 bits.
         let limit = device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)).min(u64::from(u32::MAX));
-        let item = |p: &'_ Rgb8| (p.width, p.height);
         match self {
-            Self::Photos(photos, _) => Shards::new(photos.iter().map(|p| vec![(item(p), &p.data[..])]), limit),
+            Self::Photos(photos, _) => Shards::new(photos.iter().map(|p| vec![(p.size(), &p.pixels)]), limit),
             Self::Pairs(pairs) => {
-                Shards::new(pairs.iter().map(|(a, b)| vec![(item(a), &a.data[..]), (item(b), &b.data[..])]), limit)
+                Shards::new(pairs.iter().map(|(a, b)| vec![(a.size(), &a.pixels), (b.size(), &b.pixels)]), limit)
             }
         }
     }
@@ -249,8 +260,8 @@ pub fn split(source: Source) -> (Source, Source) {
 mod tests {
     use super::*;
 
-    fn picture(value: u8) -> Rgb8 {
-        Rgb8 { name: "picture".into(), width: 2, height: 1, data: vec![value; 6] }
+    fn picture(value: u8) -> TrainingPicture {
+        TrainingPicture::from(crate::data::picture::Rgb8 { name: "picture".into(), width: 2, height: 1, data: vec![value; 6] })
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod data;
 mod log;
+mod picture;
 mod recipe;
 pub mod report;
 mod run;
@@ -13,6 +14,7 @@ mod validation;
 mod writer;
 
 pub use data::{Source, split};
+pub use picture::TrainingPicture;
 pub use recipe::Recipe;
 pub use run::{Outcome, Progress, Run};
 pub use schedule::{Augment, Length, Schedule};
@@ -24,11 +26,11 @@ pub use writer::is_run;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::noise::Noise;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::Precision;
 use crate::nets::{Anatomy, Init, Network};
+use crate::noise::Noise;
 use crate::ops::{Batch, Loss, Update};
 
 /// How to train. Written to a run's `config.toml`.
@@ -63,7 +65,7 @@ pub struct Options {
     /// What pictures are kept in within a step.
     #[serde(default)]
     pub precision: Precision,
-    /// Noisy targets of every crop that the loss is averaged over: see [`targets_for`].
+    /// Noisy targets of every crop that the loss is averaged over: see [`Noise::targets`].
     #[serde(default = "one")]
     pub targets: usize,
 }
@@ -103,6 +105,12 @@ impl Options {
         Self { lr, update, schedule, augment, clip: 0.0, ema: 0.0, ..Self::new(&Device::Cpu, length) }
     }
 
+    /// With the loss and the number of targets that the law of that noise needs.
+    #[must_use]
+    pub fn for_noise(self, noise: &Noise) -> Self {
+        Self { loss: noise.loss(), targets: noise.targets(), ..self }
+    }
+
     /// Loss, optimizer and clip norm.
     pub(crate) fn rule(&self) -> Rule {
         Rule { loss: self.loss, update: self.update, clip: self.clip }
@@ -138,22 +146,10 @@ impl Options {
     }
 }
 
-/// The loss that noise of that law is right for: see [`Loss`].
-pub fn loss_for(noise: &Noise) -> Loss {
-    match *noise {
-        Noise::Impulse { .. } => Loss::ANNEALED,
-        Noise::Text { share } => Loss::Outliers { share, range: [0.0, 1.0] },
-        _ => Loss::L2,
-    }
-}
-
-/// How many noisy targets of every crop pay, by the noise's law. With noise that is no small deviation, single targets give gradients
-/// that say little; drawing several costs next to nothing beside the network.
-pub fn targets_for(noise: &Noise) -> usize {
-    match noise {
-        Noise::Impulse { .. } | Noise::Text { .. } => 8,
-        _ => 1,
-    }
+/// Side of the crops to train on, of pictures that allow crops of `side` ([`Source::side`]): as large as they allow, up to 64 pixels,
+/// but no smaller than what the network divides sizes by (`multiple`).
+pub fn crop_for(side: usize, multiple: usize) -> usize {
+    (side.min(64) / multiple).max(1) * multiple
 }
 
 /// Refuses steps without pictures, and those whose pictures alone would take over a GiB.

@@ -1,9 +1,9 @@
 //! Published trainings.
 
 use super::{Augment, Length, Options, Schedule};
-use crate::data::noise::Noise;
 use crate::device::Device;
 use crate::nets::{EpflUnet, Init, N2nUnet, Named};
+use crate::noise::Noise;
 use crate::ops::{Loss, Update};
 
 /// A published training.
@@ -25,9 +25,9 @@ impl Recipe {
         }
     }
 
-    /// The published loss for noise: that of ours but for what ours adds to it.
+    /// The published loss for that noise: what the law's own loss is without our additions.
     pub fn loss_for(self, noise: &Noise) -> Loss {
-        match super::loss_for(noise) {
+        match noise.loss() {
             Loss::Outliers { .. } => Loss::L1,
             Loss::L0 { .. } => Loss::L0 { eps: 1e-8 },
             other => other,

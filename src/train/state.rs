@@ -93,7 +93,7 @@ fn digest(source: &Source, validation: &Validation) -> u64 {
     let mut add = |word: u64| digest = (digest ^ word).wrapping_mul(0x0100_0000_01b3);
     for picture in source.pictures() {
         add(picture.width as u64);
-        for chunk in picture.data.chunks(8) {
+        for chunk in picture.pixels.raw().chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
             add(u64::from_le_bytes(word));

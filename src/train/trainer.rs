@@ -78,7 +78,7 @@ impl Trainer {
             count: source.count(),
             crop: options.crop,
             batch: options.batch,
-            noise: source.law(),
+            noise: source.added_noise(),
             clean_targets: options.clean_targets,
             input: ranges.input,
             target: ranges.output,

@@ -1,13 +1,13 @@
 //! Validation on held-out pictures: the estimated clean PSNR, which needs only noisy pairs, and the true one where the
 //! clean pictures are known.
 
-use super::Source;
 use super::report::{Record, Strip};
+use super::{Source, TrainingPicture};
 use crate::data::metrics::{mse, psnr, round8};
-use crate::data::noise::{Clean, Exposure};
-use crate::data::picture::{Picture, Rgb8};
+use crate::data::picture::Picture;
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
+use crate::noise::{Clean, Exposure};
 
 /// Side of the centre crops that validation looks at, pixels.
 const CROP: usize = 256;
@@ -57,14 +57,6 @@ impl Scores {
     }
 }
 
-/// The centre of a picture, values in [0, 1], with width and height.
-fn centre(p: &Rgb8, side: usize) -> (Vec<f32>, usize, usize) {
-    let (w, h) = (p.width.min(side), p.height.min(side));
-    let (left, top) = ((p.width - w) / 2, (p.height - h) / 2);
-    let rows = (top..top + h).flat_map(|row| &p.data[(row * p.width + left) * 3..][..w * 3]);
-    (rows.map(|&b| f32::from(b) / 255.0).collect(), w, h)
-}
-
 impl Validation {
     /// Centre crops of the held-out pictures, with noise drawn from `seed` once and for all.
     ///
@@ -72,9 +64,9 @@ impl Validation {
     /// If one is too small for its noise.
     pub fn new(held_out: &Source, seed: u32) -> Result<Self> {
         if let Source::Photos(photos, noise) = held_out
-            && let Some(p) = photos.iter().find(|p| p.width.min(p.height) < noise.least())
+            && let Some(p) = photos.iter().find(|p| !p.has_side(noise.least_side()))
         {
-            let (name, width, height, least) = (&p.name, p.width, p.height, noise.least());
+            let (name, width, height, least) = (&p.name, p.width, p.height, noise.least_side());
             let size = format!("{name}: is {width}x{height}");
             return Err(Error::data(format!("{size}, but noise {noise} wants {least} pixels a side: leave it out")));
         }
@@ -86,7 +78,7 @@ impl Validation {
                 .take(photos.len() * if noise.unbiased() { PAIRS.div_ceil(photos.len().max(1)) } else { 1 })
                 .zip(0..)
                 .map(|(p, number)| {
-                    let (rgb, width, height) = centre(p, CROP * noise.cell());
+                    let (rgb, width, height) = p.centre(CROP * noise.cell());
                     let picture = Clean { rgb: &rgb, width, height };
                     let [a, b] = [0, 1].map(|exposure| noise.expose(picture, seed, number, exposure));
                     let (clean, width, height) = noise.clean(picture);
@@ -99,7 +91,7 @@ impl Validation {
                 .iter()
                 .map(|(a, b)| {
                     let name = a.name.clone();
-                    let ((a, width, height), (b, ..)) = (centre(a, CROP), centre(b, CROP));
+                    let ((a, width, height), (b, ..)) = (a.centre(CROP), b.centre(CROP));
                     Pair { name, width, height, a: plain(a), b: Some(plain(b)), clean: None }
                 })
                 .collect(),
@@ -111,13 +103,14 @@ impl Validation {
     ///
     /// # Errors
     /// If the two of a pair differ in size.
-    pub fn with_clean(pairs: &[(Rgb8, Rgb8)]) -> Result<Self> {
-        if let Some((a, b)) = pairs.iter().find(|(a, b)| (a.width, a.height) != (b.width, b.height)) {
+    pub fn with_clean(pairs: Vec<(impl Into<TrainingPicture>, impl Into<TrainingPicture>)>) -> Result<Self> {
+        let pairs: Vec<(TrainingPicture, TrainingPicture)> = pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect();
+        if let Some((a, b)) = pairs.iter().find(|(a, b)| a.size() != b.size()) {
             let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
             return Err(Error::data(format!("the noisy and the clean picture {} differ in size, {sizes}", a.name)));
         }
-        let pair = |(noisy, clean): &(Rgb8, Rgb8)| {
-            let ((a, width, height), (clean, ..)) = (centre(noisy, CROP), centre(clean, CROP));
+        let pair = |(noisy, clean): &(TrainingPicture, TrainingPicture)| {
+            let ((a, width, height), (clean, ..)) = (noisy.centre(CROP), clean.centre(CROP));
             let a = Exposure { values: a, known: None };
             Pair { name: noisy.name.clone(), width, height, a, b: None, clean: Some(clean) }
         };

@@ -1,9 +1,9 @@
 //! Noise as training batches and evaluation draw it, everywhere.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
-use n2n_gpu::data::noise::Clean;
 use n2n_gpu::graph::{Graph, Tensor};
-use n2n_gpu::ops::{Batch, Noise, Pictures, Shards};
+use n2n_gpu::noise::{Clean, Noise};
+use n2n_gpu::ops::{Batch, Pictures, Pixels, Shards};
 
 use super::common::{Place, Run, places};
 
@@ -45,7 +45,7 @@ impl Drawn {
         size: (usize, usize),
         grey: f64,
     ) -> Self {
-        let shards = Shards::new(std::iter::once(vec![(size, picture)]), 1 << 20);
+        let shards = Shards::new([vec![(size, &Pixels::Bytes(picture.to_vec()))]], 1 << 20);
         let mut g = Graph::new();
         let (noise, range) = (Some(noise), [0.0, 1.0]);
         let options = Batch {

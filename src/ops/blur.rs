@@ -1,10 +1,11 @@
-//! Noise with a spectrum: white noise on a larger field, blurred along both axes, added to a picture.
+//! Blurred noise: white noise on a larger field, blurred along both axes, added to a picture.
 
-use super::{Noise, noise::Stream, per_vec4};
+use super::per_vec4;
 use crate::cpu::{self, Scratch};
 use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+use crate::noise::{Noise, Stream};
 
-/// Normal numbers; input: draw.
+/// White Gaussian noise of variance 1; input: draw.
 #[derive(Clone, Copy, Debug)]
 struct White {
     exposure: u32,
@@ -18,7 +19,7 @@ struct Blur {
     scale: f32,
 }
 
-/// Pixels on either side that a blur looks at.
+/// Pixels on either side that a blur of that standard deviation reads.
 pub(crate) fn radius(sigma: f32) -> usize {
     (3.0 * sigma).ceil() as usize
 }
@@ -29,22 +30,23 @@ pub(crate) fn weights(sigma: f32) -> Vec<f64> {
     shape(sigma).map(|w| w / norm).collect()
 }
 
-/// The same weights, the middle one 1.
+/// The same weights, scaled so that the middle one is 1.
 fn shape(sigma: f32) -> impl Iterator<Item = f64> {
     let r = radius(sigma) as i32;
     (-r..=r).map(move |k| (-f64::from(k * k) / (2.0 * f64::from(sigma).powi(2))).exp())
 }
 
 impl Graph {
-    /// x (N, H, W, 3) plus blurred noise with numbers from `draw`; `amplitude` is what 1 of the [0, 1] range is in x.
-    pub(super) fn add_brown(&mut self, x: Tensor, draw: Tensor, noise: &Noise, exposure: u32, amplitude: f32) -> Tensor {
+    /// x (N, H, W, 3) plus the blurred noise of a law that has some, drawn by step and seed in `draw`; `amplitude` is what 1 of the
+    /// [0, 1] range is in x.
+    pub(super) fn add_blurred_noise(&mut self, x: Tensor, draw: Tensor, noise: &Noise, exposure: u32, amplitude: f32) -> Tensor {
         let Some(sigma) = noise.blur() else { return x };
         let [n, h, w] = self.view(x).shape;
         let border = 2 * radius(sigma);
         let norm = weights(sigma)[radius(sigma)] as f32;
         let y = self.record(White { exposure }, &[draw], [n, h + border, w + border], &[3]);
         let y = self.record(Blur { rows: false, sigma, scale: norm }, &[y], [n, h + border, w], &[3]);
-        let scale = norm * noise.sigma().1 * amplitude;
+        let scale = norm * noise.sigma()[1] * amplitude;
         self.record(Blur { rows: true, sigma, scale }, &[y, x], [n, h, w], &[3])
     }
 }

@@ -1,0 +1,42 @@
+//! `bernoulli:0.5`: pixels are missing, and known to be. They are black, and do not count as targets.
+
+use std::ops::Bound;
+
+use super::{Law, Moments, Noise, Parameter};
+use crate::ops::rng::uniform;
+
+pub(super) const LAW: Law = Law {
+    name: "bernoulli",
+    examples: &["bernoulli:0.5"],
+    help: "that share of the pixels is missing, and known to be",
+    parameters: &[Parameter {
+        name: "share of missing pixels",
+        within: (Bound::Excluded(0.0), Bound::Excluded(1.0)),
+        whole: false,
+    }],
+    masks: true,
+    branch: 3,
+    moments: |[share, _], clean| {
+        let share = f64::from(share);
+        Moments { mean: (1.0 - share) * clean, variance: share * (1.0 - share) * clean * clean }
+    },
+    parameter: |[share, _]| share,
+    sampler: |share, shot| {
+        let share = f64::from(share);
+        Box::new(move |at, clean| {
+            let known = uniform(shot.stream.numbers(at.pixel, 0)[0]) >= share;
+            (if known { clean } else { [0.0; 3] }, known)
+        })
+    },
+    ..Law::PIXELWISE
+};
+
+impl Noise {
+    /// That share of the pixels is missing, and known to be.
+    ///
+    /// # Panics
+    /// If it is not above 0 and below 1.
+    pub fn bernoulli(share: f32) -> Self {
+        Self::new(&LAW, [share, 0.0])
+    }
+}

@@ -1,0 +1,38 @@
+//! `gaussian:25`: x + N(0, s / 255), s given or drawn per picture.
+
+use super::{Law, Moments, Noise, Parameter};
+
+pub(super) const LAW: Law = Law {
+    name: "gaussian",
+    examples: &["gaussian:25", "gaussian:0-50"],
+    help: "Gaussian noise of that deviation (of 255), or one drawn per picture",
+    parameters: &[Parameter::DEVIATION],
+    spread: true,
+    branch: 1,
+    // The mean of s^2 over s uniform from a to b.
+    moments: |values, mean| {
+        let [a, b] = values.map(|s| f64::from(s) / 255.0);
+        Moments { mean, variance: (a * a + a * b + b * b) / 3.0 }
+    },
+    sigma: |values| values.map(|s| s / 255.0),
+    sampler: |_, shot| Box::new(move |at, clean| (shot.plus_gaussian(at.pixel, clean), true)),
+    ..Law::PIXELWISE
+};
+
+impl Noise {
+    /// Gaussian noise of standard deviation `sigma`, in grey levels of 255.
+    ///
+    /// # Panics
+    /// If it is not above 0 and up to 255.
+    pub fn gaussian(sigma: f32) -> Self {
+        Self::gaussian_between(sigma, sigma)
+    }
+
+    /// Gaussian noise whose standard deviation is uniform from `low` to `high` grey levels of 255, another one in every picture.
+    ///
+    /// # Panics
+    /// If they are out of range or order.
+    pub fn gaussian_between(low: f32, high: f32) -> Self {
+        Self::new(&LAW, [low, high])
+    }
+}

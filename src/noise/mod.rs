@@ -1,0 +1,309 @@
+//! Noise laws. Each law is one record in a file of its own: how it is written, what its parameters may be, which loss it needs, its
+//! moments, and how a pixel of it is drawn. Everything else asks the record; nothing matches on a law.
+//!
+//! ```
+//! use n2n_gpu::noise::Noise;
+//!
+//! let noise: Noise = "poisson-gaussian:30,5".parse()?;
+//! assert_eq!(noise, Noise::poisson_gaussian(30.0, 5.0));
+//! # Ok::<(), n2n_gpu::error::Error>(())
+//! ```
+//!
+//! To add a law: its file, its line in [`LAWS`], and its branch in `shaders/lib/noise.wgsl`.
+
+mod bernoulli;
+mod brown;
+mod exposure;
+mod gaussian;
+mod impulse;
+mod law;
+mod pixelate;
+mod poisson;
+mod sampler;
+mod text;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use exposure::{Clean, Exposure};
+pub use law::{Law, Moments, Parameter};
+pub(crate) use sampler::{Place, Sampler, Shot, Stream};
+pub(crate) use text::GLYPHS;
+
+use crate::error::Error;
+use crate::ops::{Batch, Loss};
+
+/// All laws, in the order that help lists them.
+pub static LAWS: &[Law] = &[
+    gaussian::LAW,
+    poisson::POISSON,
+    poisson::POISSON_GAUSSIAN,
+    bernoulli::LAW,
+    impulse::LAW,
+    text::LAW,
+    brown::LAW,
+    pixelate::LAW,
+];
+
+/// A noise law with its parameters, such as `gaussian:25`. Two exposures of a picture have independent noise. Values are in the
+/// [0, 1] range, and neither clipped nor rounded.
+#[derive(Clone, Copy)]
+pub struct Noise {
+    law: &'static Law,
+    /// Of a parameter that may be a range, its ends.
+    values: [f32; 2],
+}
+
+impl Noise {
+    /// A law with parameters that its record allows.
+    ///
+    /// # Panics
+    /// If it does not allow them.
+    fn new(law: &'static Law, values: [f32; 2]) -> Self {
+        law.check(values).unwrap_or_else(|problem| panic!("noise {}: {problem}", law.name));
+        Self { law, values }
+    }
+
+    /// Its record.
+    pub fn law(&self) -> &'static Law {
+        self.law
+    }
+
+    /// The loss for which noisy targets teach what clean ones would; of values in [0, 1].
+    pub fn loss(&self) -> Loss {
+        (self.law.loss)(self.values)
+    }
+
+    /// How many noisy targets of every crop are worth drawing.
+    pub fn targets(&self) -> usize {
+        self.law.targets
+    }
+
+    /// How many can be drawn: noise that is blurred is made of a whole picture at a time, for one target.
+    pub fn most_targets(&self) -> usize {
+        if self.blur().is_some() { 1 } else { Batch::MOST_TARGETS }
+    }
+
+    /// Whether noisy values are right on average, so that noisy pairs tell how good a denoiser is.
+    pub fn unbiased(&self) -> bool {
+        self.law.unbiased
+    }
+
+    /// Whether some pixels are missing, and known to be: they do not count as targets.
+    pub fn masks(&self) -> bool {
+        self.law.masks
+    }
+
+    /// Whether the clean picture is the noisy one less something small, which a network may predict in its place.
+    pub fn suits_residual(&self) -> bool {
+        self.unbiased() && !self.masks()
+    }
+
+    /// Mean and variance of the noisy values of a picture of one colour, whose clean value is `clean`.
+    pub fn moments(&self, clean: f64) -> Moments {
+        (self.law.moments)(self.values, clean)
+    }
+
+    /// Side of the square cells of the picture that give one noisy pixel each; 1 of most laws.
+    pub fn cell(&self) -> usize {
+        (self.law.cell)(self.values)
+    }
+
+    /// Smallest side that a picture must have, pixels.
+    pub fn least_side(&self) -> usize {
+        self.law.least_side.max(self.cell())
+    }
+
+    /// Standard deviation, in pixels, of the blur of its Gaussian noise, where it has a spectrum.
+    pub(crate) fn blur(&self) -> Option<f32> {
+        (self.law.blur)(self.values)
+    }
+
+    /// Number of its branch in `shaders/lib/noise.wgsl`.
+    pub(crate) fn branch(&self) -> u8 {
+        self.law.branch
+    }
+
+    /// What its branch reads as `PARAMETER`.
+    pub(crate) fn parameter(&self) -> f32 {
+        (self.law.parameter)(self.values)
+    }
+
+    /// Smallest and largest standard deviation of its Gaussian part, in units of the [0, 1] range.
+    pub(crate) fn sigma(&self) -> [f32; 2] {
+        (self.law.sigma)(self.values)
+    }
+
+    /// What draws the pixels of one exposure of a picture.
+    pub(crate) fn sampler(&self, shot: Shot) -> Sampler {
+        (self.law.sampler)(self.parameter(), shot)
+    }
+}
+
+/// Every way to write a law, in one line: `gaussian:25, gaussian:0-50, ... or pixelate:8`.
+pub fn grammar() -> String {
+    let examples: Vec<&str> = LAWS.iter().flat_map(|law| law.examples).copied().collect();
+    let (last, others) = examples.split_last().expect("there are laws");
+    format!("{} or {last}", others.join(", "))
+}
+
+/// A line for every law: how it is written, and what it is.
+pub fn help() -> String {
+    let rows: Vec<(String, &str)> = LAWS.iter().map(|law| (law.examples.join(", "), law.help)).collect();
+    let width = rows.iter().map(|(examples, _)| examples.len()).max().unwrap_or(0);
+    let line = |(examples, help): &(String, &str)| format!("  {examples:width$}  {help}");
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Why a text is no noise law.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct ParseNoiseError {
+    text: String,
+    problem: String,
+}
+
+impl From<ParseNoiseError> for Error {
+    fn from(e: ParseNoiseError) -> Self {
+        Self::option("noise", format!("{}: {}", e.text, e.problem))
+    }
+}
+
+impl FromStr for Noise {
+    type Err = ParseNoiseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNoiseError> {
+        let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
+        let values = match LAWS.iter().find(|law| law.name == name) {
+            Some(law) => law.parse(parameters).map(|values| Self { law, values }),
+            None => Err(format!("there is no such noise law; write {}", grammar())),
+        };
+        values.map_err(|problem| ParseNoiseError { text: text.to_owned(), problem })
+    }
+}
+
+impl fmt::Display for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", self.law.name, self.law.print(self.values))
+    }
+}
+
+impl fmt::Debug for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for Noise {
+    fn eq(&self, other: &Self) -> bool {
+        (self.law.name, self.values) == (other.law.name, other.values)
+    }
+}
+
+impl Serialize for Noise {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Noise {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|e: ParseNoiseError| serde::de::Error::custom(Error::from(e)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noise_law_is_written_as_it_is_read_also_in_files() {
+        for text in LAWS.iter().flat_map(|law| law.examples).chain(&["gaussian:12.5"]) {
+            let noise: Noise = text.parse().unwrap();
+            assert_eq!(noise.to_string(), *text);
+            let json = serde_json::to_string(&noise).unwrap();
+            assert_eq!((json.as_str(), serde_json::from_str::<Noise>(&json).unwrap()), (&*format!("\"{text}\""), noise));
+        }
+    }
+
+    #[test]
+    fn what_is_no_law_is_refused_with_its_reason_once() {
+        for (text, reason) in [
+            ("nonsense:1", "there is no such noise law; write gaussian:25"),
+            ("-5", "there is no such noise law"),
+            ("", "there is no such noise law"),
+            ("gaussian", "the standard deviation is missing: write gaussian:25 or gaussian:0-50"),
+            ("gaussian:", "the standard deviation is missing"),
+            ("gaussian:x", "x is not a number"),
+            ("gaussian:nan", "nan is not a number"),
+            ("gaussian:50-0", "the smaller one first"),
+            ("gaussian:-3", "the standard deviation must be above 0 and up to 255, not -3"),
+            ("gaussian:-3-5", "must not be below 0"),
+            ("gaussian:0-300", "the standard deviation must be above 0 and up to 255, not 300"),
+            ("gaussian:300", "not 300"),
+            ("gaussian:0", "not 0"),
+            ("gaussian:1,2,3", "takes 1 number, not 3: write gaussian:25 or gaussian:0-50"),
+            ("poisson:0", "the mean count of white must be above 0 and up to 1000"),
+            ("poisson:-1", "not -1"),
+            ("poisson:5000", "not 5000"),
+            ("poisson-gaussian:30", "takes 2 numbers, not 1: write poisson-gaussian:30,5"),
+            ("poisson-gaussian:30,0", "the standard deviation must be"),
+            ("poisson-gaussian:30,1-5", "1-5 is not a number"),
+            ("bernoulli:0", "above 0 and below 1"),
+            ("bernoulli:1", "above 0 and below 1"),
+            ("impulse:1.5", "not 1.5"),
+            ("impulse:", "is missing"),
+            ("text:0.9", "above 0 and up to 0.8"),
+            ("text:0", "not 0"),
+            ("brown:25", "takes 2 numbers"),
+            ("brown:25,0", "the blur must be from 0.1 to 10"),
+            ("brown:25,11", "not 11"),
+            ("pixelate:1", "from 2 to 64"),
+            ("pixelate:2.5", "the side of the cells must be a whole number from 2 to 64, not 2.5"),
+            ("pixelate:1000", "not 1000"),
+        ] {
+            let message = text.parse::<Noise>().unwrap_err().to_string();
+            assert!(message.contains(reason), "{text}: {message}");
+            assert!(!message.contains("--noise") && (text.is_empty() || !message.starts_with(text)), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_the_library_says_which_text_is_meant() {
+        let error = Error::from("gaussian:300".parse::<Noise>().unwrap_err());
+        assert!(
+            matches!(&error, Error::Option { option: "noise", .. }) && error.to_string().contains("gaussian:300: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn laws_have_names_and_branches_of_their_own_and_a_line_of_help() {
+        for (i, a) in LAWS.iter().enumerate() {
+            // Beside the examples in a terminal of 100 columns.
+            assert!((10..70).contains(&a.help.len()) && !a.examples.is_empty(), "{}", a.name);
+            // Poisson noise with Gaussian noise of deviation 0 is Poisson noise; blurred noise is not drawn pixel by pixel.
+            let shared = |b: &Law| a.branch == b.branch && (a.branch != 2 || b.branch != 2);
+            assert!(LAWS[..i].iter().all(|b| a.name != b.name && !shared(b)), "{}", a.name);
+            assert!(a.examples.iter().all(|text| text.starts_with(&format!("{}:", a.name))), "{}", a.name);
+        }
+    }
+
+    /// Of a law that hides pixels the known ones are right.
+    #[test]
+    fn laws_that_are_right_on_average_have_the_clean_value_as_their_mean() {
+        for noise in LAWS.iter().flat_map(|law| law.examples).map(|text| text.parse::<Noise>().unwrap()) {
+            let right = [0.1, 0.5, 0.8].iter().all(|&clean| (noise.moments(clean).mean - clean).abs() < 1e-9);
+            assert_eq!(noise.unbiased(), right || noise.masks(), "{noise}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "noise gaussian: the standard deviation must be above 0 and up to 255, not -1")]
+    fn a_noise_that_cannot_be_written_cannot_be_made() {
+        Noise::gaussian(-1.0);
+    }
+}
