@@ -110,8 +110,8 @@ impl Files {
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         match self {
             Self::Clean(files, noise) => {
-                let picture = Picture::load(&files[i])?;
-                let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
+                let values = |picture: Picture| (picture.header().size(), picture.to_rgb());
+                let ([width, height], rgb) = values(Picture::load(&files[i])?);
                 let least = noise.least_side();
                 if width < least || height < least {
                     return Err(Error::file(
