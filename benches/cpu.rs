@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use n2n_gpu::device::Device;
-use n2n_gpu::graph::{Graph, Layout, Tensor};
+use n2n_gpu::graph::{Graph, ParamLayout, Tensor};
 use n2n_gpu::nets::{EpflResunet, EpflUnet, Init, N2nUnet, Network, initial};
 use n2n_gpu::ops::{Activation, Conv, Loss, Update, random_normals};
 use n2n_gpu::plan::Executor;
@@ -30,8 +30,8 @@ fn convolutions(c: &mut Criterion) {
         let x = g.host_picture("x", size, input);
         let dy = g.host_picture("dy", size, output);
         g.require_grad(x);
-        let w = g.param("weight", Layout::Conv { k: 3, input: vec![input], output });
-        let b = g.param("bias", Layout::Vector(output));
+        let w = g.param("weight", ParamLayout::Conv { k: 3, input: vec![input], output });
+        let b = g.param("bias", ParamLayout::Vector(output));
         let y = g.conv2d(x, w, Some(b), Conv::same3(1), Activation::leaky_relu(0.1));
         g.backward(&[(y, dy)]);
         let mut executor = prepared(g, &[x, dy]);

@@ -1,4 +1,4 @@
-// BatchNorm (Ioffe and Szegedy 2015) in evaluation, with kept statistics and an activation:
+// BatchNorm (Ioffe and Szegedy 2015) in evaluation, with running statistics and an activation:
 // y = act(gamma * (x - mean) / sqrt(variance + EPS) + beta).
 
 override PIXELS: u32;

@@ -4,7 +4,8 @@ use crate::cpu;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::graph::{Element, Graph, Layout, Precision, Role, StorageId, Tensor};
+use crate::graph::{Element, Graph, ParamLayout, Precision, Role, StorageId, Tensor};
+use crate::kernel::Feature;
 use crate::nets::{Init, Norm, Unet, initial};
 use crate::noise::{LAWS, Noise};
 use crate::ops::{
@@ -110,7 +111,7 @@ impl Case {
         let mut data: Vec<f32> = data;
         // Biases and shifts start at zero; here they shall matter.
         for param in self.graph.params() {
-            if matches!(param.layout, Layout::Vector(_)) {
+            if matches!(param.layout, ParamLayout::Vector(_)) {
                 for place in param.layout.places() {
                     data[param.offset + place] += 0.3 * numbers.next().unwrap_or(0.0) as f32;
                 }
@@ -139,7 +140,7 @@ impl Case {
         for (name, x) in x {
             self.output(name, grads[x]);
         }
-        if let Some(grads) = self.graph.host("grads") {
+        if let Some(grads) = self.graph.gradients() {
             self.outputs.push(("grads", grads));
         }
         self.random_params();
@@ -213,9 +214,10 @@ pub fn conv(conv: Conv, transposed: bool, size: [usize; 3], input: &[usize], out
     let x = g.add_tensor("x", size, input, Role::Host);
     g.require_grad(x);
     let input = input.to_vec();
-    let layout = if transposed { Layout::ConvTranspose { k, input, output } } else { Layout::Conv { k, input, output } };
+    let layout =
+        if transposed { ParamLayout::ConvTranspose { k, input, output } } else { ParamLayout::Conv { k, input, output } };
     let w = g.param("weight", layout);
-    let b = g.param("bias", Layout::Vector(output));
+    let b = g.param("bias", ParamLayout::Vector(output));
     let activation = Activation::leaky_relu(slope);
     let y = if transposed {
         g.conv_transpose2d(x, w, b, conv, stride - 1, activation)
@@ -233,8 +235,8 @@ pub fn group_norm(size: [usize; 3], channels: usize, groups: usize, slope: f32) 
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     g.require_grad(x);
-    let gamma = g.param("weight", Layout::Vector(channels));
-    let beta = g.param("bias", Layout::Vector(channels));
+    let gamma = g.param("weight", ParamLayout::Vector(channels));
+    let beta = g.param("bias", ParamLayout::Vector(channels));
     let y = g.group_norm(x, gamma, beta, GroupNorm { groups, eps: 1e-5, activation: Activation::leaky_relu(slope) });
     let mut case = Case::new(format!("group_norm {channels} in {groups} {size:?} slope {slope}"), g);
     case.random(x);
@@ -266,13 +268,13 @@ pub fn residuals(size: [usize; 3], channels: usize) -> Case {
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     g.require_grad(x);
-    let filter = |g: &mut Graph, name: &str, layout: Layout| {
-        (g.param(&format!("{name}.weight"), layout), g.param(&format!("{name}.bias"), Layout::Vector(channels)))
+    let filter = |g: &mut Graph, name: &str, layout: ParamLayout| {
+        (g.param(&format!("{name}.weight"), layout), g.param(&format!("{name}.bias"), ParamLayout::Vector(channels)))
     };
     let (k, input, output) = (3, vec![channels], channels);
-    let (w, b) = filter(&mut g, "conv", Layout::Conv { k, input: input.clone(), output });
-    let (wt, bt) = filter(&mut g, "up", Layout::ConvTranspose { k, input, output });
-    let [gamma, beta] = ["norm.weight", "norm.bias"].map(|name| g.param(name, Layout::Vector(channels)));
+    let (w, b) = filter(&mut g, "conv", ParamLayout::Conv { k, input: input.clone(), output });
+    let (wt, bt) = filter(&mut g, "up", ParamLayout::ConvTranspose { k, input, output });
+    let [gamma, beta] = ["norm.weight", "norm.bias"].map(|name| g.param(name, ParamLayout::Vector(channels)));
     let (same, lrelu) = (Conv::same3(1), Activation::leaky_relu(0.2));
     let norm = GroupNorm { groups: 1, eps: 1e-5, activation: lrelu };
     let mut y = g.leaky_relu(x, 0.5);
@@ -301,15 +303,17 @@ pub fn fma() -> Case {
     case
 }
 
-/// A loss; for the annealed one at an exponent of `power`.
-pub fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], [channels, targets]: [usize; 2]) -> Case {
+/// A loss; for the annealed one at that exponent.
+pub fn loss(loss: Loss, masked: bool, exponent: f32, size: [usize; 3], [channels, targets]: [usize; 2]) -> Case {
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     let t = g.add_tensor("t", size, &vec![channels; targets], Role::Host);
     let mask = masked.then(|| g.add_tensor("mask", size, &vec![1; targets], Role::Host));
     g.require_grad(x);
-    let y = g.loss(loss, x, t, mask);
-    let mut case = Case::new(format!("loss {loss:?} masked {masked} power {power} {channels} {size:?} targets {targets}"), g);
+    let power = g.host_scalar("exponent", 2.0);
+    let y = g.loss(loss, x, t, mask, Some(power));
+    let mut case =
+        Case::new(format!("loss {loss:?} masked {masked} exponent {exponent} {channels} {size:?} targets {targets}"), g);
     case.random(x);
     case.random(t);
     if let Some(mask) = mask {
@@ -317,24 +321,24 @@ pub fn loss(loss: Loss, masked: bool, power: f32, size: [usize; 3], [channels, t
         let data = (0..view.span()).map(|i| f32::from(u8::from(i % 4 == 0 && i % 3 > 0))).collect();
         case.floats.push((view.storage, data));
     }
-    case.floats.extend(case.graph.power().map(|id| (id, vec![power])));
+    case.floats.push((case.graph.view(power).storage, vec![exponent]));
     case.differentiate(&[("dx", x)], y);
     case
 }
 
-/// A batch normalisation in training, and by the statistics it keeps.
+/// A batch normalisation in training, and by its running statistics.
 pub fn batch_norm(size: [usize; 3], channels: usize, slope: f32) -> Case {
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     g.require_grad(x);
-    let [gamma, beta] = ["weight", "bias"].map(|name| g.param(name, Layout::Vector(channels)));
-    let kept = ["running_mean", "running_var"].map(|name| g.kept(name, channels));
+    let [gamma, beta] = ["weight", "bias"].map(|name| g.param(name, ParamLayout::Vector(channels)));
+    let running = ["running_mean", "running_var"].map(|name| g.running_statistic(name, channels));
     let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: Activation::leaky_relu(slope) };
-    let y = g.batch_norm(x, gamma, beta, kept, norm);
-    let after = g.batch_norm_kept(x, gamma, beta, kept, norm);
+    let y = g.batch_norm(x, gamma, beta, running, norm);
+    let after = g.batch_norm_eval(x, gamma, beta, running, norm);
     let mut case = Case::new(format!("batch_norm {channels} {size:?} slope {slope}"), g);
     case.random(x);
-    case.output("kept", after);
+    case.output("evaluated", after);
     case.differentiate(&[("dx", x)], y);
     case.outputs.extend(case.graph.params_storage().map(|id| ("params", id)));
     case
@@ -428,21 +432,47 @@ pub fn cooperative_cases() -> Vec<Case> {
     half_cases().into_iter().filter(convolves).map(name).collect()
 }
 
-/// The device with cooperative matrices in use, if it has them and every convolution is right with them.
-///
-/// # Errors
-/// If the device is lost; one that refuses the kernels has no cooperative matrices for us.
-pub fn cooperative_matrices(gpu: &Gpu) -> Result<Option<Gpu>> {
-    let Some(with) = gpu.with_cooperative_matrices() else { return Ok(None) };
-    let device = Device::Gpu(with.clone());
+impl Device {
+    /// The device as it is to be used for pictures in that precision, the precision that it then has, and what there is to say about it.
+    /// Where it has no 16-bit floats, the precision is f32; where it has cooperative matrices and every convolution is right with them,
+    /// they are in use.
+    ///
+    /// # Errors
+    /// If the device is lost in the self-test; one that refuses the kernels has no cooperative matrices for us.
+    pub fn with_precision(self, wanted: Precision) -> Result<(Self, Precision, Option<String>)> {
+        let name = self.name().to_owned();
+        let gpu = match self {
+            Self::Gpu(gpu) if wanted == Precision::F16 => gpu,
+            other => return Ok((other, wanted, None)),
+        };
+        if !gpu.has_f16() {
+            let remark = format!("{name} has no 16-bit floats: f32 is used");
+            return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
+        }
+        let (device, remark) = match gpu.with_cooperative_matrices() {
+            Some(with) if self_test(&with)? => (with, None),
+            Some(_) => (gpu, Some("failed their self-test")),
+            None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
+                (gpu, Some("are of no kind that the kernels know"))
+            }
+            None => (gpu, None),
+        };
+        let remark = remark.map(|why| format!("{name}: its cooperative matrices {why}, and are not used"));
+        Ok((Self::Gpu(device), wanted, remark))
+    }
+}
+
+/// Whether every convolution is right on a device with cooperative matrices in use.
+fn self_test(gpu: &Gpu) -> Result<bool> {
+    let device = Device::Gpu(gpu.clone());
     for case in cooperative_cases() {
         match case.run(&device) {
             Ok(outcome) if outcome.passed() => {}
             Err(lost @ Error::Lost(_)) => return Err(lost),
-            _ => return Ok(None),
+            _ => return Ok(false),
         }
     }
-    Ok(Some(with))
+    Ok(true)
 }
 
 /// All cases: every kernel, in every variant the planner chooses.

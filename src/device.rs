@@ -2,7 +2,7 @@
 
 use crate::cpu;
 use crate::error::{Error, Result};
-use crate::gpu::{self, Gpu};
+use crate::gpu::{self, DeviceKind, Gpu};
 use crate::graph::{Graph, Precision};
 use crate::kernel::Limits;
 use crate::plan::{Executor, Plan};
@@ -35,7 +35,8 @@ impl Device {
         let needle = wanted.to_lowercase();
         // The empty name is a part of every name: a script's unset variable is not meant to pick a software adapter.
         let by_name = || adapters.iter().position(|a| !needle.is_empty() && a.name.to_lowercase().contains(&needle));
-        let index = wanted.parse().ok().filter(|&i: &usize| i < adapters.len()).or_else(by_name);
+        // A number is an index, also where a name has it.
+        let index = wanted.parse().map_or_else(|_| by_name(), |i: usize| Some(i).filter(|&i| i < adapters.len()));
         match index {
             Some(i) => Gpu::open(i).map(Self::Gpu),
             None => {
@@ -55,15 +56,15 @@ impl Device {
         }
     }
 
-    /// Whether it is a discrete GPU, on which large networks and batches pay.
+    /// Whether large networks and batches pay on it: a discrete GPU, or one of Apple's.
     pub fn is_large(&self) -> bool {
-        matches!(self, Self::Gpu(gpu) if gpu.adapter.kind == "discrete")
+        matches!(self, Self::Gpu(gpu) if gpu.adapter.is_large())
     }
 
     /// Whether plans of that precision run on it.
     pub fn supports(&self, precision: Precision) -> bool {
         match (self, precision) {
-            (Self::Gpu(gpu), Precision::F16) => gpu.adapter.features.contains(&"f16"),
+            (Self::Gpu(gpu), Precision::F16) => gpu.has_f16(),
             (Self::Cpu, _) | (_, Precision::F32) => true,
         }
     }
@@ -106,12 +107,11 @@ fn check_memory(bytes: u64) -> Result<()> {
     )))
 }
 
-/// Indices of real GPUs, best first: discrete before integrated before others; never a software adapter.
+/// Indices of real GPUs, best first, in the order of [`DeviceKind`]; never a software adapter.
 pub fn ranked(adapters: &[gpu::Adapter]) -> Vec<usize> {
-    let rank = |kind: &str| ["discrete", "integrated", "virtual", "other"].iter().position(|k| *k == kind);
-    let mut real: Vec<_> = adapters.iter().enumerate().filter_map(|(i, a)| Some((rank(a.kind)?, i))).collect();
-    real.sort_unstable();
-    real.into_iter().map(|(_, i)| i).collect()
+    let mut real: Vec<_> = (0..adapters.len()).filter(|&i| adapters[i].kind != DeviceKind::Software).collect();
+    real.sort_by_key(|&i| adapters[i].kind);
+    real
 }
 
 #[cfg(test)]

@@ -4,56 +4,75 @@
 //! here by naga; nothing repeats them in Rust.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 macro_rules! shaders {
-    ($($name:literal),* $(,)?) => {
-        const SHADERS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../shaders/", $name, ".wgsl")))),*];
+    ($($shader:ident $name:literal),* $(,)?) => {
+        /// A file of `shaders/`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Shader {
+            $(#[doc = concat!("`", $name, ".wgsl`")] #[serde(rename = $name)] $shader),*
+        }
+
+        impl Shader {
+            /// All of them, by name.
+            pub const ALL: &[Self] = &[$(Self::$shader),*];
+
+            /// Name of the file, without its ending.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$shader => $name),* }
+            }
+
+            fn text(self) -> &'static str {
+                match self { $(Self::$shader => include_str!(concat!("../shaders/", $name, ".wgsl"))),* }
+            }
+        }
     };
 }
 
-shaders!(
-    "adam",
-    "add",
-    "batch",
-    "batch_norm",
-    "batch_norm_running",
-    "blur",
-    "channel_sum",
-    "conv2d",
-    "conv2d_coop",
-    "conv2d_dw",
-    "conv2d_dw_coop",
-    "conv2d_dx",
-    "conv2d_dx_coop",
-    "conv2d_dx_tiny",
-    "conv2d_tiny",
-    "copy",
-    "fma",
-    "fold",
-    "group_norm",
-    "group_norm_dx",
-    "group_norm_stats",
-    "group_norm_sums",
-    "leaky_relu",
-    "leaky_relu_dx",
-    "line_buffer",
-    "loss",
-    "loss_dx",
-    "max_pool",
-    "max_pool_dx",
-    "sgd",
-    "sigmoid",
-    "sigmoid_dx",
-    "sum_partials",
-    "sum_squares",
-    "unfold",
-    "upsample",
-    "upsample_dx",
-    "white_noise",
-);
+shaders! {
+    Adam "adam",
+    Add "add",
+    Batch "batch",
+    BatchNorm "batch_norm",
+    BatchNormRunning "batch_norm_running",
+    Blur "blur",
+    ChannelSum "channel_sum",
+    Conv2d "conv2d",
+    Conv2dCoop "conv2d_coop",
+    Conv2dDw "conv2d_dw",
+    Conv2dDwCoop "conv2d_dw_coop",
+    Conv2dDx "conv2d_dx",
+    Conv2dDxCoop "conv2d_dx_coop",
+    Conv2dDxTiny "conv2d_dx_tiny",
+    Conv2dTiny "conv2d_tiny",
+    Copy "copy",
+    Fma "fma",
+    Fold "fold",
+    GroupNorm "group_norm",
+    GroupNormDx "group_norm_dx",
+    GroupNormStats "group_norm_stats",
+    GroupNormSums "group_norm_sums",
+    LeakyRelu "leaky_relu",
+    LeakyReluDx "leaky_relu_dx",
+    LineBuffer "line_buffer",
+    Loss "loss",
+    LossDx "loss_dx",
+    MaxPool "max_pool",
+    MaxPoolDx "max_pool_dx",
+    Sgd "sgd",
+    Sigmoid "sigmoid",
+    SigmoidDx "sigmoid_dx",
+    SumPartials "sum_partials",
+    SumSquares "sum_squares",
+    Unfold "unfold",
+    Upsample "upsample",
+    UpsampleDx "upsample_dx",
+    WhiteNoise "white_noise",
+}
 
 /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
 const LIBRARY: &[(&str, &str)] = &[
@@ -70,6 +89,69 @@ const LIBRARY: &[(&str, &str)] = &[
     ("tile", include_str!("../shaders/lib/tile.wgsl")),
 ];
 
+/// Side of the cooperative matrices in the files.
+const SIDE: u32 = 16;
+
+/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y` or `conv2d_coop f16:x,y 8x8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KernelId {
+    /// Its file.
+    pub shader: Shader,
+    /// Bit i: the elements of binding i are in half precision.
+    halves: u32,
+    /// Rows and columns of its cooperative matrices, if it has any: 16 or 8.
+    side: u32,
+}
+
+impl From<Shader> for KernelId {
+    fn from(shader: Shader) -> Self {
+        Self { shader, halves: 0, side: SIDE }
+    }
+}
+
+impl KernelId {
+    /// The variant in which those bindings, counted in the order of [`Kernel::bindings`], are in half precision.
+    #[must_use]
+    pub fn with_halves(self, bindings: impl IntoIterator<Item = usize>) -> Self {
+        Self { halves: bindings.into_iter().fold(0, |bits, i| bits | 1 << i), ..self }
+    }
+
+    /// The variant with cooperative matrices of `side` rows and columns.
+    #[must_use]
+    pub fn with_matrices(self, side: u32) -> Self {
+        Self { side, ..self }
+    }
+
+    /// Names of the bindings in half precision.
+    fn halves(self) -> impl Iterator<Item = &'static str> {
+        let generic = if self.halves == 0 { &[] } else { &kernel(self.shader).bindings[..] };
+        generic.iter().enumerate().filter(move |(i, _)| self.halves >> i & 1 != 0).map(|(_, b)| b.name.as_str())
+    }
+
+    /// What a device must be able to do to run it.
+    pub fn features(self) -> impl Iterator<Item = Feature> {
+        let half = self.halves != 0 || self.shader.is_cooperative();
+        let cooperative = self.shader.is_cooperative().then_some(Feature::CooperativeMatrix);
+        half.then_some(Feature::F16).into_iter().chain(cooperative)
+    }
+}
+
+impl fmt::Display for KernelId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let halves: Vec<_> = self.halves().collect();
+        let half = if halves.is_empty() { String::new() } else { format!(" f16:{}", halves.join(",")) };
+        let side = if self.side == SIDE { String::new() } else { format!(" {0}x{0}", self.side) };
+        f.pad(&format!("{}{half}{side}", self.shader.name()))
+    }
+}
+
+impl Shader {
+    /// Whether it computes on cooperative matrices.
+    pub fn is_cooperative(self) -> bool {
+        self.text().contains("enable wgpu_cooperative_matrix;")
+    }
+}
+
 /// A storage buffer that a kernel binds in group 0, in the order of its binding number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -82,9 +164,8 @@ pub struct Binding {
 /// A WGSL compute program with the entry point `main`.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Name of its file in `shaders/`, without the ending; then, of a variant for half precision, the bindings that are in it:
-    /// `conv2d f16:x,y`; then whether its cooperative matrices are small: `conv2d_coop f16:x,y 8x8`.
-    pub name: &'static str,
+    /// Which one.
+    pub id: KernelId,
     /// Whole text, imports resolved.
     pub source: String,
     /// Buffers it binds.
@@ -95,41 +176,45 @@ pub struct Kernel {
     pub module: naga::Module,
 }
 
+/// The kernel of that file or variant, parsed once.
+pub fn kernel(id: impl Into<KernelId>) -> &'static Kernel {
+    static KERNELS: Mutex<BTreeMap<KernelId, &'static Kernel>> = Mutex::new(BTreeMap::new());
+    let known = || KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
+    let id = id.into();
+    let found = known().get(&id).copied();
+    // As many as there are files and variants of theirs: they live as long as the program. Two threads may parse one at once.
+    found.unwrap_or_else(|| {
+        let parsed = Kernel::parse(id);
+        known().entry(id).or_insert_with(|| Box::leak(Box::new(parsed)))
+    })
+}
+
 impl Kernel {
-    /// The kernel of that text; the elements of the bindings in `halves` are in half precision, for which the text has an alias:
-    /// `alias x_t = vec4f;` for those of x.
-    fn parse(name: &'static str, text: &str, halves: &[&str]) -> Self {
-        let mut source = text
-            .lines()
-            .map(|line| match line.strip_prefix("//#import ") {
-                Some(part) => LIBRARY
-                    .iter()
-                    .find(|(n, _)| *n == part.trim())
-                    .unwrap_or_else(|| panic!("{name}.wgsl: no library text {part}"))
-                    .1
-                    .trim_end(),
-                None => line,
-            })
-            .collect::<Vec<_>>()
-            .join("\n");
-        let alias = |binding: &str, element: &str| format!("alias {binding}_t = {element};");
-        for half in halves {
-            source = source
-                .replace(&alias(half, "vec4f"), &alias(half, "vec4<f16>"))
-                .replace(&alias(half, "f32"), &alias(half, "f16"));
-            assert!(
-                ["vec4<f16>", "f16"].iter().any(|e| source.contains(&alias(half, e))),
-                "{name}: {half} cannot be in half precision"
-            );
+    /// Writes the variant's text and parses it.
+    ///
+    /// # Panics
+    /// If the file is no WGSL or does not have what the variant changes: mistakes of ours.
+    fn parse(id: KernelId) -> Self {
+        let mut source = with_imports(id.shader);
+        let replace = |source: &mut String, from: &str, to: &str| {
+            assert!(source.contains(from), "{id}: its file has no `{from}`");
+            *source = source.replace(from, to);
+        };
+        for half in id.halves() {
+            // The text has an alias for the elements of what can be in half precision: `alias x_t = vec4f;`.
+            let alias = |element: &str| format!("alias {half}_t = {element};");
+            let (float, short) = if source.contains(&alias("f32")) { ("f32", "f16") } else { ("vec4f", "vec4<f16>") };
+            replace(&mut source, &alias(float), &alias(short));
         }
-        if name.ends_with(SMALL) {
-            source = source.replace("const SIDE = 16u;", "const SIDE = 8u;").replace("coop_mat16x16", "coop_mat8x8");
+        if id.side != SIDE {
+            let side = id.side;
+            replace(&mut source, &format!("const SIDE = {SIDE}u;"), &format!("const SIDE = {side}u;"));
+            replace(&mut source, &format!("coop_mat{SIDE}x{SIDE}"), &format!("coop_mat{side}x{side}"));
         }
-        if !halves.is_empty() {
+        if id.halves != 0 {
             source.insert_str(0, "enable f16;\n");
         }
-        let module =
-            naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{name}.wgsl: {}", e.emit_to_string(&source)));
+        let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{id}: {}", e.emit_to_string(&source)));
         let mut bindings = BTreeMap::new();
         for (_, v) in module.global_variables.iter() {
             if let (Some(at), naga::AddressSpace::Storage { access }) = (v.binding, v.space) {
@@ -139,50 +224,100 @@ impl Kernel {
             }
         }
         let constants = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
-        Self { name, source, bindings: bindings.into_values().collect(), constants, module }
+        Self { id, source, bindings: bindings.into_values().collect(), constants, module }
     }
 }
 
-/// What stands between a kernel's name and the bindings of a variant that are in half precision.
-const HALF: &str = " f16:";
-/// What a variant with small cooperative matrices ends in.
-const SMALL: &str = " 8x8";
+/// What a workgroup takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workgroup {
+    /// Its invocations.
+    pub invocations: u32,
+    /// Its memory, bytes.
+    pub bytes: u32,
+}
 
-/// The kernel of that name, or its variant: see [`Kernel::name`].
-///
-/// # Panics
-/// If there is none: names come from our own code.
-pub fn kernel(name: &str) -> &'static Kernel {
-    static VARIANTS: Mutex<BTreeMap<String, &'static Kernel>> = Mutex::new(BTreeMap::new());
-    let whole = name.strip_suffix(SMALL).unwrap_or(name);
-    let (file, halves) = whole.split_once(HALF).unwrap_or((whole, ""));
-    if file == name {
-        return kernels().iter().find(|k| k.name == name).unwrap_or_else(|| panic!("no kernel named {name}"));
+impl Kernel {
+    /// What a workgroup takes where the constants have those values; which of them counts, the WGSL says.
+    pub fn workgroup(&self, constants: &[(&str, f64)]) -> Workgroup {
+        let entry = &self.module.entry_points[0];
+        let sizes = entry.workgroup_size_overrides.unwrap_or_default();
+        let size = |i: usize| sizes[i].map_or(entry.workgroup_size[i], |e| self.evaluate(e, constants) as u32);
+        let shared = self.module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+        let bytes = shared.map(|(_, v)| match self.module.types[v.ty].inner {
+            naga::TypeInner::Array { size: naga::ArraySize::Pending(count), stride, .. } => {
+                stride * self.override_value(count, constants) as u32
+            }
+            ref inner => inner.size(self.module.to_ctx()),
+        });
+        // As WebGPU counts it.
+        Workgroup { invocations: (0..3).map(size).product(), bytes: bytes.map(|b| b.next_multiple_of(16)).sum() }
     }
-    let mut variants = VARIANTS.lock().unwrap_or_else(PoisonError::into_inner);
-    // As many as there are kernels and bindings of theirs: they live as long as the program, as the kernels do.
-    variants.entry(name.to_owned()).or_insert_with(|| {
-        let (_, text) = SHADERS.iter().find(|(n, _)| *n == file).unwrap_or_else(|| panic!("no kernel named {file}"));
-        let halves: Vec<&str> = halves.split(',').filter(|b| !b.is_empty()).collect();
-        Box::leak(Box::new(Kernel::parse(name.to_owned().leak(), text, &halves)))
-    })
+
+    fn override_value(&self, of: naga::Handle<naga::Override>, constants: &[(&str, f64)]) -> f64 {
+        let of = &self.module.overrides[of];
+        let given = of.name.as_deref().and_then(|name| constants.iter().find(|(n, _)| *n == name));
+        given.map(|(_, v)| *v).or_else(|| of.init.map(|e| self.evaluate(e, constants))).unwrap_or_else(|| {
+            panic!("{}: no value for {:?}", self.id, of.name);
+        })
+    }
+
+    /// A constant expression of whole numbers.
+    fn evaluate(&self, e: naga::Handle<naga::Expression>, constants: &[(&str, f64)]) -> f64 {
+        use naga::{BinaryOperator as Op, Expression, Literal};
+        match self.module.global_expressions[e] {
+            Expression::Literal(Literal::U32(v)) => v.into(),
+            Expression::Literal(Literal::I32(v)) => v.into(),
+            Expression::Literal(Literal::AbstractInt(v)) => v as f64,
+            Expression::Constant(c) => self.evaluate(self.module.constants[c].init, constants),
+            Expression::Override(o) => self.override_value(o, constants),
+            Expression::Binary { op, left, right } => {
+                let (a, b) = (self.evaluate(left, constants), self.evaluate(right, constants));
+                match op {
+                    Op::Add => a + b,
+                    Op::Subtract => a - b,
+                    Op::Multiply => a * b,
+                    Op::Divide => (a / b).floor(),
+                    _ => panic!("{}: {op:?} in the size of a workgroup", self.id),
+                }
+            }
+            ref other => panic!("{}: {other:?} in the size of a workgroup", self.id),
+        }
+    }
 }
 
-/// Name of a kernel's variant in which these bindings are in half precision; `small`: with cooperative matrices of 8 x 8.
-pub(crate) fn variant(name: &str, halves: &[&str], small: bool) -> String {
-    let half = if halves.is_empty() { String::new() } else { format!("{HALF}{}", halves.join(",")) };
-    format!("{name}{half}{}", if small { SMALL } else { "" })
+/// The text of a file, with library texts in the place of its imports.
+fn with_imports(shader: Shader) -> String {
+    let resolved = shader.text().lines().map(|line| match line.strip_prefix("//#import ") {
+        Some(part) => {
+            let found = LIBRARY.iter().find(|(name, _)| *name == part.trim());
+            found.unwrap_or_else(|| panic!("{}.wgsl: no library text {part}", shader.name())).1.trim_end()
+        }
+        None => line,
+    });
+    resolved.collect::<Vec<_>>().join("\n")
 }
 
-/// Name of the file of a kernel or variant.
-pub fn base_name(name: &str) -> &str {
-    name.split(' ').next().unwrap_or(name)
+/// What an adapter may offer beyond what every adapter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feature {
+    /// 16-bit floats in shaders.
+    F16,
+    /// Operations among the invocations of a subgroup.
+    Subgroup,
+    /// Timestamps, to time kernels with.
+    Timestamp,
+    /// Compiled pipelines can be stored.
+    PipelineCache,
+    /// Cooperative matrices.
+    CooperativeMatrix,
 }
 
-/// All kernels, by name.
-pub fn kernels() -> &'static [Kernel] {
-    static ALL: OnceLock<Vec<Kernel>> = OnceLock::new();
-    ALL.get_or_init(|| SHADERS.iter().map(|(name, text)| Kernel::parse(name, text, &[])).collect())
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// What the planner takes into account of an adapter. [`Limits::default`] is what every WebGPU device offers.
@@ -216,6 +351,8 @@ pub struct Cooperative {
 impl Limits {
     /// Of a software adapter, whose workgroups are tasks for a few threads.
     pub const BUSY_SOFTWARE: u32 = 4;
+    /// Storage buffers that a kernel may bind: as many as every WebGPU device has, and more are asked of none.
+    pub const STORAGE_BUFFERS: u32 = 8;
 }
 
 impl Default for Limits {
@@ -229,40 +366,5 @@ impl Default for Limits {
             busy: 48,
             cooperative: None,
         }
-    }
-}
-
-/// Which of the ways that the planner knows for an op it takes, by a key that names op and shape. Without an entry, the default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tuning {
-    chosen: BTreeMap<String, usize>,
-    always: Option<usize>,
-}
-
-impl Tuning {
-    /// Way number `i` of every op, counted round: to try them all.
-    pub fn always(i: usize) -> Self {
-        Self { always: Some(i), ..Self::default() }
-    }
-
-    /// The way for `key`, one of `count`.
-    pub fn choice(&self, key: &str, count: usize, default: usize) -> usize {
-        let chosen = self.chosen.get(key).copied().filter(|&i| i < count);
-        self.always.map(|i| i % count).or(chosen).unwrap_or(default)
-    }
-
-    /// Whether there is an entry for `key`.
-    pub fn knows(&self, key: &str) -> bool {
-        self.chosen.contains_key(key)
-    }
-
-    /// Notes the way to take for `key`.
-    pub fn set(&mut self, key: String, way: usize) {
-        self.chosen.insert(key, way);
-    }
-
-    /// All entries.
-    pub fn entries(&self) -> &BTreeMap<String, usize> {
-        &self.chosen
     }
 }

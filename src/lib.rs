@@ -57,10 +57,11 @@
 //! denoise
 //! nets
 //! data, device
-//! ops, noise, plan, gpu, cpu
-//! graph
+//! graph, ops, noise, plan, gpu, cpu
 //! kernel, error
 //! ```
+//!
+//! The engine is one layer: an op, of which the graph is made, names what it is lowered to and what it is run on.
 
 pub mod check;
 pub mod cpu;
@@ -77,3 +78,5 @@ pub mod ops;
 pub mod plan;
 pub mod profile;
 pub mod train;
+
+pub use wgpu;

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use crate::device::Device;
 use crate::error::Result;
-use crate::graph::{Graph, Layout, Role, Tensor};
-use crate::kernel::base_name;
+use crate::graph::{Graph, ParamLayout, Role, Tensor};
 use crate::ops::{Activation, Conv};
 use crate::plan::Executor;
 
@@ -94,25 +93,22 @@ pub fn parts(executor: &mut dyn Executor, runs: usize) -> Result<Option<Vec<Part
     }
     let plan = executor.plan();
     let graph = &plan.graph;
-    let flops = |node: usize| graph.nodes()[node].op.flops(graph, &graph.nodes()[node]);
     let times = times.into_iter().map(median);
     if !plan.steps.is_empty() {
         let part = |(step, ms): (&crate::plan::Step, f64)| {
             let mut ranges = step.bindings.clone();
             ranges.sort_unstable();
             ranges.dedup();
-            let name = base_name(step.kernel);
-            let own = graph.nodes()[step.node].op.name() == name.trim_end_matches("_coop").trim_end_matches("_tiny");
             let bytes = ranges.iter().map(|(_, _, len)| 4.0 * *len as f64).sum();
-            let flops = if own { flops(step.node) } else { 0.0 };
-            Part { name, node: step.node, workgroups: Some(step.workgroups), ms, flops, bytes }
+            let name = step.kernel.shader.name();
+            Part { name, node: step.node, workgroups: Some(step.workgroups), ms, flops: step.flops, bytes }
         };
         return Ok(Some(plan.steps.iter().zip(times).map(part).collect()));
     }
     let part = |(number, ms): (usize, f64)| {
         let node = &graph.nodes()[number];
         let bytes = node.inputs.iter().chain(&node.outputs).map(|&t| 4.0 * graph.view(t).span() as f64).sum();
-        Part { name: node.op.name(), node: number, workgroups: None, ms, flops: flops(number), bytes }
+        Part { name: node.op.name(), node: number, workgroups: None, ms, flops: node.op.flops(graph, node), bytes }
     };
     Ok(Some(times.enumerate().map(part).collect()))
 }
@@ -147,7 +143,7 @@ pub fn peaks(device: &Device, runs: usize) -> Result<Peaks> {
 
     let mut g = Graph::new();
     let x = g.host_picture("x", [scale, 32, 32], 256);
-    let w = g.param("weight", Layout::Conv { k: 1, input: vec![256], output: 256 });
+    let w = g.param("weight", ParamLayout::Conv { k: 1, input: vec![256], output: 256 });
     let y = g.conv2d(x, w, None, Conv { kernel: 1, stride: 1, padding: 0 }, Activation::NONE);
     g.output("y", y);
     let matmul_gflops = g.flops() / time(g, &[x, w])? / 1e6;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use common::{Golden, HALF_ULP, Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::TOLERANCE;
-use n2n_gpu::graph::{Element, Graph, Layout, Role, Tensor, View, padded};
+use n2n_gpu::graph::{Element, Graph, ParamLayout, Role, StorageId, Tensor, View, padded};
 use n2n_gpu::ops::{Activation, BatchNorm, Conv, GroupNorm, Loss, Update};
 use serde_json::Value;
 
@@ -137,13 +137,15 @@ fn assert_equals_pytorch(op: &str, record: impl Fn(&Op, &mut Graph) -> (Vec<(&'s
             }
             run.put(dy, &if op.has("dy") { op.tensor("dy") } else { vec![1.0; view.pixels() * view.channels()] });
             run.put_params(|role| op.tensor(role));
-            g.power().into_iter().for_each(|id| run.write(id, &[op.options["power"].as_f64().unwrap()]));
+            if let Some(exponent) = g.storages().iter().position(|s| s.name == "exponent") {
+                run.write(StorageId(exponent), &[op.options["power"].as_f64().unwrap_or(0.0)]);
+            }
             run.run();
             op.assert_equal(&place, "y", &run.get(y));
             for (dx, role) in wanted {
                 op.assert_equal(&place, &role, &run.get(dx));
             }
-            for (role, dw) in g.host("grads").into_iter().flat_map(|id| run.get_params(id)) {
+            for (role, dw) in g.gradients().into_iter().flat_map(|id| run.get_params(id)) {
                 if !kept(&g, &role) {
                     op.assert_equal(&place, &format!("d{role}"), &dw);
                 }
@@ -162,8 +164,8 @@ fn conv2d_equals_pytorch() {
     assert_equals_pytorch("conv2d", |op, g| {
         let x = op.picture(g, "x");
         let (output, input) = (op.shape("w")[0], vec![op.shape("w")[1]]);
-        let w = g.param("w", Layout::Conv { k: op.size("kernel"), input, output });
-        let b = g.param("b", Layout::Vector(output));
+        let w = g.param("w", ParamLayout::Conv { k: op.size("kernel"), input, output });
+        let b = g.param("b", ParamLayout::Vector(output));
         (vec![("x", x)], g.conv2d(x, w, Some(b), op.conv(), op.activation()))
     });
 }
@@ -173,8 +175,8 @@ fn conv_transpose2d_equals_pytorch() {
     assert_equals_pytorch("conv_transpose2d", |op, g| {
         let x = op.picture(g, "x");
         let (input, output) = (vec![op.shape("w")[0]], op.shape("w")[1]);
-        let w = g.param("w", Layout::ConvTranspose { k: op.size("kernel"), input, output });
-        let b = g.param("b", Layout::Vector(output));
+        let w = g.param("w", ParamLayout::ConvTranspose { k: op.size("kernel"), input, output });
+        let b = g.param("b", ParamLayout::Vector(output));
         (vec![("x", x)], g.conv_transpose2d(x, w, b, op.conv(), op.size("output_padding"), op.activation()))
     });
 }
@@ -192,7 +194,7 @@ fn group_norm_equals_pytorch() {
     assert_equals_pytorch("group_norm", |op, g| {
         let x = op.picture(g, "x");
         let c = op.shape("x")[1];
-        let [gamma, beta] = ["gamma", "beta"].map(|role| g.param(role, Layout::Vector(c)));
+        let [gamma, beta] = ["gamma", "beta"].map(|role| g.param(role, ParamLayout::Vector(c)));
         let norm =
             GroupNorm { groups: op.size("groups"), eps: op.options["eps"].as_f64().unwrap() as f32, activation: op.activation() };
         (vec![("x", x)], g.group_norm(x, gamma, beta, norm))
@@ -202,11 +204,11 @@ fn group_norm_equals_pytorch() {
 fn batch_norm(op: &Op, g: &mut Graph, kept: bool) -> (Vec<(&'static str, Tensor)>, Tensor) {
     let x = op.picture(g, "x");
     let c = op.shape("x")[1];
-    let [gamma, beta] = ["gamma", "beta"].map(|role| g.param(role, Layout::Vector(c)));
-    let statistics = ["running_mean", "running_var"].map(|role| g.kept(role, c));
+    let [gamma, beta] = ["gamma", "beta"].map(|role| g.param(role, ParamLayout::Vector(c)));
+    let statistics = ["running_mean", "running_var"].map(|role| g.running_statistic(role, c));
     let norm = BatchNorm { eps: op.number("eps"), momentum: op.number("momentum"), activation: op.activation() };
     let y = match kept {
-        true => g.batch_norm_kept(x, gamma, beta, statistics, norm),
+        true => g.batch_norm_eval(x, gamma, beta, statistics, norm),
         false => g.batch_norm(x, gamma, beta, statistics, norm),
     };
     (vec![("x", x)], y)
@@ -219,7 +221,7 @@ fn batch_norm_and_the_statistics_it_keeps_equal_pytorch() {
 
 #[test]
 fn batch_norm_by_kept_statistics_equals_pytorch_and_changes_none() {
-    assert_equals_pytorch("batch_norm_kept", |op, g| batch_norm(op, g, true));
+    assert_equals_pytorch("batch_norm_eval", |op, g| batch_norm(op, g, true));
 }
 
 #[test]
@@ -272,8 +274,8 @@ fn conv2d_is_the_product_of_its_filter_and_the_unfolded_picture() {
         let conv = Conv { kernel, stride, padding };
         let mut g = Graph::new();
         let x = g.host_picture("x", [2, 7, 5], 6);
-        let w = g.param("w", Layout::Conv { k: kernel, input: vec![6], output: 9 });
-        let b = g.param("b", Layout::Vector(9));
+        let w = g.param("w", ParamLayout::Conv { k: kernel, input: vec![6], output: 9 });
+        let b = g.param("b", ParamLayout::Vector(9));
         let direct = g.conv2d(x, w, Some(b), conv, Activation::NONE);
         let windows = g.unfold(x, conv);
         // (K, K, C, O) read as (1, 1, K * K * C, O).
@@ -341,7 +343,8 @@ fn robust_and_masked_losses_equal_pytorch() {
             Some("l0") => Loss::L0 { eps: 1e-8 },
             _ => Loss::L2,
         };
-        let y = g.loss(kind, inputs[0].1, inputs[1].1, inputs.get(2).map(|m| m.1));
+        let exponent = g.host_scalar("exponent", 0.0);
+        let y = g.loss(kind, inputs[0].1, inputs[1].1, inputs.get(2).map(|m| m.1), Some(exponent));
         (inputs, y)
     });
 }
@@ -368,7 +371,7 @@ fn adam_and_gradient_descent_with_clipping_decay_and_average_equal_pytorch() {
             let largest = |step: i32| op.tensor(&format!("g{step}")).into_iter().fold(0.0, |m: f64, v| m.max(v.abs()));
             let change = if matches!(update, Update::Sgd { .. }) { (1..=3).map(largest).sum() } else { 1.0 };
             let mut g = Graph::new();
-            let p = g.param("p", Layout::Vector(p0.len()));
+            let p = g.param("p", ParamLayout::Vector(p0.len()));
             let dp = g.host_picture("dp", [1, 1, 1], p0.len());
             g.backward(&[(p, dp)]);
             let loss = g.host_vector("loss", 4, Element::F32);

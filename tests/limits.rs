@@ -13,11 +13,11 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Element, Graph, Role};
-use n2n_gpu::kernel::{Limits, Tuning};
+use n2n_gpu::kernel::Limits;
 use n2n_gpu::nets::{Anatomy, Init, Network, Norm, Ranges, Unet, initial};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::Conv;
-use n2n_gpu::plan::Plan;
+use n2n_gpu::plan::{Plan, Tuning};
 use n2n_gpu::train::{Length, Options, Run, Source, Validation};
 
 type Lower = fn(&mut Limits);
@@ -89,10 +89,10 @@ fn all_tiles_of_a_device_with_little_fit_it() {
     for gpu in gpus(least) {
         let case = check::conv(Conv::same3(1), false, [1, 20, 20], &[32], 48, 1.0);
         let limits = Some(&gpu.adapter.limits);
-        let ways = Plan::new(case.graph().clone(), limits).unwrap().choices.iter().map(|c| c.ways).max().unwrap();
-        for way in 0..ways {
-            let plan = Plan::tuned(case.graph().clone(), limits, &Tuning::always(way)).unwrap();
-            gpu::Executor::new(&gpu, plan).unwrap_or_else(|e| panic!("way {way}: {e}"));
+        let variants = Plan::new(case.graph().clone(), limits).unwrap().choices.iter().map(|c| c.variants).max().unwrap();
+        for variant in 0..variants {
+            let plan = Plan::tuned(case.graph().clone(), limits, &Tuning::always(variant)).unwrap();
+            gpu::Executor::new(&gpu, plan).unwrap_or_else(|e| panic!("variant {variant}: {e}"));
         }
     }
 }

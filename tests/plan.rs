@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Graph, Role};
-use n2n_gpu::kernel::{Limits, kernel};
+use n2n_gpu::kernel::{Feature, Limits, kernel};
 use n2n_gpu::nets::{EpflResunet, EpflUnet, Modules, Network, Norm};
 use n2n_gpu::ops::Update;
 use n2n_gpu::plan::Plan;
@@ -109,7 +109,7 @@ fn a_profile_has_a_time_for_every_dispatch() {
         let mut executor = device.prepare(large().graph().clone()).unwrap();
         let Some(parts) = profile::parts(executor.as_mut(), 1).unwrap() else {
             let Device::Gpu(gpu) = &device else { panic!("the CPU can be timed") };
-            assert!(!gpu.adapter.features.contains(&"timestamp"), "{} has timestamps", device.name());
+            assert!(!gpu.adapter.features.contains(&Feature::Timestamp), "{} has timestamps", device.name());
             continue;
         };
         let plan = executor.plan();
@@ -146,40 +146,9 @@ fn the_table_of_a_plan_has_a_line_for_every_dispatch() {
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), plan.steps.len() + 2, "a head, the dispatches, and the memory");
     for (line, step) in lines[1..].iter().zip(&plan.steps) {
-        assert!(line.contains(step.kernel), "{line}");
+        assert!(line.contains(&step.kernel.to_string()), "{line}");
     }
     assert!(lines.last().unwrap().contains("MiB"));
-}
-
-#[test]
-fn the_json_of_a_plan_is_complete() {
-    for case in [large(), check::training_step(Norm::Group, 16, 2, [2, 16, 16], Update::ADAM)] {
-        let plan = plan(&case);
-        let json: serde_json::Value = serde_json::from_str(&plan.to_json()).unwrap();
-        let list = |value: &serde_json::Value, name: &str| value[name].as_array().unwrap_or_else(|| panic!("no {name}")).clone();
-        let number = |value: &serde_json::Value, name: &str| value[name].as_u64().unwrap() as usize;
-        let [shaders, pipelines, buffers, dispatches] =
-            ["shaders", "pipelines", "buffers", "dispatches"].map(|name| list(&json, name));
-        assert_eq!(dispatches.len(), plan.steps.len());
-        for dispatch in dispatches {
-            let pipeline = &pipelines[number(&dispatch, "pipeline")];
-            let shader = &shaders[number(pipeline, "shader")];
-            let kernel = kernel(shader["name"].as_str().unwrap());
-            assert_eq!(shader["wgsl"].as_str().unwrap(), kernel.source);
-            assert!(kernel.constants.iter().all(|c| pipeline["constants"][c].is_number()));
-            assert_eq!(list(&dispatch, "bindings").len(), kernel.bindings.len());
-            for bound in list(&dispatch, "bindings") {
-                let [buffer, offset, size] = ["buffer", "offset", "size"].map(|name| number(&bound, name));
-                assert!(size > 0 && offset + size <= number(&buffers[buffer], "bytes"), "{bound}");
-                assert_eq!(offset % 256, 0, "{bound}");
-            }
-        }
-        for storage in list(&json, "storages") {
-            assert!(4 * number(&storage, "len") <= number(&buffers[number(&storage, "buffer")], "bytes"), "{storage}");
-        }
-        let names: Vec<_> = list(&json, "parameters").iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(names, plan.graph.params().iter().map(|p| p.name.clone()).collect::<Vec<_>>());
-    }
 }
 
 /// All results, to the bit, of three runs from the case's inputs.

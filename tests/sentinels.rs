@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::{Place, normals, places, places_of, square_error};
 use n2n_gpu::check::{self, TOLERANCE};
 use n2n_gpu::device::Device;
-use n2n_gpu::graph::{Element, Graph, Layout, Role, StorageId, Tensor, View, padded};
+use n2n_gpu::graph::{Element, Graph, ParamLayout, Role, StorageId, Tensor, View, padded};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Pixels, Shards};
 
@@ -59,7 +59,7 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
     let mut written: Vec<(StorageId, Vec<f64>)> =
         inputs.iter().chain([&dy]).zip(1..).map(|(&t, stream)| filled(&g, t, stream)).collect();
     written.extend(laid.iter().map(|v| (v.storage, vec![SENTINEL; g.storage(v.storage).len])));
-    written.extend(g.host("grads").map(|id| (id, vec![SENTINEL; g.storage(id).len])));
+    written.extend(g.gradients().map(|id| (id, vec![SENTINEL; g.storage(id).len])));
 
     let mut truth: Vec<Vec<f64>> = Vec::new();
     for place in places() {
@@ -84,7 +84,7 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
                 assert!(error <= TOLERANCE, "{name} on {}: result {i} is off by {error:e}", place.name());
             }
         }
-        if let Some(id) = g.host("grads") {
+        if let Some(id) = g.gradients() {
             let data = run.read(id);
             for param in g.params() {
                 let view = g.view(param.tensor);
@@ -136,14 +136,14 @@ const SLOPE: Activation = Activation { slope: 0.2 };
 fn convolutions_leave_their_neighbours_alone() {
     for (kernel, stride, padding) in [(1, 1, 0), (2, 2, 0), (3, 1, 1), (3, 2, 1)] {
         assert_keeps_to_itself("conv2d", [2, 6, 5], [7, 1], |g, [x, _]| {
-            let w = g.param("weight", Layout::Conv { k: kernel, input: vec![7], output: 10 });
-            let b = g.param("bias", Layout::Vector(10));
+            let w = g.param("weight", ParamLayout::Conv { k: kernel, input: vec![7], output: 10 });
+            let b = g.param("bias", ParamLayout::Vector(10));
             g.conv2d(x, w, Some(b), Conv { kernel, stride, padding }, SLOPE)
         });
     }
     assert_keeps_to_itself("conv_transpose2d", [2, 3, 4], [7, 1], |g, [x, _]| {
-        let w = g.param("weight", Layout::ConvTranspose { k: 3, input: vec![7], output: 10 });
-        let b = g.param("bias", Layout::Vector(10));
+        let w = g.param("weight", ParamLayout::ConvTranspose { k: 3, input: vec![7], output: 10 });
+        let b = g.param("bias", ParamLayout::Vector(10));
         g.conv_transpose2d(x, w, b, Conv::same3(2), 1, SLOPE)
     });
 }
@@ -151,7 +151,7 @@ fn convolutions_leave_their_neighbours_alone() {
 #[test]
 fn group_normalisations_leave_their_neighbours_alone() {
     assert_keeps_to_itself("group_norm", [2, 6, 5], [6, 1], |g, [x, _]| {
-        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, Layout::Vector(6)));
+        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, ParamLayout::Vector(6)));
         g.group_norm(x, gamma, beta, GroupNorm { groups: 3, eps: 1e-5, activation: SLOPE })
     });
 }
@@ -160,15 +160,15 @@ fn group_normalisations_leave_their_neighbours_alone() {
 fn batch_normalisations_leave_their_neighbours_alone() {
     let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: SLOPE };
     let record = |g: &mut Graph, x: Tensor, kept: bool| {
-        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, Layout::Vector(6)));
-        let statistics = ["mean", "variance"].map(|name| g.kept(name, 6));
+        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, ParamLayout::Vector(6)));
+        let statistics = ["mean", "variance"].map(|name| g.running_statistic(name, 6));
         match kept {
-            true => g.batch_norm_kept(x, gamma, beta, statistics, norm),
+            true => g.batch_norm_eval(x, gamma, beta, statistics, norm),
             false => g.batch_norm(x, gamma, beta, statistics, norm),
         }
     };
     assert_keeps_to_itself("batch_norm", [2, 6, 5], [6, 1], |g, [x, _]| record(g, x, false));
-    assert_keeps_to_itself("batch_norm by kept statistics", [2, 6, 5], [6, 1], |g, [x, _]| record(g, x, true));
+    assert_keeps_to_itself("batch_norm in evaluation", [2, 6, 5], [6, 1], |g, [x, _]| record(g, x, true));
 }
 
 #[test]
@@ -212,10 +212,11 @@ fn elementwise_ops_leave_their_neighbours_alone() {
         g.leaky_relu(loss, 0.1)
     });
     for loss in [Loss::L2, Loss::L1, Loss::Outliers { share: 0.25, range: [0.0, 1.0] }, Loss::L0 { eps: 1e-8 }] {
-        // The exponent is 0 where nobody writes it: every element then counts as 1, and those of the padding may not.
+        // At an exponent of 0 every element counts as 1, and those of the padding may not.
         assert_keeps_to_itself("masked loss", [2, 5, 3], [5, 1], |g, [x, mask]| {
             let t = g.scale(x, 0.3);
-            let loss = g.loss(loss, x, t, Some(mask));
+            let exponent = g.host_scalar("exponent", 0.0);
+            let loss = g.loss(loss, x, t, Some(mask), Some(exponent));
             g.leaky_relu(loss, 0.1)
         });
     }

@@ -10,7 +10,7 @@ use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::gpu::{self, Gpu};
-use n2n_gpu::graph::{Graph, Layout, Tensor};
+use n2n_gpu::graph::{Graph, ParamLayout, Tensor};
 use n2n_gpu::nets::{
     Anatomy, Down, EpflConvnet, EpflUnet, Init, Modules, N2nUnet, Network, Norm, Ranges, Statistics, Unet, Up, initial,
 };
@@ -169,14 +169,14 @@ fn convolutions_of_any_window_give_in_strips_what_they_give_in_one_pass() {
         let mut g = Graph::new();
         let x = g.host_picture("x", [1, 36, 18], 3);
         let param = |g: &mut Graph, name: &str, layout| g.param(name, layout);
-        let w0 = param(&mut g, "0", Layout::Conv { k: down.kernel, input: vec![3], output: 4 });
+        let w0 = param(&mut g, "0", ParamLayout::Conv { k: down.kernel, input: vec![3], output: 4 });
         let y = g.conv2d(x, w0, None, down, Activation::leaky_relu(0.1));
-        let w1 = param(&mut g, "1", Layout::ConvTranspose { k: up.kernel, input: vec![4], output: 4 });
-        let b1 = param(&mut g, "b", Layout::Vector(4));
+        let w1 = param(&mut g, "1", ParamLayout::ConvTranspose { k: up.kernel, input: vec![4], output: 4 });
+        let b1 = param(&mut g, "b", ParamLayout::Vector(4));
         // What is missing to a multiple of the stride.
         let output_padding = up.stride + 2 * up.padding - up.kernel;
         let y = g.conv_transpose2d(y, w1, b1, up, output_padding, Activation::NONE);
-        let w2 = param(&mut g, "2", Layout::Conv { k: 3, input: vec![4], output: 5 });
+        let w2 = param(&mut g, "2", ParamLayout::Conv { k: 3, input: vec![4], output: 5 });
         let z = g.conv2d(y, w2, None, Conv::same3(1), Activation::NONE);
         let z = g.concat(&[z, x]);
         let scale = down.stride;
@@ -185,7 +185,7 @@ fn convolutions_of_any_window_give_in_strips_what_they_give_in_one_pass() {
     // One that makes pictures smaller by more than its stride does not.
     let mut g = Graph::new();
     let x = g.host_picture("x", [1, 12, 12], 3);
-    let w = g.param("w", Layout::Conv { k: 3, input: vec![3], output: 4 });
+    let w = g.param("w", ParamLayout::Conv { k: 3, input: vec![3], output: 4 });
     let y = g.conv2d(x, w, None, window(3, 1, 0), Activation::NONE);
     assert!(g.in_strips(x, y, 4).is_none());
 }

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use cli::{Done, Shell, left_out};
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
-use n2n_gpu::gpu::{self, Gpu};
-use n2n_gpu::kernel::Tuning;
+use n2n_gpu::gpu::{self, DeviceKind, Gpu};
 use n2n_gpu::ops::Conv;
-use n2n_gpu::plan::{Executor, Plan};
+use n2n_gpu::plan::{Executor, Plan, Tuning};
 use serde_json::Value;
 
 /// The results of a case by a plan, as bits.
@@ -27,44 +26,44 @@ fn bits(gpu: &Gpu, case: &Case, plan: Arc<Plan>) -> Vec<Vec<u32>> {
     case.outputs.iter().map(read).collect()
 }
 
-/// Also where shaders check bounds: no way reads a stray value into a result.
+/// Also where shaders check bounds: no variant reads a stray value into a result.
 #[test]
-fn every_way_of_a_convolution_gives_the_same_bits() {
+fn every_variant_of_a_convolution_gives_the_same_bits() {
     for (mut gpu, checked) in common::gpus().into_iter().flat_map(|gpu| [(gpu.clone(), false), (gpu, true)]) {
         gpu.checked = checked;
         let limits = Some(&gpu.adapter.limits);
         let mut tried = 0;
         // Software adapters compile slowly: every third case shows it there, others with checks than without.
-        let every = if gpu.adapter.kind == "software" { 3 } else { 1 };
+        let every = if gpu.adapter.kind == DeviceKind::Software { 3 } else { 1 };
         let cases = check::cases().into_iter().filter(|c| c.suits(&Device::Gpu(gpu.clone())));
         for case in cases.skip(usize::from(checked && every > 1)).step_by(every) {
             let plan = |tuning: &Tuning| Plan::tuned(case.graph().clone(), limits, tuning).unwrap();
             let default = plan(&Tuning::default());
-            let ways = default.choices.iter().map(|c| c.ways).max().unwrap_or(1);
+            let variants = default.choices.iter().map(|c| c.variants).max().unwrap_or(1);
             // Whole networks repeat what the convolutions alone show.
-            if ways == 1 || !case.name.starts_with("conv") {
+            if variants == 1 || !case.name.starts_with("conv") {
                 continue;
             }
             let outcome = case.run(&Device::Gpu(gpu.clone())).unwrap();
             assert!(outcome.passed(), "{}: {} is off by {:e}", outcome.case, outcome.output, outcome.error);
             let expected = bits(&gpu, &case, Arc::clone(&default));
             let mut seen = vec![default.to_json()];
-            for way in 0..ways {
-                let other = plan(&Tuning::always(way));
+            for variant in 0..variants {
+                let other = plan(&Tuning::always(variant));
                 if !seen.contains(&other.to_json()) {
                     seen.push(other.to_json());
                     tried += 1;
                     let result = bits(&gpu, &case, other);
                     assert!(
                         result == expected,
-                        "{} on {}, checked {checked}: way {way} gives other bits",
+                        "{} on {}, checked {checked}: variant {variant} gives other bits",
                         case.name,
                         gpu.adapter.name
                     );
                 }
             }
         }
-        assert!(tried > 20, "only {tried} ways were tried on {}", gpu.adapter.name);
+        assert!(tried > 20, "only {tried} variants were tried on {}", gpu.adapter.name);
     }
 }
 
@@ -74,15 +73,15 @@ fn a_choice_that_is_known_is_taken_and_one_that_is_none_is_not() {
     let case = check::conv(Conv::same3(1), false, [2, 16, 16], &[48], 48, 0.1);
     let plan = |tuning: &Tuning| Plan::tuned(case.graph().clone(), Some(&limits), tuning).unwrap();
     let default = plan(&Tuning::default());
-    let choice = default.choices.iter().find(|c| c.ways > 1).expect("there is a choice");
-    let with = |way: usize| {
+    let choice = default.choices.iter().find(|c| c.variants > 1).expect("there is a choice");
+    let with = |variant: usize| {
         let mut tuning = Tuning::default();
-        tuning.set(choice.key.clone(), way);
+        tuning.set(choice.key.clone(), variant);
         let plan = plan(&tuning);
-        plan.choices.iter().find(|c| c.key == choice.key).map(|c| c.way)
+        plan.choices.iter().find(|c| c.key == choice.key).map(|c| c.variant)
     };
-    assert!((0..choice.ways).all(|way| with(way) == Some(way)));
-    assert_eq!(with(1000), Some(choice.way));
+    assert!((0..choice.variants).all(|variant| with(variant) == Some(variant)));
+    assert_eq!(with(1000), Some(choice.variant));
 }
 
 const BENCH: &str = "bench --json --width 4 --levels 1 --batch 1 --size 16 --runs 1";
@@ -117,8 +116,7 @@ fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
     let whole = fs::read_to_string(&path).unwrap();
     let file: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!(file["version"], env!("CARGO_PKG_VERSION"));
-    let ways = file["ways"].as_object().unwrap();
-    assert!(!ways.is_empty());
+    assert!(!file["choices"].as_array().unwrap().is_empty());
 
     // Known: nothing is measured, with or without --tune.
     for more in ["--tune", ""] {
@@ -126,10 +124,13 @@ fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
         assert_eq!(fs::read_to_string(&path).unwrap(), whole);
     }
     // And taken: the plan follows the file.
-    let plan = |way: usize| {
+    let with = |variant: usize| {
         let mut changed = file.clone();
-        changed["ways"].as_object_mut().unwrap().values_mut().for_each(|w| *w = way.into());
-        fs::write(&path, changed.to_string()).unwrap();
+        changed["choices"].as_array_mut().unwrap().iter_mut().for_each(|c| c["variant"] = variant.into());
+        changed.to_string()
+    };
+    let plan = |variant: usize| {
+        fs::write(&path, with(variant)).unwrap();
         let done = bench(&shell, "cache", "--plan --quiet");
         done.succeeds().json("dispatches pipelines")
     };
@@ -140,12 +141,17 @@ fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
         changed[key] = value.into();
         changed.to_string()
     };
-    let negative = whole.replacen(": 0", ": -1", 1).replacen(": 1", ": -1", 1);
+    let negative = whole.replacen("\"variant\": ", "\"variant\": -", 1).replacen("-0", "-1", 1);
+    // As it was before keys were typed.
+    let mut old = file.clone();
+    old.as_object_mut().unwrap().retain(|key, _| key != "format" && key != "choices");
+    old["ways"] = serde_json::json!({"conv2d [1, 16, 16] 4->4 Conv { kernel: 3, stride: 1, padding: 1 }": 1});
     for (text, why) in [
         (whole[..whole.len() / 2].to_owned(), "damaged"),
         (String::new(), "damaged"),
         ("{}".into(), "damaged"),
         (negative, "damaged"),
+        (old.to_string(), "format 0"),
         (edited("driver", "another 1.0"), "another 1.0"),
         (edited("version", "0.0.1"), "version 0.0.1"),
         (edited("adapter", "Another GPU"), "Another GPU"),
@@ -157,16 +163,14 @@ fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
         assert!(remarks(&bench(&shell, "cache", "--quiet")).is_empty());
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is not touched unasked");
     }
-    // Bytes that are no text, a folder in the file's place, and a way that there is not.
+    // Bytes that are no text, a folder in the file's place, and a variant that there is not.
     fs::write(&path, [0xff, 0xfe, 0]).unwrap();
     assert_eq!(remarks(&bench(&shell, "cache", "")).len(), 1);
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     assert_eq!(remarks(&bench(&shell, "cache", "")).len(), 1);
     fs::remove_dir(&path).unwrap();
-    let mut far = file.clone();
-    far["ways"].as_object_mut().unwrap().values_mut().for_each(|w| *w = 1000.into());
-    fs::write(&path, far.to_string()).unwrap();
+    fs::write(&path, with(1000)).unwrap();
     assert!(remarks(&bench(&shell, "cache", "")).is_empty());
 
     // What is damaged is replaced when asked for.

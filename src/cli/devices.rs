@@ -15,6 +15,7 @@ pub(super) fn run() -> Output {
     let mut list: Vec<Value> = Vec::new();
     for (i, a) in adapters.iter().enumerate() {
         let mib = |bytes: u64| bytes >> 20;
+        let features = a.features.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let mark = if auto == Some(i) { "  <- auto" } else { "" };
         let _ = writeln!(text, "{i:>3}  {} ({}, {}){mark}", a.name, a.backend, a.kind);
         let _ = writeln!(
@@ -25,7 +26,7 @@ pub(super) fn run() -> Output {
             mib(a.limits.binding_bytes),
             a.limits.invocations,
             a.limits.workgroup_bytes >> 10,
-            if a.features.is_empty() { "no optional features".into() } else { a.features.join(", ") }
+            if features.is_empty() { "no optional features" } else { &features }
         );
         let mut value = json!(a);
         value["index"] = json!(i);

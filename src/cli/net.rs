@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use n2n_gpu::check::cooperative_matrices;
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Choice, Entry, Kind, NETWORKS, Network, Task};
@@ -142,35 +141,13 @@ pub(super) struct PrecisionArg {
 }
 
 impl PrecisionArg {
-    /// The precision asked for, else that of the run that is resumed (`kept`), if the device has it; else a line that says so, and f32.
-    ///
-    /// In 16 bits cooperative matrices are used where the device has them and gets them right.
-    pub(super) fn choose(&self, common: &Common, device: &mut Device, kept: Option<Precision>) -> anyhow::Result<Precision> {
-        let wanted = self.precision.or(kept).unwrap_or_default();
-        if !device.supports(wanted) {
-            common.remark(&format!("--precision f16: {} has no 16-bit floats; f32 is used", device.name()));
-            return Ok(Precision::F32);
-        }
-        if let (Precision::F16, Device::Gpu(gpu)) = (wanted, &mut *device)
-            && gpu.adapter.cooperative.is_some()
-        {
-            match cooperative_matrices(gpu)? {
-                Some(with) => *gpu = with,
-                None => {
-                    common.remark(&format!("{}: cooperative matrices failed their self-test, and are not used", device.name()));
-                }
-            }
-        }
-        if let (Precision::F16, Device::Gpu(gpu)) = (wanted, &*device)
-            && gpu.adapter.cooperative.is_none()
-            && gpu.adapter.features.contains(&"cooperative-matrix")
-        {
-            common.remark(&format!(
-                "{}: its cooperative matrices are of no kind that the kernels know, and are not used",
-                device.name()
-            ));
-        }
-        Ok(wanted)
+    /// The precision asked for, else that of the run that is resumed, if the device has it; else a line that says so, and f32.
+    pub(super) fn choose(&self, common: &Common, device: &mut Device, resumed: Option<Precision>) -> anyhow::Result<Precision> {
+        let wanted = self.precision.or(resumed).unwrap_or_default();
+        let (with, precision, remark) = device.clone().with_precision(wanted)?;
+        *device = with;
+        remark.iter().for_each(|line| common.remark(line));
+        Ok(precision)
     }
 }
 
@@ -193,7 +170,7 @@ mod tests {
     fn half_precision_is_single_where_the_adapter_has_none_also_of_a_run_that_had_it() {
         for index in 0..adapters().len() {
             let mut gpu = Gpu::open(index).unwrap();
-            (gpu.adapter.features, gpu.adapter.cooperative) = (Vec::new(), None);
+            gpu.adapter.features.clear();
             let mut device = Device::Gpu(gpu);
             for (line, kept) in [("x --quiet --precision f16", None), ("x --quiet", Some(Precision::F16)), ("x --quiet", None)] {
                 let Line { common, precision } = Line::parse_from(line.split(' '));

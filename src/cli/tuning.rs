@@ -1,31 +1,44 @@
 //! What the tuner found, on disk: one file for every adapter, which another driver or version does not take over.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use n2n_gpu::data::files::save_bytes;
 use n2n_gpu::gpu::{Adapter, Gpu, Tuner};
-use n2n_gpu::kernel::Tuning;
+use n2n_gpu::plan::{Tuning, TuningKey};
 use serde::{Deserialize, Serialize};
 
 use super::output::complain;
 
+/// Of the file; older ones are ignored.
+const FORMAT: u32 = 2;
+
 #[derive(Serialize, Deserialize)]
 struct File {
+    #[serde(default)]
+    format: u32,
     version: String,
     adapter: String,
     backend: String,
     driver: String,
-    /// Number of the fastest way by op and shape.
-    ways: BTreeMap<String, usize>,
+    #[serde(default)]
+    choices: Vec<Choice>,
+}
+
+/// The fastest variant of an op.
+#[derive(Serialize, Deserialize)]
+struct Choice {
+    #[serde(flatten)]
+    key: TuningKey,
+    variant: usize,
 }
 
 impl File {
-    fn new(adapter: &Adapter, ways: BTreeMap<String, usize>) -> Self {
+    fn new(adapter: &Adapter, tuning: &Tuning) -> Self {
         let Adapter { name, backend, driver, .. } = adapter.clone();
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), adapter: name, backend, driver, ways }
+        let choices = tuning.entries().iter().map(|(key, &variant)| Choice { key: key.clone(), variant }).collect();
+        Self { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), adapter: name, backend, driver, choices }
     }
 
     /// Reads what an earlier run found; `Err` says why it does not count.
@@ -37,7 +50,10 @@ impl File {
             Err(e) => return Err(format!("cannot be read ({e})")),
         };
         let file: Self = serde_json::from_str(&text).map_err(|_| "is damaged".to_owned())?;
-        let wanted = Self::new(adapter, BTreeMap::new());
+        let wanted = Self::new(adapter, &Tuning::default());
+        if file.format != FORMAT {
+            return Err(format!("is of format {}, not {FORMAT}", file.format));
+        }
         if file.version != wanted.version {
             return Err(format!("is of version {}", file.version));
         }
@@ -45,7 +61,7 @@ impl File {
             return Err(format!("is of {} with driver {}", file.adapter, file.driver));
         }
         let mut tuning = Tuning::default();
-        file.ways.into_iter().for_each(|(key, way)| tuning.set(key, way));
+        file.choices.into_iter().for_each(|c| tuning.set(c.key, c.variant));
         Ok(tuning)
     }
 }
@@ -75,12 +91,12 @@ pub(super) fn load(gpu: &mut Gpu, measure: bool, quiet: bool) {
     });
     let told = AtomicBool::new(false);
     let save = move |tuning: &Tuning| {
-        let file = File::new(&adapter, tuning.entries().clone());
-        let text = serde_json::to_string_pretty(&file).expect("a map of numbers is plain data");
+        let file = File::new(&adapter, tuning);
+        let text = serde_json::to_string_pretty(&file).expect("a list of numbers is plain data");
         let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         let saved = folder.map_err(|e| format!("{}: {e}", path.display()));
         match saved.and_then(|()| save_bytes(&path, text.as_bytes()).map_err(|e| e.to_string())) {
-            Ok(()) => remark(format!("{} tiles chosen for {}, kept in {}", file.ways.len(), adapter.name, path.display())),
+            Ok(()) => remark(format!("{} tiles chosen for {}, kept in {}", file.choices.len(), adapter.name, path.display())),
             // Every plan of a run comes here: once is enough.
             Err(_) if told.swap(true, Ordering::Relaxed) => {}
             Err(e) => remark(format!("what --tune found counts for this run alone: {e}")),

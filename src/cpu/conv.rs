@@ -7,8 +7,8 @@ use gemm::{Parallelism, gemm};
 
 use super::patches::{Part, Parts, Patches};
 use super::scratch::Scratch;
-use super::{accumulate, direct};
-use crate::graph::{Real, View};
+use super::{Real, accumulate, direct};
+use crate::graph::View;
 
 /// What becomes of the sums of a convolution before they are written, in this order.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::{Io, Real, Store};
 use crate::error::Result;
-use crate::graph::{Io, Real, Role, StorageId, Store};
+use crate::graph::{Role, StorageId};
 use crate::plan::{self, Plan, Ticket};
 
 /// A plan with its memory.

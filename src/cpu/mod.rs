@@ -4,18 +4,22 @@
 mod conv;
 mod direct;
 mod executor;
+mod io;
 mod patches;
+mod real;
 mod scratch;
 mod stage;
 
 pub use conv::{Convolve, Epilogue};
 pub use executor::Executor;
+pub use io::{Inputs, Io};
 pub use patches::Patches;
+pub use real::{Real, Store};
 pub(crate) use scratch::Scratch;
 
 use rayon::prelude::*;
 
-use crate::graph::{Real, View};
+use crate::graph::View;
 
 /// Pixels that one task works on.
 pub(crate) const BLOCK: usize = 1024;

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::accumulate;
 use super::scratch::Scratch;
-use crate::graph::{Real, View};
+use super::{Real, accumulate};
+use crate::graph::View;
 
 /// Target pixels that are made at once, about: what they see stays in the cache, however large the picture.
 const BLOCK: usize = 256;

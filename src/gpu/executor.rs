@@ -1,15 +1,12 @@
 //! Replays a plan on a GPU: buffers, pipelines and bind groups are made once; a run is one submission of one pass.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-
-use rayon::prelude::*;
 
 use super::Gpu;
 use crate::error::{Error, Result};
 use crate::graph::{Role, StorageId};
-use crate::kernel::{Kernel, kernel};
 use crate::plan::{self, Plan, Ticket};
 
 /// Runs that may be on their way at once.
@@ -59,9 +56,6 @@ impl std::fmt::Debug for Executor {
     }
 }
 
-/// A specialised kernel: its name and the bits of its constants.
-type Key = (&'static str, Vec<u64>);
-
 impl Executor {
     /// Makes buffers, pipelines and bind groups.
     ///
@@ -74,7 +68,7 @@ impl Executor {
         let buffers: Vec<_> =
             plan.slots.iter().enumerate().map(|(i, slot)| buffer(gpu, &format!("slot {i}"), 4 * slot.len as u64)).collect();
         let (memory, invalid) = (pollster::block_on(memory.pop()), pollster::block_on(invalid.pop()));
-        gpu.trouble.check(&gpu.adapter.name)?;
+        gpu.check()?;
         if memory.is_some() || invalid.is_some() {
             let largest = plan.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(0);
             return Err(Error::Memory(format!(
@@ -89,30 +83,22 @@ impl Executor {
                 gpu.queue.write_buffer(&buffers[slot], 0, bytemuck::cast_slice(&vec![storage.fill; storage.len]));
             }
         }
-        let pipelines = pipelines(gpu, &plan)?;
-        let steps = plan
-            .steps
-            .iter()
-            .map(|step| {
-                let (pipeline, layout) = pipelines[&key(step)].clone();
-                let entries: Vec<_> = step
-                    .bindings
-                    .iter()
-                    .enumerate()
-                    .map(|(i, &(slot, offset, len))| wgpu::BindGroupEntry {
-                        binding: i as u32,
-                        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                            buffer: &buffers[slot],
-                            offset: 4 * offset as u64,
-                            size: wgpu::BufferSize::new(4 * len as u64),
-                        }),
-                    })
-                    .collect();
-                let descriptor = wgpu::BindGroupDescriptor { label: Some(step.kernel), layout: &layout, entries: &entries };
-                Prepared { pipeline, bind_group: gpu.device.create_bind_group(&descriptor), workgroups: step.workgroups }
-            })
-            .collect();
-        gpu.trouble.check(&gpu.adapter.name)?;
+        let pipelines = gpu.compiled.pipelines(gpu, &plan)?;
+        let steps = plan.steps.iter().zip(pipelines).map(|(step, (pipeline, layout))| {
+            let entries = step.bindings.iter().zip(0..).map(|(&(slot, offset, len), binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &buffers[slot],
+                    offset: 4 * offset as u64,
+                    size: wgpu::BufferSize::new(4 * len as u64),
+                }),
+            });
+            let entries: Vec<_> = entries.collect();
+            let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries };
+            Prepared { pipeline, bind_group: gpu.device.create_bind_group(&descriptor), workgroups: step.workgroups }
+        });
+        let steps = steps.collect();
+        gpu.check()?;
         let gpu = gpu.clone();
         Ok(Self {
             gpu,
@@ -138,7 +124,7 @@ impl Executor {
 
     fn poll(&self, how: wgpu::PollType) -> Result<()> {
         let polled = self.gpu.device.poll(how);
-        self.gpu.trouble.check(&self.gpu.adapter.name)?;
+        self.gpu.check()?;
         polled.map(drop).map_err(|e| Error::Lost(format!("{}: {e}", self.gpu.adapter.name)))
     }
 
@@ -159,7 +145,7 @@ impl Executor {
             let at = self.reads.iter().position(|(t, _)| *t == ticket);
             let (_, staging) = at.and_then(|i| self.reads.remove(i)).expect("a mapped buffer was asked for");
             if !fine {
-                self.gpu.trouble.check(&self.gpu.adapter.name)?;
+                self.gpu.check()?;
                 return Err(Error::Lost(format!("{}: results cannot be read", self.gpu.adapter.name)));
             }
             let data = self.unload(staging)?;
@@ -174,84 +160,6 @@ fn buffer(gpu: &Gpu, label: &str, size: u64) -> wgpu::Buffer {
     gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
 }
 
-fn key(step: &plan::Step) -> Key {
-    (step.kernel, step.constants.iter().map(|(_, v)| v.to_bits()).collect())
-}
-
-/// Makes every specialised kernel once, on several threads.
-fn pipelines(gpu: &Gpu, plan: &Plan) -> Result<BTreeMap<Key, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>> {
-    let mut wanted: BTreeMap<Key, &plan::Step> = BTreeMap::new();
-    let mut modules: BTreeMap<&str, (wgpu::ShaderModule, wgpu::BindGroupLayout)> = BTreeMap::new();
-    for step in &plan.steps {
-        wanted.entry(key(step)).or_insert(step);
-        modules.entry(step.kernel).or_insert_with(|| (module(gpu, kernel(step.kernel)), layout(gpu, kernel(step.kernel))));
-    }
-    let made: BTreeMap<_, _> = wanted
-        .into_par_iter()
-        .map(|(key, step)| {
-            let (module, group) = &modules[step.kernel];
-            let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-            let layouts = [Some(group)];
-            let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(step.kernel),
-                bind_group_layouts: &layouts,
-                ..Default::default()
-            });
-            let constants: Vec<(&str, f64)> = step.constants.iter().map(|(n, v)| (n.as_str(), *v)).collect();
-            let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(step.kernel),
-                layout: Some(&layout),
-                module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &constants,
-                    zero_initialize_workgroup_memory: false,
-                },
-                cache: None,
-            });
-            match pollster::block_on(scope.pop()) {
-                Some(e) => {
-                    let problem = format!("kernel {}: {}", step.kernel, super::one_line(&e.to_string()));
-                    Err(Error::device(&gpu.adapter.name, problem))
-                }
-                None => Ok((key, (pipeline, group.clone()))),
-            }
-        })
-        .collect::<Result<_>>()?;
-    Ok(made)
-}
-
-fn module(gpu: &Gpu, kernel: &Kernel) -> wgpu::ShaderModule {
-    let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(kernel.name),
-        source: wgpu::ShaderSource::Wgsl(kernel.source.as_str().into()),
-    };
-    if gpu.checked {
-        return gpu.device.create_shader_module(descriptor);
-    }
-    // SAFETY: the kernels are ours; they guard every access, and the tests run them with checks on as well.
-    unsafe { gpu.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
-}
-
-fn layout(gpu: &Gpu, kernel: &Kernel) -> wgpu::BindGroupLayout {
-    let entries: Vec<_> = kernel
-        .bindings
-        .iter()
-        .enumerate()
-        .map(|(i, b)| wgpu::BindGroupLayoutEntry {
-            binding: i as u32,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: !b.writes },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        })
-        .collect();
-    gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries })
-}
-
 impl plan::Executor for Executor {
     fn plan(&self) -> &Plan {
         &self.plan
@@ -259,12 +167,12 @@ impl plan::Executor for Executor {
 
     fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()> {
         self.gpu.queue.write_buffer(self.buffer(id), 0, bytemuck::cast_slice(data));
-        self.gpu.trouble.check(&self.gpu.adapter.name)
+        self.gpu.check()
     }
 
     fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()> {
         self.gpu.queue.write_buffer(self.buffer(id), 0, bytemuck::cast_slice(data));
-        self.gpu.trouble.check(&self.gpu.adapter.name)
+        self.gpu.check()
     }
 
     fn run(&mut self) -> Result<()> {
@@ -281,12 +189,12 @@ impl plan::Executor for Executor {
             }
         }
         self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
-        self.gpu.trouble.check(&self.gpu.adapter.name)
+        self.gpu.check()
     }
 
     fn profile(&mut self) -> Result<Option<Vec<f64>>> {
         let count = 2 * self.steps.len() as u32;
-        if !self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || count > wgpu::QUERY_SET_MAX_QUERIES {
+        if !self.gpu.has_timestamps() || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(None);
         }
         let device = &self.gpu.device;
@@ -361,7 +269,7 @@ impl plan::Executor for Executor {
         });
         self.reads.push_back((ticket, staging));
         self.gpu.queue.submit([encoder.finish()]);
-        self.gpu.trouble.check(&self.gpu.adapter.name)?;
+        self.gpu.check()?;
         Ok(ticket)
     }
 

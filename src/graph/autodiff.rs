@@ -9,7 +9,7 @@ impl Graph {
     /// Records the gradients of everything that needs one, from the gradients `seeds` of some results:
     /// pairs (y, dy). A tensor that is used several times, a shared parameter or a skip, gets the sum.
     ///
-    /// Parameter gradients end in the flat host storage `grads`, laid out as `params`. Returns the gradients of inputs
+    /// Parameter gradients end in the flat host storage [`Graph::gradients`], laid out as the parameters. Returns the gradients of inputs
     /// that asked for one with [`Graph::require_grad`], by tensor.
     pub fn backward(&mut self, seeds: &[(Tensor, Tensor)]) -> BTreeMap<Tensor, Tensor> {
         let mut grads: BTreeMap<Tensor, Tensor> = seeds.iter().copied().collect();
@@ -66,11 +66,12 @@ impl Graph {
         }
     }
 
-    /// Lays the parameters' gradients into the flat storage `grads`.
+    /// Lays the parameters' gradients into a flat storage.
     fn gather(&mut self, grads: &BTreeMap<Tensor, Tensor>) {
         let Some(flat) = self.flat else { return };
         let len = self.storages[flat.0].len;
         let storage = self.add_storage("grads", len, Element::F32, Role::Host);
+        self.gradients = Some(storage);
         for param in self.params.clone() {
             if let Some(&dw) = grads.get(&param.tensor) {
                 let view = View { storage, ..self.view(param.tensor).clone() };

@@ -1,6 +1,6 @@
 //! The graph: straight-line code records ops on tensors here; [`Graph::backward`] records more of the same.
 //!
-//! A tensor is a *view* of a storage: pictures are NHWC, with every run of channels padded to a multiple of four and
+//! A tensor is a *view* of a storage: pictures are NHWC, with every part of their channels padded to a multiple of four and
 //! the padding always zero. Views make concatenation free: the producers are made to write into their channel range of
 //! the wider storage. Parameters, and their gradients, are ranges of one flat storage each.
 
@@ -9,8 +9,8 @@ mod op;
 mod param;
 mod recompute;
 
-pub use op::{Buffer, Dispatch, Halo, Inputs, Io, Lowering, Op, Range, Real, Store, grid};
-pub use param::{Layout, Param};
+pub use op::{Halo, Op};
+pub use param::{Param, ParamLayout};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub const fn pad4(c: usize) -> usize {
     c.div_ceil(4) * 4
 }
 
-/// Channels of a pixel with every run padded to a multiple of four.
+/// Channels of a pixel with every part padded to a multiple of four.
 pub fn padded(parts: &[usize]) -> usize {
     parts.iter().map(|&c| pad4(c)).sum()
 }
@@ -46,7 +46,7 @@ pub const ALIGN: usize = 64;
 pub struct Tensor(usize);
 
 /// Handle of a storage of a [`Graph`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct StorageId(pub usize);
 
 /// What a storage is made of.
@@ -61,7 +61,7 @@ pub enum Element {
 }
 
 /// What a graph keeps its intermediate pictures in. Sums, parameters, their gradients and an optimizer's moments have 32 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -73,7 +73,8 @@ pub enum Precision {
 }
 
 /// Who a storage's contents belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Made and used up within one run; shares a slot of memory with others.
     Intermediate,
@@ -103,7 +104,7 @@ pub struct View {
     pub storage: StorageId,
     /// (N, H, W). A filter (KH, KW, C_IN padded, C_OUT) counts as a picture of that shape, a vector as (1, 1, 1, C).
     pub shape: [usize; 3],
-    /// Channels, in runs that are padded to a multiple of four each: one run, or those of a concatenation.
+    /// Channels, in parts that are padded to a multiple of four each: one part, or those of a concatenation.
     pub parts: Vec<usize>,
     /// First element of the range that is bound, a multiple of [`ALIGN`].
     pub base: usize,
@@ -122,7 +123,7 @@ impl View {
     pub fn channels(&self) -> usize {
         self.parts.iter().sum()
     }
-    /// C with every run padded to a multiple of four.
+    /// C with every part padded to a multiple of four.
     pub fn padded(&self) -> usize {
         padded(&self.parts)
     }
@@ -159,7 +160,9 @@ pub struct Graph {
     needs_grad: Vec<bool>,
     nodes: Vec<Node>,
     params: Vec<Param>,
+    /// The flat storages of all parameters and of their gradients.
     flat: Option<StorageId>,
+    gradients: Option<StorageId>,
     /// Gradients that may be those of several tensors at once, as of the terms of a sum: their ops stay as they are.
     pinned: BTreeSet<Tensor>,
     precision: Precision,
@@ -281,11 +284,16 @@ impl Graph {
         self.add_view(View { storage, shape: [1, 1, len / 4], parts: vec![4], base: 0, channel: 0, stride: 4 })
     }
 
+    /// A host scalar, which is `fill` until it is written.
+    pub fn host_scalar(&mut self, name: &str, fill: f32) -> Tensor {
+        let scalar = self.host_picture(name, [1, 1, 1], 1);
+        self.storages[self.tensors[scalar.0].storage.0].fill = fill;
+        scalar
+    }
+
     /// A host scalar of 1: the gradient a loss starts from.
     pub fn one(&mut self) -> Tensor {
-        let one = self.host_picture("one", [1, 1, 1], 1);
-        self.storages[self.tensors[one.0].storage.0].fill = 1.0;
-        one
+        self.host_scalar("one", 1.0)
     }
 
     /// The whole of a host storage as a tensor.
@@ -294,11 +302,11 @@ impl Graph {
         self.add_view(View { storage, shape: [1, 1, len / 4], parts: vec![4], base: 0, channel: 0, stride: 4 })
     }
 
-    /// Channel range `parts[first..first + count]` of `t`, without a copy.
-    pub fn channels(&mut self, t: Tensor, first: usize, count: usize) -> Tensor {
+    /// Some of the parts of a concatenation, without a copy.
+    pub fn parts(&mut self, t: Tensor, range: std::ops::Range<usize>) -> Tensor {
         let mut view = self.view(t).clone();
-        view.channel += padded(&view.parts[..first]);
-        view.parts = view.parts[first..first + count].to_vec();
+        view.channel += padded(&view.parts[..range.start]);
+        view.parts = view.parts[range].to_vec();
         self.add_view(view)
     }
 
@@ -322,8 +330,7 @@ impl Graph {
 
     /// The same parameters without ops. Other tensors are still known, but have no memory.
     pub(crate) fn without_ops(&self) -> Self {
-        let mut g = self.clone();
-        g.nodes.clear();
+        let mut g = Self { nodes: Vec::new(), gradients: None, ..self.clone() };
         for (i, storage) in g.storages.iter_mut().enumerate().filter(|(i, _)| self.flat != Some(StorageId(*i))) {
             storage.role = Role::Intermediate;
             storage.name = format!("unused.{i}");

@@ -1,10 +1,10 @@
-//! Parameters: named ranges of one flat storage, and the way between `PyTorch`'s layouts and ours.
+//! Parameters: named ranges of one flat storage, and their places in `PyTorch`'s layouts and in ours.
 
 use super::{ALIGN, Element, Graph, Role, StorageId, Tensor, View, pad4, padded, physical};
 
 /// How a parameter is laid out in a `PyTorch` state dict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum ParamLayout {
     /// `Conv2d.weight` (`out`, `in`, k, k); here (k, k, in, out).
     Conv {
         /// Window size.
@@ -27,7 +27,7 @@ pub enum Layout {
     Vector(usize),
 }
 
-impl Layout {
+impl ParamLayout {
     /// Shape of the tensor in a state dict.
     pub fn file_shape(&self) -> Vec<usize> {
         match self {
@@ -90,13 +90,13 @@ fn filter_places(k: usize, outer: usize, inner: usize, at: impl Fn(usize, usize,
 pub struct Param {
     /// Name in a state dict.
     pub name: String,
-    /// Layout in a file, and here.
-    pub layout: Layout,
+    /// ParamLayout in a file, and here.
+    pub layout: ParamLayout,
     /// The tensor, a range of the storage `params`.
     pub tensor: Tensor,
     /// Its first element in the storages `params`, `grads`, …
     pub offset: usize,
-    /// Whether training changes it by its gradient; statistics that are kept beside are not.
+    /// Whether training changes it by its gradient; running statistics are not.
     pub trained: bool,
 }
 
@@ -105,7 +105,7 @@ impl Graph {
     ///
     /// # Panics
     /// If there is one of that name.
-    pub fn param(&mut self, name: &str, layout: Layout) -> Tensor {
+    pub fn param(&mut self, name: &str, layout: ParamLayout) -> Tensor {
         assert!(self.params.iter().all(|p| p.name != name), "two parameters are named {name}");
         let flat = *self.flat.get_or_insert_with(|| {
             self.storages.push(super::Storage {
@@ -127,9 +127,9 @@ impl Graph {
         tensor
     }
 
-    /// Adds a vector (C) that is kept with the parameters, but has no gradient: a statistic.
-    pub fn kept(&mut self, name: &str, c: usize) -> Tensor {
-        let t = self.param(name, Layout::Vector(c));
+    /// Adds a vector (C) that is stored with the parameters, but has no gradient: a running mean or variance.
+    pub fn running_statistic(&mut self, name: &str, c: usize) -> Tensor {
+        let t = self.param(name, ParamLayout::Vector(c));
         self.needs_grad[t.0] = false;
         if let Some(param) = self.params.last_mut() {
             param.trained = false;
@@ -145,6 +145,11 @@ impl Graph {
     /// The flat storage of all parameters.
     pub fn params_storage(&self) -> Option<StorageId> {
         self.flat
+    }
+
+    /// The flat storage of the parameters' gradients, once [`Graph::backward`] has recorded them.
+    pub fn gradients(&self) -> Option<StorageId> {
+        self.gradients
     }
 
     /// Number of trained values.

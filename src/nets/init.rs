@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Graph, Layout};
+use crate::graph::{Graph, ParamLayout};
 use crate::ops::random_normals;
 
 /// How filters start.
@@ -23,13 +23,13 @@ const STREAM: u32 = 1 << 31;
 pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
     let len = g.params_storage().map_or(0, |id| g.storage(id).len);
     let mut flat = vec![0.0; len];
-    let last = g.params().iter().rposition(|p| !matches!(p.layout, Layout::Vector(_)));
+    let last = g.params().iter().rposition(|p| !matches!(p.layout, ParamLayout::Vector(_)));
     for (number, param) in g.params().iter().enumerate() {
         let places = param.layout.places();
         match param.layout {
-            Layout::Vector(_) if ["bias", "running_mean"].iter().any(|role| param.name.ends_with(role)) => {}
-            Layout::Vector(_) => places.iter().for_each(|&p| flat[param.offset + p] = 1.0),
-            Layout::Conv { .. } | Layout::ConvTranspose { .. } => {
+            ParamLayout::Vector(_) if ["bias", "running_mean"].iter().any(|role| param.name.ends_with(role)) => {}
+            ParamLayout::Vector(_) => places.iter().for_each(|&p| flat[param.offset + p] = 1.0),
+            ParamLayout::Conv { .. } | ParamLayout::ConvTranspose { .. } => {
                 let (fan_in, fan_out) = param.layout.fans();
                 let variance = match init {
                     Init::Xavier => 2.0 / (fan_in + fan_out) as f64,

@@ -1,7 +1,7 @@
 //! Layers with parameters, by name: what networks are written in. A name that is used again means the same parameters again.
 
 use super::Norm;
-use crate::graph::{Graph, Layout, Tensor};
+use crate::graph::{Graph, ParamLayout, Tensor};
 use crate::ops::{Activation, BatchNorm, Conv, GroupNorm};
 
 /// Records layers into a graph, with parameters named as in a `PyTorch` state dict.
@@ -23,7 +23,7 @@ impl<'a> Modules<'a> {
     ///
     /// # Panics
     /// If there is one of that name and another layout.
-    pub fn param(&mut self, name: &str, layout: Layout) -> Tensor {
+    pub fn param(&mut self, name: &str, layout: ParamLayout) -> Tensor {
         let Some(known) = self.graph.params().iter().find(|p| p.name == name) else { return self.graph.param(name, layout) };
         assert_eq!(known.layout, layout, "{name} is used with two layouts");
         known.tensor
@@ -32,16 +32,16 @@ impl<'a> Modules<'a> {
     /// y = act(w * x + b), with the parameters `name.weight` and `name.bias`.
     pub fn conv2d(&mut self, name: &str, x: Tensor, output: usize, conv: Conv, activation: Activation) -> Tensor {
         let input = self.graph.view(x).parts.clone();
-        let w = self.param(&format!("{name}.weight"), Layout::Conv { k: conv.kernel, input, output });
-        let b = self.param(&format!("{name}.bias"), Layout::Vector(output));
+        let w = self.param(&format!("{name}.weight"), ParamLayout::Conv { k: conv.kernel, input, output });
+        let b = self.param(&format!("{name}.bias"), ParamLayout::Vector(output));
         self.graph.conv2d(x, w, Some(b), conv, activation)
     }
 
     /// Transposed 3x3 convolution with stride 2 that doubles the size, with the parameters `name.weight` and `name.bias`.
     pub fn up2d(&mut self, name: &str, x: Tensor, output: usize) -> Tensor {
         let input = self.graph.view(x).parts.clone();
-        let w = self.param(&format!("{name}.weight"), Layout::ConvTranspose { k: 3, input, output });
-        let b = self.param(&format!("{name}.bias"), Layout::Vector(output));
+        let w = self.param(&format!("{name}.weight"), ParamLayout::ConvTranspose { k: 3, input, output });
+        let b = self.param(&format!("{name}.bias"), ParamLayout::Vector(output));
         self.graph.conv_transpose2d(x, w, b, Conv::same3(2), 1, Activation::NONE)
     }
 
@@ -56,16 +56,16 @@ impl<'a> Modules<'a> {
     pub fn batch_norm(&mut self, name: &str, x: Tensor, activation: Activation) -> Tensor {
         let [gamma, beta] = self.vectors(name, x);
         let c = self.graph.view(x).channels();
-        let kept = ["running_mean", "running_var"].map(|role| {
+        let running = ["running_mean", "running_var"].map(|role| {
             let name = format!("{name}.{role}");
             let known = self.graph.params().iter().find(|p| p.name == name).map(|p| p.tensor);
-            known.unwrap_or_else(|| self.graph.kept(&name, c))
+            known.unwrap_or_else(|| self.graph.running_statistic(&name, c))
         });
         let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation };
         if self.training {
-            self.graph.batch_norm(x, gamma, beta, kept, norm)
+            self.graph.batch_norm(x, gamma, beta, running, norm)
         } else {
-            self.graph.batch_norm_kept(x, gamma, beta, kept, norm)
+            self.graph.batch_norm_eval(x, gamma, beta, running, norm)
         }
     }
 
@@ -76,7 +76,7 @@ impl<'a> Modules<'a> {
 
     fn vectors(&mut self, name: &str, x: Tensor) -> [Tensor; 2] {
         let c = self.graph.view(x).channels();
-        ["weight", "bias"].map(|role| self.param(&format!("{name}.{role}"), Layout::Vector(c)))
+        ["weight", "bias"].map(|role| self.param(&format!("{name}.{role}"), ParamLayout::Vector(c)))
     }
 
     /// A 3x3 convolution `conv`, the normalisation `norm`, and an activation.

@@ -1,8 +1,10 @@
 //! Sums and differences of two tensors of one shape, with an activation: residual connections, and gradients that meet.
 
 use super::{Activation, per_vec4};
-use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 /// y = act(a + scale * b).
 #[derive(Clone, Copy, Debug)]
@@ -50,11 +52,15 @@ impl Op for Add {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let constants = [("B_SCALE", self.scale.into()), ("SLOPE", self.activation.slope.into())];
         let tensors = [("a", node.inputs[0]), ("b", node.inputs[1]), ("y", node.outputs[0])];
-        per_vec4(l, "add", &constants, &tensors, &[]);
+        per_vec4(l, Shader::Add, &constants, &tensors, &[]);
     }
 
     fn is_cheap(&self) -> bool {
         true
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
     }
 
     crate::cpu_meaning!();

@@ -5,8 +5,11 @@ use rayon::prelude::*;
 
 use super::rng::pcg4d;
 use super::{Shards, strides};
-use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, Role, StorageId, Tensor, grid};
+use crate::cpu::{Io, Real};
+use crate::graph::{Element, Graph, Halo, Node, Op, Role, StorageId, Tensor};
+use crate::kernel::Shader;
 use crate::noise::{GLYPHS, Noise, Place, Sampler, Shot, Stream};
+use crate::plan::{Lowering, grid};
 
 /// What a batch is drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +154,11 @@ impl Op for Draw {
         let names = ["draw", "table", "shard0", "shard1", "shard2"];
         let inputs = names.into_iter().zip(node.inputs.iter().copied());
         let bindings: Vec<_> = inputs.chain(outputs).map(|(n, t)| (n, l.range(t))).collect();
-        l.dispatch("batch", &constants, &bindings, [gx, gy, 1]);
+        l.dispatch(Shader::Batch, &constants, &bindings, [gx, gy, 1]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

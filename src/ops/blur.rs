@@ -1,9 +1,11 @@
 //! Blurred noise: white noise on a larger field, blurred along both axes, added to a picture.
 
 use super::per_vec4;
-use crate::cpu::{self, Scratch};
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+use crate::cpu::{self, Io, Real, Scratch};
+use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::kernel::Shader;
 use crate::noise::{Noise, Stream};
+use crate::plan::Lowering;
 
 /// White Gaussian noise of variance 1; input: draw.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +60,11 @@ impl Op for White {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let draw = l.range(node.inputs[0]);
-        per_vec4(l, "white_noise", &[("EXPOSURE", self.exposure.into())], &[("y", node.outputs[0])], &[("draw", draw)]);
+        per_vec4(l, Shader::WhiteNoise, &[("EXPOSURE", self.exposure.into())], &[("y", node.outputs[0])], &[("draw", draw)]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();
@@ -96,7 +102,11 @@ impl Op for Blur {
             ("ADD", flag(node.inputs.len() == 2)),
         ];
         let a = node.inputs.get(1).copied().unwrap_or(x);
-        per_vec4(l, "blur", &constants, &[("x", x), ("a", a), ("y", y)], &[]);
+        per_vec4(l, Shader::Blur, &constants, &[("x", x), ("a", a), ("y", y)], &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

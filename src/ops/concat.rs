@@ -2,8 +2,10 @@
 //! be moved (an input, a tensor already concatenated elsewhere) is copied.
 
 use super::per_vec4;
-use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor, View};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 /// Copies one tensor, times a number.
 #[derive(Clone, Copy, Debug)]
@@ -87,13 +89,21 @@ impl Op for Concat {
         let mut slices = Vec::new();
         for &t in &node.inputs {
             let count = g.view(t).parts.len();
-            slices.push(dy[0].map(|dy| g.channels(dy, first, count)));
+            slices.push(dy[0].map(|dy| g.parts(dy, first..first + count)));
             first += count;
         }
         slices
     }
 
     fn lower(&self, _l: &mut Lowering, _node: &Node) {}
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
+    }
+
+    fn lay(&self, g: &mut Graph, inputs: &[Tensor]) -> Option<Tensor> {
+        Some(g.concat(inputs))
+    }
 
     crate::cpu_meaning!();
 }
@@ -114,6 +124,14 @@ impl Op for Join {
 
     fn lower(&self, _l: &mut Lowering, _node: &Node) {}
 
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
+    }
+
+    fn lay(&self, g: &mut Graph, inputs: &[Tensor]) -> Option<Tensor> {
+        Some(g.join(inputs[0]))
+    }
+
     crate::cpu_meaning!();
 }
 
@@ -132,7 +150,11 @@ impl Op for Copy {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        per_vec4(l, "copy", &[("SCALE", self.scale.into())], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
+        per_vec4(l, Shader::Copy, &[("SCALE", self.scale.into())], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
     }
 
     crate::cpu_meaning!();

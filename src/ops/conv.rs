@@ -6,15 +6,17 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::tiles::{CooperativeTile, Product, Tile};
+use super::conv_tiles::{CooperativeTile, Product};
 use super::{Activation, channel4, channels4, stride4};
-use crate::cpu::{Convolve, Epilogue, Patches, Scratch};
-use crate::graph::{Graph, Halo, Inputs, Io, Lowering, Node, Op, Real, Tensor, View, grid, pad4};
-use crate::kernel::Limits;
+use crate::cpu::{Convolve, Epilogue, Inputs, Io, Patches, Real, Scratch};
+use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
+use crate::kernel::{Limits, Shader};
+use crate::plan::{Lowering, grid};
 
 /// Window of a convolution: square, with the same stride and zero padding both ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Conv {
     /// Size of the window.
     pub kernel: usize,
@@ -96,12 +98,6 @@ impl Conv {
     }
 }
 
-/// Workgroup memory of `conv2d` and `conv2d_dx`, bytes: a stage of KB = 4 vec4s for every row and column, and a corner for every row.
-fn tile_bytes(tile: &Tile) -> usize {
-    let (rows, columns4) = (tile.ty * tile.rows, tile.tx * tile.cols);
-    16 * (rows + 4 * (rows + 2) + 4 * (columns4 * 4 + 2))
-}
-
 /// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than half of the
 /// device busy.
 fn is_tiny(product: &Product, inners: usize, limits: &Limits) -> bool {
@@ -123,6 +119,11 @@ struct Finish {
 impl Finish {
     fn new(bias: bool, activation: Activation) -> Self {
         Self { bias, activation, addend: None, gate: None }
+    }
+
+    /// Whether nothing is read beside the window: addend and gate are as large as the result.
+    fn reads_window_only(&self) -> bool {
+        self.addend.is_none() && self.gate.is_none()
     }
 
     fn adding(self, input: usize) -> Option<Self> {
@@ -199,59 +200,70 @@ impl Graph {
     }
 }
 
-/// Emits `conv2d` or `conv2d_dx`, which share their tiles: rows are the result's pixels (of a phase), columns its channels.
-fn lower_tiles(l: &mut Lowering, node: &Node, name: &str, conv: Conv, finish: Finish, names: [&str; 2]) {
+/// Kernels of one direction of a convolution, which share their tiles, and what these call its input and its result.
+struct Kernels {
+    tiled: Shader,
+    /// Where there are few pixels and many channels.
+    tiny: Shader,
+    cooperative: Shader,
+    names: [&'static str; 2],
+}
+
+const FORWARD: Kernels =
+    Kernels { tiled: Shader::Conv2d, tiny: Shader::Conv2dTiny, cooperative: Shader::Conv2dCoop, names: ["x", "y"] };
+const BACKWARD: Kernels =
+    Kernels { tiled: Shader::Conv2dDx, tiny: Shader::Conv2dDxTiny, cooperative: Shader::Conv2dDxCoop, names: ["dy", "dx"] };
+
+impl Finish {
+    /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. What is not there is not looked at, but something
+    /// has to be bound.
+    fn lower(&self, l: &Lowering, node: &Node) -> (Vec<(&'static str, f64)>, [(&'static str, Tensor); 3]) {
+        let [addend, gate] = [self.addend, self.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
+        let yes = |given: bool| f64::from(u8::from(given));
+        let constants = vec![
+            ("BIAS", yes(self.bias)),
+            ("SLOPE", self.activation.slope.into()),
+            ("ADD", yes(self.addend.is_some())),
+            ("ADDEND_STRIDE4", stride4(l.view(addend))),
+            ("ADDEND_CHANNEL4", channel4(l.view(addend))),
+            ("GATE", yes(self.gate.is_some())),
+            ("GATE_SLOPE", self.gate.map_or(1.0, |(_, slope)| slope).into()),
+            ("GATE_STRIDE4", stride4(l.view(gate))),
+            ("GATE_CHANNEL4", channel4(l.view(gate))),
+        ];
+        let b = node.inputs[if self.bias { 2 } else { 1 }];
+        (constants, [("b", b), ("addend", addend), ("gate", gate)])
+    }
+}
+
+/// Emits one of the kernels: rows are the result's pixels (of a phase), columns its channels. `x` is the large side, `y` the small one.
+fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &Finish) {
     let (input, output) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
-    let forward = name == "conv2d";
-    let step = if forward { 1 } else { conv.stride };
+    let forward = kernels.tiled == Shader::Conv2d;
+    let (step, x, y) = if forward { (1, &input, &output) } else { (conv.stride, &output, &input) };
     let (phases, taps) = (step * step, conv.kernel.div_ceil(step).pow(2));
     let rows = output.shape[0] * output.shape[1].div_ceil(step) * output.shape[2].div_ceil(step);
     let product = Product { rows, columns4: output.padded() / 4, times: phases, multiple: 4 };
-    let mut constants = if forward { conv.constants(&input, &output) } else { conv.constants(&output, &input) };
-    // What is not there is not looked at, but something has to be bound.
-    let [addend, gate] = [finish.addend, finish.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
-    let yes = |given: bool| f64::from(u8::from(given));
-    constants.extend([
-        ("BIAS", yes(finish.bias)),
-        ("SLOPE", finish.activation.slope.into()),
-        ("ADD", yes(finish.addend.is_some())),
-        ("ADDEND_STRIDE4", stride4(l.view(addend))),
-        ("ADDEND_CHANNEL4", channel4(l.view(addend))),
-        ("GATE", yes(finish.gate.is_some())),
-        ("GATE_SLOPE", finish.gate.map_or(1.0, |(_, slope)| slope).into()),
-        ("GATE_STRIDE4", stride4(l.view(gate))),
-        ("GATE_CHANNEL4", channel4(l.view(gate))),
-    ]);
-    let b = node.inputs[if finish.bias { 2 } else { 1 }];
-    let tensors = [(names[0], node.inputs[0]), ("w", node.inputs[1]), ("b", b), ("addend", addend), ("gate", gate)];
-    let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain([(names[1], l.range(node.outputs[0]))]).collect();
-    if is_tiny(&product, taps * input.padded() / 4, l.limits) {
+    let (own, [down, across], shader) = if is_tiny(&product, taps * input.padded() / 4, l.limits) {
         // 128 invocations: 16 parts of the inner dimension by eight columns, two pixels each.
         let columns = product.columns4.min(8);
         let [tx, ty] = if forward { [columns, 16] } else { [16, columns] };
-        let [gx, gy] = grid(rows.div_ceil(2), l.limits);
-        constants.extend([("TX", tx as f64), ("TY", ty as f64), ("GRID_X", gx.into())]);
-        let groups = product.columns4.div_ceil(columns) * phases;
-        l.dispatch(&format!("{name}_tiny"), &constants, &bindings, [gx, gy, groups as u32]);
-        return;
-    }
-    if let Some(cooperative) = CooperativeTile::new(l, product.columns4) {
-        let [down, across] = cooperative.grid(rows, product.columns4);
-        let [gx, gy] = grid(down, l.limits);
-        constants.extend(cooperative.constants());
-        constants.push(("GRID_X", gx.into()));
-        l.dispatch(&format!("{name}_coop"), &constants, &bindings, [gx, gy, (across * phases) as u32]);
-        return;
-    }
-    let (tiles, default) = product.tiles(l.limits, tile_bytes);
-    let half = if l.graph.is_half(output.storage) { " f16" } else { "" };
-    let key = format!("{name} {:?} {}->{} {conv:?}{half}", output.shape, input.padded(), output.padded());
-    let tile = tiles[l.choose(key, tiles.len(), default)];
-    let [down, across] = product.grid(&tile);
+        let grid = [rows.div_ceil(2), product.columns4.div_ceil(columns)];
+        (vec![("TX", tx as f64), ("TY", ty as f64)], grid, kernels.tiny)
+    } else if let Some(cooperative) = CooperativeTile::new(l, product.columns4) {
+        (cooperative.constants().to_vec(), cooperative.grid(rows, product.columns4), kernels.cooperative)
+    } else {
+        let tile = product.choose(l, kernels.tiled, conv, &output, input.padded());
+        (tile.constants().to_vec(), product.grid(&tile), kernels.tiled)
+    };
     let [gx, gy] = grid(down, l.limits);
-    constants.extend(tile.constants());
-    constants.push(("GRID_X", gx.into()));
-    l.dispatch(name, &constants, &bindings, [gx, gy, (across * phases) as u32]);
+    let (finish, read) = finish.lower(l, node);
+    let constants: Vec<_> = conv.constants(x, y).into_iter().chain(finish).chain(own).chain([("GRID_X", gx.into())]).collect();
+    let flops = conv.flops(x, y);
+    let [x, y] = kernels.names;
+    let tensors = [(x, node.inputs[0]), ("w", node.inputs[1])].into_iter().chain(read).chain([(y, node.outputs[0])]);
+    let bindings: Vec<_> = tensors.map(|(name, t)| (name, l.range(t))).collect();
+    l.dispatch(shader, &constants, &bindings, [gx, gy, (across * phases) as u32]).flops = flops;
 }
 
 impl Op for Conv2d {
@@ -272,7 +284,7 @@ impl Op for Conv2d {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        lower_tiles(l, node, "conv2d", self.conv, self.finish, ["x", "y"]);
+        lower(l, node, &FORWARD, self.conv, &self.finish);
     }
 
     fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
@@ -288,7 +300,7 @@ impl Op for Conv2d {
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(self.conv.halo())
+        self.finish.reads_window_only().then(|| self.conv.halo())
     }
 
     crate::cpu_meaning!();
@@ -317,7 +329,7 @@ impl Op for Conv2dInputGrad {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        lower_tiles(l, node, "conv2d_dx", self.conv, self.finish, ["dy", "dx"]);
+        lower(l, node, &BACKWARD, self.conv, &self.finish);
     }
 
     fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
@@ -333,7 +345,7 @@ impl Op for Conv2dInputGrad {
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(self.conv.transposed_halo())
+        self.finish.reads_window_only().then(|| self.conv.transposed_halo())
     }
 
     crate::cpu_meaning!();

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::conv_tiles::{CooperativeTile, Product};
 use super::sums::sum_partials;
-use super::tiles::{CooperativeTile, Product, Tile};
 use super::{Conv, channel4, stride4};
-use crate::cpu::{self, Convolve, Scratch};
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor};
+use crate::cpu::{self, Convolve, Io, Real, Scratch};
+use crate::graph::{Graph, Halo, Node, Op, Role, Tensor};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 /// dw, and db if there is one, of a convolution, from x and dy.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +54,6 @@ impl Graph {
     }
 }
 
-/// Workgroup memory of `conv2d_dw`, bytes: a stage of 16 pixels for every row and column, and their corners.
-fn tile_bytes(tile: &Tile) -> usize {
-    16 * 16 * (tile.ty * tile.rows / 4 + tile.tx * tile.cols + 1)
-}
-
 impl Op for Conv2dWeightGrad {
     fn name(&self) -> &'static str {
         "conv2d_dw"
@@ -77,23 +74,21 @@ impl Op for Conv2dWeightGrad {
         let product = Product { rows: rows4 * 4, columns4: k4, times: splits, multiple: 1 };
         let mut constants = self.conv.constants(&x, &dy);
         constants.extend([("BIAS", f64::from(u8::from(bias))), ("SPLIT_PIXELS", split_pixels as f64)]);
-        let (kernel, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, k4) {
+        let (shader, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, k4) {
             constants.extend(cooperative.constants());
-            ("conv2d_dw_coop", cooperative.grid(rows4 * 4, k4))
+            (Shader::Conv2dDwCoop, cooperative.grid(rows4 * 4, k4))
         } else {
-            let (tiles, default) = product.tiles(l.limits, tile_bytes);
-            let half = if l.graph.is_half(dy.storage) { " f16" } else { "" };
-            let key = format!("conv2d_dw {:?} {}->{} {:?}{half}", dy.shape, x.padded(), dy.padded(), self.conv);
-            let tile = tiles[l.choose(key, tiles.len(), default)];
+            let tile = product.choose(l, Shader::Conv2dDw, self.conv, &dy, x.padded());
             constants.extend(tile.constants());
-            ("conv2d_dw", product.grid(&tile))
+            (Shader::Conv2dDw, product.grid(&tile))
         };
         let outputs: Vec<_> = node.outputs.iter().map(|&t| l.range(t)).collect();
         // One part of one result: nothing to add up.
         let direct = splits == 1 && !bias && self.before[0].is_none();
         let partials = if direct { outputs[0] } else { l.scratch(splits * rows * k4 * 4) };
         let bindings = [("x", l.range(node.inputs[0])), ("dy", l.range(node.inputs[1])), ("partials", partials)];
-        l.dispatch(kernel, &constants, &bindings, [down as u32, across as u32, splits as u32]);
+        let flops = self.conv.flops(&x, &dy);
+        l.dispatch(shader, &constants, &bindings, [down as u32, across as u32, splits as u32]).flops = flops;
         if !direct {
             let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
             let totals: Vec<_> = outputs.into_iter().zip(before).collect();
@@ -109,6 +104,10 @@ impl Op for Conv2dWeightGrad {
 
     fn flops(&self, g: &Graph, node: &Node) -> f64 {
         self.conv.flops(g.view(node.inputs[0]), g.view(node.inputs[1]))
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();
@@ -154,7 +153,7 @@ impl Op for ChannelSum {
         let direct = splits == 1 && self.before.is_none();
         let partials = if direct { db } else { l.scratch(splits * c4 * 4) };
         let bindings = [("dy", l.range(node.inputs[0])), ("partials", partials)];
-        l.dispatch("channel_sum", &constants, &bindings, [splits as u32, c4.div_ceil(8) as u32, 1]);
+        l.dispatch(Shader::ChannelSum, &constants, &bindings, [splits as u32, c4.div_ceil(8) as u32, 1]);
         if !direct {
             let before = self.before.map(|i| l.range(node.inputs[i]));
             sum_partials(l, partials, splits, 1.0, &[(db, before)]);
@@ -163,6 +162,10 @@ impl Op for ChannelSum {
 
     fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
         Some(Arc::new(Self { before: Some(input) }))
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

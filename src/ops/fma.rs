@@ -3,8 +3,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::Scratch;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor, grid};
+use crate::cpu::{Io, Real, Scratch};
+use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, grid};
 
 /// Chains of vec4s per result.
 const CHAINS: usize = 8;
@@ -34,11 +36,16 @@ impl Op for Fma {
         let count = l.view(node.outputs[0]).pixels();
         let [gx, gy] = grid(count.div_ceil(64), l.limits);
         let constants = [("COUNT", count as f64), ("LENGTH", self.length as f64), ("GRID_X", gx.into())];
-        l.dispatch("fma", &constants, &[("x", l.range(node.inputs[0])), ("y", l.range(node.outputs[0]))], [gx, gy, 1]);
+        l.dispatch(Shader::Fma, &constants, &[("x", l.range(node.inputs[0])), ("y", l.range(node.outputs[0]))], [gx, gy, 1])
+            .flops = self.flops(l.graph, node);
     }
 
     fn flops(&self, g: &Graph, node: &Node) -> f64 {
         (g.view(node.outputs[0]).pixels() * CHAINS * 4 * self.length * 2) as f64
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     fn run_f32(&self, io: &mut Io<f32>) {

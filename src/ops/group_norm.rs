@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{Activation, strides, sums::sum_partials};
-use crate::cpu::{self, Scratch};
-use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Range, Real, Role, Tensor, View};
+use crate::cpu::{self, Io, Real, Scratch};
+use crate::graph::{Graph, Halo, Node, Op, Role, Tensor, View};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, Range};
 
 /// Options of a group normalisation.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +106,7 @@ fn columns(x: &View, op: &Normalise) -> (Vec<(String, f64)>, [u32; 3]) {
 /// Emits one of those kernels, over these tensors, vectors and scratch memory.
 fn dispatch(
     l: &mut Lowering,
-    name: &str,
+    shader: Shader,
     (common, workgroups): &(Vec<(String, f64)>, [u32; 3]),
     own: &[(&str, f64)],
     tensors: &[(&str, Tensor)],
@@ -113,7 +115,7 @@ fn dispatch(
     let strides = strides(l, tensors);
     let constants: Vec<_> = common.iter().chain(&strides).map(|(n, v)| (n.as_str(), *v)).chain(own.iter().copied()).collect();
     let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain(others.iter().copied()).collect();
-    l.dispatch(name, &constants, &bindings, *workgroups);
+    l.dispatch(shader, &constants, &bindings, *workgroups);
 }
 
 impl Op for Normalise {
@@ -138,11 +140,11 @@ impl Op for Normalise {
         let [count, _, n] = common.1;
         let len = (n * count) as usize * 2 * l.view(x).padded();
         let chunks = ("chunks", l.scratch(len));
-        dispatch(l, "group_norm_stats", &common, &[], &[("x", x)], &[chunks]);
+        dispatch(l, Shader::GroupNormStats, &common, &[], &[("x", x)], &[chunks]);
         let own = [("EPS", self.norm.eps.into()), ("SLOPE", self.norm.activation.slope.into())];
         let vectors = [("gamma", gamma), ("beta", beta), ("stats", stats)].map(|(name, t)| (name, l.range(t)));
         let others: Vec<_> = vectors.into_iter().chain([chunks]).collect();
-        dispatch(l, "group_norm", &common, &own, &[("x", x), ("y", y)], &others);
+        dispatch(l, Shader::GroupNorm, &common, &own, &[("x", x), ("y", y)], &others);
     }
 
     /// Two passes over x, where a convolution makes hundreds.
@@ -221,8 +223,8 @@ impl Op for NormaliseGrad {
         let slope = [("SLOPE", self.of.norm.activation.slope.into())];
         let tensors = [("x", x), ("y", y), ("dy", dy), ("dx", node.outputs[0])];
         let others = [("stats", l.range(stats)), ("sums", sums), ("gamma", l.range(gamma))];
-        dispatch(l, "group_norm_sums", &common, &slope, &tensors[..3], &others[..2]);
-        dispatch(l, "group_norm_dx", &common, &slope, &tensors, &others);
+        dispatch(l, Shader::GroupNormSums, &common, &slope, &tensors[..3], &others[..2]);
+        dispatch(l, Shader::GroupNormDx, &common, &slope, &tensors, &others);
 
         let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
         let (dgamma, dbeta) = (l.range(node.outputs[1]), l.range(node.outputs[2]));
@@ -233,6 +235,10 @@ impl Op for NormaliseGrad {
         let mut op = *self;
         *op.before.get_mut(output.checked_sub(1)?)? = Some(input);
         Some(Arc::new(op))
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

@@ -2,8 +2,10 @@
 //! result.
 
 use super::per_vec4;
-use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 #[derive(Clone, Copy, Debug)]
 struct LeakyRelu {
@@ -49,11 +51,15 @@ impl Op for LeakyRelu {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let constants = [("SLOPE", self.slope.into())];
-        per_vec4(l, "leaky_relu", &constants, &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
+        per_vec4(l, Shader::LeakyRelu, &constants, &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
     }
 
     fn is_cheap(&self) -> bool {
         true
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
     }
 
     crate::cpu_meaning!();
@@ -74,7 +80,11 @@ impl Op for LeakyReluGrad {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let tensors = [("dy", node.inputs[0]), ("y", node.inputs[1]), ("dx", node.outputs[0])];
-        per_vec4(l, "leaky_relu_dx", &[("SLOPE", self.slope.into())], &tensors, &[]);
+        per_vec4(l, Shader::LeakyReluDx, &[("SLOPE", self.slope.into())], &tensors, &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
     }
 
     crate::cpu_meaning!();

@@ -4,7 +4,10 @@
 use rayon::prelude::*;
 
 use super::{channel4, channels4, stride4};
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Role, Tensor, View, grid};
+use crate::cpu::{Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Role, Tensor, View};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, grid};
 
 /// A window on the rows of a tensor that comes strip by strip. It has no gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +73,11 @@ impl Op for LineBuffer {
         constants.extend([("X_STRIDE4", stride4(view)), ("X_CHANNEL4", channel4(view))]);
         constants.extend([("Y_STRIDE4", stride4(to)), ("Y_CHANNEL4", channel4(to))]);
         let bindings = [("x", x), ("control", control), ("y", y), ("kept", kept)].map(|(name, t)| (name, l.range(t)));
-        l.dispatch("line_buffer", &constants, &bindings, [gx, gy, 1]);
+        l.dispatch(Shader::LineBuffer, &constants, &bindings, [gx, gy, 1]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

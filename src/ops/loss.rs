@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{per_vec4, strides, sums::sum_partials};
-use crate::cpu;
-use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Range, Real, StorageId, Tensor, View, pad4};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, Range};
 
 /// Function of the difference between prediction and target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +24,7 @@ pub enum Loss {
         /// Between which values colours are uniform.
         range: [f32; 2],
     },
-    /// (|d| + eps)^gamma, gamma falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
+    /// (|d| + eps)^exponent, the exponent falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
     /// right most often (impulses).
     L0 {
         /// Keeps the derivative finite, and small where prediction and target meet by chance.
@@ -60,12 +62,12 @@ impl Loss {
     }
 
     /// Of prediction x and target t.
-    fn value<T: Real>(self, x: T, t: T, power: T) -> T {
+    fn value<T: Real>(self, x: T, t: T, exponent: T) -> T {
         let d = x - t;
         match self {
             Self::L2 => d * d,
             Self::L1 => d.abs(),
-            Self::L0 { eps } => (d.abs() + T::of(eps.into())).powf(power),
+            Self::L0 { eps } => (d.abs() + T::of(eps.into())).powf(exponent),
             Self::Outliers { share, range } => {
                 let [low, high, share, half] = [range[0], range[1], share, 0.5].map(|v| T::of(v.into()));
                 let inside = x.max(low).min(high);
@@ -78,13 +80,13 @@ impl Loss {
     }
 
     /// The derivative of that by x.
-    fn derivative<T: Real>(self, x: T, t: T, power: T) -> T {
+    fn derivative<T: Real>(self, x: T, t: T, exponent: T) -> T {
         let d = x - t;
         let sign = if d == T::zero() { T::zero() } else { d.signum() };
         match self {
             Self::L2 => T::of(2.0) * d,
             Self::L1 => sign,
-            Self::L0 { eps } => sign * power * (d.abs() + T::of(eps.into())).powf(power - T::one()),
+            Self::L0 { eps } => sign * exponent * (d.abs() + T::of(eps.into())).powf(exponent - T::one()),
             Self::Outliers { share, range } => {
                 let [low, high, share, two] = [range[0], range[1], share, 2.0].map(|v| T::of(v.into()));
                 sign - share * (two * (x.max(low).min(high) - low) / (high - low) - T::one())
@@ -93,23 +95,24 @@ impl Loss {
     }
 }
 
-/// Inputs: x, t, power, and the mask if there is one.
+/// Inputs: x, t, exponent, and the mask if there is one.
 #[derive(Clone, Copy, Debug)]
 struct Reduce(Loss);
 
-/// Inputs: x, t, power, dy, and the mask if there is one.
+/// Inputs: x, t, exponent, dy, and the mask if there is one.
 #[derive(Clone, Copy, Debug)]
 struct ReduceGrad(Loss);
 
 impl Graph {
     /// Mean over all elements of (x - t)^2, as a tensor of one element. Gradients flow to x only.
     pub fn mse(&mut self, x: Tensor, t: Tensor) -> Tensor {
-        self.loss(Loss::L2, x, t, None)
+        self.loss(Loss::L2, x, t, None, None)
     }
 
     /// Mean over all elements of `loss` of x (N, H, W, C) against one target t or several (N, H, W, C of each), as a tensor of one
-    /// element. With a mask (N, H, W, 1 of each target) of zeros and ones, pixels whose mask is zero count as zeros. Gradients flow to x only. The exponent of [`Loss::L0`] is the host storage `power`.
-    pub fn loss(&mut self, loss: Loss, x: Tensor, t: Tensor, mask: Option<Tensor>) -> Tensor {
+    /// element. With a mask (N, H, W, 1 of each target) of zeros and ones, pixels whose mask is zero count as zeros. `exponent`, of one
+    /// element, is that of [`Loss::L0`]. Gradients flow to x only.
+    pub fn loss(&mut self, loss: Loss, x: Tensor, t: Tensor, mask: Option<Tensor>, exponent: Option<Tensor>) -> Tensor {
         let (vx, vt) = (self.view(x), self.view(t));
         let targets = vt.parts.len();
         assert!(vx.shape == vt.shape && vx.parts.repeat(targets) == vt.parts, "loss: prediction and target differ in shape");
@@ -117,26 +120,18 @@ impl Graph {
         let masks = |m: Tensor| self.view(m).shape == vx.shape && self.view(m).parts.len() == targets;
         assert!(mask.is_none_or(masks), "loss: the mask differs in shape");
         let count = count(vt);
-        let power = match (self.host("power"), loss) {
-            (Some(power), _) => self.whole(power),
-            (None, Loss::L0 { .. }) => self.host_vector("power", 1, Element::F32),
-            // Not looked at.
-            (None, _) => t,
-        };
+        assert!(exponent.is_some() || !matches!(loss, Loss::L0 { .. }), "loss: {loss:?} needs an exponent");
+        // Where there is none, it is not looked at, but something has to be bound.
+        let exponent = exponent.unwrap_or(t);
         // A mean over many elements has derivatives too small for 16 bits, which begin at 6e-8; a sum has not.
         self.scale_gradients((count as f32).log2().ceil().exp2());
-        let inputs: Vec<_> = [x, t, power].into_iter().chain(mask).collect();
+        let inputs: Vec<_> = [x, t, exponent].into_iter().chain(mask).collect();
         self.record(Reduce(loss), &inputs, [1, 1, 1], &[1])
-    }
-
-    /// The exponent of [`Loss::L0`], where there is such a loss.
-    pub fn power(&self) -> Option<StorageId> {
-        self.host("power")
     }
 }
 
 /// Constants and bindings that both kernels share; `mask` is x where there is none.
-fn common(l: &Lowering, loss: Loss, [x, t, power]: [Tensor; 3], mask: Option<Tensor>) -> Common {
+fn common(l: &Lowering, loss: Loss, [x, t, exponent]: [Tensor; 3], mask: Option<Tensor>) -> Common {
     let (kind, eps, share, [low, high]) = loss.constants();
     let tensors = [("x", x), ("t", t), ("mask", mask.unwrap_or(x))];
     let masked = f64::from(u8::from(mask.is_some()));
@@ -149,13 +144,13 @@ fn common(l: &Lowering, loss: Loss, [x, t, power]: [Tensor; 3], mask: Option<Ten
         ("MASKED", masked),
         ("TARGETS", l.view(t).parts.len() as f64),
     ];
-    Common { constants, tensors, power: ("power", l.range(power)) }
+    Common { constants, tensors, exponent: ("exponent", l.range(exponent)) }
 }
 
 struct Common {
     constants: Vec<(&'static str, f64)>,
     tensors: [(&'static str, Tensor); 3],
-    power: (&'static str, Range),
+    exponent: (&'static str, Range),
 }
 
 /// Elements of all targets.
@@ -191,11 +186,15 @@ impl Op for Reduce {
         let constants: Vec<_> = constants.chain(strides.iter().map(|(n, v)| (n.as_str(), *v))).collect();
         let partials = l.scratch(groups * 4);
         let bindings = common.tensors.map(|(n, t)| (n, l.range(t))).into_iter();
-        let bindings: Vec<_> = bindings.chain([common.power, ("partials", partials)]).collect();
-        l.dispatch("loss", &constants, &bindings, [groups as u32, 1, 1]);
+        let bindings: Vec<_> = bindings.chain([common.exponent, ("partials", partials)]).collect();
+        l.dispatch(Shader::Loss, &constants, &bindings, [groups as u32, 1, 1]);
         let to = l.range(node.outputs[0]);
         let scale = 1.0 / count(l.view(i[1]));
         sum_partials(l, partials, groups, scale, &[(to, None)]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();
@@ -216,12 +215,12 @@ fn targets<'a, T: Real>(
 impl Reduce {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, _, y) = io.split(0);
-        let ((vx, x), t, power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
+        let ((vx, x), t, exponent) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
         let mask = (inputs.len() == 4).then(|| inputs.x(3));
         let c = vx.channels();
         let of_pixel = |p: usize| {
             let x = &x[p * vx.stride + vx.channel..][..c];
-            let of_target = |t: &[T]| x.iter().zip(t).map(|(&x, &t)| self.0.value(x, t, power).f64()).sum::<f64>();
+            let of_target = |t: &[T]| x.iter().zip(t).map(|(&x, &t)| self.0.value(x, t, exponent).f64()).sum::<f64>();
             targets(t, mask, p, c).map(of_target).sum::<f64>()
         };
         let sum = cpu::sum_of(vx.pixels(), of_pixel);
@@ -244,7 +243,11 @@ impl Op for ReduceGrad {
         let constants: Vec<_> = common.constants.into_iter().chain([scale, most, channels]).collect();
         let tensors: Vec<_> = common.tensors.into_iter().chain([("dx", node.outputs[0])]).collect();
         let dy = ("dy", l.range(i[3]));
-        per_vec4(l, "loss_dx", &constants, &tensors, &[common.power, dy]);
+        per_vec4(l, Shader::LossDx, &constants, &tensors, &[common.exponent, dy]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();
@@ -255,7 +258,7 @@ impl ReduceGrad {
         let given = T::of(io.graph.gradient_scale().into());
         let most = T::of(most(io.graph, io.view(0)).into());
         let (inputs, view, dx) = io.split(0);
-        let ((vx, x), t, power) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
+        let ((vx, x), t, exponent) = (inputs.x(0), inputs.x(1), inputs.x(2).1[0]);
         let scale = inputs.x(3).1[0] * given / T::of(count(t.0));
         let mask = (inputs.len() == 5).then(|| inputs.x(4));
         let c = view.channels();
@@ -264,7 +267,7 @@ impl ReduceGrad {
             let x = &x[p * vx.stride + vx.channel..][..c];
             for t in targets(t, mask, p, c) {
                 for ((dx, &x), &t) in dx.iter_mut().zip(x).zip(t) {
-                    *dx += scale * self.0.derivative(x, t, power);
+                    *dx += scale * self.0.derivative(x, t, exponent);
                 }
             }
             dx.iter_mut().filter(|d| d.abs() > most).for_each(|d| *d = most.copysign(*d));

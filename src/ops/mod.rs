@@ -9,6 +9,7 @@ pub(crate) mod blur;
 mod concat;
 mod conv;
 mod conv_dw;
+mod conv_tiles;
 mod fma;
 mod group_norm;
 mod leaky_relu;
@@ -21,7 +22,6 @@ mod shards;
 mod sigmoid;
 mod strips;
 mod sums;
-mod tiles;
 mod unfold;
 mod upsample;
 
@@ -36,7 +36,9 @@ pub use rng::{pcg4d, random_normals};
 pub use shards::{Pixels, Shards};
 pub use strips::Strips;
 
-use crate::graph::{Graph, Lowering, Range, Tensor, View, grid};
+use crate::graph::{Graph, Tensor, View};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, Range, grid};
 
 /// What follows a sum in the same kernel: a leaky ReLU of that slope; 1 is none, 0 the plain ReLU.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +81,7 @@ fn channels4(view: &View) -> f64 {
 /// Emits a kernel with one invocation for every vec4 of its result, the last of `tensors`. Its constants are PIXELS and C4 of
 /// the result, GRID_X, the strides and channel offsets of all tensors under their names in capitals, and those given.
 /// `vectors` are bound as they are.
-fn per_vec4(l: &mut Lowering, name: &str, constants: &[(&str, f64)], tensors: &[(&str, Tensor)], vectors: &[(&str, Range)]) {
+fn per_vec4(l: &mut Lowering, shader: Shader, constants: &[(&str, f64)], tensors: &[(&str, Tensor)], vectors: &[(&str, Range)]) {
     let y = l.view(tensors.last().expect("a kernel has a result").1);
     let [gx, gy] = grid((y.pixels() * y.padded() / 4).div_ceil(64), l.limits);
     let own = [("PIXELS", y.pixels() as f64), ("C4", channels4(y)), ("GRID_X", gx.into())];
@@ -87,7 +89,7 @@ fn per_vec4(l: &mut Lowering, name: &str, constants: &[(&str, f64)], tensors: &[
     all.extend(strides(l, tensors));
     let all: Vec<_> = all.iter().map(|(n, v)| (n.as_str(), *v)).collect();
     let bindings: Vec<_> = tensors.iter().map(|&(n, t)| (n, l.range(t))).chain(vectors.iter().copied()).collect();
-    l.dispatch(name, &all, &bindings, [gx, gy, 1]);
+    l.dispatch(shader, &all, &bindings, [gx, gy, 1]);
 }
 
 /// Strides and channel offsets of tensors, as constants under their names in capitals.

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Element, Graph, Io, Lowering, Node, Op, Real, StorageId, Tensor, grid};
+use crate::cpu::{Io, Real};
+use crate::graph::{Element, Graph, Halo, Node, Op, StorageId, Tensor};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, grid};
 
 /// Rule by which a gradient changes the parameters, with its constants; what changes from step to step is written to
 /// [`Optimizer::control`].
@@ -73,14 +76,14 @@ impl Optimizer {
 }
 
 impl Graph {
-    /// Updates all parameters from the storage `grads`, shortened to the length `clip` if that is not 0; call after
+    /// Updates all parameters from their gradients, shortened to the length `clip` if that is not 0; call after
     /// [`Graph::backward`]. A gradient that is not finite changes nothing.
     ///
     /// # Panics
     /// If there are no parameters or no gradients yet.
     pub fn optimize(&mut self, loss: Tensor, update: Update, clip: f32) -> Optimizer {
         let params = self.params_storage().expect("optimize: the graph has parameters");
-        let grads = self.host("grads").expect("optimize: gradients are recorded");
+        let grads = self.gradients().expect("optimize: gradients are recorded");
         let len = self.storage(params).len;
         let vectors = [("control", 8), ("moments", 2 * len), ("ema", len), ("log", 4 * Optimizer::ROWS)];
         let [control, moments, ema, log] = vectors.map(|(name, len)| self.host_vector(name, len, Element::F32));
@@ -107,18 +110,22 @@ impl Op for Optimize {
         let partials = l.scratch(groups.next_multiple_of(4));
         let scale = 1.0 / f64::from(l.graph.gradient_scale());
         let constants = [("LEN4", len4 as f64), ("GROUPS", groups as f64), ("GRADIENT_SCALE", scale)];
-        l.dispatch("sum_squares", &constants, &[("g", g), ("partials", partials)], [groups as u32, 1, 1]);
+        l.dispatch(Shader::SumSquares, &constants, &[("g", g), ("partials", partials)], [groups as u32, 1, 1]);
         let [gx, gy] = grid(len4.div_ceil(64), l.limits);
         let mut constants =
             vec![("LEN4", len4 as f64), ("PARTIALS", groups as f64), ("CLIP", self.clip.into()), ("GRID_X", gx.into())];
         constants.push(("GRADIENT_SCALE", scale));
-        match self.update {
+        let shader = match self.update {
             Update::Adam { beta1, beta2, eps, decay } => {
                 let own = [("BETA1", beta1), ("BETA2", beta2), ("EPS", eps), ("DECAY", decay)];
                 constants.extend(own.map(|(n, v)| (n, v.into())));
+                Shader::Adam
             }
-            Update::Sgd { momentum } => constants.push(("MOMENTUM", momentum.into())),
-        }
+            Update::Sgd { momentum } => {
+                constants.push(("MOMENTUM", momentum.into()));
+                Shader::Sgd
+            }
+        };
         let bindings = [
             ("control", control),
             ("loss", loss),
@@ -129,7 +136,11 @@ impl Op for Optimize {
             ("ema", ema),
             ("log", log),
         ];
-        l.dispatch(self.name(), &constants, &bindings, [gx, gy, 1]);
+        l.dispatch(shader, &constants, &bindings, [gx, gy, 1]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

@@ -1,8 +1,10 @@
 //! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`.
 
 use super::per_vec4;
-use crate::cpu;
-use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Tensor, View};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 /// y(h, w) = max of x over a square of side `kernel`.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +57,11 @@ impl Op for MaxPool {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, y) = (node.inputs[0], node.outputs[0]);
         let constants = geometry(l.view(x), l.view(y), self.kernel);
-        per_vec4(l, "max_pool", &constants, &[("x", x), ("y", y)], &[]);
+        per_vec4(l, Shader::MaxPool, &constants, &[("x", x), ("y", y)], &[]);
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(Halo { down: self.kernel, ..Halo::default() })
+        Some(Halo { down: self.kernel, ..Halo::POINT })
     }
 
     crate::cpu_meaning!();
@@ -85,7 +87,11 @@ impl Op for MaxPoolGrad {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, dy, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
         let constants = geometry(l.view(x), l.view(dy), self.kernel);
-        per_vec4(l, "max_pool_dx", &constants, &[("x", x), ("dy", dy), ("dx", dx)], &[]);
+        per_vec4(l, Shader::MaxPoolDx, &constants, &[("x", x), ("dy", dy), ("dx", dx)], &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        None
     }
 
     crate::cpu_meaning!();

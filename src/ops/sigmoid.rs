@@ -1,8 +1,10 @@
 //! Logistic sigmoid, and its gradient, which needs only the result.
 
 use super::per_vec4;
-use crate::cpu;
-use crate::graph::{Graph, Io, Lowering, Node, Op, Real, Tensor};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 #[derive(Clone, Copy, Debug)]
 struct Sigmoid;
@@ -33,7 +35,11 @@ impl Op for Sigmoid {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let channels = l.view(node.outputs[0]).channels() as f64;
-        per_vec4(l, "sigmoid", &[("C", channels)], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
+        per_vec4(l, Shader::Sigmoid, &[("C", channels)], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
     }
 
     crate::cpu_meaning!();
@@ -61,7 +67,11 @@ impl Op for SigmoidGrad {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let tensors = [("dy", node.inputs[0]), ("y", node.inputs[1]), ("dx", node.outputs[0])];
-        per_vec4(l, "sigmoid_dx", &[], &tensors, &[]);
+        per_vec4(l, Shader::SigmoidDx, &[], &tensors, &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo::POINT)
     }
 
     crate::cpu_meaning!();

@@ -68,11 +68,9 @@ impl Graph {
                 None => t,
             };
             let inputs: Vec<Tensor> = node.inputs.iter().map(&mut input).collect();
-            let tensor = match node.op.name() {
-                // These two only lay views.
-                "concat" => g.concat(&inputs),
-                "join" => g.join(inputs[0]),
-                _ => {
+            let tensor = match node.op.lay(&mut g, &inputs) {
+                Some(laid) => laid,
+                None => {
                     let view = self.view(output);
                     // Of padding that keeps sizes up to the op's scale, as all networks here have it.
                     let before = node.inputs.iter().find(|t| flows.contains_key(t)).map(|&t| self.view(t).shape[1])?;

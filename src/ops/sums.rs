@@ -1,6 +1,7 @@
 //! The second half of every sum that is split over workgroups: partial results are added in a fixed order.
 
-use crate::graph::{Lowering, Range, grid};
+use crate::kernel::Shader;
+use crate::plan::{Lowering, Range, grid};
 
 /// Where a sum goes, and what it is added to.
 pub(super) type Total = (Range, Option<Range>);
@@ -32,5 +33,5 @@ pub(super) fn sum_partials(l: &mut Lowering, partials: Range, count: usize, scal
         ("y", y.0),
         ("z", z.map(|(to, _)| to).or(unwritten).unwrap_or(y.0)),
     ];
-    l.dispatch("sum_partials", &constants, &bindings, [gx, gy, 1]);
+    l.dispatch(Shader::SumPartials, &constants, &bindings, [gx, gy, 1]);
 }

@@ -2,8 +2,10 @@
 //! the other. A convolution is the product of its filter with the unfolded picture, the second report's formulation.
 
 use super::{Conv, per_vec4};
-use crate::cpu;
-use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Tensor, View};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 /// y(oh, ow) = all of x that a window sees.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +40,12 @@ impl Graph {
     }
 }
 
-fn lower(l: &mut Lowering, node: &Node, name: &str, conv: Conv, picture: Tensor, windows: Tensor) {
+fn lower(l: &mut Lowering, node: &Node, shader: Shader, conv: Conv, picture: Tensor, windows: Tensor) {
     let (p, w) = (l.view(picture), l.view(windows));
     let sizes = [("H", p.shape[1]), ("W", p.shape[2]), ("OH", w.shape[1]), ("OW", w.shape[2])];
     let window = [("KERNEL", conv.kernel), ("STRIDE", conv.stride), ("PADDING", conv.padding)];
     let constants: Vec<_> = sizes.into_iter().chain(window).map(|(n, v)| (n, v as f64)).collect();
-    per_vec4(l, name, &constants, &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
+    per_vec4(l, shader, &constants, &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
 }
 
 /// For every tap of window (oh, ow) of picture n the pixel that it sees, if it is not outside.
@@ -71,7 +73,7 @@ impl Op for Unfold {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        lower(l, node, "unfold", self.conv, node.inputs[0], node.outputs[0]);
+        lower(l, node, Shader::Unfold, self.conv, node.inputs[0], node.outputs[0]);
     }
 
     fn halo(&self) -> Option<Halo> {
@@ -108,7 +110,7 @@ impl Op for Fold {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        lower(l, node, "fold", self.conv, node.outputs[0], node.inputs[0]);
+        lower(l, node, Shader::Fold, self.conv, node.outputs[0], node.inputs[0]);
     }
 
     fn halo(&self) -> Option<Halo> {

@@ -1,8 +1,10 @@
 //! Nearest upsampling, and its gradient, the sum over each square.
 
 use super::{per_vec4, pool::geometry};
-use crate::cpu;
-use crate::graph::{Graph, Halo, Io, Lowering, Node, Op, Real, Tensor};
+use crate::cpu::{self, Io, Real};
+use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::kernel::Shader;
+use crate::plan::Lowering;
 
 /// y(h, w) = x(h / kernel, w / kernel).
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +42,11 @@ impl Op for Upsample {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, y) = (node.inputs[0], node.outputs[0]);
         let constants = geometry(l.view(x), l.view(y), self.kernel);
-        per_vec4(l, "upsample", &constants, &[("x", x), ("y", y)], &[]);
+        per_vec4(l, Shader::Upsample, &constants, &[("x", x), ("y", y)], &[]);
     }
 
     fn halo(&self) -> Option<Halo> {
-        Some(Halo { up: self.kernel, ..Halo::default() })
+        Some(Halo { up: self.kernel, ..Halo::POINT })
     }
 
     fn is_cheap(&self) -> bool {
@@ -74,7 +76,11 @@ impl Op for UpsampleGrad {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (dy, dx) = (node.inputs[0], node.outputs[0]);
         let constants = geometry(l.view(dx), l.view(dy), self.kernel);
-        per_vec4(l, "upsample_dx", &constants, &[("dy", dy), ("dx", dx)], &[]);
+        per_vec4(l, Shader::UpsampleDx, &constants, &[("dy", dy), ("dx", dx)], &[]);
+    }
+
+    fn halo(&self) -> Option<Halo> {
+        Some(Halo { down: self.kernel, ..Halo::POINT })
     }
 
     crate::cpu_meaning!();

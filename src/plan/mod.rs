@@ -1,15 +1,20 @@
 //! The plan: a graph lowered to plain data. Lifetimes give every intermediate a slot of memory, ops become dispatches of
 //! specialised kernels over ranges of slots. An executor replays it; so could a program in another language.
 
+mod lowering;
 mod serial;
 mod slots;
+mod tuning;
+
+pub use lowering::{Buffer, Choice, Dispatch, Lowering, Range, grid};
+pub use tuning::{Tuning, TuningKey};
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Buffer, Element, Graph, Lowering, Range, Role, StorageId};
-use crate::kernel::{Limits, Tuning};
+use crate::graph::{Element, Graph, Role, StorageId};
+use crate::kernel::{KernelId, Limits, Workgroup, kernel};
 
 /// Names a read that was asked for earlier.
 pub type Ticket = u64;
@@ -30,27 +35,24 @@ pub struct Slot {
 pub struct Step {
     /// Which node of the graph it belongs to.
     pub node: usize,
-    /// Name of the kernel.
-    pub kernel: &'static str,
+    /// The kernel.
+    pub kernel: KernelId,
     /// Values of the kernel's constants, in its order.
     pub constants: Vec<(String, f64)>,
     /// Slot, first word of four bytes, words: in the order of the kernel's bindings.
     pub bindings: Vec<(usize, usize, usize)>,
     /// Workgroups.
     pub workgroups: [u32; 3],
+    /// Floating-point operations of its node that it does.
+    pub flops: f64,
 }
 
-/// One of several ways that a node was lowered by; see [`Tuning`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Number of the node.
-    pub node: usize,
-    /// Names op and shape.
-    pub key: String,
-    /// How many ways there are.
-    pub ways: usize,
-    /// The one taken.
-    pub way: usize,
+impl Step {
+    /// What a workgroup of it takes.
+    fn workgroup(&self) -> Workgroup {
+        let constants: Vec<_> = self.constants.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+        kernel(self.kernel).workgroup(&constants)
+    }
 }
 
 /// A graph with memory and dispatches.
@@ -84,74 +86,59 @@ impl Plan {
     /// Gives every storage memory; with an adapter's limits, also lowers every op to dispatches.
     ///
     /// # Errors
-    /// If a buffer is larger than the adapter can bind.
+    /// If it does not keep to the adapter's limits.
     pub fn new(graph: Graph, limits: Option<&Limits>) -> Result<Arc<Self>> {
         Self::tuned(graph, limits, &Tuning::default())
     }
 
-    /// [`Plan::new`] where it is known which ways are the fastest.
+    /// [`Plan::new`] where it is known which variants are the fastest.
     ///
     /// # Errors
-    /// If a buffer is larger than the adapter can bind.
+    /// If it does not keep to the adapter's limits.
     pub fn tuned(graph: Graph, limits: Option<&Limits>, tuning: &Tuning) -> Result<Arc<Self>> {
-        let mut lowered = Vec::new();
-        let mut choices = Vec::new();
-        let mut scratch = Vec::new();
-        for (number, node) in graph.nodes().iter().enumerate() {
-            if let Some(limits) = limits {
-                let (dispatches, scratch_of) = (Vec::new(), Vec::new());
-                let mut l = Lowering { graph: &graph, limits, tuning, choices: Vec::new(), dispatches, scratch: scratch_of };
-                node.op.lower(&mut l, node);
-                choices.extend(l.choices.into_iter().map(|(key, ways, way)| Choice { node: number, key, ways, way }));
-                let first = scratch.len();
-                scratch.extend(l.scratch.iter().map(|&len| (number, len)));
-                lowered.extend(l.dispatches.into_iter().map(|d| (number, first, d)));
-            }
-        }
+        let nodes = 0..graph.nodes().len();
+        let lowered: Vec<Lowering> =
+            limits.into_iter().flat_map(|limits| nodes.clone().map(|n| Lowering::of(&graph, n, limits, tuning))).collect();
         let mut slots = Vec::new();
         let mut slot_of = vec![usize::MAX; graph.storages().len()];
-        for (i, s) in graph.storages().iter().enumerate() {
-            if s.role == Role::Host {
-                slot_of[i] = slots.len();
-                slots.push(Slot { len: s.len.max(4), element: s.element, host: true });
-            }
+        for (slot, s) in slot_of.iter_mut().zip(graph.storages()).filter(|(_, s)| s.role == Role::Host) {
+            *slot = slots.len();
+            slots.push(Slot { len: s.len.max(4), element: s.element, host: true });
         }
         // On a GPU two halves take the place of one float; the CPU executor keeps both kinds in one.
         let packed = |id: StorageId, len: usize| if graph.is_half(id) && limits.is_some() { len / 2 } else { len };
-        let mut lifetimes = slots::lifetimes(&graph, |id| packed(id, graph.storage(id).len));
-        let intermediates = lifetimes.len();
-        let name = |node: usize| format!("{}.{node} scratch", graph.nodes()[node].op.name());
-        lifetimes.extend(
-            scratch.iter().map(|&(node, len)| {
-                (StorageId(usize::MAX), Lifetime { name: name(node), len, first: node, last: node, slot: 0 })
-            }),
-        );
+        let (ids, mut lifetimes) = slots::lifetimes(&graph, |id| packed(id, graph.storage(id).len));
+        // Behind the intermediates, the scratch memory of every node.
+        let mut scratch_of = Vec::new();
+        for (node, l) in lowered.iter().enumerate() {
+            scratch_of.push(lifetimes.len());
+            let name = format!("{}.{node} scratch", graph.nodes()[node].op.name());
+            lifetimes.extend(l.scratch.iter().map(|&len| Lifetime { name: name.clone(), len, first: node, last: node, slot: 0 }));
+        }
         slots::assign(&mut lifetimes, &mut slots);
-        for (id, lifetime) in &lifetimes[..intermediates] {
-            slot_of[id.0] = lifetime.slot;
-        }
-        let resolve = |first: usize, r: &Range| match r.buffer {
+        ids.iter().zip(&lifetimes).for_each(|(id, lifetime)| slot_of[id.0] = lifetime.slot);
+        let resolve = |node: usize, r: &Range| match r.buffer {
             Buffer::Storage(id) => (slot_of[id.0], packed(id, r.offset), packed(id, r.len)),
-            Buffer::Scratch(i) => (lifetimes[intermediates + first + i].1.slot, r.offset, r.len),
+            Buffer::Scratch(i) => (lifetimes[scratch_of[node] + i].slot, r.offset, r.len),
         };
-        let steps: Vec<Step> = lowered
-            .iter()
-            .map(|(node, first, d)| Step {
-                node: *node,
+        let (mut steps, mut choices) = (Vec::new(), Vec::new());
+        for (node, l) in lowered.into_iter().enumerate() {
+            choices.extend(l.choices);
+            steps.extend(l.dispatches.into_iter().map(|d| Step {
+                node,
+                bindings: d.bindings.iter().map(|r| resolve(node, r)).collect(),
                 kernel: d.kernel,
-                constants: d.constants.clone(),
-                bindings: d.bindings.iter().map(|r| resolve(*first, r)).collect(),
+                constants: d.constants,
                 workgroups: d.workgroups,
-            })
-            .collect();
-        let lifetimes = lifetimes.into_iter().map(|(_, l)| l).collect();
-        let plan = Self { graph, slots, slot_of, steps, choices, lifetimes };
-        if let Some(limits) = limits {
-            plan.check(limits)?;
+                flops: d.flops,
+            }));
         }
+        let plan = Self { graph, slots, slot_of, steps, choices, lifetimes };
+        limits.map_or(Ok(()), |limits| plan.check(limits))?;
         Ok(Arc::new(plan))
     }
 
+    /// Whether every buffer and every kernel keeps to the limits.
     fn check(&self, limits: &Limits) -> Result<()> {
         let largest = self.slots.iter().map(|s| 4 * s.len as u64).max().unwrap_or(0);
         let most = limits.binding_bytes.min(limits.buffer_bytes);
@@ -161,6 +148,23 @@ impl Plan {
                 largest.div_ceil(1 << 20),
                 most >> 20
             )));
+        }
+        for step in &self.steps {
+            let taken = step.workgroup();
+            let grid = step.workgroups.into_iter().max().unwrap_or(0);
+            for (what, needed, most) in [
+                ("storage buffers", step.bindings.len() as u32, Limits::STORAGE_BUFFERS),
+                ("invocations in a workgroup", taken.invocations, limits.invocations),
+                ("bytes of workgroup memory", taken.bytes, limits.workgroup_bytes),
+                ("workgroups along one dimension", grid, limits.workgroups),
+            ] {
+                if needed > most {
+                    return Err(Error::Memory(format!(
+                        "kernel {} needs {needed} {what}, but the device has {most}: choose fewer channels, or a smaller batch or crop",
+                        step.kernel
+                    )));
+                }
+            }
         }
         Ok(())
     }

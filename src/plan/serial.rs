@@ -1,26 +1,45 @@
-//! A plan as JSON: WGSL text, constants, buffers, dispatches. All that a small player, in a browser say, needs to replay it.
+//! A plan as JSON: all that a small player, in a browser say, needs to replay it. It makes the buffers, fills the host's storages,
+//! compiles the pipelines, and runs the dispatches in order, as often as it likes.
 
 use serde::Serialize;
 
 use super::Plan;
-use crate::graph::{Element, Role};
-use crate::kernel::kernel;
+use crate::graph::{Element, Param, Role, StorageId};
+use crate::kernel::{Feature, KernelId, Limits, kernel};
 
 #[derive(Serialize)]
 struct Document<'a> {
     format: &'static str,
     version: u32,
+    /// What the device must have beyond `WebGPU`.
+    features: Vec<Feature>,
+    needs: Needs,
     shaders: Vec<Shader<'a>>,
     pipelines: Vec<Pipeline>,
     buffers: Vec<Memory>,
-    storages: Vec<Named<'a>>,
+    /// All of the graph's, by number.
+    storages: Vec<Storage<'a>>,
+    /// Storage of all parameters.
+    params: Option<StorageId>,
+    /// Storage of their gradients, laid out alike.
+    gradients: Option<StorageId>,
     parameters: Vec<Parameter<'a>>,
     dispatches: Vec<Dispatch>,
 }
 
+/// The limits that the device must reach at least.
+#[derive(Serialize)]
+struct Needs {
+    buffer_bytes: usize,
+    storage_buffers: u32,
+    invocations: u32,
+    workgroup_bytes: u32,
+    workgroups: u32,
+}
+
 #[derive(Serialize)]
 struct Shader<'a> {
-    name: &'a str,
+    name: String,
     wgsl: &'a str,
 }
 
@@ -35,13 +54,16 @@ struct Memory {
     bytes: usize,
 }
 
-/// A storage that the host writes or reads.
 #[derive(Serialize)]
-struct Named<'a> {
+struct Storage<'a> {
     name: &'a str,
-    buffer: usize,
+    role: Role,
+    /// None of a tensor that was laid into another storage.
+    buffer: Option<usize>,
     len: usize,
+    /// `f32`, `u32`, or `f16`, two to a word of four bytes.
     element: &'static str,
+    /// Value of all elements before the first run; of host storages alone.
     fill: f32,
 }
 
@@ -49,8 +71,15 @@ struct Named<'a> {
 struct Parameter<'a> {
     name: &'a str,
     shape: Vec<usize>,
-    /// First element in `params`.
+    /// First element in the storage `params`.
     offset: usize,
+    trained: bool,
+}
+
+impl<'a> Parameter<'a> {
+    fn of(p: &'a Param) -> Self {
+        Self { name: &p.name, shape: p.layout.file_shape(), offset: p.offset, trained: p.trained }
+    }
 }
 
 #[derive(Serialize)]
@@ -68,47 +97,67 @@ struct Bound {
     size: usize,
 }
 
+/// Number of an item in a list, to which it is added where it is missing.
+fn number<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|other| *other == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
 impl Plan {
     /// The plan as JSON text.
     pub fn to_json(&self) -> String {
-        let mut shaders: Vec<Shader> = Vec::new();
+        let mut kernels: Vec<KernelId> = Vec::new();
         let mut pipelines: Vec<Pipeline> = Vec::new();
         let mut dispatches = Vec::new();
         for step in &self.steps {
-            let shader = shaders.iter().position(|s| s.name == step.kernel).unwrap_or_else(|| {
-                shaders.push(Shader { name: step.kernel, wgsl: &kernel(step.kernel).source });
-                shaders.len() - 1
-            });
+            let shader = number(&mut kernels, step.kernel);
             let constants = step.constants.iter().map(|(n, v)| (n.clone(), (*v).into())).collect();
             let wanted = Pipeline { shader, constants };
-            let pipeline = pipelines.iter().position(|p| *p == wanted).unwrap_or_else(|| {
-                pipelines.push(wanted);
-                pipelines.len() - 1
-            });
+            let pipeline = number(&mut pipelines, wanted);
             let bindings = step.bindings.iter().map(|&(buffer, offset, len)| Bound { buffer, offset: 4 * offset, size: 4 * len });
             dispatches.push(Dispatch { pipeline, bindings: bindings.collect(), workgroups: step.workgroups });
         }
-        let hosts = self.graph.storages().iter().zip(&self.slot_of).filter(|(s, _)| s.role == Role::Host);
+        let mut features: Vec<Feature> = kernels.iter().flat_map(|k| k.features()).collect();
+        features.sort_unstable();
+        features.dedup();
         let document = Document {
             format: "n2n-gpu plan",
-            version: 1,
-            shaders,
+            version: 2,
+            features,
+            needs: self.needs(),
+            shaders: kernels.iter().map(|&k| Shader { name: k.to_string(), wgsl: &kernel(k).source }).collect(),
             pipelines,
             buffers: self.slots.iter().map(|s| Memory { bytes: 4 * s.len }).collect(),
-            storages: hosts
-                .map(|(s, &buffer)| {
-                    let element = if s.element == Element::F32 { "f32" } else { "u32" };
-                    Named { name: &s.name, buffer, len: s.len, element, fill: s.fill }
-                })
-                .collect(),
-            parameters: self
-                .graph
-                .params()
-                .iter()
-                .map(|p| Parameter { name: &p.name, shape: p.layout.file_shape(), offset: p.offset })
-                .collect(),
+            storages: (0..self.slot_of.len()).map(|i| self.storage(StorageId(i))).collect(),
+            params: self.graph.params_storage(),
+            gradients: self.graph.gradients(),
+            parameters: self.graph.params().iter().map(Parameter::of).collect(),
             dispatches,
         };
         serde_json::to_string_pretty(&document).expect("a plan is plain data")
+    }
+
+    fn storage(&self, id: StorageId) -> Storage<'_> {
+        let s = self.graph.storage(id);
+        let element = match s.element {
+            Element::U32 => "u32",
+            _ if self.graph.is_half(id) => "f16",
+            Element::F32 | Element::Picture => "f32",
+        };
+        let buffer = Some(self.slot_of[id.0]).filter(|&slot| slot != usize::MAX);
+        Storage { name: &s.name, role: s.role, buffer, len: s.len, element, fill: s.fill }
+    }
+
+    fn needs(&self) -> Needs {
+        let taken: Vec<_> = self.steps.iter().map(super::Step::workgroup).collect();
+        Needs {
+            buffer_bytes: self.slots.iter().map(|s| 4 * s.len).max().unwrap_or(0),
+            storage_buffers: Limits::STORAGE_BUFFERS,
+            invocations: taken.iter().map(|t| t.invocations).max().unwrap_or(0),
+            workgroup_bytes: taken.iter().map(|t| t.bytes).max().unwrap_or(0),
+            workgroups: self.steps.iter().flat_map(|s| s.workgroups).max().unwrap_or(0),
+        }
     }
 }

@@ -4,8 +4,8 @@
 use super::{Lifetime, Slot};
 use crate::graph::{Element, Graph, Role, StorageId};
 
-/// First and last node that use each intermediate, and its size by `len`.
-pub(super) fn lifetimes(graph: &Graph, len: impl Fn(StorageId) -> usize) -> Vec<(StorageId, Lifetime)> {
+/// All intermediates, with the first and the last node that use each, and its size by `len`.
+pub(super) fn lifetimes(graph: &Graph, len: impl Fn(StorageId) -> usize) -> (Vec<StorageId>, Vec<Lifetime>) {
     let mut uses = vec![None; graph.storages().len()];
     for (number, node) in graph.nodes().iter().enumerate() {
         for &t in node.inputs.iter().chain(&node.outputs) {
@@ -20,17 +20,17 @@ pub(super) fn lifetimes(graph: &Graph, len: impl Fn(StorageId) -> usize) -> Vec<
         let shares = s.role == Role::Intermediate && s.len > 0;
         shares.then(|| (StorageId(i), Lifetime { name: s.name.clone(), len: len(StorageId(i)), first, last, slot: 0 }))
     })
-    .collect()
+    .unzip()
 }
 
 /// Gives every lifetime a slot, adding to `slots`.
-pub(super) fn assign(lifetimes: &mut [(StorageId, Lifetime)], slots: &mut Vec<Slot>) {
+pub(super) fn assign(lifetimes: &mut [Lifetime], slots: &mut Vec<Slot>) {
     let host = slots.len();
     let mut order: Vec<usize> = (0..lifetimes.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].1.len), lifetimes[i].1.first));
+    order.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].len), lifetimes[i].first));
     let mut tenants: Vec<Vec<(usize, usize)>> = Vec::new();
     for i in order {
-        let lifetime = &mut lifetimes[i].1;
+        let lifetime = &mut lifetimes[i];
         let free = |t: &Vec<(usize, usize)>| t.iter().all(|&(first, last)| lifetime.last < first || last < lifetime.first);
         let slot = tenants.iter().position(free).unwrap_or_else(|| {
             tenants.push(Vec::new());

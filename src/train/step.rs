@@ -48,15 +48,16 @@ pub struct Step {
 pub fn record_step(g: &mut Graph, network: &dyn Network, example: Example, rule: Rule) -> Step {
     let Example { x, t, mask } = example;
     let y = network.record(&mut Modules::new(g, true), x);
-    let loss = g.loss(rule.loss, y, t, mask);
+    let exponent = matches!(rule.loss, Loss::L0 { .. }).then(|| g.host_scalar("exponent", 2.0));
+    let loss = g.loss(rule.loss, y, t, mask, exponent);
     let one = g.one();
     g.backward(&[(loss, one)]);
     let optimizer = g.optimize(loss, rule.update, rule.clip);
     Step {
         y,
         params: g.params_storage().expect("a network has parameters"),
-        grads: g.host("grads").expect("parameters have gradients"),
+        grads: g.gradients().expect("parameters have gradients"),
         optimizer,
-        exponent: g.power(),
+        exponent: exponent.map(|t| g.view(t).storage),
     }
 }

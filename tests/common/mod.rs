@@ -9,6 +9,7 @@ use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, StorageId, Tensor, View};
 use n2n_gpu::ops::random_normals;
 use n2n_gpu::plan::{Executor, Plan};
+use n2n_gpu::wgpu;
 use safetensors::{Dtype, SafeTensors};
 
 /// Rounding to f32 changes a number by at most this part of it: 2^-24.
@@ -23,6 +24,13 @@ pub(crate) fn gpus() -> Vec<Gpu> {
         "no adapter: install a Vulkan driver (Debian: mesa-vulkan-drivers), or set N2N_NO_ADAPTER=1"
     );
     found
+}
+
+/// The adapters as wgpu has them, in the same order.
+pub(crate) fn wgpu_adapters() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    pollster::block_on(instance.enumerate_adapters(backends))
 }
 
 /// The same, as devices.

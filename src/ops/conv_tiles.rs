@@ -1,8 +1,10 @@
 //! Tiles of the convolutions' kernels: how many invocations a workgroup has, and what each of them keeps in registers. All tiles of
 //! an op add in the same order, so that the choice changes how long it takes and no bit of its result.
 
-use crate::graph::{Lowering, Precision};
-use crate::kernel::{Cooperative, Limits};
+use super::Conv;
+use crate::graph::{Precision, View};
+use crate::kernel::{Cooperative, Limits, Shader, kernel};
+use crate::plan::{Lowering, TuningKey};
 
 /// TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ impl Product {
         self.grid(tile).iter().product::<usize>() * self.times
     }
 
-    fn tile(&self, (invocations, rows, cols): (usize, usize, usize), limits: &Limits, bytes: fn(&Tile) -> usize) -> Option<Tile> {
+    fn tile(&self, (invocations, rows, cols): (usize, usize, usize), limits: &Limits, shader: Shader) -> Option<Tile> {
         let invocations = invocations.min(limits.invocations as usize);
         let needed = self.columns4.div_ceil(cols);
         // Columns are spread evenly over the workgroups that they take.
@@ -84,22 +86,30 @@ impl Product {
         let down = |ty: usize| ty / self.multiple * self.multiple;
         let most = self.rows.div_ceil(rows).next_multiple_of(self.multiple);
         let mut tile = Tile { tx, ty: down(invocations / tx).min(most), rows, cols };
-        while tile.ty > 0 && bytes(&tile) > limits.workgroup_bytes as usize {
+        while tile.ty > 0 && kernel(shader).workgroup(&tile.constants()).bytes > limits.workgroup_bytes {
             tile.ty -= self.multiple;
         }
         (tile.ty > 0 && cols <= self.columns4).then_some(tile)
     }
 
-    /// Tiles that the device can run, and the number of the one to take where nothing else is known. `bytes` is the workgroup memory
-    /// that a tile takes.
+    /// The tile of the kernel in that file that the tuner knows or the default, for a convolution with the picture `result` on the
+    /// side of its product's rows.
+    pub(super) fn choose(&self, l: &mut Lowering, shader: Shader, conv: Conv, result: &View, input: usize) -> Tile {
+        let (tiles, default) = self.tiles(l.limits, shader);
+        let precision = if l.graph.is_half(result.storage) { Precision::F16 } else { Precision::F32 };
+        let key = TuningKey { kernel: shader, shape: result.shape, input, output: result.padded(), conv, precision };
+        tiles[l.choose(key, tiles.len(), default)]
+    }
+
+    /// Tiles that the device can run, and the number of the one to take where nothing else is known.
     ///
     /// # Panics
     /// If there is none: every device has 128 invocations and 16 KiB.
-    pub(super) fn tiles(&self, limits: &Limits, bytes: fn(&Tile) -> usize) -> (Vec<Tile>, usize) {
+    fn tiles(&self, limits: &Limits, shader: Shader) -> (Vec<Tile>, usize) {
         let mut tiles: Vec<Tile> = Vec::new();
         let mut default = 0;
         for (i, shape) in SHAPES.into_iter().enumerate() {
-            let Some(tile) = self.tile(shape, limits, bytes).filter(|t| !tiles.contains(t)) else { continue };
+            let Some(tile) = self.tile(shape, limits, shader).filter(|t| !tiles.contains(t)) else { continue };
             // The last of the defaults is the smallest.
             let busy = tiles.get(default).is_some_and(|t| self.workgroups(t) >= limits.busy as usize);
             tiles.push(tile);

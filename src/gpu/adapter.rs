@@ -1,0 +1,161 @@
+//! Adapters: what they are, and what they offer.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::kernel::{Cooperative, Feature, Limits};
+
+/// What an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU as a virtual machine sees it.
+    Virtual,
+    /// Something else, as the driver says.
+    Other,
+    /// The processor, taken for a GPU.
+    Software,
+}
+
+impl From<wgpu::DeviceType> for DeviceKind {
+    fn from(kind: wgpu::DeviceType) -> Self {
+        match kind {
+            wgpu::DeviceType::DiscreteGpu => Self::Discrete,
+            wgpu::DeviceType::IntegratedGpu => Self::Integrated,
+            wgpu::DeviceType::VirtualGpu => Self::Virtual,
+            wgpu::DeviceType::Cpu => Self::Software,
+            wgpu::DeviceType::Other => Self::Other,
+        }
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(&format!("{self:?}").to_lowercase())
+    }
+}
+
+/// What an adapter is, and what it offers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adapter {
+    /// Name, as the driver gives it.
+    pub name: String,
+    /// Vulkan, Metal or Dx12.
+    pub backend: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Limits the planner works with.
+    pub limits: Limits,
+    /// Optional features that kernels could use.
+    pub features: BTreeSet<Feature>,
+    /// Cooperative matrices that kernels could use. They do once [`Limits::cooperative`] says so: see
+    /// [`crate::device::Device::with_precision`].
+    pub cooperative: Option<Cooperative>,
+}
+
+impl Adapter {
+    /// Whether it is one of Apple's own GPUs: integrated, but as large as discrete ones, with all of the machine's memory. Metal tells
+    /// no vendor, so that the name has to.
+    fn is_apple(&self) -> bool {
+        self.backend == "Metal" && self.name.starts_with("Apple")
+    }
+
+    /// Whether large networks and batches pay on it: a discrete GPU, or one of Apple's.
+    pub fn is_large(&self) -> bool {
+        self.kind == DeviceKind::Discrete || self.is_apple()
+    }
+
+    /// Workgroups that it runs at once, about. No API tells the number of compute units, so that it goes by the kind: of a software
+    /// adapter, the threads of a small machine; of integrated GPUs, whose 6 to 12 compute units hold two of our workgroups each, 16;
+    /// of Apple's, with 8 to 40 cores, 32; of discrete ones, with 20 to 140, 48, where larger tiles begin to win over full occupancy.
+    fn busy(&self) -> u32 {
+        match self.kind {
+            DeviceKind::Software => Limits::BUSY_SOFTWARE,
+            _ if self.is_apple() => 32,
+            DeviceKind::Integrated => 16,
+            DeviceKind::Discrete | DeviceKind::Virtual | DeviceKind::Other => Limits::default().busy,
+        }
+    }
+
+    /// What is known of an adapter; limits and features are its own, or those that a device was opened with.
+    pub(super) fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits, features: wgpu::Features) -> Self {
+        let info = adapter.get_info();
+        let known = FEATURES.into_iter().filter(|(f, _)| features.contains(*f)).map(|(_, known)| known);
+        let mut described = Self {
+            name: info.name,
+            backend: format!("{:?}", info.backend),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            kind: info.device_type.into(),
+            limits: Limits {
+                binding_bytes: limits.max_storage_buffer_binding_size,
+                buffer_bytes: limits.max_buffer_size,
+                invocations: limits.max_compute_invocations_per_workgroup,
+                workgroup_bytes: limits.max_compute_workgroup_storage_size,
+                workgroups: limits.max_compute_workgroups_per_dimension,
+                busy: 0,
+                cooperative: None,
+            },
+            features: known.collect(),
+            cooperative: cooperative(adapter, features),
+        };
+        described.limits.busy = described.busy();
+        described
+    }
+}
+
+/// Features of wgpu that kernels or tools make use of.
+const FEATURES: [(wgpu::Features, Feature); 5] = [
+    (wgpu::Features::SHADER_F16, Feature::F16),
+    (wgpu::Features::SUBGROUP, Feature::Subgroup),
+    (wgpu::Features::TIMESTAMP_QUERY, Feature::Timestamp),
+    (wgpu::Features::PIPELINE_CACHE, Feature::PipelineCache),
+    (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, Feature::CooperativeMatrix),
+];
+
+/// `WebGPU`'s own limits but for those the planner makes use of. Not all of the adapter's: some cost memory.
+pub(super) fn required_limits(of: &wgpu::Limits, planned: &Limits) -> wgpu::Limits {
+    wgpu::Limits {
+        max_storage_buffer_binding_size: planned.binding_bytes,
+        max_buffer_size: planned.buffer_bytes,
+        max_compute_invocations_per_workgroup: planned.invocations,
+        max_compute_workgroup_size_x: of.max_compute_workgroup_size_x.min(planned.invocations),
+        max_compute_workgroup_size_y: of.max_compute_workgroup_size_y.min(planned.invocations),
+        max_compute_workgroup_storage_size: planned.workgroup_bytes,
+        max_compute_workgroups_per_dimension: planned.workgroups,
+        ..wgpu::Limits::default()
+    }
+}
+
+/// The largest square cooperative matrices of halves that are multiplied into floats.
+fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Cooperative> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let wanted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+    let there = adapter.cooperative_matrix_properties();
+    let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, F16, F32));
+    let side = [16, 8].into_iter().find(|&side| has(side))?;
+    let info = adapter.get_info();
+    // Kernels reckon with subgroups of one size that stages divide by.
+    let subgroup = info.subgroup_min_size;
+    let one_size = subgroup == info.subgroup_max_size && [8, 16, 32, 64].contains(&subgroup);
+    (features.contains(wanted) && one_size).then_some(Cooperative { subgroup, side })
+}
+
+pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let instance = wgpu::Instance::new(descriptor);
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+}
+
+/// All adapters, in the order of their indices.
+pub fn adapters() -> Vec<Adapter> {
+    enumerate().iter().map(|a| Adapter::describe(a, &a.limits(), a.features())).collect()
+}
