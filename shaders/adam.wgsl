@@ -1,11 +1,10 @@
-// Adam (Kingma and Ba 2015), or AdamW with a weight decay (Loshchilov and Hutter 2019), over all parameters at once, with the
-// gradient clipped to a length (Pascanu 2013) and an exponential moving average of the weights. A gradient that is not finite
-// changes nothing. Notes loss and length.
+// Adam (Kingma and Ba 2015) over all parameters at once, after weight_decay.wgsl of what AdamW decays, with the gradient clipped to a
+// length (Pascanu 2013) and an exponential moving average of the weights. A gradient that is not finite changes nothing. Notes loss and
+// length.
 
 override BETA1: f32;
 override BETA2: f32;
 override EPS: f32;
-override DECAY: f32;       // weight decay per step and learning rate
 
 //#import optimizer
 
@@ -21,9 +20,7 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         let d = clipped(i, length);
         let m = moments[i] * BETA1 + d * (1.0 - BETA1);
         let v = moments[LEN4 + i] * BETA2 + d * d * (1.0 - BETA2);
-        // What never had a gradient is no weight: BatchNorm keeps its statistics among the parameters.
-        let kept = params[i] - select(vec4f(), control[0] * DECAY * params[i], v > vec4f());
-        let p = kept - control[0] / control[1] * m / (sqrt(v / control[2]) + EPS);
+        let p = params[i] - control[0] / control[1] * m / (sqrt(v / control[2]) + EPS);
         moments[i] = m;
         moments[LEN4 + i] = v;
         params[i] = p;

@@ -5,6 +5,7 @@ override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
 
 //#import columns
+//#import down
 
 alias x_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE4)

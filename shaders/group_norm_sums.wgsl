@@ -3,6 +3,7 @@
 
 //#import norm_gradient
 //#import columns
+//#import down
 
 alias x_t = vec4f; alias y_t = vec4f; alias dy_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;              // (N, PIXELS, X_STRIDE4)

@@ -25,7 +25,7 @@ alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f;
 @group(0) @binding(3) var<storage, read> exponent: array<f32>;            // (1)
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4f>; // (GROUPS): sum, 0, 0, 0
 
-var<workgroup> sums: array<f32, 64>;
+//#import reduce
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -53,14 +53,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
             sum += weight * dot(e, select(vec4f(), vec4f(1.0), channel < vec4u(C)));
         }
     }
-    sums[index] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if index < half {
-            sums[index] += sums[index + half];
-        }
-    }
+    sum = sum_of_workgroup(index, sum);
     if index == 0u {
-        partials[group.x] = vec4f(sums[0], 0.0, 0.0, 0.0);
+        partials[group.x] = vec4f(sum, 0.0, 0.0, 0.0);
     }
 }

@@ -7,7 +7,7 @@ override GRADIENT_SCALE: f32; // what g is multiplied by first
 @group(0) @binding(0) var<storage, read> g: array<vec4f>;              // (LEN4)
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>;   // (GROUPS)
 
-var<workgroup> sums: array<f32, 64>;
+//#import reduce
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
@@ -16,14 +16,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         let d = g[i] * GRADIENT_SCALE;
         sum += dot(d, d);
     }
-    sums[index] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if index < half {
-            sums[index] += sums[index + half];
-        }
-    }
+    sum = sum_of_workgroup(index, sum);
     if index == 0u {
-        partials[group.x] = sums[0];
+        partials[group.x] = sum;
     }
 }

@@ -71,6 +71,7 @@ shaders! {
     Unfold "unfold",
     Upsample "upsample",
     UpsampleDx "upsample_dx",
+    WeightDecay "weight_decay",
     WhiteNoise "white_noise",
 }
 
@@ -79,11 +80,15 @@ const LIBRARY: &[(&str, &str)] = &[
     ("columns", include_str!("../shaders/lib/columns.wgsl")),
     ("conv", include_str!("../shaders/lib/conv.wgsl")),
     ("coop", include_str!("../shaders/lib/coop.wgsl")),
+    ("down", include_str!("../shaders/lib/down.wgsl")),
     ("finish", include_str!("../shaders/lib/finish.wgsl")),
+    ("groups", include_str!("../shaders/lib/groups.wgsl")),
+    ("length", include_str!("../shaders/lib/length.wgsl")),
     ("noise", include_str!("../shaders/lib/noise.wgsl")),
     ("norm_gradient", include_str!("../shaders/lib/norm_gradient.wgsl")),
     ("optimizer", include_str!("../shaders/lib/optimizer.wgsl")),
     ("phase", include_str!("../shaders/lib/phase.wgsl")),
+    ("reduce", include_str!("../shaders/lib/reduce.wgsl")),
     ("registers", include_str!("../shaders/lib/registers.wgsl")),
     ("rng", include_str!("../shaders/lib/rng.wgsl")),
     ("tile", include_str!("../shaders/lib/tile.wgsl")),
@@ -195,7 +200,7 @@ impl Kernel {
     /// # Panics
     /// If the file is no WGSL or does not have what the variant changes: mistakes of ours.
     fn parse(id: KernelId) -> Self {
-        let mut source = with_imports(id.shader);
+        let mut source = with_imports(id.shader, id.shader.text());
         let replace = |source: &mut String, from: &str, to: &str| {
             assert!(source.contains(from), "{id}: its file has no `{from}`");
             *source = source.replace(from, to);
@@ -286,14 +291,15 @@ impl Kernel {
     }
 }
 
-/// The text of a file, with library texts in the place of its imports.
-fn with_imports(shader: Shader) -> String {
-    let resolved = shader.text().lines().map(|line| match line.strip_prefix("//#import ") {
+/// A text with library texts in the place of its imports, which may import others.
+fn with_imports(shader: Shader, text: &str) -> String {
+    let resolved = text.lines().map(|line| match line.strip_prefix("//#import ") {
         Some(part) => {
             let found = LIBRARY.iter().find(|(name, _)| *name == part.trim());
-            found.unwrap_or_else(|| panic!("{}.wgsl: no library text {part}", shader.name())).1.trim_end()
+            let (_, text) = found.unwrap_or_else(|| panic!("{}.wgsl: no library text {part}", shader.name()));
+            with_imports(shader, text.trim_end())
         }
-        None => line,
+        None => line.to_owned(),
     });
     resolved.collect::<Vec<_>>().join("\n")
 }

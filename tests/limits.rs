@@ -16,9 +16,9 @@ use n2n_gpu::graph::{Element, Graph, Role};
 use n2n_gpu::kernel::Limits;
 use n2n_gpu::nets::{Anatomy, Init, Network, Norm, Ranges, Unet, initial};
 use n2n_gpu::noise::Noise;
-use n2n_gpu::ops::Conv;
+use n2n_gpu::ops::{Conv, Loss, Update};
 use n2n_gpu::plan::{Plan, Tuning};
-use n2n_gpu::train::{Length, Options, Run, Source, Validation};
+use n2n_gpu::train::{Example, Length, Options, Rule, Run, Source, Validation, record_step};
 
 type Lower = fn(&mut Limits);
 
@@ -81,6 +81,46 @@ fn every_limit_alone_is_kept_to() {
                 assert!(outcome.passed(), "{what}: {}: {} is off by {:e}", outcome.case, outcome.output, outcome.error);
             }
         }
+    }
+}
+
+/// Planned only: the widest have buffers that not every device binds.
+#[test]
+fn networks_of_every_width_keep_to_what_webgpu_grants() {
+    for invocations in [256, 128] {
+        let large = 1 << 40;
+        let limits = Limits { invocations, binding_bytes: large, buffer_bytes: large, ..Limits::default() };
+        for (width, norm) in [1, 5, 48, 333, 960, 961, 1021, 1023, 1024]
+            .into_iter()
+            .flat_map(|w| [Norm::None, Norm::Group, Norm::Batch].map(|n| (w, n)))
+        {
+            let mut g = Graph::new();
+            let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 16, 24], 3));
+            let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+            record_step(&mut g, &Unet::new(width, 2, norm), Example { x, t, mask: None }, rule);
+            Plan::new(g, Some(&limits)).unwrap_or_else(|e| panic!("width {width}, {norm:?}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn every_limit_of_a_kernel_that_is_not_kept_to_is_an_error_of_the_planner() {
+    let plan = |case: &Case, lower: Lower| {
+        let mut limits = Limits::default();
+        lower(&mut limits);
+        let error = Plan::new(case.graph().clone(), Some(&limits)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::Memory(_)), "{error:?}");
+        error.to_string()
+    };
+    let norm = check::group_norm([1, 40, 41], 64, 1, 0.1);
+    for (case, lower, parts) in [
+        (&norm, (|l| l.workgroup_bytes = 1024) as Lower, ["group_norm", "bytes of workgroup memory, but the device has 1024"]),
+        (&norm, |l| l.invocations = 32, ["group_norm", "64 invocations"]),
+        (&norm, |l| l.binding_bytes = 1 << 10, ["a buffer of 1 MiB", "at most 0 MiB"]),
+        (&check::conv(Conv::same3(2), true, [2, 8, 8], &[48], 48, 1.0), |l| l.workgroups = 3, ["conv2d", "4 workgroups"]),
+    ] {
+        let message = plan(case, lower);
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
     }
 }
 

@@ -151,6 +151,29 @@ fn the_table_of_a_plan_has_a_line_for_every_dispatch() {
     assert!(lines.last().unwrap().contains("MiB"));
 }
 
+/// A validation, or the next picture, waits for nothing that is there already.
+#[test]
+fn a_second_plan_compiles_only_what_is_new() {
+    for gpu in common::gpus() {
+        let device = Device::Gpu(gpu.clone());
+        let after = |case: &Case| {
+            device.prepare(case.graph().clone()).unwrap();
+            gpu.compiled()
+        };
+        let small = check::elementwise([2, 5, 7], [5, 3]);
+        let [modules, pipelines] = after(&small);
+        assert!(modules > 0 && pipelines >= modules);
+        assert_eq!(after(&small), [modules, pipelines], "the same again");
+        let [same, more] = after(&check::elementwise([1, 6, 8], [5, 3]));
+        assert!(same == modules && more > pipelines, "another size has constants of its own, but the same modules");
+        // Shaders that check their bounds are others.
+        let mut checked = gpu.clone();
+        checked.checked = true;
+        Device::Gpu(checked).prepare(small.graph().clone()).unwrap();
+        assert_eq!(gpu.compiled(), [2 * modules, more + pipelines]);
+    }
+}
+
 /// All results, to the bit, of three runs from the case's inputs.
 fn bits(case: &Case, device: &Device) -> Vec<(&'static str, Vec<u32>)> {
     let mut executor = device.prepare(case.graph().clone()).unwrap();

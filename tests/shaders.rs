@@ -95,7 +95,8 @@ fn every_kernel_file_is_run_by_a_case() {
         .filter_map(|f| f.unwrap().file_name().to_str()?.strip_suffix(".wgsl").map(str::to_owned))
         .collect();
     let known: BTreeSet<String> = Shader::ALL.iter().map(|s| s.name().to_owned()).collect();
-    let cooperative = Limits { cooperative: Some(Cooperative { subgroup: 32, side: 16 }), ..Limits::default() };
+    let matrices = Cooperative { subgroup: 32, side: 16 };
+    let cooperative = Limits { cooperative: Some(matrices), workgroup_bytes: 32 << 10, ..Limits::default() };
     let all = specialised(&Limits::default()).into_iter().chain(specialised(&cooperative));
     let run: BTreeSet<String> = all.map(|s| s.name.shader.name().to_owned()).collect();
     assert_eq!(files, known, "files in shaders/, and the list in src/kernel.rs");
@@ -126,7 +127,8 @@ fn kernels_keep_to_the_limits_of_the_device() {
 #[test]
 fn kernels_on_cooperative_matrices_are_valid_and_translate() {
     for side in [16, 8] {
-        let limits = Limits { cooperative: Some(Cooperative { subgroup: 32, side }), ..Limits::default() };
+        let matrices = Cooperative { subgroup: 32, side };
+        let limits = Limits { cooperative: Some(matrices), workgroup_bytes: 32 << 10, ..Limits::default() };
         let mut names = BTreeSet::new();
         for Specialised { name, module, info, .. } in specialised(&limits).iter().filter(|s| s.name.shader.is_cooperative()) {
             validator().validate(module).unwrap_or_else(|e| panic!("{name}: {e:?}"));

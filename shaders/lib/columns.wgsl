@@ -1,6 +1,5 @@
 // How normalisations go through a picture: a workgroup has CHUNK_PIXELS of its pixels and TX vec4s of channels, an invocation every
 // TYth pixel of one of them. Workgroups are (CHUNKS, vec4s of channels / TX, N).
-// To be imported below all other overrides: naga 30 wants those before an array that is sized by a product of them.
 override PIXELS: u32;      // of one picture
 override C: u32;
 override C4: u32;
@@ -9,20 +8,6 @@ override CHUNKS: u32;
 override CHUNK_PIXELS: u32;
 override TX: u32;
 override TY: u32;
-
-var<workgroup> rows: array<vec4f, TX * TY>;
-
-// The sum over the pixels of a workgroup, in each of its columns.
-fn down(id: vec2u, value: vec4f) -> vec4f {
-    workgroupBarrier();
-    rows[id.y * TX + id.x] = value;
-    workgroupBarrier();
-    var sum = vec4f();
-    for (var r = 0u; r < TY; r++) {
-        sum += rows[r * TX + id.x];
-    }
-    return sum;
-}
 
 // The group of a channel; those of the padding count to the last.
 fn group_of(c: u32) -> u32 {

@@ -14,29 +14,8 @@ override GRID_X: u32;
 @group(0) @binding(6) var<storage, read_write> ema: array<vec4f>;       // (LEN4)
 @group(0) @binding(7) var<storage, read_write> log: array<vec4f>;       // (rows): loss, gradient length, 0, 0
 
-var<workgroup> sums: array<f32, 64>;
-
-// The square of the gradient's length, the same in all invocations.
-fn squared_length(index: u32) -> f32 {
-    var sum = 0.0;
-    for (var p = index; p < PARTIALS; p += 64u) {
-        sum += partials[p];
-    }
-    sums[index] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if index < half {
-            sums[index] += sums[index + half];
-        }
-    }
-    workgroupBarrier();
-    return sums[0];
-}
-
-// Whether a number is neither infinite nor NaN, by its bits: compilers may assume that neither occurs.
-fn finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
-}
+//#import reduce
+//#import length
 
 // The gradient, shortened to CLIP.
 fn clipped(i: u32, length: f32) -> vec4f {

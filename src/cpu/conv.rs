@@ -1,9 +1,7 @@
 //! Convolution on the CPU, in two ways behind one trait.
 //!
-//! In double precision, the truth: a matrix product over the unfolded input, the second report's own formulation, with the
-//! `gemm` crate. In single precision, the device of machines without a GPU: [`super::direct`], which unfolds nothing.
-
-use gemm::{Parallelism, gemm};
+//! In double precision, the truth: a matrix product over the unfolded input, the second report's own formulation, written as plainly
+//! as can be. In single precision, the device of machines without a GPU: [`super::direct`], which unfolds nothing.
 
 use super::patches::{Part, Parts, Patches};
 use super::scratch::Scratch;
@@ -87,9 +85,7 @@ impl Convolve for f64 {
                 let inner = patches.taps() * c;
                 let (rows, count) = unfold(&patches, source, vt, part);
                 let mut product = Scratch::zeros(count * k);
-                if !rows.is_empty() {
-                    multiply(&mut product, &Matrix(&rows, count, inner, inner), false, &Matrix(weights, inner, k, k), false);
-                }
+                add_product(&mut product, |row, i| rows[row * inner + i], weights, k);
                 let mut sums = product.chunks(k);
                 patches.each(part, vt, |_, place| {
                     let y = &mut target[place * vt.stride + vt.channel..][..k];
@@ -114,7 +110,7 @@ impl Convolve for f64 {
                 to.copy_from_slice(&dy[(part.first_pixel + place) * vt.stride + vt.channel..][..k]);
                 accumulate(db, to);
             });
-            multiply(dw, &Matrix(&rows, count, inner, inner), true, &Matrix(&seen, count, k, k), true);
+            add_product(dw, |i, row| rows[row * inner + i], &seen, k);
         });
         dw.copy_from_slice(&sums[..inner * k]);
         db.copy_from_slice(&sums[inner * k..][..k]);
@@ -136,17 +132,12 @@ fn unfold<T: Real>(patches: &Patches, source: (&View, &[T]), target: &View, part
     (rows, count)
 }
 
-/// A row-major matrix: elements, rows, columns, elements from a row to the next.
-struct Matrix<'a, T>(&'a [T], usize, usize, usize);
-
-/// c = a * b, or c += a * b; `transposed`: with a transposed.
-fn multiply<T: Real>(c: &mut [T], a: &Matrix<T>, transposed: bool, b: &Matrix<T>, add: bool) {
-    let (m, k, rs, cs) = if transposed { (a.2, a.1, 1, a.3) } else { (a.1, a.2, a.3, 1) };
-    let n = b.2;
-    assert!(b.1 == k && c.len() >= m * n && a.0.len() >= (a.1 - 1) * a.3 + a.2 && b.0.len() >= (k - 1) * b.3 + n);
-    let (c, cs_c, rs_c) = (c.as_mut_ptr(), 1, n as isize);
-    let (a, b, rs_b) = (a.0.as_ptr(), b.0.as_ptr(), b.3 as isize);
-    let (cs, rs, one) = (cs as isize, rs as isize, T::one());
-    // SAFETY: the assertion above: every element of the three matrices lies in its slice; c is borrowed alone.
-    unsafe { gemm(m, n, k, c, cs_c, rs_c, add, a, cs, rs, b, 1, rs_b, one, one, false, false, false, Parallelism::None) }
+/// c += a * b: rows of `columns` elements; a(row, column) gives an element of the first matrix.
+fn add_product<T: Real>(c: &mut [T], a: impl Fn(usize, usize) -> T, b: &[T], columns: usize) {
+    for (row, c) in c.chunks_exact_mut(columns).enumerate() {
+        for (column, b) in b.chunks_exact(columns).enumerate() {
+            let a = a(row, column);
+            c.iter_mut().zip(b).for_each(|(c, &b)| *c += a * b);
+        }
+    }
 }

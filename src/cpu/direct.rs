@@ -3,7 +3,7 @@
 //! The source rows that a part of the target sees are staged once, with their zero border. The inner loops run over the rows of
 //! windows, which are contiguous there: they broadcast one value each of four or eight pixels against one to three registers of
 //! weights, which are packed in panels of that width. Three, since the products of 8 x 3 registers take eleven loads: a convolution
-//! of 48 channels is then as fast as the multiply-adds are. Faster here than unfolding and multiplying with the `gemm` crate, which
+//! of 48 channels is then as fast as the multiply-adds are. Faster here than unfolding and multiplying, which
 //! copies everything nine times.
 
 use std::array::from_fn;

@@ -312,11 +312,12 @@ impl Graph {
 
     /// Records `op`; its result is a new dense intermediate (N, H, W, parts).
     pub fn record(&mut self, op: impl Op + 'static, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
-        self.record_again(Arc::new(op), inputs, shape, parts)
+        self.record_shared(Arc::new(op), inputs, shape, parts)
     }
 
     /// The same of an op that another graph may have as well.
-    pub(crate) fn record_again(&mut self, op: Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
+    #[doc(hidden)]
+    pub fn record_shared(&mut self, op: Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
         let y = self.add_picture(&format!("{}.{}", op.name(), self.nodes.len()), shape, parts);
         self.needs_grad[y.0] = inputs.iter().any(|t| self.needs_grad[t.0]);
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: vec![y] });

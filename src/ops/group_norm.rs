@@ -103,6 +103,18 @@ fn columns(x: &View, op: &Normalise) -> (Vec<(String, f64)>, [u32; 3]) {
     (constants, [count as u32, blocks as u32, n as u32])
 }
 
+/// Channels that the kernels which merge groups hold in workgroup memory, at 8 bytes each: half of what WebGPU grants.
+const MERGED: usize = 1024;
+
+/// What the kernels that merge the groups of their channels want: groups merged at once, channels of each, and `own`.
+fn merging<const N: usize>(x: &View, op: &Normalise, own: [(&'static str, f64); N]) -> Vec<(&'static str, f64)> {
+    let of_group = x.channels() / op.norm.groups;
+    let piece = of_group.min(MERGED);
+    // Of those that 64 channels belong to.
+    let touched = (64_usize.div_ceil(of_group) + 1).min(op.norm.groups);
+    own.into_iter().chain([("AT_ONCE", touched.min(MERGED / piece) as f64), ("PIECE", piece as f64)]).collect()
+}
+
 /// Emits one of those kernels, over these tensors, vectors and scratch memory.
 fn dispatch(
     l: &mut Lowering,
@@ -141,7 +153,7 @@ impl Op for Normalise {
         let len = (n * count) as usize * 2 * l.view(x).padded();
         let chunks = ("chunks", l.scratch(len));
         dispatch(l, Shader::GroupNormStats, &common, &[], &[("x", x)], &[chunks]);
-        let own = [("EPS", self.norm.eps.into()), ("SLOPE", self.norm.activation.slope.into())];
+        let own = merging(l.view(x), self, [("EPS", self.norm.eps.into()), ("SLOPE", self.norm.activation.slope.into())]);
         let vectors = [("gamma", gamma), ("beta", beta), ("stats", stats)].map(|(name, t)| (name, l.range(t)));
         let others: Vec<_> = vectors.into_iter().chain([chunks]).collect();
         dispatch(l, Shader::GroupNorm, &common, &own, &[("x", x), ("y", y)], &others);
@@ -224,7 +236,8 @@ impl Op for NormaliseGrad {
         let tensors = [("x", x), ("y", y), ("dy", dy), ("dx", node.outputs[0])];
         let others = [("stats", l.range(stats)), ("sums", sums), ("gamma", l.range(gamma))];
         dispatch(l, Shader::GroupNormSums, &common, &slope, &tensors[..3], &others[..2]);
-        dispatch(l, Shader::GroupNormDx, &common, &slope, &tensors, &others);
+        let merging = merging(l.view(x), &self.of, slope);
+        dispatch(l, Shader::GroupNormDx, &common, &merging, &tensors, &others);
 
         let before = self.before.map(|i| i.map(|i| l.range(node.inputs[i])));
         let (dgamma, dbeta) = (l.range(node.outputs[1]), l.range(node.outputs[2]));

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::{Io, Real};
-use crate::graph::{Element, Graph, Halo, Node, Op, StorageId, Tensor};
+use crate::graph::{ALIGN, Element, Graph, Halo, Node, Op, StorageId, Tensor};
 use crate::kernel::Shader;
-use crate::plan::{Lowering, grid};
+use crate::plan::{Lowering, Range, grid};
 
 /// Rule by which a gradient changes the parameters, with its constants; what changes from step to step is written to
 /// [`Optimizer::control`].
@@ -21,7 +21,7 @@ pub enum Update {
         beta2: f32,
         /// Added to the root of the second moment.
         eps: f32,
-        /// Share of a parameter that is lost per step and learning rate (`AdamW`); 0: plain Adam.
+        /// Share of a trained parameter that is lost per step and learning rate (`AdamW`); 0: plain Adam.
         decay: f32,
     },
     /// By the sum of gradients, each smaller than the next by `momentum`.
@@ -94,6 +94,34 @@ impl Graph {
     }
 }
 
+/// Ranges of the flat parameters that are trained: running statistics lie between.
+fn trained(g: &Graph) -> Vec<std::ops::Range<usize>> {
+    let mut ranges: Vec<std::ops::Range<usize>> = Vec::new();
+    for param in g.params().iter().filter(|p| p.trained) {
+        let range = param.offset..param.offset + g.view(param.tensor).span().next_multiple_of(ALIGN);
+        match ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => ranges.push(range),
+        }
+    }
+    ranges
+}
+
+/// Emits the weight decay of all that is trained; `bindings` end with all parameters.
+fn lower_decay(l: &mut Lowering, decay: f32, partials: usize, bindings: [(&str, Range); 3]) {
+    if decay == 0.0 {
+        return;
+    }
+    for range in trained(l.graph) {
+        let mut bindings = bindings;
+        bindings[2].1 = Range { offset: range.start, len: range.len(), ..bindings[2].1 };
+        let len4 = range.len() / 4;
+        let [gx, gy] = grid(len4.div_ceil(64), l.limits);
+        let constants = [("LEN4", len4 as f64), ("PARTIALS", partials as f64), ("DECAY", decay.into()), ("GRID_X", gx.into())];
+        l.dispatch(Shader::WeightDecay, &constants, &bindings, [gx, gy, 1]);
+    }
+}
+
 impl Op for Optimize {
     fn name(&self) -> &'static str {
         match self.update {
@@ -117,7 +145,8 @@ impl Op for Optimize {
         constants.push(("GRADIENT_SCALE", scale));
         let shader = match self.update {
             Update::Adam { beta1, beta2, eps, decay } => {
-                let own = [("BETA1", beta1), ("BETA2", beta2), ("EPS", eps), ("DECAY", decay)];
+                lower_decay(l, decay, groups, [("control", control), ("partials", partials), ("params", params)]);
+                let own = [("BETA1", beta1), ("BETA2", beta2), ("EPS", eps)];
                 constants.extend(own.map(|(n, v)| (n, v.into())));
                 Shader::Adam
             }
@@ -160,6 +189,12 @@ impl Optimize {
             let scale = given * if clip > T::zero() { T::one().min(clip / (length + T::of(1e-6))) } else { T::one() };
             let (first, second) = moments.split_at_mut(g.len());
             let step = Step { update: self.update, lr: control[0], first: control[1], second: control[2] };
+            if let Update::Adam { decay, .. } = self.update {
+                let share = control[0] * T::of(decay.into());
+                for range in trained(io.graph) {
+                    params[range].iter_mut().for_each(|p| *p -= share * *p);
+                }
+            }
             for i in 0..g.len() {
                 params[i] = step.parameter(params[i], g[i] * scale, &mut first[i], &mut second[i]);
                 ema[i] = ema[i] * control[4] + params[i] * (T::one() - control[4]);
@@ -183,14 +218,11 @@ impl<T: Real> Step<T> {
     /// A parameter after the step; `d` is its gradient, `m` and `v` are its moments.
     fn parameter(&self, p: T, d: T, m: &mut T, v: &mut T) -> T {
         match self.update {
-            Update::Adam { beta1, beta2, eps, decay } => {
-                let [beta1, beta2, eps, decay] = [beta1, beta2, eps, decay].map(|v| T::of(v.into()));
+            Update::Adam { beta1, beta2, eps, .. } => {
+                let [beta1, beta2, eps] = [beta1, beta2, eps].map(|v| T::of(v.into()));
                 *m = *m * beta1 + d * (T::one() - beta1);
                 *v = *v * beta2 + d * d * (T::one() - beta2);
-                // What never had a gradient is no weight: BatchNorm keeps its statistics among the parameters.
-                let weight = if *v > T::zero() { p } else { T::zero() };
-                let kept = p - self.lr * decay * weight;
-                kept - self.lr / self.first * *m / ((*v / self.second).sqrt() + eps)
+                p - self.lr / self.first * *m / ((*v / self.second).sqrt() + eps)
             }
             Update::Sgd { momentum } => {
                 *m = T::of(momentum.into()) * *m + d;

@@ -78,7 +78,7 @@ impl Graph {
                         return None;
                     }
                     let height = scaled(g.view(inputs[0]).shape[1]);
-                    g.record_again(node.op.clone(), &inputs, [1, height, view.shape[2]], &view.parts)
+                    g.record_shared(node.op.clone(), &inputs, [1, height, view.shape[2]], &view.parts)
                 }
             };
             let first = scaled(if direct { flow.first } else { before });
