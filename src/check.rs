@@ -56,15 +56,12 @@ impl Outcome {
     }
 }
 
-/// Of several tensors in one buffer, the mean square of each counts as this part of the whole buffer's at least: the gradient of a bias
-/// before a normalisation is zero but for what a sum rounds to.
-const LEAST_SIGNAL: f64 = 0.01;
-
 fn mean_square(of: &[f64]) -> f64 {
     of.iter().map(|v| v * v).sum::<f64>() / of.len().max(1) as f64
 }
 
-/// Mean square of the difference over the mean square of the truth, or `least` if that is more.
+/// Mean square of the difference over the mean square of the truth, or `least` if that is more: of one of several tensors in a buffer, the
+/// whole buffer's, of whose size rounding is in all of them. (The gradient of a bias before a normalisation is zero but for that.)
 fn normalised_error(truth: &[f64], result: &[f32], least: f64) -> f64 {
     let difference: Vec<f64> = truth.iter().zip(result).map(|(&t, &r)| t - f64::from(r)).collect();
     mean_square(&difference) / mean_square(truth).max(least).max(f64::MIN_POSITIVE)
@@ -122,7 +119,10 @@ impl Case {
         for param in self.graph.params() {
             if matches!(param.layout, ParamLayout::Vector(_)) {
                 for place in param.layout.places() {
-                    data[param.offset + place] += 0.3 * numbers.next().unwrap_or(0.0) as f32;
+                    let value = &mut data[param.offset + place];
+                    *value += 0.3 * numbers.next().unwrap_or(0.0) as f32;
+                    // A variance is above zero.
+                    *value = if param.trained { *value } else { value.abs() };
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Case {
         for &(name, id) in &self.outputs {
             let (truth, result) = (truth.reals(id), tested.read(id)?);
             for (tensor, range) in self.tensors(id) {
-                let error = normalised_error(&truth[range.clone()], &result[range], mean_square(truth) * LEAST_SIGNAL);
+                let error = normalised_error(&truth[range.clone()], &result[range], mean_square(truth));
                 // Not `error > worst.error`: NaN must win.
                 if worst.output.is_empty() || !worst.error.is_nan() && (error.is_nan() || error > worst.error) {
                     worst = Outcome { output: format!("{name} {tensor}").trim_end().to_owned(), error, ..worst };
@@ -619,4 +619,25 @@ fn half_cases() -> Vec<Case> {
         training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
     ];
     cases.map(Case::in_half).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four biases among a thousand weights: wrong altogether, but 4e-3 of the buffer.
+    #[test]
+    fn a_wrong_tensor_shows_however_large_the_others_are() {
+        let (truth, mut result) = (vec![1.0; 1004], vec![1.0; 1004]);
+        result[1000..].fill(0.0);
+        let flat = normalised_error(&truth, &result, 0.0);
+        assert!(flat < 4e-3);
+        assert_eq!(normalised_error(&truth[1000..], &result[1000..], mean_square(&truth)), 1.0);
+
+        let case = training_step(Norm::None, 8, 1, [2, 8, 10], Update::ADAM).in_half();
+        let (grads, params) = (case.graph.gradients().unwrap(), case.graph.params().len());
+        let tensors = case.tensors(grads);
+        assert_eq!(tensors.len(), params);
+        assert!(tensors.iter().any(|(name, range)| name == "output.conv3.bias" && range.len() == 4), "{tensors:?}");
+    }
 }

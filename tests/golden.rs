@@ -221,7 +221,7 @@ fn batch_norm_and_the_statistics_it_keeps_equal_pytorch() {
 
 #[test]
 fn batch_norm_by_kept_statistics_equals_pytorch_and_changes_none() {
-    assert_equals_pytorch("batch_norm_eval", |op, g| batch_norm(op, g, true));
+    assert_equals_pytorch("batch_norm_kept", |op, g| batch_norm(op, g, true));
 }
 
 #[test]

@@ -31,7 +31,10 @@ impl Alone {
         let filled: Vec<(StorageId, Vec<f64>)> =
             inputs.iter().zip(0..).map(|(&t, i)| (g.view(t).storage, numbers(g.view(t), i))).collect();
         let mut executor = cpu::Executor::<f64>::new(Plan::new(g, None).unwrap());
-        filled.iter().for_each(|(id, data)| executor.reals_mut(*id).copy_from_slice(data));
+        // All above zero: a variance is, and nothing cancels.
+        for (id, data) in filled {
+            executor.reals_mut(id).iter_mut().zip(data).for_each(|(to, v)| *to = v.abs());
+        }
         Self { executor, pictures, y }
     }
 
@@ -45,9 +48,10 @@ impl Alone {
         let view = self.pictures[i].clone();
         let all = view.physical().into_iter().map(|c| pixel * view.stride + c).collect::<Vec<_>>();
         // Far beyond all other values, so that it is the largest under any window.
+        let whole = self.executor.reals(view.storage).to_vec();
         all.iter().for_each(|&at| self.executor.reals_mut(view.storage)[at] += 100.0);
         let after = self.result();
-        all.iter().for_each(|&at| self.executor.reals_mut(view.storage)[at] -= 100.0);
+        self.executor.reals_mut(view.storage).copy_from_slice(&whole);
         let [_, h, w] = self.y.shape;
         let differs = |p: &usize| (0..self.y.stride).any(|c| before[p * self.y.stride + c] != after[p * self.y.stride + c]);
         (0..self.y.pixels()).filter(differs).map(|p| (p / (h * w), [p / w % h, p % w])).collect()

@@ -114,7 +114,11 @@ fn every_limit_of_a_kernel_that_is_not_kept_to_is_an_error_of_the_planner() {
     };
     let norm = check::group_norm([1, 40, 41], 64, 1, 0.1);
     for (case, lower, parts) in [
-        (&norm, (|l| l.workgroup_bytes = 1024) as Lower, ["group_norm", "bytes of workgroup memory, but the device has 1024"]),
+        (
+            &norm,
+            (|l| l.workgroup_bytes = 1000) as Lower,
+            ["group_norm", "1024 bytes of workgroup memory, but the device has 1000"],
+        ),
         (&norm, |l| l.invocations = 32, ["group_norm", "64 invocations"]),
         (&norm, |l| l.binding_bytes = 1 << 10, ["a buffer of 1 MiB", "at most 0 MiB"]),
         (&check::conv(Conv::same3(2), true, [2, 8, 8], &[48], 48, 1.0), |l| l.workgroups = 3, ["conv2d", "4 workgroups"]),
