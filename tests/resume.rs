@@ -277,3 +277,45 @@ fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let at = bytes.windows(old.len()).position(|w| w == old).expect("it is there");
     [&bytes[..at], new, &bytes[at + old.len()..]].concat()
 }
+
+#[test]
+fn a_folder_belongs_to_one_training_at_a_time() {
+    let run = Run::new(&Device::Cpu, 4, false);
+    let out = run.out("out");
+    let mut refused = None;
+    run.run(&Device::Cpu, &out, false, |_| {
+        refused.get_or_insert_with(|| run.run(&Device::Cpu, &out, false, |_| false).unwrap_err().to_string());
+        false
+    })
+    .unwrap();
+    assert!(refused.unwrap().contains("another training writes to this folder"));
+    // What a training that has ended held is free.
+    run.run(&Device::Cpu, &out, false, |_| false).unwrap();
+}
+
+#[test]
+fn a_training_that_is_refused_or_fails_leaves_the_earlier_run_as_it_was() {
+    let run = Run::new(&Device::Cpu, 4, false);
+    let out = run.out("out");
+    run.run(&Device::Cpu, &out, false, |_| false).unwrap();
+    let files = ["config.toml", "best.safetensors", "last.safetensors", "state.safetensors", "metrics.jsonl", "report.html"];
+    let contents = || files.map(|name| fs::read(out.join(name)).unwrap());
+    let before = contents();
+    let with = |options: Options| Run { folder: tempfile::tempdir().unwrap(), options, ..Run::new(&Device::Cpu, 4, false) };
+    for options in [
+        Options { crop: 15, ..run.options.clone() },
+        Options { crop: 64, ..run.options.clone() },
+        // Its loss is infinite after the first step.
+        Options { lr: 1e30, clip: 0.0, schedule: train::Schedule::Constant, ..run.options.clone() },
+    ] {
+        assert!(with(options).run(&Device::Cpu, &out, false, |_| false).is_err());
+        assert!(contents() == before);
+    }
+    // Photographs that lie where samples would go are not of a run.
+    let other = run.out("other");
+    fs::create_dir(other.join("samples")).unwrap();
+    fs::write(other.join("samples/0.png"), "mine").unwrap();
+    let message = run.run(&Device::Cpu, &other, false, |_| false).unwrap_err().to_string();
+    assert!(message.contains("samples") && message.contains("another folder"), "{message}");
+    assert_eq!(fs::read(other.join("samples/0.png")).unwrap(), b"mine");
+}

@@ -12,6 +12,7 @@ use super::trainer::Trainer;
 use super::validation::Scores;
 use super::writer::{BEST, LAST, Writer};
 use super::{Length, Options, Source, Validation};
+use crate::data::files::lock;
 use crate::denoise::Denoiser;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -149,13 +150,15 @@ impl<'a> Training<'a> {
     fn new(run: &Run<'a>, resume: bool) -> Result<Self> {
         let Run { device, ref network, options, source, validation, out } = *run;
         options.check(network.as_ref())?;
+        // Another process may be writing to a folder that is there already.
+        let lock = if out.is_dir() { Some(lock(out)?) } else { None };
         let identity = Identity::new(network.as_ref(), options, source, validation);
         let state = if resume { Some(State::load_for(out, &identity, network.as_ref())?) } else { None };
         let ranges = network.values().ranges(|| source.statistics());
         let mut trainer = Trainer::new(device, Arc::clone(network), options, source, ranges)?;
         let averaged = trainer.averaged()?;
         let denoiser = Denoiser::with_params(device, (Arc::clone(network), ranges), averaged, None)?;
-        let writer = Writer::new(device, Arc::clone(network), options, source, ranges, out)?;
+        let writer = Writer::new(run, ranges, lock)?;
         let mut training = Self {
             options,
             validation,

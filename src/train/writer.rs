@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::report::{self, Record, Strip, Summary, counted, duration};
 use super::state::{Described, State};
 use super::validation::Scores;
-use super::{Options, Source};
-use crate::data::files::save_bytes;
-use crate::device::Device;
+use super::{Options, Run};
+use crate::data::files::{Lock, lock, save_bytes};
 use crate::error::{Error, Result};
 use crate::nets::{Anatomy, Model, Network, Ranges};
 
@@ -34,6 +33,8 @@ pub(super) struct Writer<'a> {
     noise: String,
     ranges: Ranges,
     pub(super) out: &'a Path,
+    /// Keeps other processes out of the folder, once it is there.
+    lock: Option<Lock>,
     config: String,
     /// Whether the folder is this run's already.
     begun: bool,
@@ -46,14 +47,8 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// If the folder has pictures where samples would go, and no run.
-    pub(super) fn new(
-        device: &'a Device,
-        network: Arc<dyn Network>,
-        options: &'a Options,
-        source: &Source,
-        ranges: Ranges,
-        out: &'a Path,
-    ) -> Result<Self> {
+    pub(super) fn new(run: &Run<'a>, ranges: Ranges, lock: Option<Lock>) -> Result<Self> {
+        let Run { device, ref network, options, source, out, .. } = *run;
         let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
         let net = Described::new(network.as_ref());
         let config = Config { version, device, noise: &noise, pictures: source.count(), options, net };
@@ -64,7 +59,8 @@ impl<'a> Writer<'a> {
             return Err(Error::file(samples, "is there already, and not of a training: choose another folder for the run"));
         }
         let (records, best) = (Vec::new(), f64::NEG_INFINITY);
-        Ok(Self { network, options, device, noise, ranges, out, config, begun: false, records, best })
+        let network = Arc::clone(network);
+        Ok(Self { network, options, device, noise, ranges, out, lock, config, begun: false, records, best })
     }
 
     pub(super) fn device(&self) -> &str {
@@ -98,6 +94,9 @@ impl<'a> Writer<'a> {
         }
         std::fs::create_dir_all(self.out)
             .map_err(|e| Error::file_from(self.out, format!("the folder cannot be made: {e}"), e))?;
+        if self.lock.is_none() {
+            self.lock = Some(lock(self.out)?);
+        }
         save_bytes(&self.path("config.toml"), self.config.as_bytes())?;
         if self.best == f64::NEG_INFINITY {
             let old = self.path(REPORT);
