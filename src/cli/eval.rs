@@ -108,10 +108,11 @@ impl Files {
 
     /// Reads picture `i`.
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
+        // Its samples are gone when it has its values.
+        let load = |path: &Path| Picture::load(path).map(|picture| (picture.header().size(), picture.to_rgb()));
         match self {
             Self::Clean(files, noise) => {
-                let values = |picture: Picture| (picture.header().size(), picture.to_rgb());
-                let ([width, height], rgb) = values(Picture::load(&files[i])?);
+                let ([width, height], rgb) = load(&files[i])?;
                 let least = noise.least_side();
                 if width < least || height < least {
                     return Err(Error::file(
@@ -126,8 +127,8 @@ impl Files {
                 Ok(Item { name: name(&files[i]), width, height, noisy, clean })
             }
             Self::Pairs(files) => {
-                let (a, b) = (Picture::load(&files[i].0)?, Picture::load(&files[i].1)?);
-                Ok(Item { name: name(&files[i].0), width: a.width(), height: a.height(), noisy: a.to_rgb(), clean: b.to_rgb() })
+                let (([width, height], noisy), (_, clean)) = (load(&files[i].0)?, load(&files[i].1)?);
+                Ok(Item { name: name(&files[i].0), width, height, noisy, clean })
             }
         }
     }

@@ -40,7 +40,7 @@ impl Evaluation {
 }
 
 /// Denoises `noisy` (H, W, 3), and scores both it and the result, which is returned rounded to 8 bit. Without a denoiser the
-/// result is the noisy picture. Beside the clean picture there is memory for another one, and for one of bytes.
+/// result is the noisy picture. Beside the two pictures it takes the memory of one of bytes.
 ///
 /// # Errors
 /// If the device fails, or gives values that are not finite.
@@ -56,10 +56,7 @@ pub fn evaluate(
         Some(denoiser) => denoiser.denoise_to_bytes(&noisy, width, height)?,
         None => noisy.iter().map(|&v| byte(v)).collect(),
     };
-    // The values of an 8 bit file.
-    drop(noisy);
-    let denoised: Vec<f32> = bytes.iter().map(|&v| f32::from(v) / 255.0).collect();
-    let (psnr, ssim) = (psnr(&denoised, clean), ssim(&denoised, clean, width, height));
+    let (psnr, ssim) = (psnr(&bytes, clean), ssim(&bytes, clean, width, height));
     Ok((Scored { psnr_noisy, psnr, ssim_noisy, ssim }, bytes))
 }
 

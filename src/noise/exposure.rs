@@ -65,9 +65,14 @@ impl Noise {
             let clean = [0, 1, 2].map(|c| f64::from(picture.rgb[at + c]));
             draw(Place { pixel: p as u32, row: (p / width) as u32, column: (p % width) as u32 }, clean)
         };
-        let pixels: Vec<_> = (0..width * height).into_par_iter().map(pixel).collect();
-        let values = pixels.iter().flat_map(|(v, _)| v.map(|v| v as f32)).collect();
-        Exposure { values, known: self.masks().then(|| pixels.iter().map(|&(_, known)| known).collect()) }
+        let mut values = vec![0.0; 3 * width * height];
+        let mut known = vec![true; width * height];
+        let pixels = values.as_chunks_mut::<3>().0.par_iter_mut().zip(&mut known).enumerate();
+        pixels.for_each(|(p, (to, known))| {
+            let (drawn, is_known) = pixel(p);
+            (*to, *known) = (drawn.map(|v| v as f32), is_known);
+        });
+        Exposure { values, known: self.masks().then_some(known) }
     }
 }
 
