@@ -65,7 +65,7 @@ fn misuse_is_told_from_failure() {
         ("denoise a.png -o b.png --tile many", "--tile"),
         ("eval a.png", "--noise"),
         ("demo --minutes 0", "--minutes"),
-        ("demo --levels 7 --device cpu", "multiple of 128"),
+        ("demo --levels 9", "--levels"),
     ];
     for (line, name) in misuse {
         shell.run(line).is_misused(&[name]);
