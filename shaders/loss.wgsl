@@ -2,27 +2,17 @@
 
 override PIXELS: u32;
 override C4: u32;
-override C: u32;           // channels; those that fill up the last vec4 do not count
-override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS)^exponent; 3: |d| less SHARE of its mean over [LOW, HIGH]
-override EPS: f32;
-override SHARE: f32;       // of the targets' pixels that are of any colour between LOW and HIGH
-override LOW: f32;
-override HIGH: f32;
-override MASKED: bool;     // whether only pixels whose mask is 1 count
-override TARGETS: u32;     // in t, and masks, side by side
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
-override T_STRIDE4: u32;
-override T_CHANNEL4: u32;
-override MASK_STRIDE4: u32;
-override MASK_CHANNEL4: u32;
 override GROUPS: u32;      // workgroups
+
+//#import loss
 
 alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;                // (PIXELS, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> t: array<t_t>;                // (PIXELS, T_STRIDE4)
 @group(0) @binding(2) var<storage, read> mask: array<mask_t>;          // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
-@group(0) @binding(3) var<storage, read> exponent: array<f32>;            // (1)
+@group(0) @binding(3) var<storage, read> exponent: array<f32>;         // (1)
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4f>; // (GROUPS): sum, 0, 0, 0
 
 //#import reduce

@@ -1,34 +1,26 @@
 // Largest value of every KERNEL x KERNEL square: y(h, w) = max x(h * KERNEL + i, w * KERNEL + j). What is left over at the right
 // and at the bottom is not seen.
 
-override PIXELS: u32;      // of y
-override C4: u32;
 override H: u32;           // of x
 override W: u32;
 override OH: u32;          // of y
 override OW: u32;
 override KERNEL: u32;      // side of the squares
-override X_STRIDE4: u32;
-override X_CHANNEL4: u32;
-override Y_STRIDE4: u32;
-override Y_CHANNEL4: u32;
-override GRID_X: u32;
+
+//#import elementwise
+//#import at_x
+//#import at_y
 
 alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let i = (group.x + group.y * GRID_X) * 64u + index;
-    if i < PIXELS * C4 {
-        let p = i / C4;
-        let corner = (p / (OH * OW) * H + p / OW % OH * KERNEL) * W + p % OW * KERNEL;
-        let first = corner * X_STRIDE4 + X_CHANNEL4 + i % C4;
-        var best = vec4f(x[first]);
-        for (var t = 1u; t < KERNEL * KERNEL; t++) {
-            best = max(best, vec4f(x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]));
-        }
-        y[p * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(best);
+fn element(p: u32, c: u32) {
+    let corner = (p / (OH * OW) * H + p / OW % OH * KERNEL) * W + p % OW * KERNEL;
+    let first = x_at(corner, c);
+    var best = vec4f(x[first]);
+    for (var t = 1u; t < KERNEL * KERNEL; t++) {
+        best = max(best, vec4f(x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]));
     }
+    y[y_at(p, c)] = y_t(best);
 }

@@ -1,48 +1,39 @@
 // Gradient of the maximum: dy goes to the first largest value of each square, row by row, and nothing to the others.
 
-override PIXELS: u32;      // of dx
-override C4: u32;
 override H: u32;           // of x
 override W: u32;
 override OH: u32;          // of dy
 override OW: u32;
 override KERNEL: u32;      // side of the squares
-override X_STRIDE4: u32;
-override X_CHANNEL4: u32;
-override DY_STRIDE4: u32;
-override DY_CHANNEL4: u32;
-override DX_STRIDE4: u32;
-override DX_CHANNEL4: u32;
-override GRID_X: u32;
+
+//#import elementwise
+//#import at_x
+//#import at_dy
+//#import at_dx
 
 alias x_t = vec4f; alias dy_t = vec4f; alias dx_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, DY_STRIDE4)
 @group(0) @binding(2) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, DX_STRIDE4)
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let i = (group.x + group.y * GRID_X) * 64u + index;
-    if i < PIXELS * C4 {
-        let p = i / C4;
-        let n = p / (H * W);
-        let row = p / W % H;
-        let column = p % W;
-        var d = vec4f();
-        if row / KERNEL < OH && column / KERNEL < OW {
-            let corner = (n * H + row / KERNEL * KERNEL) * W + column / KERNEL * KERNEL;
-            let first = corner * X_STRIDE4 + X_CHANNEL4 + i % C4;
-            var best = vec4f(x[first]);
-            var place = vec4u(0u);
-            for (var t = 1u; t < KERNEL * KERNEL; t++) {
-                let v = vec4f(x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]);
-                place = select(place, vec4u(t), v > best);
-                best = max(best, v);
-            }
-            let square = (n * OH + row / KERNEL) * OW + column / KERNEL;
-            let mine = place == vec4u(row % KERNEL * KERNEL + column % KERNEL);
-            d = select(d, vec4f(dy[square * DY_STRIDE4 + DY_CHANNEL4 + i % C4]), mine);
+fn element(p: u32, c: u32) {
+    let n = p / (H * W);
+    let row = p / W % H;
+    let column = p % W;
+    var d = vec4f();
+    if row / KERNEL < OH && column / KERNEL < OW {
+        let corner = (n * H + row / KERNEL * KERNEL) * W + column / KERNEL * KERNEL;
+        let first = x_at(corner, c);
+        var best = vec4f(x[first]);
+        var place = vec4u(0u);
+        for (var t = 1u; t < KERNEL * KERNEL; t++) {
+            let v = vec4f(x[first + (t / KERNEL * W + t % KERNEL) * X_STRIDE4]);
+            place = select(place, vec4u(t), v > best);
+            best = max(best, v);
         }
-        dx[p * DX_STRIDE4 + DX_CHANNEL4 + i % C4] = dx_t(d);
+        let square = (n * OH + row / KERNEL) * OW + column / KERNEL;
+        let mine = place == vec4u(row % KERNEL * KERNEL + column % KERNEL);
+        d = select(d, vec4f(dy[dy_at(square, c)]), mine);
     }
+    dx[dx_at(p, c)] = dx_t(d);
 }

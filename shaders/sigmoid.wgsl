@@ -1,26 +1,19 @@
 // Logistic sigmoid: y = 1 / (1 + exp(-x)).
 
-override PIXELS: u32;
-override C4: u32;
 override C: u32;           // channels; those that fill up the last vec4 stay zero
-override X_STRIDE4: u32;
-override X_CHANNEL4: u32;
-override Y_STRIDE4: u32;
-override Y_CHANNEL4: u32;
-override GRID_X: u32;
+
+//#import elementwise
+//#import at_x
+//#import at_y
 
 alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;         // (PIXELS, X_STRIDE4)
 @group(0) @binding(1) var<storage, read_write> y: array<y_t>;   // (PIXELS, Y_STRIDE4)
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let i = (group.x + group.y * GRID_X) * 64u + index;
-    if i < PIXELS * C4 {
-        let v = vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]);
-        // exp of more than 80 would overflow; the sigmoid is 0 there.
-        let s = 1.0 / (1.0 + exp(min(-v, vec4f(80.0))));
-        let channel = i % C4 * 4u + vec4u(0u, 1u, 2u, 3u);
-        y[i / C4 * Y_STRIDE4 + Y_CHANNEL4 + i % C4] = y_t(select(vec4f(), s, channel < vec4u(C)));
-    }
+fn element(p: u32, c: u32) {
+    let v = vec4f(x[x_at(p, c)]);
+    // exp of more than 80 would overflow; the sigmoid is 0 there.
+    let s = 1.0 / (1.0 + exp(min(-v, vec4f(80.0))));
+    let channel = c * 4u + vec4u(0u, 1u, 2u, 3u);
+    y[y_at(p, c)] = y_t(select(vec4f(), s, channel < vec4u(C)));
 }

@@ -1,11 +1,9 @@
 // White Gaussian noise of variance 1 in three channels, to be blurred.
 
-override PIXELS: u32;
-override C4: u32;
 override EXPOSURE: u32;    // 0 or 1: independent ones
-override Y_STRIDE4: u32;
-override Y_CHANNEL4: u32;
-override GRID_X: u32;
+
+//#import elementwise
+//#import at_y
 
 alias y_t = vec4f;
 @group(0) @binding(0) var<storage, read_write> y: array<y_t>;   // (PIXELS, Y_STRIDE4)
@@ -13,10 +11,6 @@ alias y_t = vec4f;
 
 //#import rng
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let i = (group.x + group.y * GRID_X) * 64u + index;
-    if i < PIXELS * C4 {
-        y[i * Y_STRIDE4 + Y_CHANNEL4] = y_t(normal3(pcg4d(vec4u(i, draw[0], draw[1], 2u + EXPOSURE))));
-    }
+fn element(p: u32, c: u32) {
+    y[y_at(p, c)] = y_t(normal3(pcg4d(vec4u(p, draw[0], draw[1], 2u + EXPOSURE))));
 }

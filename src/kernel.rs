@@ -75,24 +75,36 @@ shaders! {
     WhiteNoise "white_noise",
 }
 
-/// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
-const LIBRARY: &[(&str, &str)] = &[
-    ("columns", include_str!("../shaders/lib/columns.wgsl")),
-    ("conv", include_str!("../shaders/lib/conv.wgsl")),
-    ("coop", include_str!("../shaders/lib/coop.wgsl")),
-    ("down", include_str!("../shaders/lib/down.wgsl")),
-    ("finish", include_str!("../shaders/lib/finish.wgsl")),
-    ("groups", include_str!("../shaders/lib/groups.wgsl")),
-    ("length", include_str!("../shaders/lib/length.wgsl")),
-    ("noise", include_str!("../shaders/lib/noise.wgsl")),
-    ("norm_gradient", include_str!("../shaders/lib/norm_gradient.wgsl")),
-    ("optimizer", include_str!("../shaders/lib/optimizer.wgsl")),
-    ("phase", include_str!("../shaders/lib/phase.wgsl")),
-    ("reduce", include_str!("../shaders/lib/reduce.wgsl")),
-    ("registers", include_str!("../shaders/lib/registers.wgsl")),
-    ("rng", include_str!("../shaders/lib/rng.wgsl")),
-    ("tile", include_str!("../shaders/lib/tile.wgsl")),
-];
+macro_rules! library {
+    ($($name:literal),* $(,)?) => {
+        /// Text that kernels share: a line `//#import rng` stands for `shaders/lib/rng.wgsl`.
+        const LIBRARY: &[(&str, &str)] = &[$(($name, include_str!(concat!("../shaders/lib/", $name, ".wgsl")))),*];
+    };
+}
+
+library!(
+    "at_dx",
+    "at_dy",
+    "at_x",
+    "at_y",
+    "columns",
+    "conv",
+    "coop",
+    "down",
+    "elementwise",
+    "finish",
+    "groups",
+    "length",
+    "loss",
+    "noise",
+    "norm_gradient",
+    "optimizer",
+    "phase",
+    "reduce",
+    "registers",
+    "rng",
+    "tile",
+);
 
 /// Side of the cooperative matrices in the files.
 const SIDE: u32 = 16;

@@ -96,7 +96,7 @@ fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[u
     let prepare = |graph: Graph| {
         let mut executor = Device::Cpu.prepare(graph).unwrap();
         if !params.is_empty() {
-            let id = executor.plan().host("params");
+            let id = executor.plan().graph.params_storage().unwrap();
             executor.write(id, &params).unwrap();
         }
         executor

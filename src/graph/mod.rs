@@ -210,11 +210,6 @@ impl Graph {
         &self.storages[id.0]
     }
 
-    /// Storage of that name that belongs to the host, if there is one.
-    pub fn host(&self, name: &str) -> Option<StorageId> {
-        self.storages.iter().position(|s| s.role == Role::Host && s.name == name).map(StorageId)
-    }
-
     /// Recorded ops in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

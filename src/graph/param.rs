@@ -90,7 +90,7 @@ fn filter_places(k: usize, outer: usize, inner: usize, at: impl Fn(usize, usize,
 pub struct Param {
     /// Name in a state dict.
     pub name: String,
-    /// ParamLayout in a file, and here.
+    /// How it is laid out in a file, and here.
     pub layout: ParamLayout,
     /// The tensor, a range of the storage `params`.
     pub tensor: Tensor,

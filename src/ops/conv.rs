@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::conv_tiles::{CooperativeTile, Product};
-use super::{Activation, channel4, channels4, stride4};
+use super::{Activation, Constants, channel4, channels4, stride4};
 use crate::cpu::{Convolve, Epilogue, Inputs, Io, Patches, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
 use crate::kernel::{Limits, Shader};
@@ -52,7 +52,7 @@ impl Conv {
     }
 
     /// The kernels' constants that all three convolutions share; `x` is the large side, `y` the small one.
-    pub(super) fn constants(&self, x: &View, y: &View) -> Vec<(&'static str, f64)> {
+    pub(super) fn constants(&self, x: &View, y: &View) -> Constants {
         vec![
             ("N", x.shape[0] as f64),
             ("H", x.shape[1] as f64),
@@ -217,7 +217,7 @@ const BACKWARD: Kernels =
 impl Finish {
     /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. What is not there is not looked at, but something
     /// has to be bound.
-    fn lower(&self, l: &Lowering, node: &Node) -> (Vec<(&'static str, f64)>, [(&'static str, Tensor); 3]) {
+    fn lower(&self, l: &Lowering, node: &Node) -> (Constants, [(&'static str, Tensor); 3]) {
         let [addend, gate] = [self.addend, self.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
         let yes = |given: bool| f64::from(u8::from(given));
         let constants = vec![

@@ -65,6 +65,9 @@ impl Activation {
     }
 }
 
+/// Values of a kernel's constants.
+type Constants = Vec<(&'static str, f64)>;
+
 /// Strides and channel offsets in vec4s, as the kernels' constants want them.
 fn stride4(view: &View) -> f64 {
     (view.stride / 4) as f64

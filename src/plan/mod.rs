@@ -196,14 +196,6 @@ impl Plan {
         }
         found
     }
-
-    /// The host storage of that name.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub fn host(&self, name: &str) -> StorageId {
-        self.graph.host(name).unwrap_or_else(|| panic!("the plan has no storage {name}"))
-    }
 }
 
 impl fmt::Display for Plan {

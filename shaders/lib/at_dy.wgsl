@@ -1,0 +1,7 @@
+// Where vec4 c of pixel p of dy is.
+override DY_STRIDE4: u32;
+override DY_CHANNEL4: u32;
+
+fn dy_at(p: u32, c: u32) -> u32 {
+    return p * DY_STRIDE4 + DY_CHANNEL4 + c;
+}
