@@ -1,5 +1,5 @@
 // Rows of a picture that comes strip by strip, for ops that see rows of the strips before as well: y is the LEAD + ROWS rows that
-// end DELAY rows before the newest. `kept` holds the last LEAD + DELAY rows from run to run. Rows beyond the picture are zeros, as
+// end DELAY rows before the newest. `retained` holds the last LEAD + DELAY rows from run to run. Rows beyond the picture are zeros, as
 // the padding of a convolution is. An invocation walks down one vec4 of a column, so that it alone touches what it moves.
 
 override COLUMNS: u32;
@@ -20,12 +20,12 @@ alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;         // (rows, COLUMNS, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> control: array<u32>;   // first row of the strip, rows of the picture
 @group(0) @binding(2) var<storage, read_write> y: array<y_t>;   // (LEAD + ROWS, COLUMNS, Y_STRIDE4)
-@group(0) @binding(3) var<storage, read_write> kept: array<vec4f>; // (LEAD + DELAY, COLUMNS, C4)
+@group(0) @binding(3) var<storage, read_write> retained: array<vec4f>; // (LEAD + DELAY, COLUMNS, C4)
 
-// Row r of the kept ones and the new ones after them.
+// Row r of the retained ones and the new ones after them.
 fn row(r: u32, column: u32, c: u32) -> vec4f {
     if r < LEAD + DELAY {
-        return kept[(r * COLUMNS + column) * C4 + c];
+        return retained[(r * COLUMNS + column) * C4 + c];
     }
     return vec4f(x[((FIRST + r - LEAD - DELAY) * COLUMNS + column) * X_STRIDE4 + X_CHANNEL4 + c]);
 }
@@ -49,6 +49,6 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         y[(r * COLUMNS + column) * Y_STRIDE4 + Y_CHANNEL4 + c] = y_t(v);
     }
     for (var r = 0u; r < LEAD + DELAY; r++) {
-        kept[(r * COLUMNS + column) * C4 + c] = row(r + ROWS, column, c);
+        retained[(r * COLUMNS + column) * C4 + c] = row(r + ROWS, column, c);
     }
 }

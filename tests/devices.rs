@@ -5,6 +5,8 @@ mod cli;
 mod common;
 
 use cli::{Done, Shell};
+use n2n_gpu::device::Device;
+use n2n_gpu::graph::Precision;
 
 /// Also with adapters: a Vulkan driver looks for a desktop, and its library complains where there is none.
 #[test]
@@ -32,4 +34,21 @@ fn a_number_is_an_index_and_no_part_of_a_name() {
         shell.run(&format!("bench --device {number}")).fails(&[&number, "no such device"]);
     }
     assert_eq!(common::gpus().len(), adapters.len());
+}
+
+#[test]
+fn a_library_user_gets_half_precision_or_a_remark() {
+    let (device, precision, remark) = Device::Cpu.with_precision(Precision::F16).unwrap();
+    assert!(matches!(device, Device::Cpu) && precision == Precision::F16 && remark.is_none());
+    for gpu in common::gpus() {
+        let whole = Device::Gpu(gpu.clone());
+        let expected = if whole.supports(Precision::F16) { Precision::F16 } else { Precision::F32 };
+        assert_eq!(whole.with_precision(Precision::F16).unwrap().1, expected);
+        let mut less = gpu.clone();
+        less.adapter.features.clear();
+        let (device, precision, remark) = Device::Gpu(less.clone()).with_precision(Precision::F16).unwrap();
+        assert_eq!(precision, Precision::F32);
+        assert!(remark.is_some_and(|line| line.contains(device.name()) && line.contains("f32 is used")));
+        assert_eq!(Device::Gpu(less).with_precision(Precision::F32).unwrap().2, None);
+    }
 }

@@ -6,7 +6,7 @@ use common::places;
 use n2n_gpu::graph::{Graph, ParamLayout};
 use n2n_gpu::ops::Update;
 
-/// One step of AdamW from ones, with a gradient for the weight `moved` alone.
+/// One step of `AdamW` from ones, with a gradient for the weight `moved` alone.
 #[test]
 fn weight_decay_shrinks_all_that_is_trained_and_nothing_else() {
     let (lr, decay) = (0.25, 0.5);

@@ -159,3 +159,34 @@ pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
 pub fn adapters() -> Vec<Adapter> {
     enumerate().iter().map(|a| Adapter::describe(a, &a.limits(), a.features())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apples_gpus_are_large_and_other_integrated_ones_are_not() {
+        let adapter = |name: &str, backend: &str, kind| Adapter {
+            name: name.into(),
+            backend: backend.into(),
+            driver: String::new(),
+            kind,
+            limits: Limits::default(),
+            features: BTreeSet::new(),
+            cooperative: None,
+        };
+        use DeviceKind::{Discrete, Integrated, Software};
+        for (name, backend, kind, large, busy) in [
+            ("Apple M2 Max", "Metal", Integrated, true, 32),
+            ("Intel Iris Plus", "Metal", Integrated, false, 16),
+            ("AMD Radeon 780M", "Vulkan", Integrated, false, 16),
+            ("NVIDIA GeForce RTX 4070", "Vulkan", Discrete, true, 48),
+            ("llvmpipe", "Vulkan", Software, false, 4),
+        ] {
+            let adapter = adapter(name, backend, kind);
+            assert_eq!((adapter.is_large(), adapter.busy()), (large, busy), "{name}");
+        }
+        assert_eq!(serde_json::json!(Integrated), "integrated");
+        assert_eq!(Software.to_string(), "software");
+    }
+}

@@ -27,25 +27,25 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
-    /// Rows that are kept from run to run.
-    fn kept(&self) -> usize {
+    /// Rows that are retained from run to run.
+    fn retained(&self) -> usize {
         self.lead + self.delay
     }
 }
 
 impl Graph {
     /// Of x (1, rows or more, W, C), the window (1, lead + rows, W, C); rows beyond the picture are zeros. `control` holds two
-    /// integers: the first row of the strip, and the rows of the picture, both before any scaling. Also gives what is kept (1, lead +
+    /// integers: the first row of the strip, and the rows of the picture, both before any scaling. Also gives what is retained (1, lead +
     /// delay, W, C), which belongs to the host.
     pub fn line_buffer(&mut self, x: Tensor, control: Tensor, buffer: LineBuffer) -> (Tensor, Tensor) {
         let View { shape: [n, h, w], parts, .. } = self.view(x).clone();
         let LineBuffer { first, rows, lead, .. } = buffer;
         assert!(n == 1 && first + rows <= h, "line_buffer: {rows} rows from {first} on, of {n} pictures of {h} rows");
         let number = self.nodes().len();
-        let kept = self.add_tensor(&format!("kept.{number}"), [1, buffer.kept().max(1), w], &parts, Role::Host);
+        let retained = self.add_tensor(&format!("retained.{number}"), [1, buffer.retained().max(1), w], &parts, Role::Host);
         let y = self.add_picture(&format!("line_buffer.{number}"), [1, lead + rows, w], &parts);
-        self.record_into(buffer, &[x, control], &[y, kept]);
-        (y, kept)
+        self.record_into(buffer, &[x, control], &[y, retained]);
+        (y, retained)
     }
 }
 
@@ -55,7 +55,7 @@ impl Op for LineBuffer {
     }
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let ([x, control], [y, kept]) = ([0, 1].map(|i| node.inputs[i]), [0, 1].map(|i| node.outputs[i]));
+        let ([x, control], [y, retained]) = ([0, 1].map(|i| node.inputs[i]), [0, 1].map(|i| node.outputs[i]));
         let (view, to) = (l.view(x), l.view(y));
         let columns = view.shape[2];
         let [gx, gy] = grid((columns * view.padded() / 4).div_ceil(64), l.limits);
@@ -72,7 +72,7 @@ impl Op for LineBuffer {
         constants.extend([("C4", channels4(view)), ("GRID_X", gx.into())]);
         constants.extend([("X_STRIDE4", stride4(view)), ("X_CHANNEL4", channel4(view))]);
         constants.extend([("Y_STRIDE4", stride4(to)), ("Y_CHANNEL4", channel4(to))]);
-        let bindings = [("x", x), ("control", control), ("y", y), ("kept", kept)].map(|(name, t)| (name, l.range(t)));
+        let bindings = [("x", x), ("control", control), ("y", y), ("retained", retained)].map(|(name, t)| (name, l.range(t)));
         l.dispatch(Shader::LineBuffer, &constants, &bindings, [gx, gy, 1]);
     }
 
@@ -85,15 +85,15 @@ impl Op for LineBuffer {
 
 impl LineBuffer {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let mut kept = io.take(1);
+        let mut retained = io.take(1);
         let (inputs, view, y) = io.split(0);
         let (from, x) = inputs.x(0);
         let (c, row) = (from.padded(), from.shape[2] * from.padded());
         let [strip, height] = [0, 1].map(|i| inputs.ints(1)[i] as usize / self.scale);
-        // Copies row r of the kept ones and the new ones after them to pixels of `stride` elements from `channel` on.
-        let copy = |kept: &[T], r: usize, to: &mut [T], stride: usize, channel: usize| {
-            let (pixels, from_stride, from_channel) = match r.checked_sub(self.kept()) {
-                None => (&kept[r * row..][..row], c, 0),
+        // Copies row r of the retained ones and the new ones after them to pixels of `stride` elements from `channel` on.
+        let copy = |retained: &[T], r: usize, to: &mut [T], stride: usize, channel: usize| {
+            let (pixels, from_stride, from_channel) = match r.checked_sub(self.retained()) {
+                None => (&retained[r * row..][..row], c, 0),
                 Some(new) => (&x[(self.first + new) * from.shape[2] * from.stride..], from.stride, from.channel),
             };
             for (to, pixel) in to.chunks_exact_mut(stride).zip(pixels.chunks_exact(from_stride)) {
@@ -101,19 +101,19 @@ impl LineBuffer {
             }
         };
         y.par_chunks_exact_mut(view.shape[2] * view.stride).enumerate().for_each(|(r, to)| {
-            let place = (strip + r).checked_sub(self.lag + self.kept());
+            let place = (strip + r).checked_sub(self.lag + self.retained());
             if place.is_some_and(|place| place < height) {
-                copy(&kept, r, to, view.stride, view.channel);
+                copy(&retained, r, to, view.stride, view.channel);
             } else {
                 to.chunks_exact_mut(view.stride).for_each(|pixel| pixel[view.channel..view.channel + c].fill(T::zero()));
             }
         });
-        let stay = self.kept().saturating_sub(self.rows);
-        kept.copy_within(self.rows.min(self.kept()) * row..self.kept() * row, 0);
-        for r in stay..self.kept() {
-            let (old, to) = kept.split_at_mut(r * row);
+        let stay = self.retained().saturating_sub(self.rows);
+        retained.copy_within(self.rows.min(self.retained()) * row..self.retained() * row, 0);
+        for r in stay..self.retained() {
+            let (old, to) = retained.split_at_mut(r * row);
             copy(old, r + self.rows, &mut to[..row], c, 0);
         }
-        io.give(1, kept);
+        io.give(1, retained);
     }
 }

@@ -1,0 +1,140 @@
+//! The cases that `n2n-gpu check` and the tests run: every kernel, in every variant that the planner chooses.
+
+use super::Case;
+use super::cases::*;
+use crate::nets::Norm;
+use crate::noise::{LAWS, Noise};
+use crate::ops::{Conv, LineBuffer, Loss, Update};
+
+/// All cases: every kernel, in every variant the planner chooses.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let window = |kernel, stride, padding| Conv { kernel, stride, padding };
+    for (c, size, input, output, slope) in [
+        (window(1, 1, 0), [2, 5, 7], &[6][..], 4, 1.0),
+        (window(1, 1, 0), [1, 16, 17], &[48], 96, 0.1),
+        (window(1, 2, 0), [1, 6, 9], &[7], 3, 0.1),
+        (window(2, 1, 0), [1, 5, 7], &[3], 5, 1.0),
+        (window(2, 1, 1), [2, 4, 5], &[5], 6, 0.1),
+        (window(2, 2, 0), [2, 5, 7], &[4], 8, 1.0),
+        (window(2, 2, 1), [1, 8, 8], &[6], 4, 0.1),
+        (window(3, 1, 0), [1, 13, 4], &[7], 3, 1.0),
+        (window(3, 1, 1), [1, 1, 1], &[1], 1, 0.1),
+        (window(3, 1, 1), [2, 9, 7], &[3], 48, 0.1),
+        (window(3, 1, 1), [1, 33, 31], &[9], 10, 0.1),
+        (window(3, 1, 1), [2, 16, 16], &[48], 48, 0.1),
+        (window(3, 1, 1), [1, 8, 9], &[96, 48], 96, 0.1),
+        (window(3, 1, 1), [1, 12, 12], &[96, 3], 64, 0.1),
+        (window(3, 1, 1), [1, 20, 20], &[32], 3, 1.0),
+        (window(3, 1, 1), [1, 6, 6], &[5, 6, 3], 110, 0.1),
+        (window(3, 2, 0), [1, 6, 9], &[6], 4, 0.1),
+        (window(3, 2, 1), [2, 16, 16], &[48], 48, 1.0),
+        (window(3, 2, 1), [2, 7, 5], &[13], 6, 0.1),
+        (window(3, 2, 1), [3, 1, 1], &[7], 3, 1.0),
+    ] {
+        cases.push(conv(c, false, size, input, output, slope));
+    }
+    for (c, size, input, output, slope) in [
+        (window(3, 2, 1), [2, 8, 8], &[48][..], 48, 1.0),
+        (window(3, 2, 1), [2, 3, 5], &[6], 7, 0.1),
+        (window(3, 2, 1), [3, 1, 1], &[13], 5, 1.0),
+        (window(3, 2, 1), [1, 4, 4], &[5, 6], 96, 0.1),
+        (window(2, 2, 0), [2, 3, 5], &[4], 6, 1.0),
+        (window(3, 1, 1), [1, 5, 7], &[3], 5, 0.1),
+        (window(1, 1, 0), [1, 1, 5], &[9], 2, 1.0),
+    ] {
+        cases.push(conv(c, true, size, input, output, slope));
+    }
+    for (size, channels, groups, slope) in [
+        ([2, 5, 7], 6, 3, 1.0),
+        ([2, 4, 5], 6, 6, 0.1),
+        ([1, 6, 9], 5, 1, 1.0),
+        ([2, 16, 16], 48, 6, 0.1),
+        ([2, 1, 1], 8, 2, 0.1),
+        ([1, 40, 41], 16, 2, 0.1),
+    ] {
+        cases.push(group_norm(size, channels, groups, slope));
+    }
+    // Groups of which a workgroup's channels touch several, and of more channels than are merged at once.
+    cases.push(group_norm([1, 5, 6], 150, 3, 0.1));
+    cases.push(group_norm([1, 2, 3], 1040, 1, 0.1));
+    cases.push(residuals([2, 9, 7], 6));
+    cases.push(residuals([1, 17, 16], 16));
+    cases.push(line_buffer(40, LineBuffer { first: 1, rows: 8, lead: 2, delay: 3, scale: 2, lag: 4 }));
+    cases.push(line_buffer(3, LineBuffer { first: 0, rows: 4, lead: 0, delay: 9, scale: 1, lag: 0 }));
+    cases.push(line_buffer(97, LineBuffer { first: 2, rows: 2, lead: 1, delay: 0, scale: 4, lag: 1 }));
+    cases.push(fma());
+    cases.push(elementwise([2, 5, 7], [5, 3]));
+    cases.push(elementwise([1, 33, 32], [16, 8]));
+    let l0 = Loss::ANNEALED;
+    let outliers = Loss::Outliers { share: 0.3, range: [-0.5, 0.5] };
+    for (kind, masked, power) in [
+        (Loss::L2, false, 0.0),
+        (Loss::L1, false, 0.0),
+        (outliers, false, 0.0),
+        (l0, false, 2.0),
+        (l0, false, 1.3),
+        (l0, false, 0.2),
+        (Loss::L2, true, 0.0),
+    ] {
+        cases.push(loss(kind, masked, power, [2, 3, 7], [3, 1]));
+        cases.push(loss(kind, masked, power, [1, 5, 6], [3, 4]));
+    }
+    cases.push(loss(Loss::L2, false, 0.0, [2, 64, 64], [3, 1]));
+    cases.push(batch_norm([3, 5, 7], 6, 0.1));
+    cases.push(batch_norm([2, 40, 41], 13, 1.0));
+    cases.push(batch_norm([1, 3, 4], 1030, 0.1));
+    cases.push(resizing(2, [2, 9, 7], 5, window(3, 1, 1)));
+    cases.push(resizing(3, [1, 20, 19], 13, window(2, 2, 0)));
+    cases.push(resizing(2, [2, 12, 13], 4, window(3, 2, 1)));
+    for noise in LAWS.iter().flat_map(|law| law.examples) {
+        cases.push(batch(24, Some(noise.parse().expect("an example of a law")), false, false));
+    }
+    cases.push(batch(24, Some(Noise::gaussian_between(0.0, 50.0)), true, true));
+    cases.push(batch(24, Some(Noise::pixelate(2)), true, false));
+    cases.push(batch(24, None, false, false));
+    cases.push(batch_of_floats(24, Some(Noise::poisson_gaussian(30.0, 5.0))));
+    cases.push(batch_of_floats(24, Some(Noise::pixelate(2))));
+    cases.push(batch_of_floats(24, None));
+    let adam = |decay| Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, decay };
+    cases.push(training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)));
+    cases.push(training_step(Norm::Group, 16, 2, [2, 16, 16], adam(0.1)));
+    cases.push(training_step(Norm::Batch, 8, 1, [2, 8, 10], adam(0.1)));
+    cases.push(training_step(Norm::None, 8, 1, [2, 8, 10], Update::Sgd { momentum: 0.9 }));
+    cases.extend(half_cases());
+    cases
+}
+
+/// Every kernel that pictures go through, with those in 16 bits.
+fn half_cases() -> Vec<Case> {
+    let window = |kernel, stride, padding| Conv { kernel, stride, padding };
+    let noise = |noise| batch(24, Some(noise), false, false);
+    let cases = [
+        conv(window(1, 1, 0), false, [1, 16, 17], &[48], 96, 0.1),
+        conv(window(2, 2, 0), false, [2, 5, 7], &[4], 8, 1.0),
+        conv(window(3, 1, 1), false, [1, 8, 9], &[96, 48], 96, 0.1),
+        conv(window(3, 1, 1), false, [1, 33, 31], &[9], 10, 0.1),
+        conv(window(3, 2, 1), false, [2, 7, 5], &[13], 6, 0.1),
+        conv(window(3, 2, 1), true, [2, 3, 5], &[6], 7, 0.1),
+        conv(window(3, 2, 1), true, [1, 4, 4], &[5, 6], 96, 0.1),
+        group_norm([2, 5, 7], 6, 3, 0.1),
+        group_norm([1, 40, 41], 16, 2, 0.1),
+        residuals([2, 9, 7], 6),
+        elementwise([2, 5, 7], [5, 3]),
+        loss(Loss::L2, true, 0.0, [2, 3, 7], [3, 1]),
+        batch_norm([3, 5, 7], 6, 0.1),
+        resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
+        noise(Noise::gaussian_between(0.0, 50.0)),
+        noise(Noise::brown(25.0, 2.0)),
+        training_step(Norm::None, 12, 2, [2, 16, 24], Update::Sgd { momentum: 0.9 }),
+        training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
+    ];
+    cases.map(Case::in_half).into()
+}
+
+/// Cases that convolve in 16 bits: what a device with cooperative matrices has to pass with them, to use them.
+pub fn cooperative_cases() -> Vec<Case> {
+    let convolves = |case: &Case| ["conv", "residuals", "training"].iter().any(|start| case.name.starts_with(start));
+    let name = |case: Case| Case { name: format!("{} cooperative", case.name), cooperative: true, ..case };
+    half_cases().into_iter().filter(convolves).map(name).collect()
+}

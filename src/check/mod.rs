@@ -1,0 +1,275 @@
+//! Every kernel against its meaning on the CPU in double precision: `n2n-gpu check`, and the tests.
+
+mod cases;
+mod list;
+
+pub use cases::*;
+pub use list::{cases, cooperative_cases};
+
+use crate::cpu;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::graph::{Graph, ParamLayout, Precision, Role, StorageId, Tensor};
+use crate::kernel::Feature;
+use crate::nets::{Init, initial};
+use crate::ops::random_normals;
+use crate::plan::{Executor, Plan};
+
+/// Largest normalised mean square error of a kernel in single precision: squared, 1e-5 of the signal. Sums of some
+/// thousand products round to about 1e-6 of it; what is wrong is off by more than 1e-2.
+pub const TOLERANCE: f64 = 1e-10;
+
+/// One graph with its inputs.
+#[derive(Debug)]
+pub struct Case {
+    /// What it covers.
+    pub name: String,
+    graph: Graph,
+    /// Whether it is for cooperative matrices.
+    cooperative: bool,
+    /// Inputs.
+    pub floats: Vec<(StorageId, Vec<f32>)>,
+    /// Inputs of integers.
+    pub ints: Vec<(StorageId, Vec<u32>)>,
+    /// Results to compare: what they are called, and where they are.
+    pub outputs: Vec<(&'static str, StorageId)>,
+    /// Those of them that are laid out as the parameters, once or several times over.
+    flat: Vec<StorageId>,
+}
+
+/// How a device did on a case.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The case.
+    pub case: String,
+    /// Its worst result, e.g. `y` or `grads weight`.
+    pub output: String,
+    /// Normalised mean square error of that result.
+    pub error: f64,
+    /// Largest error that passes.
+    pub tolerance: f64,
+}
+
+impl Outcome {
+    /// Whether the error is within its tolerance. NaN is not.
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+fn mean_square(of: &[f64]) -> f64 {
+    of.iter().map(|v| v * v).sum::<f64>() / of.len().max(1) as f64
+}
+
+/// Mean square of the difference over the mean square of the truth, or `least` if that is more: of one of several tensors in a buffer, the
+/// whole buffer's, of whose size rounding is in all of them. (The gradient of a bias before a normalisation is zero but for that.)
+fn normalised_error(truth: &[f64], result: &[f32], least: f64) -> f64 {
+    let difference: Vec<f64> = truth.iter().zip(result).map(|(&t, &r)| t - f64::from(r)).collect();
+    mean_square(&difference) / mean_square(truth).max(least).max(f64::MIN_POSITIVE)
+}
+
+impl Case {
+    /// The same with pictures in 16 bits.
+    #[must_use]
+    pub fn in_half(mut self) -> Self {
+        self.graph.set_precision(Precision::F16);
+        self.name += " f16";
+        self
+    }
+
+    /// Largest error that passes: [`TOLERANCE`]. Where pictures have 16 bits, device and truth round to them alike, but for values
+    /// about midway between two of them, which may go either way: 2^-11 of a value for every op that it goes through, squared.
+    pub fn tolerance(&self) -> f64 {
+        match self.graph.precision() {
+            Precision::F32 => TOLERANCE,
+            // Filters are rounded as well there, so that about 2^-11 of all values are so close to 0 that an activation passes
+            // them, or their gradients, with the other slope.
+            Precision::F16 if self.cooperative => 1.0 / 2048.0,
+            Precision::F16 => (self.graph.nodes().len() as f64 / 2048.0).powi(2),
+        }
+    }
+
+    /// Whether the device has the precision of the case.
+    pub fn suits(&self, device: &Device) -> bool {
+        device.supports(self.graph.precision())
+    }
+
+    fn new(name: String, graph: Graph) -> Self {
+        Self { name, graph, cooperative: false, floats: Vec::new(), ints: Vec::new(), outputs: Vec::new(), flat: Vec::new() }
+    }
+
+    /// Fills a host tensor with normal numbers, its padding with zeros.
+    fn random(&mut self, t: Tensor) {
+        let view = self.graph.view(t);
+        let mut data = vec![0.0; view.span()];
+        let mut numbers = random_normals(1, t_seed(&self.name, self.floats.len()));
+        for pixel in data.chunks_mut(view.stride) {
+            for c in view.physical() {
+                pixel[c] = numbers.next().unwrap_or(0.0) as f32;
+            }
+        }
+        self.floats.push((view.storage, data));
+    }
+
+    fn random_params(&mut self) {
+        let data = initial(&self.graph, Init::He, 7);
+        let mut numbers = random_normals(2, 0);
+        let Some(storage) = self.graph.params_storage() else { return };
+        let mut data: Vec<f32> = data;
+        // Biases and shifts start at zero; here they shall matter.
+        for param in self.graph.params() {
+            if matches!(param.layout, ParamLayout::Vector(_)) {
+                for place in param.layout.places() {
+                    let value = &mut data[param.offset + place];
+                    *value += 0.3 * numbers.next().unwrap_or(0.0) as f32;
+                    // A variance is above zero.
+                    *value = if param.trained { *value } else { value.abs() };
+                }
+            }
+        }
+        self.floats.push((storage, data));
+    }
+
+    fn output(&mut self, name: &'static str, t: Tensor) {
+        let view = self.graph.view(t);
+        if self.graph.storage(view.storage).role == Role::Host {
+            self.outputs.push((name, view.storage));
+        } else {
+            let y = self.graph.output(name, t);
+            self.outputs.push((name, self.graph.view(y).storage));
+        }
+    }
+
+    /// Records the gradient of `y` from a random one, and makes all results readable.
+    fn differentiate(&mut self, x: &[(&'static str, Tensor)], y: Tensor) {
+        let view = self.graph.view(y).clone();
+        let dy = self.graph.add_tensor("dy", view.shape, &view.parts, Role::Host);
+        self.random(dy);
+        let grads = self.graph.backward(&[(y, dy)]);
+        self.output("y", y);
+        for (name, x) in x {
+            self.output(name, grads[x]);
+        }
+        self.flat.extend(self.graph.gradients());
+        self.outputs.extend(self.graph.gradients().map(|grads| ("grads", grads)));
+        self.random_params();
+    }
+
+    /// The tensors of an output, by name.
+    fn tensors(&self, id: StorageId) -> Vec<(String, std::ops::Range<usize>)> {
+        let len = self.graph.storage(id).len;
+        let Some(params) = self.graph.params_storage().filter(|_| self.flat.contains(&id)) else {
+            return vec![(String::new(), 0..len)];
+        };
+        let of = |first: usize| self.graph.params().iter().map(move |p| (p.name.clone(), first + p.offset, p.tensor));
+        let all = (0..len).step_by(self.graph.storage(params).len).flat_map(of);
+        all.map(|(name, first, t)| (name, first..first + self.graph.view(t).span())).collect()
+    }
+
+    /// Runs the case on `device` and in double precision on the CPU.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run(&self, device: &Device) -> Result<Outcome> {
+        let mut truth = cpu::Executor::<f64>::new(Plan::new(self.graph.clone(), None)?);
+        let mut tested = device.prepare(self.graph.clone())?;
+        for e in [&mut truth as &mut dyn Executor, tested.as_mut()] {
+            for (id, data) in &self.floats {
+                e.write(*id, data)?;
+            }
+            for (id, data) in &self.ints {
+                e.write_ints(*id, data)?;
+            }
+            e.run()?;
+        }
+        let mut worst = Outcome { case: self.name.clone(), output: String::new(), error: 0.0, tolerance: self.tolerance() };
+        for &(name, id) in &self.outputs {
+            let (truth, result) = (truth.reals(id), tested.read(id)?);
+            for (tensor, range) in self.tensors(id) {
+                let error = normalised_error(&truth[range.clone()], &result[range], mean_square(truth));
+                // Not `error > worst.error`: NaN must win.
+                if worst.output.is_empty() || !worst.error.is_nan() && (error.is_nan() || error > worst.error) {
+                    worst = Outcome { output: format!("{name} {tensor}").trim_end().to_owned(), error, ..worst };
+                }
+            }
+        }
+        Ok(worst)
+    }
+
+    /// The recorded graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+/// A number that differs between inputs and cases.
+fn t_seed(name: &str, number: usize) -> u32 {
+    name.bytes().fold(number as u32 + 1, |h, b| h.wrapping_mul(31).wrapping_add(b.into()))
+}
+
+impl Device {
+    /// The device as it is to be used for pictures in that precision, the precision that it then has, and what there is to say about it.
+    /// Where it has no 16-bit floats, the precision is f32; where it has cooperative matrices and every convolution is right with them,
+    /// they are in use.
+    ///
+    /// # Errors
+    /// If the device is lost in the self-test; one that refuses the kernels has no cooperative matrices for us.
+    pub fn with_precision(self, wanted: Precision) -> Result<(Self, Precision, Option<String>)> {
+        let name = self.name().to_owned();
+        let gpu = match self {
+            Self::Gpu(gpu) if wanted == Precision::F16 => gpu,
+            other => return Ok((other, wanted, None)),
+        };
+        if !gpu.has_f16() {
+            let remark = format!("{name} has no 16-bit floats: f32 is used");
+            return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
+        }
+        let (device, remark) = match gpu.with_cooperative_matrices() {
+            Some(with) if self_test(&with)? => (with, None),
+            Some(_) => (gpu, Some("failed their self-test")),
+            None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
+                (gpu, Some("are of no kind that the kernels know"))
+            }
+            None => (gpu, None),
+        };
+        let remark = remark.map(|why| format!("{name}: its cooperative matrices {why}, and are not used"));
+        Ok((Self::Gpu(device), wanted, remark))
+    }
+}
+
+/// Whether every convolution is right on a device with cooperative matrices in use.
+fn self_test(gpu: &Gpu) -> Result<bool> {
+    let device = Device::Gpu(gpu.clone());
+    for case in cooperative_cases() {
+        match case.run(&device) {
+            Ok(outcome) if outcome.passed() => {}
+            Err(lost @ Error::Lost(_)) => return Err(lost),
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::Norm;
+    use crate::ops::Update;
+
+    /// Four biases among a thousand weights: wrong altogether, but 4e-3 of the buffer.
+    #[test]
+    fn a_wrong_tensor_shows_however_large_the_others_are() {
+        let (truth, mut result) = (vec![1.0; 1004], vec![1.0; 1004]);
+        result[1000..].fill(0.0);
+        let flat = normalised_error(&truth, &result, 0.0);
+        assert!(flat < 4e-3);
+        assert_eq!(normalised_error(&truth[1000..], &result[1000..], mean_square(&truth)), 1.0);
+
+        let case = training_step(Norm::None, 8, 1, [2, 8, 10], Update::ADAM).in_half();
+        let (grads, params) = (case.graph.gradients().unwrap(), case.graph.params().len());
+        let tensors = case.tensors(grads);
+        assert_eq!(tensors.len(), params);
+        assert!(tensors.iter().any(|(name, range)| name == "output.conv3.bias" && range.len() == 4), "{tensors:?}");
+    }
+}
