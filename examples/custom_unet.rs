@@ -11,7 +11,7 @@ use n2n_gpu::error::Result;
 use n2n_gpu::graph::Tensor;
 use n2n_gpu::nets::{Init, Modules};
 use n2n_gpu::noise::{Clean, Noise};
-use n2n_gpu::ops::{Activation, Conv};
+use n2n_gpu::ops::{Activation, Conv, Update};
 use n2n_gpu::train::{Length, Options, Trainer};
 
 /// Predicts the noise and subtracts it.
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     let exposure = |number, i| noise.expose(Clean { rgb: clean, width, height }, 1, number, i).values;
 
     let device = Device::select("auto")?;
-    let options = Options { init: Init::He, lr: 2e-3, ..Options::new(&device, Length::Steps(steps.into())) };
+    let options = Options { init: Init::He, update: Update::ADAM, ..Options::sgd(2e-3, Length::Steps(steps.into())) };
     let mut trainer = Trainer::on_arrays(&device, Arc::new(network), &options, [1, height, width, 3])?;
     for step in 1..=steps {
         let loss = trainer.step(&exposure(step, 0), &exposure(step, 1))?;

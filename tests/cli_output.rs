@@ -20,7 +20,7 @@ fn a_failure_is_one_json_object_with_its_error() {
         (2, "train a.png --json --noise gaussian:25".to_owned(), "--out"),
         (2, "train a.png --noise gaussian:300 --out run --json".to_owned(), "--noise"),
         (2, "bench --json --device cpu --levels 3 --size 20".to_owned(), "--size"),
-        (2, "demo --json --device cpu --levels 7".to_owned(), "multiple of 128"),
+        (2, "demo --json --device cpu --minutes 0".to_owned(), "--minutes"),
         (2, format!("denoise a.png -o a.png --json {model}"), "a.png"),
         (1, format!("train missing --out run --json {TINY}"), "missing"),
         (1, format!("denoise broken.png -o b.png --json {model}"), "broken.png"),
