@@ -1,11 +1,8 @@
-//! A network of one's own: trained on a folder of photographs; interrupted, and resumed to the same bits; saved, loaded, and twelve
-//! megapixels denoised in strips as in one pass.
+//! A network of one's own: trained, interrupted, resumed to the same bits, saved, loaded; 12 megapixels denoised in strips.
 //!
-//!     cargo run --release --example own_network [PHOTOS [STEPS [WIDTH HEIGHT]]]
+//!     cargo run --release --example own_network [PHOTOS [STEPS]]
 
 use std::ops::ControlFlow::{Break, Continue};
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use n2n_gpu::data::{files::list, picture::load_rgb8};
 use n2n_gpu::denoise::Denoiser;
@@ -17,7 +14,6 @@ use n2n_gpu::ops::{Activation, Conv, random_normals};
 use n2n_gpu::train::{Length, Options, Run, Source, Validation, split};
 use serde_json::{Map, Value};
 
-/// Convolutions on the full picture and on a halved one; it predicts the noise.
 #[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct TwoScales {
     width: usize,
@@ -58,14 +54,15 @@ fn one_pass(device: &Device, model: &Model, rgb: &[f32], [height, width]: [usize
 }
 
 fn main() -> Result<()> {
-    let photos = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "assets".into()));
+    let photos = std::env::args().nth(1).unwrap_or_else(|| "assets".into()).into();
     let steps = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(300);
     let device = &Device::select("auto")?;
     let (source, held_out) = split(Source::photos(load_rgb8(&list(&[photos])?)?, "gaussian:25".parse()?));
     let validation = &Validation::new(&held_out, 1)?;
     let options = &Options { batch: 4, crop: 32, ..Options::new(device, Length::Steps(steps)) };
     let [whole, parts] = ["whole", "parts"].map(|name| std::env::temp_dir().join("n2n-gpu-own-network").join(name));
-    let run = Run { device, network: Arc::new(TwoScales { width: 8 }), options, source: &source, validation, out: &whole };
+    let run =
+        Run { device, network: std::sync::Arc::new(TwoScales { width: 8 }), options, source: &source, validation, out: &whole };
     let done = run.start(&mut |_| Continue(()))?;
     println!("{steps} steps: {:.2} -> {:.2} dB", done.psnr_noisy, done.psnr_estimated.unwrap_or(f64::NAN));
 
