@@ -1,4 +1,4 @@
-//! Memory that denoising takes beside the picture.
+//! Memory that denoising and evaluation take.
 
 #[path = "common/cli.rs"]
 mod cli;
@@ -35,4 +35,18 @@ fn a_photograph_is_denoised_within_300_mib_beside_its_own() {
     let own = 2.0 * f64::from(3 * width * height) / f64::from(1 << 20);
     assert!(peak - own < 300.0, "{peak:.0} MiB, of which {own:.0} are the picture's own");
     assert!(peak > own, "{peak:.0} MiB were seen, less than the picture's own {own:.0}");
+}
+
+#[test]
+fn an_evaluation_takes_the_memory_of_two_pictures_of_floats_and_one_of_bytes() {
+    let shell = Shell::new();
+    let (width, height) = (4000, 3000);
+    shell.picture("photo.png", width, height);
+    let mut child =
+        shell.command("eval photo.png --noise gaussian:25 --quiet").stdout(std::process::Stdio::null()).spawn().unwrap();
+    let Some(peak) = peak_of(&mut child) else {
+        return cli::left_out("memory is not measured: this system does not tell it in /proc");
+    };
+    let own = f64::from(3 * width * height * (2 * 4 + 1)) / f64::from(1 << 20);
+    assert!((own - 100.0..own + 100.0).contains(&peak), "{peak:.0} MiB, where the pictures take {own:.0}");
 }
