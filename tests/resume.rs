@@ -218,7 +218,7 @@ fn a_run_that_is_interrupted_is_resumed_by_the_same_command() {
     }
     assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let done = child.wait_with_output().unwrap();
-    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.status.code(), Some(130), "{}", String::from_utf8_lossy(&done.stderr));
     let stopped: Value = serde_json::from_slice(&done.stdout).unwrap();
     let steps = stopped["steps"].as_u64().unwrap();
     assert!(0 < steps && steps < 3000, "stopped after {steps} steps");
