@@ -223,7 +223,7 @@ fn a_run_that_is_interrupted_is_resumed_by_the_same_command() {
     let steps = stopped["steps"].as_u64().unwrap();
     assert!(0 < steps && steps < 3000, "stopped after {steps} steps");
     // An earlier run is neither replaced nor resumed unasked.
-    shell.run(&format!("{train} --out parts")).fails(&["parts", "--resume", "--overwrite"]);
+    shell.run(&format!("{} --out parts", train.replace(" --json", ""))).fails(&["parts", "--resume", "--overwrite"]);
     // What the run is known to have need not be said again.
     let done = shell.run("train photo.png --noise gaussian:25 --resume --out parts --device cpu --json");
     assert_eq!(done.succeeds().json("steps")["steps"], 3000);
