@@ -90,3 +90,15 @@ fn a_demo_replaces_a_run_only_when_told_to() {
     assert!(fs::read(shell.path("model/best.safetensors")).unwrap() != before);
     shell.run(&format!("train for-model.png --out model {TINY}")).fails(&["model", "--overwrite"]);
 }
+
+#[test]
+fn a_training_is_refused_photographs_that_lie_where_its_samples_go() {
+    let shell = Shell::new();
+    shell.picture("run/samples/photo.png", 40, 32);
+    let before = fs::read(shell.path("run/samples/photo.png")).unwrap();
+    shell.run(&format!("train run/samples --out run {TINY}")).is_misused(&["photo.png", "samples", "--out"]);
+    // Other photographs that lie there are safe as well, until the folder holds a run.
+    shell.picture("photo.png", 40, 32);
+    shell.run(&format!("train photo.png --out run {TINY}")).fails(&["samples", "another folder"]);
+    assert!(fs::read(shell.path("run/samples/photo.png")).unwrap() == before);
+}

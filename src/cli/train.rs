@@ -106,6 +106,14 @@ fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
     Ok(load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect())
 }
 
+/// Whether a file lies in a folder, whatever the names of the way there.
+fn lies_in(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    }
+}
+
 /// What to train on, and what is held out: from the same set, or what --val names.
 fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> {
     let training = match (&options.pairs, &options.dataset) {
@@ -113,7 +121,12 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
         (_, Some(data)) => Source::pairs(pairs(data)?)?,
         _ => {
             let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
-            Source::photos(load_rgb8(&list(&options.photos)?)?, noise)
+            let files = list(&options.photos)?;
+            if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
+                let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
+                return Err(Usage::new(format!("{}: {problem}", file.display())));
+            }
+            Source::photos(load_rgb8(&files)?, noise)
         }
     };
     match (&options.val, &training) {
