@@ -41,8 +41,11 @@ impl Device {
             Some(i) => Gpu::open(i).map(Self::Gpu),
             None => {
                 let names: Vec<_> = adapters.iter().enumerate().map(|(i, a)| format!("{i} ({})", a.name)).collect();
-                let there =
-                    if names.is_empty() { "no adapter was found".into() } else { format!("there are {}", names.join(", ")) };
+                let there = if names.is_empty() {
+                    "no adapter was found".into()
+                } else {
+                    format!("the adapters are {}", names.join(", "))
+                };
                 Err(Error::device(wanted, format!("no such device; {there}; `cpu` always works")))
             }
         }

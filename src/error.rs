@@ -57,7 +57,7 @@ pub enum Error {
     Lost(String),
     /// The loss or its gradient is not finite any more.
     #[error(
-        "training became unstable at step {step} ({}): choose a lower learning rate; the last checkpoint is kept",
+        "training became unstable at step {step} ({}): choose a lower learning rate; what was saved before is kept",
         printable(signs)
     )]
     Unstable {

@@ -99,6 +99,6 @@ fn a_training_is_refused_photographs_that_lie_where_its_samples_go() {
     shell.run(&format!("train run/samples --out run {TINY}")).is_misused(&["photo.png", "samples", "--out"]);
     // Other photographs that lie there are safe as well, until the folder holds a run.
     shell.picture("photo.png", 40, 32);
-    shell.run(&format!("train photo.png --out run {TINY}")).fails(&["samples", "another folder"]);
+    shell.run(&format!("train photo.png --out run {TINY}")).fails_with(&["samples", "another folder"]);
     assert!(fs::read(shell.path("run/samples/photo.png")).unwrap() == before);
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Common;
 use super::net::NetArgs;
-use super::output::{Output, TrainingBar, path_text, program};
+use super::output::{Output, TrainingBar, counted, path_text, program};
 use super::train::{make_folder, stop_on_interrupt};
 
 macro_rules! assets {
@@ -98,17 +98,19 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let report = options.out.join("report.html");
     let samples = options.out.join("samples");
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
+    let interrupted = stop.load(Ordering::Relaxed);
     let output = Output::new(
         json!({
             "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps, "seconds": done.seconds,
             "psnr_noisy": done.psnr_noisy, "psnr": psnr, "psnr_estimated": done.psnr_estimated, "report": path_text(&report),
-            "model": path_text(&done.best), "samples": path_text(&samples),
+            "model": path_text(&done.best), "samples": path_text(&samples), "interrupted": interrupted,
         }),
         format!(
-            "{} steps in {:.0} s on {}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE -o OUT.png --model {}",
-            done.steps,
+            "{} in {:.0} s on {}{}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE -o OUT.png --model {}",
+            counted(done.steps as usize, "step"),
             done.seconds,
             device.name(),
+            if interrupted { ", interrupted" } else { "" },
             verdict(done.psnr_noisy, psnr),
             report.display(),
             samples.display(),
@@ -116,7 +118,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             done.best.display()
         ),
     );
-    Ok(output.interrupted(stop.load(Ordering::Relaxed)))
+    Ok(output.interrupted(interrupted))
 }
 
 /// What came of the held-out photographs, good or bad.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use n2n_gpu::data::files::is_picture_name;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Anatomy, Input, Statistics, import::import};
 use serde_json::json;
@@ -51,6 +52,9 @@ fn statistics(options: &Options, name: &str, input: Input) -> anyhow::Result<Opt
 pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     let entry = options.net.entry(None)?;
     let statistics = statistics(options, entry.name, entry.published().values().input)?;
+    if is_picture_name(&options.out) {
+        return Err(Error::format(&options.out, "is the name of a picture: a model ends in .safetensors").into());
+    }
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use n2n_gpu::error::printable;
 use n2n_gpu::train::Progress;
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ impl Output {
             self.json["error"] = json!(error);
             self.json["exit_code"] = json!(self.code);
         }
-        let line = if as_json { self.json.to_string() } else { self.text.trim_end().to_owned() };
+        let line = if as_json { self.json.to_string() } else { printable(self.text.trim_end()).to_string() };
         let printed = if line.is_empty() { Ok(()) } else { print_line(&line) };
         if let Some(error) = &self.error {
             complain(&format!("error: {error}"));
@@ -82,7 +83,7 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
 
 /// A line on stderr. A closed pipe is no error, as it is for `eprintln`.
 pub(super) fn complain(line: &str) {
-    let _ = writeln!(stderr(), "{line}");
+    let _ = writeln!(stderr(), "{}", printable(line));
 }
 
 /// A path for JSON, which is Unicode: what of it is not becomes `U+FFFD`.

@@ -253,11 +253,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             "best": path_text(&done.best), "last": path_text(&done.last), "report": path_text(&report), "interrupted": interrupted,
         }),
         format!(
-            "{} steps in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
-            done.steps,
+            "{} in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            counted(done.steps as usize, "step"),
             done.seconds,
             device.name(),
-            if interrupted { ", interrupted: the same command with --resume goes on" } else { "" },
+            match (interrupted, options.overwrite) {
+                (true, true) => ", interrupted: the same command with --resume in place of --overwrite goes on",
+                (true, false) => ", interrupted: the same command with --resume goes on",
+                (false, _) => "",
+            },
             done.psnr_noisy,
             done.best.display(),
             report.display()

@@ -119,21 +119,47 @@ fn remove_abandoned(folder: &Path) {
 #[must_use]
 pub struct Lock {
     _file: File,
+    path: PathBuf,
 }
 
-/// Takes a folder for this process, by a lock on the file `.lock` in it, which stays there. A file system without locks gives it to
-/// everyone.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Before the lock is released: whoever opens the file later makes a new one.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether an open file is the one at a path.
+#[cfg(unix)]
+fn same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let node = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().map(node).ok() == fs::metadata(path).map(node).ok()
+}
+
+#[cfg(not(unix))]
+fn same(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Takes a folder for this process, by a lock on the file `.lock` in it, which is there as long. A file system without locks gives
+/// it to everyone.
 ///
 /// # Errors
 /// When another process, or another part of this one, has it; or nothing can be written there.
 pub fn lock(folder: &Path) -> Result<Lock> {
     let failed = |e: io::Error| Error::file_from(folder, format!("nothing can be written there: {e}"), e);
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join(".lock")).map_err(failed)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::file(folder, "another training writes to this folder: wait for its end, or name another folder"))
+    let path = folder.join(".lock");
+    loop {
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let problem = "another training writes to this folder: wait for its end, or name another folder";
+            return Err(Error::file(folder, problem));
         }
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(Lock { _file: file }),
+        // Whoever had it may have removed the file since it was opened: then the lock is on none that others see.
+        if same(&file, &path) {
+            return Ok(Lock { _file: file, path });
+        }
     }
 }
 

@@ -22,10 +22,10 @@ const TRIED: u64 = 16;
 /// # Errors
 /// If the file cannot be read, its tensors are not those of the network, or it does not tell what has to be known.
 pub fn import(path: &Path, entry: &Entry, given: &Map<String, Json>, statistics: Option<Statistics>) -> Result<Model> {
+    let mut tensors = read(path)?;
     if let Some(choice) = entry.choices.iter().find(|c| c.hidden && !given.contains_key(c.name)) {
         return Err(Error::option(choice.name, format!("a state dict of {} does not tell it: give true or false", entry.name)));
     }
-    let mut tensors = read(path)?;
     // A count that BatchNorm keeps and nothing here needs.
     tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
     let options = fit(entry, given, &tensors);
