@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
-use n2n_gpu::graph::Graph;
+use n2n_gpu::graph::{Graph, Precision};
 use n2n_gpu::kernel::Limits;
-use n2n_gpu::nets::{Anatomy, Init, Modules, Task, initial};
+use n2n_gpu::nets::{Anatomy, Init, Modules, Network, Task, initial};
 use n2n_gpu::ops::{Loss, Update, random_normals};
-use n2n_gpu::plan::Plan;
+use n2n_gpu::plan::{Executor, Plan};
 use n2n_gpu::profile::{Part, Peaks, median_ms, parts, peaks};
 use n2n_gpu::train::{Example, Rule, check_step, record_step};
 use serde_json::{Value, json};
@@ -96,92 +97,124 @@ fn row(part: &Part, peaks: &Peaks) -> Value {
     })
 }
 
+/// What is measured.
+struct Bench<'a> {
+    device: Device,
+    network: Arc<dyn Network>,
+    precision: Precision,
+    options: &'a Options,
+    /// (N, H, W).
+    shape: [usize; 3],
+    /// Values of the pictures and targets.
+    data: Vec<f32>,
+    params: Vec<f32>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(common: &Common, options: &'a Options) -> anyhow::Result<Self> {
+        let mut device = common.open()?;
+        let network = options.net.network(None, Task { large: device.is_large(), subtracts: false })?;
+        let (batch, size) = (usize::from(options.batch), usize::from(options.size));
+        let Anatomy { multiple, graph, .. } = Anatomy::of(network.as_ref());
+        if !size.is_multiple_of(multiple) {
+            let name = network.name();
+            return Err(Usage::new(format!("--size {size}: with {name} of these options it must be a multiple of {multiple}")));
+        }
+        check_step(batch, size)?;
+        let data = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
+        let precision = options.precision.choose(common, &mut device, None)?;
+        let params = initial(&graph, Init::Xavier, common.seed);
+        Ok(Self { device, network, precision, options, shape: [batch, size, size], data, params })
+    }
+
+    /// A training step, ready to run, and its floating-point operations.
+    fn step(&self) -> Result<(Box<dyn Executor>, f64), Error> {
+        let mut g = Graph::new();
+        g.set_precision(self.precision);
+        let [x, t] = ["x", "t"].map(|name| g.host_picture(name, self.shape, 3));
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let handles = record_step(&mut g, self.network.as_ref(), Example { x, t, mask: None }, rule);
+        let flops = g.flops();
+        let [x, t] = [x, t].map(|t| g.view(t).storage);
+        let mut step = self.device.prepare(g)?;
+        for (id, data) in [(x, &self.data), (t, &self.data), (handles.params, &self.params)] {
+            step.write(id, data)?;
+        }
+        step.write(handles.optimizer.control, &handles.optimizer.control(1, 1e-4, 0.999))?;
+        Ok((step, flops))
+    }
+
+    /// The plan of the step. The CPU's own has no dispatches: there it is what a device with WebGPU's limits would run.
+    fn plan(&self, step: &dyn Executor) -> anyhow::Result<Output> {
+        let plan = match self.device {
+            Device::Gpu(_) => Arc::new(step.plan().clone()),
+            Device::Cpu => Plan::new(step.plan().graph.clone(), Some(&Limits::default()))?,
+        };
+        Ok(Output::new(serde_json::from_str(&plan.to_json())?, plan.to_string()))
+    }
+
+    /// Median time of a forward pass, milliseconds.
+    fn forward_ms(&self) -> Result<f64, Error> {
+        let mut g = Graph::new();
+        g.set_precision(self.precision);
+        let x = g.host_picture("x", self.shape, 3);
+        let y = self.network.record(&mut Modules::new(&mut g, false), x);
+        g.output("y", y);
+        let (x, weights) = (g.view(x).storage, g.params_storage().expect("a network has parameters"));
+        let mut forward = self.device.prepare(g)?;
+        forward.write(x, &self.data)?;
+        forward.write(weights, &self.params)?;
+        median_ms(forward.as_mut(), usize::from(self.options.runs))
+    }
+
+    /// Every kernel beside the peaks of the device, and both, as JSON and as a table.
+    fn kernels(&self, step: &mut dyn Executor) -> anyhow::Result<(Value, Value, String)> {
+        if !self.options.kernels {
+            return Ok((Value::Null, Value::Null, String::new()));
+        }
+        let runs = usize::from(self.options.runs);
+        let peaks = peaks(&self.device, runs)?;
+        let Some(parts) = parts(step, runs)? else {
+            return Err(Error::data(format!("--kernels: {} has no timestamps", self.device.name())).into());
+        };
+        let rows = parts.iter().map(|p| row(p, &peaks)).collect();
+        let measured = json!({ "gflops": peaks.gflops, "matmul_gflops": peaks.matmul_gflops, "gbs": peaks.gbs });
+        Ok((rows, measured, table(&parts, &peaks)))
+    }
+}
+
 /// `start` is when the program began.
 pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow::Result<Output> {
-    let mut device = common.open()?;
-    let network = options.net.network(None, Task { large: device.is_large(), subtracts: false })?;
-    let (batch, size) = (usize::from(options.batch), usize::from(options.size));
-    let Anatomy { multiple, graph: anatomy, .. } = Anatomy::of(network.as_ref());
-    if !size.is_multiple_of(multiple) {
-        let name = network.name();
-        return Err(Usage::new(format!("--size {size}: with {name} of these options it must be a multiple of {multiple}")));
-    }
-    check_step(batch, size)?;
-    let shape = [batch, size, size];
-    let data: Vec<f32> = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
-
-    let precision = options.precision.choose(common, &mut device, None)?;
-    let mut g = Graph::new();
-    g.set_precision(precision);
-    let [x, t] = ["x", "t"].map(|name| g.host_picture(name, shape, 3));
-    let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
-    let handles = record_step(&mut g, network.as_ref(), Example { x, t, mask: None }, rule);
-    let flops = g.flops();
-    let [x, t] = [x, t].map(|t| g.view(t).storage);
-    let mut step = device.prepare(g)?;
-
-    let params = initial(&step.plan().graph, Init::Xavier, common.seed);
-    for (id, data) in [(x, &data), (t, &data), (handles.params, &params)] {
-        step.write(id, data)?;
-    }
-    step.write(handles.optimizer.control, &handles.optimizer.control(1, 1e-4, 0.999))?;
+    let bench = Bench::new(common, options)?;
+    let (mut step, flops) = bench.step()?;
     if options.plan {
-        let standard;
-        let plan = match device {
-            Device::Gpu(_) => step.plan(),
-            // The CPU's own plan has no dispatches: show what a device with WebGPU's limits would run.
-            Device::Cpu => {
-                standard = Plan::new(step.plan().graph.clone(), Some(&Limits::default()))?;
-                &standard
-            }
-        };
-        return Ok(Output::new(serde_json::from_str(&plan.to_json())?, plan.to_string()));
+        return bench.plan(step.as_ref());
     }
     step.run()?;
     step.wait()?;
     let first_step_ms = start.elapsed().as_secs_f64() * 1e3;
-    let runs = usize::from(options.runs);
-    let train_ms = median_ms(step.as_mut(), runs)?;
+    let train_ms = median_ms(step.as_mut(), usize::from(options.runs))?;
+    let forward_ms = bench.forward_ms()?;
+    let (kernels, peaks, table) = bench.kernels(step.as_mut())?;
 
-    let mut g = Graph::new();
-    g.set_precision(precision);
-    let x = g.host_picture("x", shape, 3);
-    let y = network.record(&mut Modules::new(&mut g, false), x);
-    g.output("y", y);
-    let (x, weights) = (g.view(x).storage, g.params_storage().expect("a network has parameters"));
-    let mut forward = device.prepare(g)?;
-    forward.write(x, &data)?;
-    forward.write(weights, &params)?;
-    let forward_ms = median_ms(forward.as_mut(), runs)?;
-
-    let mut json_kernels = Value::Null;
-    let mut json_peaks = Value::Null;
-    let mut text = String::new();
-    if options.kernels {
-        let peaks = peaks(&device, runs)?;
-        let Some(parts) = parts(step.as_mut(), runs)? else {
-            return Err(Error::data(format!("--kernels: {} has no timestamps", device.name())).into());
-        };
-        json_kernels = parts.iter().map(|p| row(p, &peaks)).collect();
-        json_peaks = json!({ "gflops": peaks.gflops, "matmul_gflops": peaks.matmul_gflops, "gbs": peaks.gbs });
-        text = table(&parts, &peaks);
-    }
+    let (network, device, plan) = (&bench.network, bench.device.name(), step.plan());
     let choices: String = network.options().iter().map(|(name, value)| format!(", {name} {value}").replace('"', "")).collect();
     let gflops = flops / train_ms / 1e6;
-    let mib = step.plan().bytes() as f64 / f64::from(1 << 20);
-    let shared = step.plan().intermediate_bytes() as f64 / step.plan().unshared_bytes() as f64;
+    let mib = plan.bytes() as f64 / f64::from(1 << 20);
+    let shared = plan.intermediate_bytes() as f64 / plan.unshared_bytes() as f64;
+    let Options { batch, size, .. } = options;
     Ok(Output::new(
         json!({
-            "device": device.name(), "net": network.name(), "options": network.options(), "parameters": anatomy.parameter_count(),
-            "batch": batch, "size": size, "precision": precision, "train_step_ms": train_ms, "forward_ms": forward_ms, "gflops": gflops,
-            "peak_memory_mib": mib, "intermediates_share": shared, "dispatches": step.plan().steps.len(),
-            "first_step_ms": first_step_ms, "peaks": json_peaks, "kernels": json_kernels,
+            "device": device, "net": network.name(), "options": network.options(), "parameters": plan.graph.parameter_count(),
+            "batch": batch, "size": size, "precision": bench.precision, "train_step_ms": train_ms, "forward_ms": forward_ms,
+            "gflops": gflops, "peak_memory_mib": mib, "intermediates_share": shared, "dispatches": plan.steps.len(),
+            "first_step_ms": first_step_ms, "peaks": peaks, "kernels": kernels,
         }),
         format!(
-            "{}{choices}, batch {batch} at {size} px on {}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward {forward_ms:.1} ms, \
-             {mib:.0} MiB, intermediates in {:.0} % of their sizes; first step {first_step_ms:.0} ms after the start of the program{text}",
+            "{}{choices}, batch {batch} at {size} px on {device}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward \
+             {forward_ms:.1} ms, {mib:.0} MiB, intermediates in {:.0} % of their sizes; first step {first_step_ms:.0} ms after the start of \
+             the program{table}",
             network.name(),
-            device.name(),
             100.0 * shared
         ),
     ))

@@ -14,7 +14,7 @@ use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Anatomy, Network, Task};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{self, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
+use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
 use serde_json::json;
 
 use super::net::{NetArgs, PrecisionArg};
@@ -239,16 +239,21 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         }
         other => other,
     })?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    Ok(output(options, device.name(), (&name, parameters), &done, interrupted).interrupted(interrupted))
+}
+
+/// What came of a training of a network, that is of its name and parameters.
+fn output(options: &Options, device: &str, (name, parameters): (&str, usize), done: &Outcome, interrupted: bool) -> Output {
     let psnr = match (done.psnr_estimated, done.psnr) {
         (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
         (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
-    let interrupted = stop.load(Ordering::Relaxed);
     let report = options.out.join("report.html");
-    let output = Output::new(
+    Output::new(
         json!({
-            "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps,
+            "device": device, "net": name, "parameters": parameters, "steps": done.steps,
             "seconds": done.seconds, "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "psnr": done.psnr,
             "best": path_text(&done.best), "last": path_text(&done.last), "report": path_text(&report), "interrupted": interrupted,
         }),
@@ -256,7 +261,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             "{} in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
             counted(done.steps as usize, "step"),
             done.seconds,
-            device.name(),
+            device,
             match (interrupted, options.overwrite) {
                 (true, true) => ", interrupted: the same command with --resume in place of --overwrite goes on",
                 (true, false) => ", interrupted: the same command with --resume goes on",
@@ -266,6 +271,5 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             done.best.display(),
             report.display()
         ),
-    );
-    Ok(output.interrupted(interrupted))
+    )
 }
