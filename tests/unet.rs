@@ -153,6 +153,9 @@ fn a_model_that_is_saved_and_loaded_is_the_same_to_the_bit() {
     let loaded = Model::load(&path).unwrap();
     assert_eq!(loaded.network.options(), model.network.options());
     assert_eq!((loaded.ranges, loaded.noise.as_str(), loaded.steps), (ranges, "25", 7));
+    // Also of a network that is given, as one that is a function must be.
+    let given = Model::load_for(&path, Arc::new(network)).unwrap();
+    assert!(given.params == loaded.params && Model::load_for(&path, Arc::new(Unet::new(6, 1, Norm::Group))).is_err());
     let bits = |model: &Model| model.params.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&loaded), bits(&model));
 }

@@ -39,7 +39,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
     /// Largest side of tiles and strips, pixels [default: what the device holds]
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", requires = "model")]
     tile: Option<usize>,
 }
 

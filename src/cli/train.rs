@@ -47,7 +47,7 @@ pub(super) struct Options {
     overwrite: bool,
     /// Go on with the run in that folder where it stopped
     ///
-    /// With the same pictures, --noise, --val and --seed; other options may be left out. On the same device the result is that of a run that did not stop, to the last bit
+    /// With the same pictures, --noise, --val and --seed; other options may be left out. On the same device the result is bit-identical to that of an uninterrupted run, unless its length is in minutes
     #[arg(long, help_heading = "Earlier runs", conflicts_with = "overwrite")]
     resume: bool,
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
@@ -234,9 +234,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
     let done = TrainingBar::new(common).watch(&stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
     let done = done.map_err(|e| match e {
-        Error::Lost(what) if options.out.join("state.safetensors").exists() => {
-            Error::Lost(format!("{what}: go on with the same command and --resume, with --device cpu if the device stays away"))
-        }
+        Error::Lost(what) if options.out.join("state.safetensors").exists() => Error::Lost(format!(
+            "{what}: go on with the same command and --resume, with --device cpu if the device does not come back"
+        )),
         other => other,
     })?;
     let interrupted = stop.load(Ordering::Relaxed);

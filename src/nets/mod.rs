@@ -21,15 +21,6 @@ pub use epfl_unet::EpflUnet;
 pub use n2n::N2nUnet;
 pub use unet::Unet;
 
-/// All networks by name; the first is the default.
-pub static NETWORKS: &[Entry] = &[
-    Entry::of::<Unet>(),
-    Entry::of::<N2nUnet>(),
-    Entry::of::<EpflUnet>(),
-    Entry::of::<EpflResunet>(),
-    Entry::of::<EpflConvnet>(),
-];
-
 pub use init::{Init, initial};
 pub use model::Model;
 pub use modules::Modules;
@@ -38,6 +29,15 @@ pub use registry::{Choice, Entry, Kind, Named, Task};
 pub use sequential::{Layer, Sequential};
 
 use serde::{Deserialize, Serialize};
+
+/// All networks by name; the first is the default.
+pub static NETWORKS: &[Entry] = &[
+    Entry::of::<Unet>(),
+    Entry::of::<N2nUnet>(),
+    Entry::of::<EpflUnet>(),
+    Entry::of::<EpflResunet>(),
+    Entry::of::<EpflConvnet>(),
+];
 
 /// Normalisation after the convolutions of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

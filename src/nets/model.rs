@@ -86,6 +86,18 @@ impl Model {
         })
     }
 
+    /// Reads a model file of `network`, whose name and options the file must have: of a network that cannot be read from its options,
+    /// as a function.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and if the file is of another network.
+    pub fn load_for(path: &Path, network: Arc<dyn Network>) -> Result<Self> {
+        Self::load_with(path, |name, options| {
+            let same = network.name() == name && network.options() == options;
+            if same { Ok(network) } else { Err(format!("is of another network, {name}")) }
+        })
+    }
+
     fn load_with(path: &Path, build: impl FnOnce(&str, Map<String, Value>) -> Result<Arc<dyn Network>, String>) -> Result<Self> {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder: give the model in it, best.safetensors"));

@@ -33,7 +33,7 @@ pub struct Choice {
     pub help: &'static str,
     /// Which values it has.
     pub kind: Kind,
-    /// Whether neither a state dict nor a publication tells it, so that an import must be told.
+    /// Must be given to `import`: a state dict does not show it.
     pub hidden: bool,
 }
 
@@ -53,7 +53,7 @@ pub enum Kind {
 pub struct Task {
     /// Whether the device trains large networks in minutes.
     pub large: bool,
-    /// Whether a clean picture is its noisy version less something small, so that the noise is what to predict.
+    /// Whether residual prediction suits the noise.
     pub subtracts: bool,
 }
 
@@ -120,7 +120,7 @@ impl Entry {
     /// `base` with the options in `given` in place of its own.
     ///
     /// # Errors
-    /// The name of the first option that the network does not have; or a sentence, as [`Entry::build`].
+    /// As [`Entry::build`].
     pub fn with(&self, base: &dyn Network, given: &Map<String, Value>) -> Result<Arc<dyn Network>, String> {
         let mut options = base.options();
         options.extend(given.clone());
@@ -139,7 +139,12 @@ impl Entry {
 /// A sentence, if there is none.
 pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn Network>, String> {
     let known = || NETWORKS.iter().map(|n| n.name).collect::<Vec<_>>().join(", ");
-    let entry = Entry::find(name).ok_or_else(|| format!("is of the network {name}, which is none of {}", known()))?;
+    let entry = Entry::find(name).ok_or_else(|| {
+        format!(
+            "is of the network {name}, which is none of {} (the library loads networks of your own with `Model::load_for`)",
+            known()
+        )
+    })?;
     entry.build(options)
 }
 

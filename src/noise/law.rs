@@ -30,7 +30,7 @@ pub struct Law {
     pub(super) blur: fn([f32; 2]) -> Option<f32>,
     pub(super) parameter: fn([f32; 2]) -> f32,
     pub(super) sigma: fn([f32; 2]) -> [f32; 2],
-    /// From [`Noise::parameter`](super::Noise::parameter): the CPU twin of its branch in the kernel.
+    /// Makes the CPU twin of the kernel's branch, from [`Noise::parameter`](super::Noise::parameter).
     pub(super) sampler: fn(f32, Shot) -> Sampler,
 }
 

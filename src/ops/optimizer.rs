@@ -13,7 +13,7 @@ use crate::plan::{Lowering, Range, grid};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Update {
-    /// By the mean gradient over the root of its mean square.
+    /// Adam: first moment over the root of the second.
     Adam {
         /// Decay of the first moment.
         beta1: f32,
@@ -24,7 +24,7 @@ pub enum Update {
         /// Share of a trained parameter that is lost per step and learning rate (`AdamW`); 0: plain Adam.
         decay: f32,
     },
-    /// By the sum of gradients, each smaller than the next by `momentum`.
+    /// Gradient descent with momentum.
     Sgd {
         /// 0: by the gradient alone.
         momentum: f32,
@@ -40,7 +40,7 @@ impl Update {
 #[derive(Clone, Copy, Debug)]
 struct Optimize {
     update: Update,
-    /// Longest gradient; 0: any.
+    /// Norm that gradients are clipped to; 0: not at all.
     clip: f32,
 }
 
@@ -53,7 +53,7 @@ pub struct Optimizer {
     pub moments: StorageId,
     /// Average of the weights.
     pub ema: StorageId,
-    /// Rows of four: loss, length of the gradient, 0, 0.
+    /// Rows of four: loss, gradient norm, 0, 0.
     pub log: StorageId,
     /// The rule.
     pub update: Update,
@@ -76,7 +76,7 @@ impl Optimizer {
 }
 
 impl Graph {
-    /// Updates all parameters from their gradients, shortened to the length `clip` if that is not 0; call after
+    /// Updates all parameters from their gradients, clipped to the norm `clip` if that is not 0; call after
     /// [`Graph::backward`]. A gradient that is not finite changes nothing.
     ///
     /// # Panics

@@ -236,11 +236,12 @@ pub fn split(source: Source) -> (Source, Source) {
         if all.len() == 1 {
             return (all.clone(), all);
         }
-        let count = (all.len() / 20).clamp(1, HELD_OUT);
-        let held = |i: usize| (0..count).any(|k| i == (2 * k + 1) * all.len() / (2 * count));
+        let len = all.len();
+        let count = (len / 20).clamp(1, HELD_OUT);
+        let held = |i: usize| (0..count).any(|k| i == (2 * k + 1) * len / (2 * count));
         let (mut training, mut validation) = (Vec::new(), Vec::new());
-        for (i, item) in all.iter().enumerate() {
-            if held(i) { &mut validation } else { &mut training }.push(item.clone());
+        for (i, item) in all.into_iter().enumerate() {
+            if held(i) { &mut validation } else { &mut training }.push(item);
         }
         (training, validation)
     }

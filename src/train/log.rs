@@ -9,7 +9,7 @@ use crate::ops::Optimizer;
 /// Gradients in a row that may overflow in half precision.
 const OVERFLOWS: u32 = 20;
 
-/// Losses and gradient lengths as they come in.
+/// Losses and gradient norms as they come in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Log {
     /// Steps whose losses are in.
@@ -23,8 +23,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Takes in rows of the log up to step `until`. A loss that is not finite ends the training, and so do gradients that are not,
-    /// which change no weight: the first in single precision; in half precision, which overflows sooner, as many in a row.
+    /// Takes in rows of the log up to step `until`. A loss that is not finite ends the training. A gradient that is not finite skips
+    /// its step; it ends the training at once in single precision, and after [`OVERFLOWS`] in a row in half precision.
     pub(super) fn take(&mut self, rows: &[f32], until: u64, precision: Precision) -> Result<()> {
         let most = if precision == Precision::F16 { OVERFLOWS } else { 1 };
         for step in self.seen..until {

@@ -136,6 +136,20 @@ impl Options {
         if !(1..=Batch::MOST_TARGETS).contains(&self.targets) {
             return Err(Error::option("targets", format!("{}: 1 to {} are possible", self.targets, Batch::MOST_TARGETS)));
         }
+        let length = match self.length {
+            Length::Steps(steps) => steps as f64,
+            Length::Epochs(epochs) => epochs,
+            Length::Minutes(minutes) => minutes,
+        };
+        let ranges = [
+            ("length", length, length > 0.0, "above 0"),
+            ("lr", self.lr, self.lr >= 0.0, "not below 0"),
+            ("clip", self.clip.into(), self.clip >= 0.0, "not below 0"),
+            ("ema", self.ema, (0.0..1.0).contains(&self.ema), "at least 0 and below 1"),
+        ];
+        if let Some((option, value, _, range)) = ranges.into_iter().find(|(_, value, fits, _)| !(*fits && value.is_finite())) {
+            return Err(Error::option(option, format!("{value}: it must be {range}")));
+        }
         if self.augment == Augment::Triple && !self.batch.is_multiple_of(3) {
             return Err(Error::option(
                 "batch",

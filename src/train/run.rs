@@ -25,10 +25,11 @@ const LOOK: u64 = 16;
 const VALIDATIONS: f64 = 20.0;
 /// Most seconds without a checkpoint.
 const CHECKPOINT_SECONDS: f64 = 600.0;
-/// Part of a training's minutes that validations before the last one may take.
+/// Largest share of the time that validation may take, the last one excepted.
 const VALIDATING: f64 = 0.1;
-/// Least seconds between states that are saved without a validation, and how many times as long as saving one they are apart.
+/// Least seconds between states that are saved without a validation.
 const SAVE_SECONDS: f64 = 10.0;
+/// Saving takes at most a hundredth of the time.
 const SAVE_COST: f64 = 100.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
@@ -278,7 +279,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Writes a state, of values that are finite: what follows of others is no training, and the state before may be one.
+    /// Writes a state. One with values that are not finite is not saved, so that the last good one stays.
     fn save(&mut self, state: &State) -> Result<()> {
         if state.vectors.iter().flatten().all(|v| v.is_finite()) {
             let start = Instant::now();

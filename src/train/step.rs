@@ -15,7 +15,7 @@ pub struct Example {
     pub mask: Option<Tensor>,
 }
 
-/// How the parameters follow from the example.
+/// Loss, optimizer and clip norm of a training step.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// Loss of the output against the targets.
