@@ -189,15 +189,19 @@ impl Optimize {
             let scale = given * if clip > T::zero() { T::one().min(clip / (length + T::of(1e-6))) } else { T::one() };
             let (first, second) = moments.split_at_mut(g.len());
             let step = Step { update: self.update, lr: control[0], first: control[1], second: control[2] };
-            if let Update::Adam { decay, .. } = self.update {
+            if let Update::Adam { decay, .. } = self.update
+                && decay > 0.0
+            {
                 let share = control[0] * T::of(decay.into());
                 for range in trained(io.graph) {
                     params[range].iter_mut().for_each(|p| *p -= share * *p);
                 }
             }
-            for i in 0..g.len() {
-                params[i] = step.parameter(params[i], g[i] * scale, &mut first[i], &mut second[i]);
-                ema[i] = ema[i] * control[4] + params[i] * (T::one() - control[4]);
+            // Zipped, so that no bound is checked and the loop is vectorised.
+            let moments = first.iter_mut().zip(second);
+            for (((p, average), &d), (m, v)) in params.iter_mut().zip(&mut ema).zip(g).zip(moments) {
+                *p = step.parameter(*p, d * scale, m, v);
+                *average = *average * control[4] + *p * (T::one() - control[4]);
             }
         }
         for (i, data) in [params, moments, ema, log].into_iter().enumerate() {
@@ -216,6 +220,7 @@ struct Step<T> {
 
 impl<T: Real> Step<T> {
     /// A parameter after the step; `d` is its gradient, `m` and `v` are its moments.
+    #[inline(always)]
     fn parameter(&self, p: T, d: T, m: &mut T, v: &mut T) -> T {
         match self.update {
             Update::Adam { beta1, beta2, eps, .. } => {
