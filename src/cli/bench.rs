@@ -198,7 +198,6 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
     let (kernels, peaks, table) = bench.kernels(step.as_mut())?;
 
     let (network, device, plan) = (&bench.network, bench.device.name(), step.plan());
-    let choices: String = network.options().iter().map(|(name, value)| format!(", {name} {value}").replace('"', "")).collect();
     let gflops = flops / train_ms / 1e6;
     let mib = plan.bytes() as f64 / f64::from(1 << 20);
     let shared = plan.intermediate_bytes() as f64 / plan.unshared_bytes() as f64;
@@ -211,10 +210,10 @@ pub(super) fn run(common: &Common, options: &Options, start: Instant) -> anyhow:
             "first_step_ms": first_step_ms, "peaks": peaks, "kernels": kernels,
         }),
         format!(
-            "{}{choices}, batch {batch} at {size} px on {device}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward \
+            "{}, batch {batch} at {size} px on {device}: training step {train_ms:.1} ms ({gflops:.1} GFLOP/s), forward \
              {forward_ms:.1} ms, {mib:.0} MiB, intermediates in {:.0} % of their sizes; first step {first_step_ms:.0} ms after the start of \
              the program{table}",
-            network.name(),
+            network.describe(),
             100.0 * shared
         ),
     ))

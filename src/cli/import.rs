@@ -68,12 +68,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     model.save(&options.out)?;
     let anatomy = Anatomy::of(model.network.as_ref());
     let (tensors, parameters) = (anatomy.graph.params().len(), anatomy.parameters());
-    let choices: String = network.iter().map(|(name, value)| format!(", {name} {value}").replace('"', "")).collect();
     Ok(Output::new(
         json!({
             "net": entry.name, "options": network, "tensors": tensors, "parameters": parameters, "width": network.get("width"),
             "shared": network.get("shared"), "output": path_text(&options.out),
         }),
-        format!("{}: {}{choices}: {tensors} tensors, {parameters} parameters", options.out.display(), entry.name),
+        format!("{}: {}: {tensors} tensors, {parameters} parameters", options.out.display(), model.network.describe()),
     ))
 }

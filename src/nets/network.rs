@@ -68,6 +68,17 @@ impl<F: Fn(&mut Modules, Tensor) -> Tensor + Send + Sync> Network for F {
     }
 }
 
+impl dyn Network {
+    /// Name and options for people: `unet, width 16, levels 3`.
+    pub fn describe(&self) -> String {
+        let option = |(name, value): (&String, &Value)| match value {
+            Value::String(word) => format!(", {name} {word}"),
+            value => format!(", {name} {value}"),
+        };
+        self.name().to_owned() + &self.options().iter().map(option).collect::<String>()
+    }
+}
+
 /// Options of a network as JSON, by the names of its fields.
 ///
 /// # Panics

@@ -134,14 +134,9 @@ impl<'a> Writer<'a> {
 
     fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
         let (o, network) = (self.options, &self.network);
-        let choice = |(name, value): (&String, &serde_json::Value)| match value {
-            serde_json::Value::String(word) => format!(", {name} {word}"),
-            value => format!(", {name} {value}"),
-        };
-        let choices: String = network.options().iter().map(choice).collect();
         let mut facts = vec![
             ("Device", self.device.to_owned()),
-            ("Network", format!("{}{choices}", network.name())),
+            ("Network", network.describe()),
             ("Parameters", Anatomy::of(network.as_ref()).parameters().to_string()),
             ("Noise", self.noise.clone()),
             ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
