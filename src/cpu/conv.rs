@@ -6,7 +6,7 @@
 use super::patches::{Part, Parts, Patches};
 use super::registers::Isa;
 use super::scratch::Scratch;
-use super::{Real, accumulate, direct, winograd};
+use super::{Real, accumulate, direct, leaky, winograd};
 use crate::graph::View;
 
 /// What becomes of the sums of a convolution before they are written, in this order.
@@ -29,14 +29,14 @@ impl<T: Real> Epilogue<'_, T> {
             accumulate(y, bias);
         }
         for y in y.iter_mut() {
-            *y = if *y > T::zero() { *y } else { self.slope * *y };
+            *y = leaky(*y, *y, self.slope);
         }
         if let Some((view, addend)) = self.addend {
             accumulate(y, &addend[p * view.stride + view.channel..]);
         }
         if let Some(((view, gate), slope)) = self.gate {
             for (y, &gate) in y.iter_mut().zip(&gate[p * view.stride + view.channel..]) {
-                *y = if gate > T::zero() { *y } else { slope * *y };
+                *y = leaky(gate, *y, slope);
             }
         }
     }

@@ -10,6 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use super::accumulate;
 use super::conv::{Epilogue, Packed};
+use super::narrow;
 use super::patches::{Parts, Patches};
 use super::registers::{Isa, Panel, finish, many_registers, store, stretch};
 use super::scratch::Scratch;
@@ -37,7 +38,7 @@ impl WithSimd for Convolution<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match (self.panel.registers, many_registers(S::F32_LANES)) {
-            (1, true) => self.run::<S, 16, 1>(simd),
+            (1, true) => self.run::<S, 8, 1>(simd),
             (2, true) => self.run::<S, 8, 2>(simd),
             (_, true) => self.run::<S, 8, 3>(simd),
             (1, false) => self.run::<S, 12, 1>(simd),
@@ -55,6 +56,7 @@ impl Convolution<'_> {
         let row = self.patches.size.1 * self.stage.channels;
         let weights = S::as_simd_f32s(self.weights).0.as_chunks::<V>().0;
         let bias: [S::f32s; V] = *S::as_simd_f32s(self.bias).0.first_chunk().expect("a bias per channel");
+        let stage = &self.stage.values[..];
         for (windows, places) in self.windows.windows.chunks(M).zip(self.windows.places.chunks(M)) {
             let mut sums = [bias; M];
             for r in 0..self.patches.size.0 {
@@ -62,7 +64,7 @@ impl Convolution<'_> {
                 let mut values: [&[f32]; M] = [&[]; M];
                 for (i, values) in values.iter_mut().enumerate() {
                     let window = windows[i.min(windows.len() - 1)];
-                    *values = &self.stage.values[window + r * self.stage.stride..][..weights.len()];
+                    *values = &stage[window + r * self.stage.stride..][..weights.len()];
                 }
                 sums = stretch(simd, sums, values, weights);
             }
@@ -92,9 +94,13 @@ pub(super) fn convolve<'a>(
     let packed = packed.get(|| {
         let mut packed = Scratch::new(sets.clone().map(|(patches, _)| patches.taps() * c * isa.width(k)).sum());
         let mut rest = &mut packed[..];
-        for (weights, panel) in sets.clone().flat_map(|(_, weights)| isa.panels(k).map(move |panel| (weights, panel))) {
+        for ((patches, weights), panel) in sets.clone().flat_map(|set| isa.panels(k).map(move |panel| (set, panel))) {
             let (to, after) = rest.split_at_mut(weights.len() / k * panel.width());
-            panel.pack(weights.chunks_exact(k), to);
+            if narrow::suits(isa, k) {
+                narrow::pack(isa, &patches, weights, to);
+            } else {
+                panel.pack(weights.chunks_exact(k), to);
+            }
             rest = after;
         }
         packed
@@ -112,16 +118,13 @@ pub(super) fn convolve<'a>(
             for panel in isa.panels(k) {
                 let (weights, after) = rest.split_at(patches.taps() * c * panel.width());
                 rest = after;
-                isa.dispatch(Convolution {
-                    stage: &stage,
-                    windows: &windows,
-                    patches: &patches,
-                    weights,
-                    bias: &biases[panel.first..][..panel.width()],
-                    epilogue,
-                    target: (view, &mut *target, part.first_pixel),
-                    panel,
-                });
+                let (stage, windows, patches) = (&stage, &windows, &patches);
+                let (bias, target) = (&biases[panel.first..][..panel.width()], (view, &mut *target, part.first_pixel));
+                if narrow::suits(isa, k) {
+                    isa.dispatch(narrow::Convolution { stage, windows, patches, weights, bias, epilogue, target });
+                } else {
+                    isa.dispatch(Convolution { stage, windows, patches, weights, bias, epilogue, target, panel });
+                }
             }
         }
     });
@@ -223,9 +226,19 @@ pub(super) fn correlate(
             let pixels = places.iter().map(|place| &dy[(part.first_pixel + place) * view.stride + view.channel..]);
             panel.pack(pixels, &mut packed);
             packed.chunks_exact(panel.width()).for_each(|dy| accumulate(db, dy));
-            isa.dispatch(Correlation { stage: &stage, windows: &windows, patches, dy: &packed, dw, registers: panel.registers });
+            let (stage, windows, dy) = (&stage, &windows[..], &packed[..]);
+            if narrow::suits(isa, k) {
+                isa.dispatch(narrow::Correlation { stage, windows, patches, dy: (dy, panel.width()), dw });
+            } else {
+                isa.dispatch(Correlation { stage, windows, patches, dy, dw, registers: panel.registers });
+            }
         }
     });
+    if narrow::suits(isa, k) {
+        narrow::unpack(&sums, patches, dw);
+        db.copy_from_slice(&sums[inner * isa.width(k)..][..k]);
+        return;
+    }
     let mut rest = &sums[..];
     for panel in isa.panels(k) {
         let (rows, after) = rest.split_at((inner + 1) * panel.width());

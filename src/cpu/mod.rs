@@ -5,11 +5,14 @@ mod conv;
 mod direct;
 mod executor;
 mod io;
+mod narrow;
 mod patches;
 mod real;
 mod registers;
 mod scratch;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod winograd;
 
 pub use conv::{Convolve, Epilogue, Packed};
@@ -107,6 +110,12 @@ pub(crate) fn sums_of(pixels: usize, len: usize, f: impl Fn(usize, &mut [f64]) +
     let (sums, others) = blocks.split_at_mut(len);
     others.chunks_exact(len).for_each(|block| accumulate(sums, block));
     blocks
+}
+
+/// y, times the slope where `of` is not positive. A product, since a choice between two values becomes a jump.
+#[inline(always)]
+pub(crate) fn leaky<T: Real>(of: T, y: T, slope: T) -> T {
+    y * if of > T::zero() { T::one() } else { slope }
 }
 
 /// to += from.

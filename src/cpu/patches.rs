@@ -1,7 +1,5 @@
 //! Which pixels a convolution looks at, and how its target is divided among threads.
 
-use std::array::from_fn;
-
 use rayon::prelude::*;
 
 use super::scratch::Scratch;
@@ -86,23 +84,6 @@ impl Patches {
         self.each(part, target, |(n, i, j), place| *left.next().expect("they are counted") = [n, i, j, place]);
         drop(left);
         list
-    }
-
-    /// Numbers of the pixels that (n, i, j) sees in a source of that view, where there are any.
-    pub(super) fn seen<const ROWS: usize, const COLUMNS: usize>(
-        &self,
-        source: &View,
-        (n, i, j): (usize, usize, usize),
-    ) -> [[Option<usize>; COLUMNS]; ROWS] {
-        let [_, height, width] = source.shape;
-        let along = |i: usize, tap: usize, first: isize, size: usize| {
-            let at = (i * self.source_step + tap) as isize + first;
-            (at >= 0 && (at as usize) < size).then_some(at as usize)
-        };
-        from_fn(|r| {
-            let row = along(i, r, self.first.0, height);
-            from_fn(|s| Some((n * height + row?) * width + along(j, s, self.first.1, width)?))
-        })
     }
 
     /// Writes what (n, i, j) sees, tap by tap, to a row of the unfolded matrix.

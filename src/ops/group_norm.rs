@@ -218,7 +218,7 @@ impl Normalise {
                         let x = pixel(block * cpu::BLOCK + p);
                         for i in 0..c {
                             let z = (x[i] - mean[i]) * scale[i] + beta[i];
-                            y[i] = if z > T::zero() { z } else { slope * z };
+                            y[i] = cpu::leaky(z, z, slope);
                         }
                     }
                 });
@@ -296,7 +296,7 @@ impl NormaliseGrad {
                     let (of_dz, of_product) = sums.split_at_mut(padded);
                     let (of_dz, of_product) = (&mut of_dz[..c], &mut of_product[..c]);
                     for i in 0..c {
-                        let dz = if y[i] > T::zero() { dy[i] } else { slope * dy[i] };
+                        let dz = cpu::leaky(y[i], dy[i], slope);
                         of_dz[i] += dz.f64();
                         of_product[i] += (dz * ((x[i] - mean[i]) * rstd[i])).f64();
                     }
@@ -318,7 +318,7 @@ impl NormaliseGrad {
                             rest.fill(T::zero());
                             let (x, y, dy) = pixel(block * cpu::BLOCK + p);
                             for i in 0..c {
-                                let dz = if y[i] > T::zero() { dy[i] } else { slope * dy[i] };
+                                let dz = cpu::leaky(y[i], dy[i], slope);
                                 dx[i] = dz * scale[i] - a[i] - (x[i] - mean[i]) * rstd[i] * b[i];
                             }
                         }

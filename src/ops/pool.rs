@@ -6,8 +6,8 @@ use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
 use crate::kernel::Shader;
 use crate::plan::Lowering;
 
-/// Channels whose largest values are looked for at once.
-const CHANNELS: usize = 16;
+/// Channels whose largest values are looked for at once: padded ones are multiples of it.
+const CHANNELS: usize = 4;
 
 /// y(h, w) = max of x over a square of side `kernel`.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,23 @@ fn square(vx: &View, vy: &View, kernel: usize, p: usize) -> impl Iterator<Item =
     let corner = (p / (oh * ow) * h + p / ow % oh * kernel) * w + p % ow * kernel;
     let (stride, channel) = (vx.stride, vx.channel);
     (0..kernel * kernel).map(move |t| (corner + t / kernel * w + t % kernel) * stride + channel)
+}
+
+/// dx = dy where value number `mine` is the first that is largest.
+#[inline(always)]
+fn largest<T: Real>(values: impl Iterator<Item = [T; CHANNELS]>, mine: usize, dy: &[T; CHANNELS], dx: &mut [T; CHANNELS]) {
+    let mut largest = [T::zero(); CHANNELS];
+    for (t, x) in values.enumerate() {
+        let here = if t == mine { T::one() } else { T::zero() };
+        for c in 0..CHANNELS {
+            let larger = t == 0 || x[c] > largest[c];
+            largest[c] = if larger { x[c] } else { largest[c] };
+            dx[c] = if larger { here } else { dx[c] };
+        }
+    }
+    for (dx, &dy) in dx.iter_mut().zip(dy) {
+        *dx = if *dx > T::zero() { dy } else { T::zero() };
+    }
 }
 
 impl Op for MaxPool {
@@ -117,17 +134,15 @@ impl MaxPoolGrad {
             let from = (n * oh + row / k) * ow + column / k;
             let mine = row % k * k + column % k;
             let dy = &dy[from * vdy.stride + vdy.channel..][..dx.len()];
-            for (block, (dx, dy)) in dx.chunks_mut(CHANNELS).zip(dy.chunks(CHANNELS)).enumerate() {
-                let mut largest = [T::zero(); CHANNELS];
-                for (t, at) in square(vx, vdy, k, from).enumerate() {
-                    let x = &x[at + block * CHANNELS..][..dx.len()];
-                    for (((dx, &dy), &x), largest) in dx.iter_mut().zip(dy).zip(x).zip(&mut largest) {
-                        let larger = t == 0 || x > *largest;
-                        *largest = if larger { x } else { *largest };
-                        let here = if t == mine { dy } else { T::zero() };
-                        *dx = if larger { here } else { *dx };
-                    }
-                }
+            let mut channel = 0;
+            for (dx, dy) in dx.as_chunks_mut().0.iter_mut().zip(dy.as_chunks().0) {
+                largest(
+                    square(vx, vdy, k, from).map(|at| *x[at + channel..].first_chunk().expect("a pixel has these")),
+                    mine,
+                    dy,
+                    dx,
+                );
+                channel += CHANNELS;
             }
         });
     }

@@ -8,46 +8,42 @@ use pulp::{Simd, WithSimd};
 
 use super::super::accumulate;
 use super::super::patches::Patches;
-use super::super::registers::{Isa, Panel, load, many_registers, store};
+use super::super::registers::{Isa, Panel, many_registers, store};
 use super::super::scratch::Scratch;
-use super::transforms::{FilterAdjoint, OutputAdjoint, Planes, both};
-use super::{POINTS, SEEN, TILE, tiles, transform_input};
+use super::pixels::{BLOCK, Pictures, Transformed};
+use super::transforms::{FilterAdjoint, Input, OutputAdjoint, Planes, Store, both};
+use super::{POINTS, SEEN, TILE, tiles};
 use crate::graph::View;
 
 /// Tiles that are transformed together.
-const GROUP: usize = 16;
-/// Floats of the transforms of a block: more than a core's own cache holds, since they are read in order.
-const BLOCK: usize = 768 << 10;
+const TOGETHER: usize = 16;
+/// Floats of the transforms of a block of tiles: more than a core's own cache holds, since they are read in order.
+const FLOATS: usize = 768 << 10;
+
+/// Some channels of tiles that are transformed together, by points.
+type Group = [[[f32; BLOCK]; TOGETHER]; POINTS];
 
 /// What the products are made of, and their shapes.
 #[derive(Clone, Copy)]
 struct Operands<'a> {
     isa: Isa,
-    source: (&'a View, &'a [f32]),
-    target: (&'a View, &'a [f32]),
-    /// What a pixel beyond the border is.
-    zeros: &'a [f32],
-    tiles: Patches,
+    source: Pictures<'a>,
+    target: Pictures<'a>,
     /// Rows and columns of tiles.
     grid: (usize, usize),
-    /// Channels of both with those that fill up the last register.
-    widths: (usize, usize),
+    /// Blocks of channels of both.
+    blocks: (usize, usize),
 }
 
 impl Operands<'_> {
     fn count(&self) -> usize {
-        self.target.0.shape[0] * self.grid.0 * self.grid.1
+        self.target.view.shape[0] * self.grid.0 * self.grid.1
     }
 
     /// Picture, row and column of a tile.
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (rows, columns) = self.grid;
         (tile / (rows * columns), tile / columns % rows, tile % columns)
-    }
-
-    /// Floats of a group: V (point, tile, source channel), D (point, tile, target channel), and the sums of dy.
-    fn group(&self) -> usize {
-        POINTS * GROUP * (self.widths.0 + self.widths.1) + self.widths.1
     }
 }
 
@@ -63,25 +59,33 @@ pub(in super::super) fn correlate(
     let (c, k) = (source.0.padded(), target.0.padded());
     let zeros = Scratch::zeros(c.max(k));
     let tiles = tiles(patches);
-    let widths = (isa.width(c), isa.width(k));
-    let operands = Operands { isa, source, target, zeros: &zeros, tiles, grid: tiles.grid(target.0), widths };
-    let count = operands.count();
-    let block = (BLOCK / operands.group()).max(1) * GROUP;
-    let mut groups = Scratch::new(block.min(count).div_ceil(GROUP) * operands.group());
-    let mut sums = Scratch::new(POINTS * c * widths.1);
+    let pictures = |(view, x), channels, tiles| Pictures { view, x, zeros: &zeros[..channels], tiles };
+    let operands = Operands {
+        isa,
+        source: pictures(source, c, tiles),
+        target: pictures(target, k, Patches { first: (0, 0), ..tiles }),
+        grid: tiles.grid(target.0),
+        blocks: (c.div_ceil(BLOCK), k.div_ceil(BLOCK)),
+    };
+    let (count, blocks) = (operands.count(), operands.blocks.0 + operands.blocks.1);
+    let together = (FLOATS / (size_of::<Group>() / size_of::<f32>()) / blocks).max(1);
+    // V and D of every group, and its sums of dy.
+    let mut groups = Scratch::<Group>::new(count.div_ceil(TOGETHER).min(together) * blocks);
+    let mut biases = Scratch::new(groups.len() / blocks * k);
+    let row = isa.width(k);
+    let mut sums = Scratch::new(POINTS * c * row);
     db.fill(0.0);
-    for first in (0..count).step_by(block) {
-        let tiles = block.min(count - first);
-        let groups = &mut groups[..tiles.div_ceil(GROUP) * operands.group()];
-        groups.par_chunks_exact_mut(operands.group()).enumerate().for_each(|(group, to)| {
-            let first = first + group * GROUP;
-            isa.dispatch(Transforms { operands, first, last: count.min(first + GROUP), to });
+    for first in (0..count).step_by(together * TOGETHER) {
+        let tiles = (together * TOGETHER).min(count - first);
+        let used = tiles.div_ceil(TOGETHER);
+        let (groups, biases) = (&mut groups[..used * blocks], &mut biases[..used * k]);
+        groups.par_chunks_exact_mut(blocks).zip(biases.par_chunks_exact_mut(k)).enumerate().for_each(|(group, (to, db))| {
+            let first = first + group * TOGETHER;
+            isa.dispatch(Transforms { operands, first, last: count.min(first + TOGETHER), to, db });
         });
-        for group in groups.chunks_exact(operands.group()) {
-            accumulate(db, &group[group.len() - widths.1..]);
-        }
+        biases.chunks_exact(k).for_each(|bias| accumulate(db, bias));
         let groups = &*groups;
-        sums.par_chunks_exact_mut(c * widths.1).enumerate().for_each(|(point, sums)| {
+        sums.par_chunks_exact_mut(c * row).enumerate().for_each(|(point, sums)| {
             isa.dispatch(Products { operands, groups, tiles, point, begin: first == 0, sums });
         });
     }
@@ -95,7 +99,8 @@ struct Transforms<'a> {
     operands: Operands<'a>,
     first: usize,
     last: usize,
-    to: &'a mut [f32],
+    to: &'a mut [Group],
+    db: &'a mut [f32],
 }
 
 impl WithSimd for Transforms<'_> {
@@ -103,43 +108,51 @@ impl WithSimd for Transforms<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { operands, first, last, to } = self;
-        let (width_v, width_d) = operands.widths;
-        let (view, dy) = operands.target;
-        let k = view.padded();
-        let (v, d) = to.split_at_mut(POINTS * GROUP * width_v);
-        let (d, db) = d.split_at_mut(POINTS * GROUP * width_d);
-        let (row_v, row_d) = (width_v / S::F32_LANES, width_d / S::F32_LANES);
-        let [v, d, db] = [v, d, db].map(|to| S::as_mut_simd_f32s(to).0);
-        db.fill(simd.splat_f32s(0.0));
-        let own = Patches { first: (0, 0), ..operands.tiles };
-        for (tile, at) in (first..last).map(|tile| operands.place(tile)).enumerate() {
-            let seen = operands.tiles.seen(operands.source.0, at);
-            transform_input(simd, operands.source, operands.zeros, seen, &mut v[tile * row_v..], GROUP * row_v);
-            let pixels = own
-                .seen::<TILE, TILE>(view, at)
-                .map(|row| row.map(|p| p.map_or(&operands.zeros[..k], |p| &dy[p * view.stride + view.channel..][..k])));
-            for (r, db) in db.iter_mut().enumerate() {
-                let from = r * S::F32_LANES;
-                let channels = S::F32_LANES.min(k - from);
-                let mut y = [[simd.splat_f32s(0.0); TILE]; TILE];
-                let mut sum = y[0][0];
-                for (y, pixel) in y.as_flattened_mut().iter_mut().zip(pixels.as_flattened()) {
-                    *y = load(simd, &pixel[from..][..channels]);
-                    sum = simd.add_f32s(sum, *y);
-                }
-                *db = simd.add_f32s(*db, sum);
-                let mut to = Planes { registers: &mut d[tile * row_d + r..], step: GROUP * row_d };
-                both::<S, OutputAdjoint, TILE, SEEN>(simd, &y, &mut to);
-            }
+        let Self { operands, first, last, to, db } = self;
+        let (v, d) = to.split_at_mut(operands.blocks.0);
+        db.fill(0.0);
+        for tile in first..last {
+            let at = operands.place(tile);
+            let number = tile - first;
+            operands.source.transform::<S, Input, SEEN, SEEN>(simd, at, &mut InGroups { groups: v, tile: number });
+            operands.target.transform::<S, OutputAdjoint, TILE, SEEN>(simd, at, &mut InGroups { groups: d, tile: number });
+            operands.target.sum(at, TILE, db);
         }
+    }
+}
+
+/// One tile of the groups of all blocks of channels.
+struct InGroups<'a> {
+    groups: &'a mut [Group],
+    tile: usize,
+}
+
+impl<S: Simd> Transformed<S> for InGroups<'_> {
+    #[inline(always)]
+    fn register(&mut self, register: usize) -> impl Store<S> {
+        let registers = BLOCK / S::F32_LANES;
+        InGroup { group: &mut self.groups[register / registers], tile: self.tile, register: register % registers }
+    }
+}
+
+/// One register of a tile of a group.
+struct InGroup<'a> {
+    group: &'a mut Group,
+    tile: usize,
+    register: usize,
+}
+
+impl<S: Simd> Store<S> for InGroup<'_> {
+    #[inline(always)]
+    fn store(&mut self, row: usize, column: usize, value: S::f32s) {
+        S::as_mut_simd_f32s(&mut self.group[row * SEEN + column][self.tile]).0[self.register] = value;
     }
 }
 
 /// The products of a block at one point, added to (source channel, target channel).
 struct Products<'a> {
     operands: Operands<'a>,
-    groups: &'a [f32],
+    groups: &'a [Group],
     tiles: usize,
     point: usize,
     /// Whether this is the first block: there is nothing to add to.
@@ -152,10 +165,10 @@ impl WithSimd for Products<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for panel in self.operands.isa.panels(self.operands.target.0.padded()) {
+        for panel in self.operands.isa.panels(self.operands.target.zeros.len()) {
             match (panel.registers, many_registers(S::F32_LANES)) {
                 (1, true) => self.run::<S, 16, 1>(simd, panel),
-                (2, true) => self.run::<S, 12, 2>(simd, panel),
+                (2, true) => self.run::<S, 8, 2>(simd, panel),
                 (_, true) => self.run::<S, 8, 3>(simd, panel),
                 (1, false) => self.run::<S, 8, 1>(simd, panel),
                 (2, false) => self.run::<S, 4, 2>(simd, panel),
@@ -169,17 +182,16 @@ impl Products<'_> {
     /// With `M` source channels and a panel of `V` registers at once.
     #[inline(always)]
     fn run<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, panel: Panel) {
-        let row = self.operands.widths.1 / S::F32_LANES;
         let first = panel.first / S::F32_LANES;
-        let c = self.operands.source.0.padded();
+        let c = self.operands.source.zeros.len();
         let mut channel = 0;
         while channel < c {
-            // Channels are multiples of four.
+            // Channels are multiples of four, and blocks of `M`.
             if c - channel >= M {
-                self.tile::<S, M, V>(simd, channel, first, row);
+                self.tile::<S, M, V>(simd, channel, first);
                 channel += M;
             } else {
-                self.tile::<S, 4, V>(simd, channel, first, row);
+                self.tile::<S, 4, V>(simd, channel, first);
                 channel += 4;
             }
         }
@@ -187,17 +199,20 @@ impl Products<'_> {
 
     /// `M` rows of sums from `channel` on, `V` of their registers from the `first` on.
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, channel: usize, first: usize, row: usize) {
-        let width_v = self.operands.widths.0;
+    fn tile<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, channel: usize, first: usize) {
+        let (of_source, of_target) = self.operands.blocks;
         let mut products = [[simd.splat_f32s(0.0); V]; M];
-        for (number, group) in self.groups.chunks_exact(self.operands.group()).enumerate() {
-            let tiles = GROUP.min(self.tiles - number * GROUP);
-            let (v, d) = group.split_at(POINTS * GROUP * width_v);
-            let v = &v[self.point * GROUP * width_v..][..tiles * width_v];
-            let d = &S::as_simd_f32s(d).0[self.point * GROUP * row..][..tiles * row];
-            products = add_products(simd, products, (v, width_v, channel), (d, row, first));
+        for (number, blocks) in self.groups.chunks_exact(of_source + of_target).enumerate() {
+            let tiles = TOGETHER.min(self.tiles - number * TOGETHER);
+            let v = &blocks[channel / BLOCK][self.point][..tiles];
+            let mut d = [v; V];
+            for (i, d) in d.iter_mut().enumerate() {
+                *d = &blocks[of_source + (first + i) * S::F32_LANES / BLOCK][self.point][..tiles];
+            }
+            products = add_products(simd, products, (v, channel % BLOCK), (d, first));
         }
         let sums = S::as_mut_simd_f32s(self.sums).0;
+        let row = self.operands.isa.width(self.operands.target.zeros.len()) / S::F32_LANES;
         for (sums, products) in sums[channel * row..].chunks_exact_mut(row).zip(products) {
             for (sum, product) in sums[first..].iter_mut().zip(products) {
                 *sum = if self.begin { product } else { simd.add_f32s(*sum, product) };
@@ -206,21 +221,25 @@ impl Products<'_> {
     }
 }
 
-/// Adds the products of every tile: of `M` of the `width` elements of its row of v, and of `V` of the `row` registers of its row of d.
+/// Adds the products of every tile: of `M` channels of v from `channel` on, and of the `V` registers of d from number `first` on.
 #[inline(always)]
 fn add_products<S: Simd, const M: usize, const V: usize>(
     simd: S,
     mut sums: [[S::f32s; V]; M],
-    (v, width, channel): (&[f32], usize, usize),
-    (d, row, first): (&[S::f32s], usize, usize),
+    (v, channel): (&[[f32; BLOCK]], usize),
+    (d, first): ([&[[f32; BLOCK]]; V], usize),
 ) -> [[S::f32s; V]; M] {
-    assert!(channel + M <= width && first + V <= row);
-    for (v, d) in v.chunks_exact(width).zip(d.chunks_exact(row)) {
-        let (v, d) = (&v[channel..channel + M], &d[first..first + V]);
+    let registers = BLOCK / S::F32_LANES;
+    for (tile, v) in v.iter().enumerate() {
+        let v = &v[channel..channel + M];
+        let mut row = [simd.splat_f32s(0.0); V];
+        for i in 0..V {
+            row[i] = S::as_simd_f32s(&d[i][tile]).0[(first + i) % registers];
+        }
         for m in 0..M {
             let v = simd.splat_f32s(v[m]);
             for i in 0..V {
-                sums[m][i] = simd.mul_add_e_f32s(v, d[i], sums[m][i]);
+                sums[m][i] = simd.mul_add_e_f32s(v, row[i], sums[m][i]);
             }
         }
     }

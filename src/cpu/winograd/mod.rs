@@ -2,17 +2,17 @@
 //! where the direct way takes 144 (Winograd 1980; Lavin and Gray 2016).
 //!
 //! ```text
-//!   source, 6x6 per tile ── Bᵀ d B ──> V[36][tile][c] ──┐
-//!                                                       ├─ 36 matrix products ─> M[36][tile][k] ── Aᵀ m A ──> target, 4x4 per tile
-//!   filter, 3x3 ─────────── G g Gᵀ ──> U[36][c][k] ─────┘
+//!   source, 6x6 per tile ── Bᵀ d B ──> V (tile, c, 36) ──┐
+//!                                                        ├─ 36 matrix products ─> M (tile, k, 36) ── Aᵀ m A ──> target, 4x4 per tile
+//!   filter, 3x3 ─────────── G g Gᵀ ──> U (36, c, k) ─────┘
 //! ```
 //!
-//! Tiles are worked on in blocks whose V and M stay in the cache, so that memory does not grow with the picture. No result depends on
+//! V and M hold the points of a register one after the other: transforms then go by constant places, without checks. Tiles are worked
+//! on in blocks whose V and M stay in the cache, so that memory does not grow with the picture. No result depends on
 //! how tiles are divided into blocks or on the number of threads. The gradient of the filter is in `filter.rs`.
 
 mod filter;
-#[cfg(test)]
-mod tests;
+mod pixels;
 mod transforms;
 
 pub(super) use filter::correlate;
@@ -23,7 +23,8 @@ use super::patches::{Part, Parts, Patches};
 use super::registers::{Isa, Panel, finish, load, many_registers, store, stretch};
 use super::scratch::Scratch;
 use crate::graph::View;
-use transforms::{Filter, Input, Load, Output, Planes, both};
+use pixels::{Block, Pictures};
+use transforms::{Filter, Input, Output, Planes, Points, both};
 
 /// Pixels along a side of a tile of the result, and of what it sees.
 const TILE: usize = 4;
@@ -35,11 +36,10 @@ const CHANNELS: usize = 16;
 /// Floats of transformed filters, 64 MiB, above which they are too much beside the filters themselves.
 const FILTERS: usize = 16 << 20;
 /// Floats of V and M of a block: about what a core's own cache holds.
-const BLOCK: usize = 160 << 10;
-/// Floats between the planes of V and M beside their rows: planes that lie a power of two apart would share few sets of the cache.
-const GAP: usize = 16;
+const FLOATS: usize = 160 << 10;
 
-/// Whether a convolution is faster this way: by its shape alone, so that the same network gives the same bits wherever it runs.
+/// Whether a convolution is faster this way: by its shape alone, so that the same network is
+/// computed the same way wherever it runs.
 pub(super) fn pays(patches: &Patches, source: &View, target: &View) -> bool {
     let [_, height, width] = target.shape;
     patches.size == (3, 3)
@@ -71,11 +71,11 @@ pub(super) fn convolve(
         bias[..k].copy_from_slice(&given[..k]);
     }
     let panel = isa.panels(k).map(Panel::width).max().expect("a picture has channels");
-    let block = (BLOCK / (POINTS * (isa.width(c) + panel))).clamp(8, 144) / 4 * 4;
+    let block = (FLOATS / (POINTS * (isa.width(c) + panel))).clamp(8, 144) / 4 * 4;
     let zeros = Scratch::zeros(c);
-    let tiles = tiles(&patches);
+    let source = Pictures { view: source.0, x: source.1, zeros: &zeros, tiles: tiles(&patches) };
     Parts::of_tiles(view, TILE, block).each(target, &|part, target: &mut [f32]| {
-        isa.dispatch(Block { isa, source, zeros: &zeros, tiles, filters, bias: &bias, epilogue, view, target, part });
+        isa.dispatch(Tiles { isa, source, filters, bias: &bias, epilogue, view, target, part });
     });
 }
 
@@ -133,13 +133,10 @@ impl WithSimd for Filters<'_> {
     }
 }
 
-/// A block of tiles, from the source to the target.
-struct Block<'a> {
+/// Some tiles, from the source to the target.
+struct Tiles<'a> {
     isa: Isa,
-    source: (&'a View, &'a [f32]),
-    /// What a pixel beyond the border is.
-    zeros: &'a [f32],
-    tiles: Patches,
+    source: Pictures<'a>,
     /// U, by panels.
     filters: &'a [f32],
     bias: &'a [f32],
@@ -150,67 +147,60 @@ struct Block<'a> {
     part: Part,
 }
 
-impl WithSimd for Block<'_> {
+impl WithSimd for Tiles<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Self { view, part, .. } = self;
-        let c = self.source.0.padded();
-        let at = self.tiles.list(part, view);
+        let c = self.source.zeros.len();
+        let at = self.source.tiles.list(part, view);
         let count = at.len();
-        // Of V, in registers: a row, and a plane.
-        let row = c.div_ceil(S::F32_LANES);
-        let plane = count * row + GAP.div_ceil(S::F32_LANES);
-        let mut v = Scratch::new(POINTS * plane * S::F32_LANES);
-        let to = S::as_mut_simd_f32s(&mut v).0;
-        for (tile, &[n, i, j, _]) in at.iter().enumerate() {
-            let seen = self.tiles.seen(self.source.0, (n, i, j));
-            transform_input(simd, self.source, self.zeros, seen, &mut to[tile * row..], plane);
+        let blocks = c.div_ceil(pixels::BLOCK);
+        let mut v = Scratch::<Block>::new(count * blocks);
+        for (&[n, i, j, _], to) in at.iter().zip(v.chunks_exact_mut(blocks)) {
+            self.source.transform::<S, Input, SEEN, SEEN>(simd, (n, i, j), to);
         }
-        let rows = Rows { values: &v, row: row * S::F32_LANES, plane: plane * S::F32_LANES, count };
         let mut rest = self.filters;
         for panel in self.isa.panels(view.padded()) {
             let (filters, after) = rest.split_at(POINTS * c * panel.width());
             rest = after;
             match (panel.registers, many_registers(S::F32_LANES)) {
-                (1, true) => self.panel::<S, 16, 1>(simd, &at, &rows, filters, panel.first),
-                (2, true) => self.panel::<S, 8, 2>(simd, &at, &rows, filters, panel.first),
-                (_, true) => self.panel::<S, 8, 3>(simd, &at, &rows, filters, panel.first),
-                (1, false) => self.panel::<S, 12, 1>(simd, &at, &rows, filters, panel.first),
-                (2, false) => self.panel::<S, 6, 2>(simd, &at, &rows, filters, panel.first),
-                (_, false) => self.panel::<S, 4, 3>(simd, &at, &rows, filters, panel.first),
+                (1, true) => self.panel::<S, 8, 1>(simd, &at, &v, filters, panel.first),
+                (2, true) => self.panel::<S, 8, 2>(simd, &at, &v, filters, panel.first),
+                (_, true) => self.panel::<S, 8, 3>(simd, &at, &v, filters, panel.first),
+                (1, false) => self.panel::<S, 12, 1>(simd, &at, &v, filters, panel.first),
+                (2, false) => self.panel::<S, 6, 2>(simd, &at, &v, filters, panel.first),
+                (_, false) => self.panel::<S, 4, 3>(simd, &at, &v, filters, panel.first),
             }
         }
     }
 }
 
-impl Block<'_> {
+impl Tiles<'_> {
     /// Products and results of a panel of `V` registers of channels from `first` on; `M` tiles at once.
     #[inline(always)]
     fn panel<S: Simd, const M: usize, const V: usize>(
         &mut self,
         simd: S,
         at: &[[usize; 4]],
-        rows: &Rows,
+        values: &[Block],
         filters: &[f32],
         first: usize,
     ) {
         let Self { view, part, .. } = *self;
-        let plane = (rows.count + 1) * V;
-        let mut m = Scratch::new(POINTS * plane * S::F32_LANES);
+        let mut m = Scratch::new(at.len() * V * POINTS * S::F32_LANES);
+        let sums = S::as_mut_simd_f32s(&mut m).0.as_chunks_mut::<POINTS>().0.as_chunks_mut::<V>().0;
         let filters = S::as_simd_f32s(filters).0.as_chunks::<V>().0;
-        let to = S::as_mut_simd_f32s(&mut m).0.chunks_exact_mut(plane);
-        for ((point, filters), to) in filters.chunks_exact(filters.len() / POINTS).enumerate().zip(to) {
-            products::<S, M, V>(simd, &rows.values[point * rows.plane..][..rows.count * rows.row], rows.row, filters, to);
+        for (point, filters) in filters.chunks_exact(filters.len() / POINTS).enumerate() {
+            products::<S, M, V>(simd, point, values, filters, sums);
         }
-        let m = S::as_simd_f32s(&m).0;
         let bias: [S::f32s; V] = *S::as_simd_f32s(&self.bias[first..]).0.first_chunk().expect("a bias per channel");
-        for (tile, &[_, i, j, place]) in at.iter().enumerate() {
+        for (&[_, i, j, place], sums) in at.iter().zip(&*sums) {
             let size = [TILE.min(view.shape[1] - i * TILE), TILE.min(view.shape[2] - j * TILE)];
-            for (v, bias) in bias.into_iter().enumerate() {
+            for (v, (bias, sums)) in bias.into_iter().zip(sums).enumerate() {
                 let mut y = [[bias; TILE]; TILE];
-                both::<S, Output, SEEN, TILE>(simd, &Planes { registers: &m[tile * V + v..], step: plane }, &mut y);
+                both::<S, Output, SEEN, TILE>(simd, &Points(sums), &mut y);
                 let first = first + v * S::F32_LANES;
                 let channels = S::F32_LANES.min(view.padded() - first);
                 for (row, y) in y.iter().enumerate().take(size[0]) {
@@ -225,75 +215,30 @@ impl Block<'_> {
     }
 }
 
-/// V of a block: a row of channels per tile, a plane of these per point.
-struct Rows<'a> {
-    values: &'a [f32],
-    /// Elements from a tile to the next, and from a point to the next.
-    row: usize,
-    plane: usize,
-    /// Tiles.
-    count: usize,
-}
-
-/// V of one tile, from the 6x6 pixels that it sees: `to` begins at its row, in registers, and its next point is `plane` further.
-#[inline(always)]
-fn transform_input<S: Simd>(
-    simd: S,
-    (view, x): (&View, &[f32]),
-    zeros: &[f32],
-    seen: [[Option<usize>; SEEN]; SEEN],
-    to: &mut [S::f32s],
-    plane: usize,
-) {
-    let c = view.padded();
-    let pixels = seen.map(|row| row.map(|pixel| pixel.map_or(&zeros[..c], |p| &x[p * view.stride + view.channel..][..c])));
-    let registers = pixels.map(|row| row.map(|pixel| S::as_simd_f32s(pixel).0));
-    let full = c / S::F32_LANES;
-    for register in 0..full {
-        let mut to = Planes { registers: &mut to[register..], step: plane };
-        both::<S, Input, SEEN, SEEN>(simd, &Pixels { registers: &registers, register }, &mut to);
-    }
-    if c % S::F32_LANES > 0 {
-        let mut d = [[simd.splat_f32s(0.0); SEEN]; SEEN];
-        for (d, pixel) in d.as_flattened_mut().iter_mut().zip(pixels.as_flattened()) {
-            *d = simd.partial_load_f32s(&pixel[full * S::F32_LANES..]);
-        }
-        both::<S, Input, SEEN, SEEN>(simd, &d, &mut Planes { registers: &mut to[full..], step: plane });
-    }
-}
-
-/// One register of each of 6x6 pixels.
-struct Pixels<'a, R> {
-    registers: &'a [[&'a [R]; SEEN]; SEEN],
-    register: usize,
-}
-
-impl<R: Copy> Load<R> for Pixels<'_, R> {
-    #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> R {
-        self.registers[row][column][self.register]
-    }
-}
-
-/// Rows of values (tile, source channel), `row` elements each, times the filters of a panel (source channel, `V` registers): sums
-/// (tile, `V` registers). `M` tiles at once.
+/// Products at one point: of values (tile, block of source channels) with the filters of a panel (source channel, `V` registers),
+/// as sums (tile, register). `M` tiles at once.
 #[inline(always)]
 fn products<S: Simd, const M: usize, const V: usize>(
     simd: S,
-    values: &[f32],
-    row: usize,
+    point: usize,
+    values: &[Block],
     filters: &[[S::f32s; V]],
-    sums: &mut [S::f32s],
+    sums: &mut [[[S::f32s; POINTS]; V]],
 ) {
-    let last = values.len() / row - 1;
-    for (t, sums) in sums.as_chunks_mut::<V>().0[..=last].chunks_mut(M).enumerate() {
-        let mut rows: [&[f32]; M] = [&[]; M];
-        for (i, to) in rows.iter_mut().enumerate() {
-            *to = &values[(t * M + i).min(last) * row..][..filters.len()];
+    let blocks = values.len() / sums.len();
+    for (sums, values) in sums.chunks_mut(M).zip(values.chunks(M * blocks)) {
+        let mut products = [[simd.splat_f32s(0.0); V]; M];
+        for (block, filters) in filters.chunks(pixels::BLOCK).enumerate() {
+            let mut rows: [&[f32]; M] = [&[]; M];
+            for (m, row) in rows.iter_mut().enumerate() {
+                *row = &values[m.min(sums.len() - 1) * blocks + block][point][..filters.len()];
+            }
+            products = stretch(simd, products, rows, filters);
         }
-        let products = stretch(simd, [[simd.splat_f32s(0.0); V]; M], rows, filters);
-        for (sum, product) in sums.iter_mut().zip(products) {
-            *sum = product;
+        for (sums, products) in sums.iter_mut().zip(products) {
+            for (sums, product) in sums.iter_mut().zip(products) {
+                sums[point] = product;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use super::SEEN;
+use super::{POINTS, SEEN};
 
 /// The points beside 0 and infinity are ±A and ±B, and their squares.
 const A: f32 = 0.75;
@@ -24,26 +24,36 @@ pub(super) trait Transform<const I: usize, const O: usize> {
 }
 
 /// Registers of a tile, by row and column.
-pub(super) trait Load<R> {
-    fn load(&self, row: usize, column: usize) -> R;
+pub(super) trait Load<S: Simd> {
+    fn load(&self, row: usize, column: usize) -> S::f32s;
 }
 
 /// Where the registers of a transformed tile go, by row and column.
-pub(super) trait Store<R> {
-    fn store(&mut self, row: usize, column: usize, value: R);
+pub(super) trait Store<S: Simd> {
+    fn store(&mut self, row: usize, column: usize, value: S::f32s);
 }
 
-impl<R: Copy, const N: usize> Load<R> for [[R; N]; N] {
+impl<S: Simd, const N: usize> Load<S> for [[S::f32s; N]; N] {
     #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> R {
+    fn load(&self, row: usize, column: usize) -> S::f32s {
         self[row][column]
     }
 }
 
-impl<R: Copy, const N: usize> Store<R> for [[R; N]; N] {
+impl<S: Simd, const N: usize> Store<S> for [[S::f32s; N]; N] {
     #[inline(always)]
-    fn store(&mut self, row: usize, column: usize, value: R) {
+    fn store(&mut self, row: usize, column: usize, value: S::f32s) {
         self[row][column] = value;
+    }
+}
+
+/// A register at all points, one after the other.
+pub(super) struct Points<'a, R>(pub(super) &'a [R; POINTS]);
+
+impl<S: Simd> Load<S> for Points<'_, S::f32s> {
+    #[inline(always)]
+    fn load(&self, row: usize, column: usize) -> S::f32s {
+        self.0[row * SEEN + column]
     }
 }
 
@@ -53,45 +63,63 @@ pub(super) struct Planes<P> {
     pub(super) step: usize,
 }
 
-impl<R: Copy> Load<R> for Planes<&[R]> {
+impl<S: Simd> Load<S> for Planes<&[S::f32s]> {
     #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> R {
+    fn load(&self, row: usize, column: usize) -> S::f32s {
         self.registers[(row * SEEN + column) * self.step]
     }
 }
 
-impl<R: Copy> Store<R> for Planes<&mut [R]> {
+impl<S: Simd> Store<S> for Planes<&mut [S::f32s]> {
     #[inline(always)]
-    fn store(&mut self, row: usize, column: usize, value: R) {
+    fn store(&mut self, row: usize, column: usize, value: S::f32s) {
         self.registers[(row * SEEN + column) * self.step] = value;
     }
+}
+
+/// Writes out a block for every number below six. Loops of transforms are too long to be unrolled by themselves: their registers
+/// would lie in memory.
+macro_rules! unrolled {
+    ($n:ident, $block:block) => {
+        unrolled!($n, $block, 0 1 2 3 4 5)
+    };
+    ($n:ident, $block:block, $($value:literal)*) => {
+        $({
+            const $n: usize = $value;
+            $block
+        })*
+    };
 }
 
 /// A transform along columns, then along rows.
 #[inline(always)]
 pub(super) fn both<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
     simd: S,
-    from: &impl Load<S::f32s>,
-    to: &mut impl Store<S::f32s>,
+    from: &impl Load<S>,
+    to: &mut impl Store<S>,
 ) {
     let zero = simd.splat_f32s(0.0);
     let mut columns = [[zero; O]; I];
-    for (j, to) in columns.iter_mut().enumerate() {
-        let mut column = [zero; I];
-        for (i, value) in column.iter_mut().enumerate() {
-            *value = from.load(i, j);
+    unrolled!(J, {
+        if J < I {
+            let mut column = [zero; I];
+            for (i, value) in column.iter_mut().enumerate() {
+                *value = from.load(i, J);
+            }
+            columns[J] = T::apply(simd, column);
         }
-        *to = T::apply(simd, column);
-    }
-    for i in 0..O {
-        let mut row = [zero; I];
-        for (value, column) in row.iter_mut().zip(&columns) {
-            *value = column[i];
+    });
+    unrolled!(ROW, {
+        if ROW < O {
+            let mut row = [zero; I];
+            for (value, column) in row.iter_mut().zip(&columns) {
+                *value = column[ROW];
+            }
+            for (j, value) in T::apply(simd, row).into_iter().enumerate() {
+                to.store(ROW, j, value);
+            }
         }
-        for (j, value) in T::apply(simd, row).into_iter().enumerate() {
-            to.store(i, j, value);
-        }
-    }
+    });
 }
 
 /// c * x.

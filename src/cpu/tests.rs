@@ -1,7 +1,10 @@
-use super::super::Convolve;
-use super::super::registers::Isa;
-use super::*;
-use crate::graph::StorageId;
+//! Both ways of convolution against the truth, with registers of every width.
+
+use super::conv::{Convolve, Epilogue, Packed};
+use super::patches::Patches;
+use super::registers::Isa;
+use super::{direct, winograd};
+use crate::graph::{StorageId, View};
 
 /// Registers that every case is tried with: this processor's, and as wide as NEON's, AVX2's and AVX-512's.
 const ISAS: [Isa; 4] = [Isa::Native, Isa::Emulated(4), Isa::Emulated(8), Isa::Emulated(16)];
@@ -87,10 +90,14 @@ fn results_are_those_of_the_truth_within_single_precision() {
                 &exact,
             );
             for isa in ISAS {
-                let mut y = vec![0.0; target.span()];
-                convolve(isa, (&source, &x), (&target, &mut y), (patches, &weights), &mut Packed::default(), &epilogue);
-                let error = error(&truth, &y);
-                assert!(error < TOLERANCE, "{n}x{h}x{w}, {c} to {k}, padding {padding}, {isa:?}: {error:e}");
+                let (mut y, mut direct) = (vec![0.0; target.span()], vec![0.0; target.span()]);
+                let (source, set) = ((&source, &x[..]), (patches, &weights[..]));
+                winograd::convolve(isa, source, (&target, &mut y), set, &mut Packed::default(), &epilogue);
+                let set = std::iter::once(set);
+                direct::convolve(isa, source, (&target, &mut direct), set, &mut Packed::default(), &epilogue);
+                let errors = [error(&truth, &y), error(&truth, &direct)];
+                let fits = errors.iter().all(|&e| e < TOLERANCE);
+                assert!(fits, "{n}x{h}x{w}, {c} to {k}, padding {padding}, {isa:?}: {errors:?}");
             }
         }
     }
@@ -105,10 +112,12 @@ fn filter_gradients_are_those_of_the_truth_within_single_precision() {
         let (mut dw, mut db) = (vec![0.0; 9 * c * k], vec![0.0; k]);
         f64::correlate((&source, &doubles(&x)), (&target, &doubles(&dy)), &patches, &mut dw, &mut db);
         for isa in ISAS {
-            let (mut dw32, mut db32) = (vec![1.0; 9 * c * k], vec![1.0; k]);
-            correlate(isa, (&source, &x), (&target, &dy), &patches, &mut dw32, &mut db32);
-            let errors = [error(&dw, &dw32), error(&db, &db32)];
-            assert!(errors.iter().all(|&e| e < TOLERANCE), "{n}x{h}x{w}, {c} to {k}, {isa:?}: {errors:?}");
+            for way in [winograd::correlate, direct::correlate] {
+                let (mut dw32, mut db32) = (vec![1.0; 9 * c * k], vec![1.0; k]);
+                way(isa, (&source, &x), (&target, &dy), &patches, &mut dw32, &mut db32);
+                let errors = [error(&dw, &dw32), error(&db, &db32)];
+                assert!(errors.iter().all(|&e| e < TOLERANCE), "{n}x{h}x{w}, {c} to {k}, {isa:?}: {errors:?}");
+            }
         }
     }
 }
@@ -122,8 +131,15 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (mut y, mut dw, mut db) = (vec![0.0; target.span()], vec![0.0; weights.len()], vec![0.0; 48]);
-            convolve(Isa::Native, (&source, &x), (&target, &mut y), (patches(1), &weights), &mut Packed::default(), &epilogue);
-            correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut dw, &mut db);
+            winograd::convolve(
+                Isa::Native,
+                (&source, &x),
+                (&target, &mut y),
+                (patches(1), &weights),
+                &mut Packed::default(),
+                &epilogue,
+            );
+            winograd::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut dw, &mut db);
             [y, dw, db].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
         })
     };
@@ -143,7 +159,7 @@ fn very_small_and_very_large_numbers_lose_no_more_than_others() {
         let x: Vec<f32> = random(view.span(), 1).iter().map(|x| x * of_x).collect();
         let weights: Vec<f32> = random(9 * 16 * 16, 2).iter().map(|w| w * of_weights).collect();
         let (mut y, mut truth) = (vec![0.0; view.span()], vec![0.0; view.span()]);
-        convolve(Isa::Native, (&view, &x), (&view, &mut y), (patches(1), &weights), &mut Packed::default(), &epilogue);
+        winograd::convolve(Isa::Native, (&view, &x), (&view, &mut y), (patches(1), &weights), &mut Packed::default(), &epilogue);
         f64::convolve(
             (&view, &doubles(&x)),
             (&view, &mut truth),
@@ -167,7 +183,14 @@ fn what_is_not_finite_stays_within_the_tiles_that_see_it() {
         // The first pixel of the tile (2, 2): the tiles above and to the left of it see it too.
         x[(8 * 24 + 8) * 16] = bad;
         let mut y = vec![0.0; target.span()];
-        convolve(Isa::Native, (&source, &x), (&target, &mut y), (patches(1), &weights), &mut Packed::default(), &epilogue);
+        winograd::convolve(
+            Isa::Native,
+            (&source, &x),
+            (&target, &mut y),
+            (patches(1), &weights),
+            &mut Packed::default(),
+            &epilogue,
+        );
         for (p, y) in y.chunks_exact(16).enumerate() {
             let inside = (4..12).contains(&(p / 24)) && (4..12).contains(&(p % 24));
             assert!(inside || y.iter().all(|y| y.is_finite()), "{bad} in pixel {p}");
