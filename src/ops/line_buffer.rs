@@ -96,6 +96,10 @@ impl LineBuffer {
                 None => (&retained[r * row..][..row], c, 0),
                 Some(new) => (&x[(self.first + new) * from.shape[2] * from.stride..], from.stride, from.channel),
             };
+            if stride == c && from_stride == c {
+                to.copy_from_slice(&pixels[..to.len()]);
+                return;
+            }
             for (to, pixel) in to.chunks_exact_mut(stride).zip(pixels.chunks_exact(from_stride)) {
                 to[channel..channel + c].copy_from_slice(&pixel[from_channel..from_channel + c]);
             }

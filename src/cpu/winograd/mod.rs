@@ -32,7 +32,7 @@ const SEEN: usize = 6;
 /// Products of a tile.
 const POINTS: usize = SEEN * SEEN;
 /// Channels below which the transforms cost more than the products that they save.
-const CHANNELS: usize = 16;
+const CHANNELS: usize = 8;
 /// Floats of transformed filters, 64 MiB, above which they are too much beside the filters themselves.
 const FILTERS: usize = 16 << 20;
 /// Floats of V and M of a block: about what a core's own cache holds.
