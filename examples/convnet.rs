@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     let epochs = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(30_u32);
 
     // Two noisy versions of a photograph to train on; the clean one is only looked at in the end.
-    let noise = Noise::gaussian(40.0);
+    let noise: Noise = "gaussian:40".parse()?;
     let picture = Picture::load(Path::new("assets/coffee.jpg"))?;
     let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
     let photo = Clean { rgb: &rgb, width, height };

@@ -116,19 +116,3 @@ pub fn ranked(adapters: &[gpu::Adapter]) -> Vec<usize> {
     real.sort_by_key(|&i| adapters[i].kind);
     real
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_that_no_memory_holds_is_an_error_with_numbers() {
-        let mut g = Graph::new();
-        // 2^44 pixels of 16 bytes: more than there are addresses.
-        let x = g.host_picture("x", [1, 1 << 21, 1 << 23], 3);
-        g.output("y", x);
-        let refused = Device::Cpu.prepare(g).err();
-        assert!(matches!(&refused, Some(Error::Memory(text)) if text.contains("MiB")), "{refused:?}");
-        check_memory(1 << 20).unwrap();
-    }
-}

@@ -135,30 +135,3 @@ impl Error {
         Self::Device { device: device.into(), problem: problem.into() }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_message_commands_a_terminal() {
-        let evil = "a\u{1b}[2J\u{9b}b\u{7}\r\u{202e}c";
-        for error in [
-            Error::file(evil, evil),
-            Error::format(evil, evil),
-            Error::option("x", evil),
-            Error::data(evil),
-            Error::device(evil, evil),
-            Error::Memory(evil.into()),
-            Error::Lost(evil.into()),
-            Error::Unstable { step: 1, signs: evil.into() },
-        ] {
-            let text = error.to_string();
-            assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}') && text.contains("a\\u{1b}[2J"), "{text:?}");
-        }
-        assert_eq!(Error::data("naïve 画像, \u{301}\nsecond line").to_string(), "naïve 画像, \u{301}\nsecond line");
-        assert_eq!(excerpt("a\nb\u{1b}"), "a\\nb\\u{1b}");
-        assert_eq!(Error::file("a\nb", "c").to_string(), "a\\nb: c");
-        assert_eq!(excerpt(&"é".repeat(81)), "é".repeat(80) + "…");
-    }
-}

@@ -205,7 +205,7 @@ fn batch_norm(op: &Op, g: &mut Graph, kept: bool) -> (Vec<(&'static str, Tensor)
     let x = op.picture(g, "x");
     let c = op.shape("x")[1];
     let [gamma, beta] = ["gamma", "beta"].map(|role| g.param(role, ParamLayout::Vector(c)));
-    let statistics = ["running_mean", "running_var"].map(|role| g.running_statistic(role, c));
+    let statistics = ["running_mean", "running_var"].map(|role| g.running_statistic(role, c, 0.0));
     let norm = BatchNorm { eps: op.number("eps"), momentum: op.number("momentum"), activation: op.activation() };
     let y = match kept {
         true => g.batch_norm_eval(x, gamma, beta, statistics, norm),

@@ -300,7 +300,7 @@ fn batch_norm_has_the_gradient_of_its_differences() {
         assert_gradients(|g| {
             let (x, p) = input(g, "x", size, channels);
             let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, ParamLayout::Vector(channels)));
-            let kept = ["mean", "variance"].map(|name| g.running_statistic(name, channels));
+            let kept = ["mean", "variance"].map(|name| g.running_statistic(name, channels, 0.0));
             let q = g.batch_norm(p, gamma, beta, kept, BatchNorm { eps: 1e-5, momentum: 0.1, activation: SLOPE });
             let y = g.leaky_relu(q, 0.7);
             Recorded { y, inputs: vec![x], kinks: vec![p, q] }

@@ -6,7 +6,6 @@ mod common;
 
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
-use n2n_gpu::noise::Noise;
 
 fn assert_passes(device: &Device, case: &Case) {
     let outcome = case.run(device).unwrap();
@@ -61,6 +60,6 @@ fn grids_of_several_rows_give_the_same() {
         assert_passes(&device, &check::elementwise(size, [6, 4]));
         assert_passes(&device, &check::conv(window, false, [1, 300, 195], &[3], 4, 0.1));
         assert_passes(&device, &check::conv(window, true, size, &[4], 3, 0.1));
-        assert_passes(&device, &check::batch(100, Some(Noise::gaussian_between(0.0, 50.0)), false, false));
+        assert_passes(&device, &check::batch(100, Some("gaussian:0-50".parse().unwrap()), false, false));
     }
 }

@@ -54,8 +54,7 @@ pub fn group_norm(size: [usize; 3], channels: usize, groups: usize, slope: f32) 
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     g.require_grad(x);
-    let gamma = g.param("weight", ParamLayout::Vector(channels));
-    let beta = g.param("bias", ParamLayout::Vector(channels));
+    let [gamma, beta] = [("weight", 1.0), ("bias", 0.0)].map(|(name, fill)| g.vector(name, channels, fill));
     let y = g.group_norm(x, gamma, beta, GroupNorm { groups, eps: 1e-5, activation: Activation::leaky_relu(slope) });
     let mut case = Case::new(format!("group_norm {channels} in {groups} {size:?} slope {slope}"), g);
     case.random(x);
@@ -93,7 +92,7 @@ pub fn residuals(size: [usize; 3], channels: usize) -> Case {
     let (k, input, output) = (3, vec![channels], channels);
     let (w, b) = filter(&mut g, "conv", ParamLayout::Conv { k, input: input.clone(), output });
     let (wt, bt) = filter(&mut g, "up", ParamLayout::ConvTranspose { k, input, output });
-    let [gamma, beta] = ["norm.weight", "norm.bias"].map(|name| g.param(name, ParamLayout::Vector(channels)));
+    let [gamma, beta] = [("norm.weight", 1.0), ("norm.bias", 0.0)].map(|(name, fill)| g.vector(name, channels, fill));
     let (same, lrelu) = (Conv::same3(1), Activation::leaky_relu(0.2));
     let norm = GroupNorm { groups: 1, eps: 1e-5, activation: lrelu };
     let mut y = g.leaky_relu(x, 0.5);
@@ -150,8 +149,8 @@ pub fn batch_norm(size: [usize; 3], channels: usize, slope: f32) -> Case {
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     g.require_grad(x);
-    let [gamma, beta] = ["weight", "bias"].map(|name| g.param(name, ParamLayout::Vector(channels)));
-    let running = ["running_mean", "running_var"].map(|name| g.running_statistic(name, channels));
+    let [gamma, beta] = [("weight", 1.0), ("bias", 0.0)].map(|(name, fill)| g.vector(name, channels, fill));
+    let running = [("running_mean", 0.0), ("running_var", 1.0)].map(|(name, fill)| g.running_statistic(name, channels, fill));
     let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: Activation::leaky_relu(slope) };
     let y = g.batch_norm(x, gamma, beta, running, norm);
     let after = g.batch_norm_eval(x, gamma, beta, running, norm);

@@ -87,14 +87,14 @@ pub fn cases() -> Vec<Case> {
     cases.push(resizing(2, [2, 9, 7], 5, window(3, 1, 1)));
     cases.push(resizing(3, [1, 20, 19], 13, window(2, 2, 0)));
     cases.push(resizing(2, [2, 12, 13], 4, window(3, 2, 1)));
-    for noise in LAWS.iter().flat_map(|law| law.examples) {
-        cases.push(batch(24, Some(noise.parse().expect("an example of a law")), false, false));
+    for text in LAWS.iter().flat_map(|law| law.examples) {
+        cases.push(batch(24, Some(law(text)), false, false));
     }
-    cases.push(batch(24, Some(Noise::gaussian_between(0.0, 50.0)), true, true));
-    cases.push(batch(24, Some(Noise::pixelate(2)), true, false));
+    cases.push(batch(24, Some(law("gaussian:0-50")), true, true));
+    cases.push(batch(24, Some(law("pixelate:2")), true, false));
     cases.push(batch(24, None, false, false));
-    cases.push(batch_of_floats(24, Some(Noise::poisson_gaussian(30.0, 5.0))));
-    cases.push(batch_of_floats(24, Some(Noise::pixelate(2))));
+    cases.push(batch_of_floats(24, Some(law("poisson-gaussian:30,5"))));
+    cases.push(batch_of_floats(24, Some(law("pixelate:2"))));
     cases.push(batch_of_floats(24, None));
     let adam = |decay| Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-3, decay };
     cases.push(training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)));
@@ -105,10 +105,14 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
+fn law(text: &str) -> Noise {
+    text.parse().expect("a noise law")
+}
+
 /// Every kernel that pictures go through, with those in 16 bits.
 fn half_cases() -> Vec<Case> {
     let window = |kernel, stride, padding| Conv { kernel, stride, padding };
-    let noise = |noise| batch(24, Some(noise), false, false);
+    let noise = |text| batch(24, Some(law(text)), false, false);
     let cases = [
         conv(window(1, 1, 0), false, [1, 16, 17], &[48], 96, 0.1),
         conv(window(2, 2, 0), false, [2, 5, 7], &[4], 8, 1.0),
@@ -124,8 +128,8 @@ fn half_cases() -> Vec<Case> {
         loss(Loss::L2, true, 0.0, [2, 3, 7], [3, 1]),
         batch_norm([3, 5, 7], 6, 0.1),
         resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
-        noise(Noise::gaussian_between(0.0, 50.0)),
-        noise(Noise::brown(25.0, 2.0)),
+        noise("gaussian:0-50"),
+        noise("brown:25,2"),
         training_step(Norm::None, 12, 2, [2, 16, 24], Update::Sgd { momentum: 0.9 }),
         training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
     ];

@@ -10,7 +10,7 @@ use crate::cpu;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::graph::{Graph, ParamLayout, Precision, Role, StorageId, Tensor};
+use crate::graph::{Graph, Precision, Role, StorageId, Tensor};
 use crate::kernel::Feature;
 use crate::nets::{Init, initial};
 use crate::ops::random_normals;
@@ -119,7 +119,7 @@ impl Case {
         let mut data: Vec<f32> = data;
         // Biases and shifts start at zero; here they shall matter.
         for param in self.graph.params() {
-            if matches!(param.layout, ParamLayout::Vector(_)) {
+            if param.fill.is_some() {
                 for place in param.layout.places() {
                     let value = &mut data[param.offset + place];
                     *value += 0.3 * numbers.next().unwrap_or(0.0) as f32;

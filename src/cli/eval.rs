@@ -57,80 +57,60 @@ struct Item {
     clean: Vec<f32>,
 }
 
-/// Files that are measured: clean ones, or noisy ones with their clean ones.
-enum Files {
-    Clean(Vec<PathBuf>, Noise),
-    Pairs(Vec<(PathBuf, PathBuf)>),
+/// Files that are measured: photographs that noise is added to, or noisy pictures with their clean ones.
+struct Files {
+    inputs: Vec<PathBuf>,
+    noise: Option<Noise>,
+    clean: Vec<PathBuf>,
 }
 
 impl Files {
     fn new(options: &Options) -> anyhow::Result<Self> {
-        if let Some([noisy, clean]) = options.pairs.as_deref() {
-            let pairs = pair(noisy, clean)?;
-            // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
-            for (a, b) in &pairs {
-                let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
-                let ([w, h], [v, g]) = (noisy.header().size(), clean.header().size());
-                if [w, h] != [v, g] {
-                    let sizes = format!("{w}x{h} and {v}x{g}");
-                    return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
-                }
+        let Some([noisy, clean]) = options.pairs.as_deref() else {
+            let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
+            return Ok(Self { inputs: list(&options.photos)?, noise: Some(noise), clean: Vec::new() });
+        };
+        let (inputs, clean): (Vec<_>, Vec<_>) = pair(noisy, clean)?.into_iter().unzip();
+        // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
+        for (a, b) in inputs.iter().zip(&clean) {
+            let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
+            let ([w, h], [v, g]) = (noisy.header().size(), clean.header().size());
+            if [w, h] != [v, g] {
+                let sizes = format!("{w}x{h} and {v}x{g}");
+                return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
             }
-            return Ok(Self::Pairs(pairs));
         }
-        let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
-        Ok(Self::Clean(list(&options.photos)?, noise))
+        Ok(Self { inputs, noise: None, clean })
     }
 
     /// Every picture, and the file in `folder` for what is made of it, which replaces nothing that is read or made.
     fn outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
-        let noisy: Vec<&PathBuf> = match self {
-            Self::Clean(files, _) => files.iter().collect(),
-            Self::Pairs(pairs) => pairs.iter().map(|p| &p.0).collect(),
-        };
-        let clean: Vec<&PathBuf> = match self {
-            Self::Clean(..) => Vec::new(),
-            Self::Pairs(pairs) => pairs.iter().map(|p| &p.1).collect(),
-        };
         let output = |input: &Path| folder.join(input.file_name().unwrap_or_default()).with_extension("png");
-        let outputs: Vec<_> = noisy.iter().map(|&input| (input.clone(), output(input))).collect();
-        let read: Vec<&Path> = noisy.into_iter().chain(clean).map(PathBuf::as_path).chain(model).collect();
+        let outputs: Vec<_> = self.inputs.iter().map(|input| (input.clone(), output(input))).collect();
+        let read: Vec<&Path> = self.inputs.iter().chain(&self.clean).map(PathBuf::as_path).chain(model).collect();
         check_outputs("--save", &read, &outputs)?;
         Ok(outputs)
-    }
-
-    fn count(&self) -> usize {
-        match self {
-            Self::Clean(files, _) => files.len(),
-            Self::Pairs(files) => files.len(),
-        }
     }
 
     /// Reads picture `i`.
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         // Its samples are gone when it has its values.
         let load = |path: &Path| Picture::load(path).map(|picture| (picture.header().size(), picture.to_rgb()));
-        match self {
-            Self::Clean(files, noise) => {
-                let ([width, height], rgb) = load(&files[i])?;
-                let least = noise.least_side();
-                if width < least || height < least {
-                    return Err(Error::file(
-                        &files[i],
-                        format!("is {width}x{height}: noise {noise} wants {least} pixels a side"),
-                    ));
-                }
-                let picture = Clean { rgb: &rgb, width, height };
-                let noisy = noise.expose(picture, seed, i as u32, 0).values;
-                // An exposure of the same size shows the picture itself, of which no copy is needed.
-                let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
-                Ok(Item { name: name(&files[i]), width, height, noisy, clean })
-            }
-            Self::Pairs(files) => {
-                let (([width, height], noisy), (_, clean)) = (load(&files[i].0)?, load(&files[i].1)?);
-                Ok(Item { name: name(&files[i].0), width, height, noisy, clean })
-            }
+        let input = &self.inputs[i];
+        let ([width, height], rgb) = load(input)?;
+        let Some(noise) = self.noise else {
+            let (_, clean) = load(&self.clean[i])?;
+            return Ok(Item { name: name(input), width, height, noisy: rgb, clean });
+        };
+        let least = noise.least_side();
+        if width.min(height) < least {
+            return Err(Error::file(input, format!("is {width}x{height}: noise {noise} wants {least} pixels a side")));
         }
+        let picture = Clean { rgb: &rgb, width, height };
+        let noisy = noise.expose(picture, seed, i as u32, 0).values;
+        // An exposure of the same size shows the picture itself, of which no copy is needed.
+        let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
+        Ok(Item { name: name(input), width, height, noisy, clean })
     }
 }
 
@@ -151,7 +131,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let start = Instant::now();
     let mut all = Evaluation::default();
     let mut rows = Vec::new();
-    for i in 0..files.count() {
+    for i in 0..files.inputs.len() {
         let Item { name, width, height, mut noisy, clean } = files.load(i, common.seed)?;
         if options.clip {
             noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));

@@ -129,16 +129,16 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
             Source::photos(load_rgb8(&files)?, noise)
         }
     };
-    match (&options.val, &training) {
+    match (&options.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(folder), Source::Photos(_, noise)) => {
-            let held_out = Source::photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, *noise);
+        (Some(folder), Some(noise)) => {
+            let held_out = Source::photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(pairs(data)?)?)),
+        (Some(data), None) => Ok((training, Validation::with_clean(pairs(data)?)?)),
     }
 }
 

@@ -103,9 +103,7 @@ impl Encoding {
     }
 
     /// Whether the format can have pictures of this size (width, height).
-    ///
-    /// # Errors
-    /// When it cannot.
+    /// An error when it cannot.
     pub(super) fn check_size(self, path: &Path, size: [usize; 2]) -> Result<()> {
         let Format { name, side: most, .. } = self.format;
         if size.iter().all(|side| side <= most) {
@@ -137,9 +135,7 @@ fn by_extension(extension: &str) -> Option<&'static Format> {
 }
 
 /// The format that a file name ends in.
-///
-/// # Errors
-/// When the extension is missing or unknown.
+/// An error when the extension is missing or unknown.
 pub(super) fn format_of(path: &Path) -> Result<&'static Format> {
     let known = || FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ");
     let Some(extension) = extension(path) else {

@@ -195,9 +195,7 @@ impl Rows {
     }
 
     /// Adds rows below.
-    ///
-    /// # Panics
-    /// If they have another depth.
+    /// Panics if they have another depth.
     pub(crate) fn append(&mut self, below: Self) {
         match (&mut self.samples, below.samples) {
             (Samples::Bytes(all), Samples::Bytes(more)) => all.extend(more),
@@ -363,6 +361,4 @@ pub fn load_rgb8(paths: &[PathBuf]) -> Result<Vec<Rgb8>> {
 }
 
 #[cfg(test)]
-mod row_tests;
-#[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -83,9 +83,7 @@ impl<F: Fn(usize) -> [f32; 3] + Sync> Source<F> {
 
 impl Prepared {
     /// Records the network for pieces of that shape, and plans it.
-    ///
-    /// # Errors
-    /// If it does not fit the device.
+    /// An error if it does not fit the device.
     pub(super) fn new(device: &Device, network: &dyn Network, budget: &Budget, cut: Cut) -> Result<Self> {
         let (graph, x, y, control, first, lag);
         match cut {
@@ -112,17 +110,13 @@ impl Prepared {
     }
 
     /// Gives the network these parameters.
-    ///
-    /// # Errors
-    /// If the device is lost.
+    /// An error if the device is lost.
     pub(super) fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.params.map_or(Ok(()), |id| self.executor.write(id, params))
     }
 
     /// Runs the network on pieces one after the other; `store` gets what came of each, in order.
-    ///
-    /// # Errors
-    /// If the device fails; that of `store`, which ends the work. Reads may still be under way then.
+    /// An error if the device fails; that of `store`, which ends the work. Reads may still be under way then.
     pub(super) fn run<F: Fn(usize) -> [f32; 3] + Sync>(
         &mut self,
         source: &Source<F>,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Modules;
 use super::network::{Input, Network, Values, options_of};
-use super::registry::{Choice, Named};
+use super::registry::{Named, NetOption};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
@@ -18,7 +18,7 @@ impl Named for EpflConvnet {
     const NAME: &'static str = "epfl-convnet";
     const ABOUT: &'static str =
         "two strided and two upsampling convolutions, from hand-made modules: 477 parameters, to learn from";
-    const OPTIONS: &'static [Choice] = &[];
+    const OPTIONS: &'static [NetOption] = &[];
 }
 
 impl Network for EpflConvnet {

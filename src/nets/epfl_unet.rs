@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::network::{Network, Values, options_of};
-use super::registry::{Choice, Named, check_width, choices};
+use super::registry::{Named, NetOption, check_width};
 use super::unet::tail;
 use super::{Modules, numbered};
 use crate::graph::Tensor;
@@ -36,7 +36,7 @@ impl Default for EpflUnet {
 impl Named for EpflUnet {
     const NAME: &'static str = "epfl-unet";
     const ABOUT: &'static str = "U-Net of a student report (EPFL, 2022): five levels, values from 0 to 255";
-    const OPTIONS: &'static [Choice] = &[choices::WIDTH, choices::SHARED, choices::RESIDUAL];
+    const OPTIONS: &'static [NetOption] = &[NetOption::WIDTH, NetOption::SHARED, NetOption::RESIDUAL];
 }
 
 impl Network for EpflUnet {

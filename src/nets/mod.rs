@@ -25,7 +25,7 @@ pub use init::{Init, initial};
 pub use model::Model;
 pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
-pub use registry::{Choice, Entry, Kind, Named, Task};
+pub use registry::{Entry, Kind, Named, NetOption, Task};
 pub use sequential::{Layer, Sequential};
 
 use serde::{Deserialize, Serialize};

@@ -136,8 +136,12 @@ impl Law {
 
 impl Parameter {
     /// A standard deviation of Gaussian noise, in grey levels of 255.
-    pub(super) const DEVIATION: Self =
-        Self { name: "standard deviation", within: (Bound::Excluded(0.0), Bound::Included(255.0)), whole: false };
+    pub(super) const DEVIATION: Self = Self::new("standard deviation", Bound::Excluded(0.0), Bound::Included(255.0));
+
+    /// Any number between these.
+    pub(super) const fn new(name: &'static str, low: Bound<f32>, high: Bound<f32>) -> Self {
+        Self { name, within: (low, high), whole: false }
+    }
 
     fn check(&self, value: f32) -> Result<(), String> {
         if self.within.contains(&value) && (!self.whole || value.fract() == 0.0) {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::rng::pcg4d;
 use super::{Shards, strides};
 use crate::cpu::{Io, Real};
-use crate::graph::{Element, Graph, Halo, Node, Op, Role, StorageId, Tensor};
+use crate::graph::{Element, Graph, Node, Op, Role, StorageId, Tensor};
 use crate::kernel::Shader;
 use crate::noise::{GLYPHS, Noise, Place, Sampler, Shot, Stream};
 use crate::plan::{Lowering, grid};
@@ -114,9 +114,7 @@ impl Batch {
 }
 
 impl Op for Draw {
-    fn name(&self) -> &'static str {
-        "batch"
-    }
+    op_facts!(self, "batch", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let batch = &self.batch;
@@ -156,12 +154,6 @@ impl Op for Draw {
         let bindings: Vec<_> = inputs.chain(outputs).map(|(n, t)| (n, l.range(t))).collect();
         l.dispatch(Shader::Batch, &constants, &bindings, [gx, gy, 1]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Draw {

@@ -41,9 +41,7 @@ pub(super) fn backward(g: &mut Graph, slope: f32, y: Tensor, dy: Tensor) -> Tens
 }
 
 impl Op for LeakyRelu {
-    fn name(&self) -> &'static str {
-        "leaky_relu"
-    }
+    op_facts!(self, "leaky_relu", Some(Halo::POINT));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         vec![dy[0].map(|dy| backward(g, self.slope, node.outputs[0], dy))]
@@ -57,12 +55,6 @@ impl Op for LeakyRelu {
     fn is_cheap(&self) -> bool {
         true
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl LeakyRelu {
@@ -74,20 +66,12 @@ impl LeakyRelu {
 }
 
 impl Op for LeakyReluGrad {
-    fn name(&self) -> &'static str {
-        "leaky_relu_dx"
-    }
+    op_facts!(self, "leaky_relu_dx", Some(Halo::POINT));
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let tensors = [("dy", node.inputs[0]), ("y", node.inputs[1]), ("dx", node.outputs[0])];
         per_vec4(l, Shader::LeakyReluDx, &[("SLOPE", self.slope.into())], &tensors, &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl LeakyReluGrad {

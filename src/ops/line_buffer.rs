@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::{channel4, channels4, stride4};
 use crate::cpu::{Io, Real};
-use crate::graph::{Graph, Halo, Node, Op, Role, Tensor, View};
+use crate::graph::{Graph, Node, Op, Role, Tensor, View};
 use crate::kernel::Shader;
 use crate::plan::{Lowering, grid};
 
@@ -50,9 +50,7 @@ impl Graph {
 }
 
 impl Op for LineBuffer {
-    fn name(&self) -> &'static str {
-        "line_buffer"
-    }
+    op_facts!(self, "line_buffer", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let ([x, control], [y, retained]) = ([0, 1].map(|i| node.inputs[i]), [0, 1].map(|i| node.outputs[i]));
@@ -75,12 +73,6 @@ impl Op for LineBuffer {
         let bindings = [("x", x), ("control", control), ("y", y), ("retained", retained)].map(|(name, t)| (name, l.range(t)));
         l.dispatch(Shader::LineBuffer, &constants, &bindings, [gx, gy, 1]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl LineBuffer {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{per_vec4, strides, sums::sum_partials};
 use crate::cpu::{self, Io, Real};
-use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
+use crate::graph::{Graph, Node, Op, Tensor, View, pad4};
 use crate::kernel::Shader;
 use crate::plan::{Lowering, Range};
 
@@ -164,9 +164,7 @@ fn most(g: &Graph, view: &View) -> f32 {
 }
 
 impl Op for Reduce {
-    fn name(&self) -> &'static str {
-        "loss"
-    }
+    op_facts!(self, "loss", None);
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let view = g.view(node.inputs[0]).clone();
@@ -192,12 +190,6 @@ impl Op for Reduce {
         let scale = 1.0 / count(l.view(i[1]));
         sum_partials(l, partials, groups, scale, &[(to, None)]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 /// The targets of pixel `p` that count, of `c` channels each.
@@ -230,9 +222,7 @@ impl Reduce {
 }
 
 impl Op for ReduceGrad {
-    fn name(&self) -> &'static str {
-        "loss_dx"
-    }
+    op_facts!(self, "loss_dx", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let i = &node.inputs;
@@ -245,12 +235,6 @@ impl Op for ReduceGrad {
         let dy = ("dy", l.range(i[3]));
         per_vec4(l, Shader::LossDx, &constants, &tensors, &[common.exponent, dy]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl ReduceGrad {

@@ -2,6 +2,22 @@
 //!
 //! Every op is recorded by a method of [`crate::graph::Graph`]; a mistake in shapes panics there, with a sentence.
 
+/// What each op says of itself in a line: its name, that of its main kernel; its [`Halo`](crate::graph::Halo); and that its meaning on
+/// the CPU is `run`, in both precisions.
+macro_rules! op_facts {
+    ($self:ident, $name:expr, $halo:expr) => {
+        fn name(&self) -> &'static str {
+            $name
+        }
+
+        fn halo(&$self) -> Option<crate::graph::Halo> {
+            $halo
+        }
+
+        crate::cpu_meaning!();
+    };
+}
+
 mod add;
 mod batch;
 mod batch_norm;
@@ -33,7 +49,7 @@ pub use line_buffer::LineBuffer;
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Update};
 pub use rng::{pcg4d, random_normals};
-pub use shards::{Pixels, Shards};
+pub use shards::{Group, Pixels, Shards};
 pub use strips::Strips;
 
 use crate::graph::{Graph, Tensor, View};

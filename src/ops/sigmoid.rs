@@ -23,9 +23,7 @@ impl Graph {
 }
 
 impl Op for Sigmoid {
-    fn name(&self) -> &'static str {
-        "sigmoid"
-    }
+    op_facts!(self, "sigmoid", Some(Halo::POINT));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let view = g.view(node.outputs[0]).clone();
@@ -37,12 +35,6 @@ impl Op for Sigmoid {
         let channels = l.view(node.outputs[0]).channels() as f64;
         per_vec4(l, Shader::Sigmoid, &[("C", channels)], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Sigmoid {
@@ -61,20 +53,12 @@ impl Sigmoid {
 }
 
 impl Op for SigmoidGrad {
-    fn name(&self) -> &'static str {
-        "sigmoid_dx"
-    }
+    op_facts!(self, "sigmoid_dx", Some(Halo::POINT));
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let tensors = [("dy", node.inputs[0]), ("y", node.inputs[1]), ("dx", node.outputs[0])];
         per_vec4(l, Shader::SigmoidDx, &[], &tensors, &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl SigmoidGrad {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::log::{Log, Marks};
 use super::report::Record;
@@ -64,24 +64,12 @@ impl Identity {
 
     /// What keeps a training like `self` from going on where one like `other` stopped.
     fn difference(&self, other: &Self) -> Option<String> {
-        let of = |what: &str, theirs: &str, ours: &str| Some(format!("{what} {theirs}, not {ours}"));
-        if self.version != other.version {
-            return of("version", &other.version, &self.version);
-        }
-        if self.noise != other.noise {
-            return of("noise", &other.noise, &self.noise);
-        }
-        if self.network.name != other.network.name {
-            return of("network", &other.network.name, &self.network.name);
-        }
-        let json = |of: &Self| {
-            let options = serde_json::to_value(&of.options).expect("options are plain data");
-            [of.network.options.clone().into(), options]
+        let tree = |of: &Self| {
+            let Self { version, noise, network: Described { name, options: of_network }, options, .. } = of;
+            json!({"version": version, "noise": noise, "network": name, "of the network": of_network, "options": options})
         };
-        for (theirs, ours) in json(other).iter().zip(&json(self)) {
-            if let Some((key, theirs, ours)) = first_difference("", theirs, ours) {
-                return of(&key, &theirs, &ours);
-            }
+        if let Some((what, theirs, ours)) = first_difference("", &tree(other), &tree(self)) {
+            return Some(format!("{what} {theirs}, not {ours}"));
         }
         (self.pictures != other.pictures).then(|| "other pictures, or the same in another order".into())
     }
@@ -91,7 +79,7 @@ impl Identity {
 fn digest(source: &Source, validation: &Validation) -> u64 {
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |word: u64| digest = (digest ^ word).wrapping_mul(0x0100_0000_01b3);
-    for picture in source.pictures() {
+    for picture in source.scenes().iter().flatten() {
         add(picture.width as u64);
         for chunk in picture.pixels.raw().chunks(8) {
             let mut word = [0; 8];
@@ -115,6 +103,9 @@ fn first_difference(name: &str, a: &Value, b: &Value) -> Option<(String, String,
 
 /// JSON as a sentence takes it.
 fn plain(value: &Value) -> String {
+    if let Value::String(text) = value {
+        return text.clone();
+    }
     value.to_string().replace(['"', '{', '}'], "").replace(':', " ")
 }
 

@@ -72,7 +72,7 @@ impl Trainer {
     /// If options and pictures do not fit each other, or the device cannot hold a step.
     pub fn new(device: &Device, network: Arc<dyn Network>, options: &Options, source: &Source, ranges: Ranges) -> Result<Self> {
         source.check(network.as_ref(), options)?;
-        let shards = source.shards(device);
+        let shards = source.shards(device)?;
         let given = options.augment == Augment::Triple;
         let batch = Batch {
             count: source.count(),
