@@ -96,10 +96,10 @@ impl Device {
     }
 }
 
-/// Whether the system would give so many bytes: an allocation that it refuses later ends the program.
+/// Fails where the system does not grant so many bytes: a failed allocation later on would abort the program.
 fn check_memory(bytes: u64) -> Result<()> {
     let mut all = Vec::<u8>::new();
-    // Memory that is looked at by nobody is not asked for.
+    // The compiler would remove an allocation that nothing looks at.
     let given = usize::try_from(bytes).is_ok_and(|bytes| std::hint::black_box(&mut all).try_reserve_exact(bytes).is_ok());
     if given {
         return Ok(());

@@ -143,7 +143,7 @@ fn convolutions_leave_their_neighbours_alone() {
     assert_keeps_to_itself("conv_transpose2d", [2, 3, 4], [7, 1], |g, [x, _]| {
         let w = g.param("weight", ParamLayout::ConvTranspose { k: 3, input: vec![7], output: 10 });
         let b = g.param("bias", ParamLayout::Vector(10));
-        g.conv_transpose2d(x, w, b, Conv::same3(2), 1, SLOPE)
+        g.conv_transpose2d(x, [w, b], Conv::same3(2), 1, SLOPE)
     });
 }
 

@@ -39,7 +39,7 @@ pub fn conv(conv: Conv, transposed: bool, size: [usize; 3], input: &[usize], out
     let b = g.param("bias", ParamLayout::Vector(output));
     let activation = Activation::leaky_relu(slope);
     let y = if transposed {
-        g.conv_transpose2d(x, w, b, conv, stride - 1, activation)
+        g.conv_transpose2d(x, [w, b], conv, stride - 1, activation)
     } else {
         g.conv2d(x, w, Some(b), conv, activation)
     };
@@ -99,7 +99,7 @@ pub fn residuals(size: [usize; 3], channels: usize) -> Case {
     for _ in 0..2 {
         let z = g.conv2d(y, w, Some(b), same, lrelu);
         let z = g.group_norm(z, gamma, beta, norm);
-        let z = g.conv_transpose2d(z, wt, bt, same, 0, lrelu);
+        let z = g.conv_transpose2d(z, [wt, bt], same, 0, lrelu);
         let z = g.add_with(z, y, lrelu);
         let plain = g.conv2d(z, w, Some(b), same, lrelu);
         y = g.add(plain, z);

@@ -70,11 +70,11 @@ pub(super) struct RecipeArgs {
 /// Losses by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum LossName {
-    /// Squares: for noise that is right on average
+    /// Mean squared error: for noise that is zero on average
     L2,
-    /// Absolute values: for noise that is right in the median (for text, by default, less what the letters add to them)
+    /// Mean absolute error: for noise whose median is zero (the default for text, less the mean error of letters)
     L1,
-    /// Annealed from squares to counts: for noise that is right most often
+    /// Annealed from squares to the number of wrong pixels: for noise that leaves most pixels right
     L0,
 }
 
@@ -90,12 +90,12 @@ enum OptimizerName {
 }
 
 impl RecipeArgs {
-    /// Refuses settings of an optimizer that is not the chosen one.
+    /// Refuses options that the chosen optimizer or the noise does not have.
     pub(super) fn check(&self, noise: Option<&Noise>) -> anyhow::Result<()> {
         let most = noise.map_or(1, Noise::most_targets);
         if self.targets.is_some_and(|n| usize::from(n) > most) {
             let of = noise.map_or("pairs".into(), |noise| format!("noise {noise}"));
-            return Err(Usage::new(format!("--targets: of {of} there is one target")));
+            return Err(Usage::new(format!("--targets: with {of} a crop has only one target")));
         }
         for (flag, given, of) in
             [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
@@ -108,7 +108,7 @@ impl RecipeArgs {
         Ok(())
     }
 
-    /// Options of the recipe; `noise` is what is added to pictures, `side` what they allow.
+    /// Options of the recipe. `noise` is what is added to the pictures, `side` the side of the crops that they allow.
     pub(super) fn base(&self, device: &Device, network: &dyn Network, noise: Option<&Noise>, side: usize) -> train::Options {
         let ours = train::Options::new(device, Length::Minutes(10.0));
         let base = match (self.recipe, noise) {
@@ -122,7 +122,7 @@ impl RecipeArgs {
         train::Options { crop, lr, ..base }
     }
 
-    /// `base` with what is given in its place.
+    /// `base`, with the options that are given in place of its own.
     pub(super) fn options(&self, base: train::Options) -> train::Options {
         let length = match (self.steps, self.epochs, self.minutes) {
             (Some(steps), ..) => Length::Steps(steps),
@@ -143,7 +143,7 @@ impl RecipeArgs {
                 let decay = if name == OptimizerName::Adamw { self.decay.unwrap_or(0.01) as f32 } else { 0.0 };
                 Update::Adam { beta1, beta2, eps, decay }
             }
-            // Of a run that is resumed, which then is refused.
+            // A run that is resumed had another optimizer, and will be refused.
             (Some(_), Update::Sgd { .. }) => Update::ADAM,
         };
         train::Options {

@@ -16,13 +16,14 @@ const DEVICE_MEMORY: u64 = 2 << 30;
 const CPU_COPIES: u64 = 2 * 16;
 /// The same for an adapter, where up to three runs are under way, each with an upload and a readback.
 const ADAPTER_COPIES: u64 = CPU_COPIES + 3 * 2 * 16;
-/// Overlap of tiles where a pixel depends on all others (GroupNorm), so that no overlap is exact.
+/// Overlap of tiles where a pixel depends on all others (GroupNorm): no overlap is exact there.
 const OVERLAP: usize = 64;
-/// Most rows of a strip: more bring next to nothing.
+/// Most rows of a strip: higher strips are hardly faster.
 const ROWS: usize = 512;
-/// What strips side by side count as more than their work: no row is done before the last of them, and all rows have to wait.
+/// Penalty on the work of strips side by side: no row of the picture is finished before the last of them runs, and all rows wait in
+/// memory until then.
 const WAITING: f64 = 1.1;
-/// Least memory that is shrunk to, bytes.
+/// The budget never shrinks below this many bytes.
 const LEAST_MEMORY: u64 = 1 << 20;
 
 /// Records the network for a picture of `shape` (height, width): the graph, its input and its output.

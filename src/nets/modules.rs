@@ -54,7 +54,7 @@ impl<'a> Modules<'a> {
         let input = self.graph.view(x).parts.clone();
         let w = self.param(&format!("{name}.weight"), ParamLayout::ConvTranspose { k: 3, input, output });
         let b = self.param(&format!("{name}.bias"), ParamLayout::Vector(output));
-        self.graph.conv_transpose2d(x, w, b, Conv::same3(2), 1, Activation::NONE)
+        self.graph.conv_transpose2d(x, [w, b], Conv::same3(2), 1, Activation::NONE)
     }
 
     /// Group normalisation with the parameters `name.weight` and `name.bias`.

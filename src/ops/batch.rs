@@ -186,7 +186,7 @@ impl Draw {
     }
 }
 
-/// What the meaning on the CPU reads.
+/// What the CPU draws a batch from.
 struct Source<'a> {
     batch: &'a Batch,
     floats: bool,

@@ -16,12 +16,12 @@ pub enum Loss {
     L2,
     /// |d|: for noise that is right in the median.
     L1,
-    /// |d|, less what targets add to it on average that are of any colour at all in a share of their pixels (text). They pull a median
-    /// that is uncertain towards grey; what is left is on average |d| of the clean target, times 1 - share.
+    /// |d|, for targets of which a share of the pixels has a random colour (text). Where the network is uncertain, such pixels would pull
+    /// its result towards grey; their mean error is therefore subtracted, which leaves (1 - share) |d| of the clean target on average.
     Outliers {
-        /// Probability of a pixel to be of any colour, independent of its own.
+        /// Probability that a pixel has a random colour.
         share: f32,
-        /// Between which values colours are uniform.
+        /// Range in which these colours are uniformly distributed.
         range: [f32; 2],
     },
     /// (|d| + eps)^exponent, the exponent falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
@@ -33,8 +33,8 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The paper's annealed loss, but for its eps of 1e-8, with which the few targets that happen to be next to the prediction decide
-    /// on the gradient: here it is a grey level of the [0, 1] range.
+    /// The paper's annealed loss, with an eps of one grey level of the [0, 1] range. With the paper's 1e-8, the few targets that happen to
+    /// be close to the prediction dominate the gradient.
     pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
 
     /// The loss of values in [0, 1] for the same values in another range.

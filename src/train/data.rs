@@ -109,14 +109,14 @@ impl Source {
         }
         let first = dropped.first().map_or("none", String::as_str);
         let why = match self.noise {
-            Some(noise) if least != crop => format!("noise {noise} and a crop of {crop} pixels want {least}"),
-            _ => format!("a crop is {crop}"),
+            Some(noise) if least != crop => format!("which noise {noise} needs for a crop of {crop}"),
+            _ => "the crop".to_owned(),
         };
         let advice = match crop > multiple {
             true => "choose a smaller crop",
             false => "choose a network that halves pictures less often, by fewer levels",
         };
-        Err(Error::data(format!("no picture is {least} pixels wide and high ({why}; {first} is the first): {advice}")))
+        Err(Error::data(format!("all pictures are smaller than {least} pixels a side, {first} among them ({why}): {advice}")))
     }
 
     /// Drops pictures that a device cannot hold beside the others; returns their names.
