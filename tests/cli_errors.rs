@@ -260,6 +260,7 @@ fn an_unknown_device_is_named() {
     for device in ["no-such-device", "99", "-"] {
         let name = format!("--device {device}");
         shell.run(&format!("denoise for-model.png -o out.png --model model/last.safetensors {name}")).fails(&[&name, "cpu"]);
+        shell.run(&format!("devices {name}")).fails(&[&name, "cpu"]);
     }
     let line = "bench";
     let mut command = shell.command(line);
@@ -335,4 +336,39 @@ fn files_are_reported_in_order_whichever_fail() {
     let remarks: Vec<_> = done.stderr.lines().filter_map(|line| line.split_once(" -> ").map(|(input, _)| input)).collect();
     assert_eq!(remarks, ["in/1.png", "in/2.png", "in/5.png", "in/7.png"]);
     assert_eq!(shell.names("out"), ["1.png", "2.png", "5.png", "6.png", "7.png"]);
+}
+
+#[test]
+fn a_broken_picture_is_left_out_of_training_and_of_the_means() {
+    let shell = Shell::new();
+    for name in ["in/a.png", "in/c.png", "clean/a.png", "clean/b.png", "clean/c.png"] {
+        shell.picture(name, 40, 32);
+    }
+    fs::write(shell.path("in/b.png"), "not a picture\n").unwrap();
+    let done = shell.run(&format!("train in --val in --out run {TINY}"));
+    let lines: Vec<&str> = done.succeeds().stderr.lines().filter(|line| line.starts_with("left out: ")).collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("in/b.png")), "{done}");
+    let options = TINY.replace("--noise gaussian:25 ", "");
+    let done = shell.run(&format!("train --pairs in clean --out pairs {options}"));
+    assert!(done.stderr.contains("left out: in/b.png") && !done.stdout.is_empty(), "{done}");
+
+    let done = shell.run("eval in --noise gaussian:25 --json");
+    let json = done.ends_with(1).json("psnr_noisy failed error");
+    assert_eq!((&json["pictures"], &json["failed"][0]["input"]), (&2.into(), &"in/b.png".into()));
+    fs::write(shell.path("in/a.png"), "").unwrap();
+    fs::write(shell.path("in/c.png"), "").unwrap();
+    shell.run("eval in --noise gaussian:25").fails_with(&["in/a.png", "none of 3 pictures"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn named_pipes_are_neither_waited_for_nor_taken_for_folders() {
+    let shell = Shell::new();
+    shell.model();
+    let pipe = shell.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    shell.run(&format!("denoise pipe -o out.png {DENOISE}")).fails(&["pipe", "not an ordinary file"]);
+    let state = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/import/epfl-convnet.pth");
+    let import = format!("import {} --net epfl-convnet --mean 100 --std 50 -o pipe", state.display());
+    shell.run(&import).fails(&["pipe", "name of a file"]);
 }

@@ -216,3 +216,28 @@ fn the_short_help_of_train_is_short_and_begins_with_what_a_beginner_needs() {
         assert_eq!(long.lines().filter(|line| *line == heading).count(), 1, "{heading} {long}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_every_command_with_exit_code_130_and_one_json_object() {
+    use std::io::{BufRead, BufReader, Read};
+
+    let shell = Shell::new();
+    for i in 0..40 {
+        shell.picture(&format!("in/{i:02}.png"), 400, 400);
+    }
+    // Their first line on stderr says that they are at work.
+    for line in ["check --device cpu --json", "eval in --noise gaussian:25 --json"] {
+        let mut command = shell.command(line);
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        stderr.read_line(&mut String::new()).unwrap();
+        assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
+        let mut stdout = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{line}: {stdout}");
+        let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((&json["error"], &json["exit_code"]), (&"interrupted".into(), &130.into()), "{json}");
+    }
+}

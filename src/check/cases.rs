@@ -8,7 +8,7 @@ use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffe
 use crate::train::{Example, Rule, record_step};
 
 /// Rows of a strip and of those before it, at the strip of a picture of 40 rows that begins at row `start`.
-pub fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
+pub(super) fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
     let mut g = Graph::new();
     let x = g.add_tensor("x", [1, buffer.first + buffer.rows + 1, 13], &[5, 3], Role::Host);
     let control = g.host_vector("control", 2, Element::U32);
@@ -82,7 +82,7 @@ pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
 
 /// Filters and normalisations used twice, around which residuals run: gradients that meet, through activations, in convolutions
 /// and elsewhere.
-pub fn residuals(size: [usize; 3], channels: usize) -> Case {
+pub(super) fn residuals(size: [usize; 3], channels: usize) -> Case {
     let mut g = Graph::new();
     let x = g.host_picture("x", size, channels);
     g.require_grad(x);
@@ -191,7 +191,7 @@ pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool
 }
 
 /// The same from pictures of floats.
-pub fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
+pub(super) fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
     let floats = |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| f32::from(b) / 200.0 - 0.1).collect());
     let case = batch_from(size, noise, false, false, floats);
     Case { name: format!("{} of floats", case.name), ..case }

@@ -225,11 +225,12 @@ impl Device {
             let remark = format!("{name} has no 16-bit floats: f32 is used");
             return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
         }
-        let (device, remark) = match gpu.with_cooperative_matrices() {
-            Some(with) if self_test(&with)? => (with, None),
-            Some(_) => (gpu, Some("failed their self-test")),
+        let known = gpu.with_cooperative_matrices();
+        let (device, remark) = match known.map(|with| Ok::<_, Error>((self_test(&with)?, with))).transpose()? {
+            Some((None, with)) => (with, None),
+            Some((Some(why), _)) => (gpu, Some(format!("failed their self-test ({why})"))),
             None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
-                (gpu, Some("are of no kind that the kernels know"))
+                (gpu, Some("are of no kind that the kernels know".to_owned()))
             }
             None => (gpu, None),
         };
@@ -238,17 +239,18 @@ impl Device {
     }
 }
 
-/// Whether every convolution is right on a device with cooperative matrices in use.
-fn self_test(gpu: &Gpu) -> Result<bool> {
+/// What is wrong with convolutions on a device with cooperative matrices in use, if anything is.
+fn self_test(gpu: &Gpu) -> Result<Option<String>> {
     let device = Device::Gpu(gpu.clone());
     for case in cooperative_cases() {
         match case.run(&device) {
             Ok(outcome) if outcome.passed() => {}
+            Ok(Outcome { case, output, error, .. }) => return Ok(Some(format!("{case}: {output} is off by {error:.1e}"))),
             Err(lost @ Error::Lost(_)) => return Err(lost),
-            _ => return Ok(false),
+            Err(refused) => return Ok(Some(refused.to_string())),
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 #[cfg(test)]

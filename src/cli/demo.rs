@@ -12,9 +12,10 @@ use n2n_gpu::train::{self, Length, Run, Source, Validation, is_run};
 use serde_json::json;
 
 use super::Common;
+use super::interrupt::stops_training;
 use super::net::NetArgs;
 use super::output::{Output, TrainingBar, counted, path_text, program};
-use super::train::{make_folder, stop_on_interrupt};
+use super::train::make_folder;
 
 macro_rules! assets {
     ($($name:literal),* $(,)?) => { &[$(($name, include_bytes!(concat!("../../assets/", $name)))),*] };
@@ -90,11 +91,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         options.noise,
         if options.minutes == 1.0 { "1 minute".to_owned() } else { format!("{} minutes", options.minutes) }
     ));
-    let stop = stop_on_interrupt(common)?;
+    let stop = stops_training();
     let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
     let (source, validation) = (&source, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let done = TrainingBar::new(common).watch(&stop, |watch| run.start(watch))?;
+    let done = TrainingBar::new(common).watch(stop, |watch| run.start(watch))?;
     let report = options.out.join("report.html");
     let samples = options.out.join("samples");
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);

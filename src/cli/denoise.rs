@@ -49,7 +49,7 @@ fn strength(text: &str) -> Result<f32, String> {
 fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let inputs = list(&options.inputs)?;
     let out = &options.output;
-    let one = options.inputs.len() == 1 && options.inputs[0].is_file();
+    let one = options.inputs.len() == 1 && !options.inputs[0].is_dir();
     let named_as_folder = out.is_dir() || out.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
     let outputs: Vec<PathBuf> = if one && !named_as_folder {
         vec![out.clone()]

@@ -13,7 +13,7 @@ use n2n_gpu::noise::{self, Clean, Noise};
 use serde_json::json;
 
 use super::files::check_outputs;
-use super::output::{Output, counted};
+use super::output::{Output, complain, counted, path_text};
 use super::{Common, Usage};
 
 /// Arguments of `eval`.
@@ -130,9 +130,18 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     };
     let start = Instant::now();
     let mut all = Evaluation::default();
-    let mut rows = Vec::new();
-    for i in 0..files.inputs.len() {
-        let Item { name, width, height, mut noisy, clean } = files.load(i, common.seed)?;
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for (i, input) in files.inputs.iter().enumerate() {
+        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed) {
+            Ok(item) => item,
+            // The others can still be measured.
+            Err(e) if files.inputs.len() > 1 => {
+                complain(&format!("error: {e}"));
+                failed.push(json!({"input": path_text(input), "error": e.to_string()}));
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
         if options.clip {
             noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
         }
@@ -148,12 +157,17 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         }));
         all.pictures.push(scored);
     }
+    if rows.is_empty() {
+        return Err(Error::data(format!("none of {} could be measured", counted(failed.len(), "picture"))).into());
+    }
     let (mean, seconds) = (all.mean(), start.elapsed().as_secs_f64());
     let pictures = counted(all.pictures.len(), "picture");
-    Ok(Output::new(
+    let count = failed.len();
+    let output = Output::new(
         json!({
             "device": device, "pictures": all.pictures.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
             "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": rows,
+            "failed": failed,
         }),
         if denoiser.is_some() {
             format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
@@ -161,7 +175,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
             format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")
         },
-    ))
+    );
+    if count == 0 {
+        return Ok(output);
+    }
+    Ok(output.failed(format!("{count} of {} could not be measured", counted(files.inputs.len(), "picture")), 1))
 }
 
 /// Scores for people: before and after, or of the noisy picture alone.

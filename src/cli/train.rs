@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use anyhow::Context;
 use clap::Args;
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::picture::{Rgb8, load_rgb8};
+use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
@@ -17,6 +16,7 @@ use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
 use serde_json::json;
 
+use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, complain, counted, path_text};
 use super::recipe::RecipeArgs;
@@ -76,21 +76,24 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// Set by Ctrl-C: training ends after the running step. A second Ctrl-C ends the program.
-pub(super) fn stop_on_interrupt(common: &Common) -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let quiet = common.quiet;
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+/// Those of the pictures that can be read. Others are named and left out, unless there are no more.
+fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let (mut read, mut errors) = (Vec::new(), Vec::new());
+    for picture in pictures {
+        match picture {
+            Ok(picture) => read.push(picture),
+            Err(e) => errors.push(e),
         }
-        if !quiet {
-            complain("\nstopping after this step; Ctrl-C again ends at once and keeps the last checkpoint");
-        }
-    })
-    .context("Ctrl-C cannot be handled")?;
-    Ok(stop)
+    }
+    if read.is_empty() && !errors.is_empty() {
+        return Err(errors.swap_remove(0));
+    }
+    errors.iter().for_each(|e| complain(&format!("left out: {e}")));
+    Ok(read)
+}
+
+fn photos(inputs: &[PathBuf]) -> Result<Vec<Rgb8>, Error> {
+    readable(load_each_rgb8(&list(inputs)?))
 }
 
 /// Pairs in two folders, in a folder with the folders a and b, or in a file.
@@ -103,7 +106,7 @@ fn pairs(data: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
 
 fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
     let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-    Ok(load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect())
+    readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?, b?))))
 }
 
 /// Whether a file lies in a folder, whatever the names of the way there.
@@ -126,7 +129,7 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            Source::photos(load_rgb8(&files)?, noise)
+            Source::photos(readable(load_each_rgb8(&files))?, noise)
         }
     };
     match (&options.val, training.added_noise()) {
@@ -135,7 +138,7 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
             Ok((training, Validation::new(&held_out, seed)?))
         }
         (Some(folder), Some(noise)) => {
-            let held_out = Source::photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, noise);
+            let held_out = Source::photos(photos(std::slice::from_ref(folder))?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
         (Some(data), None) => Ok((training, Validation::with_clean(pairs(data)?)?)),
@@ -159,7 +162,6 @@ impl Choice<'_> {
 
     fn network(&self) -> anyhow::Result<Arc<dyn Network>> {
         let Options { net, recipe, noise, .. } = self.options;
-        recipe.check(noise.as_ref())?;
         match self.kept.as_ref().and_then(|kept| kept.network.as_ref()).filter(|_| recipe.recipe.is_none()) {
             Some(kept) => net.instead_of(kept.as_ref()),
             None => {
@@ -199,6 +201,7 @@ fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
+    options.recipe.check()?;
     let mut device = common.open()?;
     let kept = earlier(common, options, &device)?;
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
@@ -229,10 +232,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         training_set.noise(),
         device.name()
     ));
-    let stop = stop_on_interrupt(common)?;
+    let stop = stops_training();
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let done = TrainingBar::new(common).watch(&stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
+    let done = TrainingBar::new(common).watch(stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
     let done = done.map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => Error::Lost(format!(
             "{what}: go on with the same command and --resume, with --device cpu if the device does not come back"

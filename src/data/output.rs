@@ -39,9 +39,14 @@ pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Where a file is to be written, and the folder of that.
-/// An error when the folder is missing, or `path` is a folder.
+/// An error when the folder is missing, or `path` is a folder or a named pipe.
 pub(super) fn place(path: &Path) -> Result<(PathBuf, PathBuf)> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = fs::canonicalize(path);
+    // Opening one waits until somebody reads it. The pipe of /dev/stdout has no name to resolve.
+    if resolved.as_deref().is_ok_and(is_pipe) {
+        return Err(Error::file(path, "is a named pipe: give the name of a file, or /dev/stdout"));
+    }
+    let target = resolved.unwrap_or_else(|_| path.to_owned());
     let folder = match target.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -53,6 +58,17 @@ pub(super) fn place(path: &Path) -> Result<(PathBuf, PathBuf)> {
         return Err(Error::file(path, format!("its folder {} does not exist: create it first", folder.display())));
     }
     Ok((target, folder))
+}
+
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
 }
 
 fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -192,7 +192,7 @@ impl Graph {
     }
 
     /// What gradients are multiplied by in the loss, so that 16 bits hold them, and divided by in the optimizer.
-    pub fn gradient_scale(&self) -> f32 {
+    pub(crate) fn gradient_scale(&self) -> f32 {
         self.gradient_scale.filter(|_| self.precision == Precision::F16).unwrap_or(1.0)
     }
 

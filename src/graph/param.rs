@@ -67,7 +67,7 @@ impl ParamLayout {
     }
 
     /// Fan-in and fan-out as `PyTorch`'s initialisers count them: dimension 1 and dimension 0, times the window.
-    pub fn fans(&self) -> (usize, usize) {
+    pub(crate) fn fans(&self) -> (usize, usize) {
         match self.file_shape()[..] {
             [o, i, kh, kw] => (i * kh * kw, o * kh * kw),
             _ => (self.count(), self.count()),

@@ -34,6 +34,11 @@ pub fn import(path: &Path, entry: &Entry, given: &Map<String, Json>, statistics:
     let g = Anatomy::of(network.as_ref()).graph;
     let params = state_dict::params(&g, entry.name, prefix(&g, &tensors).0, &tensors);
     let params = params.map_err(|problem| Error::file(path, problem))?;
+    if let (Some(wanted), Some(found)) = (given.get("width"), network.options().get("width"))
+        && wanted != found
+    {
+        return Err(Error::option("width", format!("{wanted}: the network in {} has width {found}", path.display())));
+    }
     let values = network.values();
     let statistics = match (statistics, values.input) {
         (None, Input::Normalised) => {

@@ -38,7 +38,7 @@ impl Loss {
     pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
 
     /// The loss of values in [0, 1] for the same values in another range.
-    pub fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
+    pub(crate) fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
         match self {
             Self::L0 { eps } => Self::L0 { eps: (high - low) * eps },
             Self::Outliers { share, .. } => Self::Outliers { share, range },

@@ -45,7 +45,7 @@ pub use batch::{Batch, Drawn, Pictures};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
-pub use line_buffer::LineBuffer;
+pub(crate) use line_buffer::LineBuffer;
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Update};
 pub use rng::{pcg4d, random_normals};

@@ -29,7 +29,7 @@ impl Pixels {
     }
 
     /// What memory holds of them.
-    pub fn raw(&self) -> &[u8] {
+    pub(crate) fn raw(&self) -> &[u8] {
         match self {
             Self::Bytes(v) => v,
             Self::Floats(v) => bytemuck::cast_slice(v),

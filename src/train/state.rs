@@ -150,7 +150,7 @@ impl Snapshot {
 impl Snapshot {
     /// Whether a training can have got there.
     fn check(&self) -> Result<(), String> {
-        self.identity.options.check_bounds().map_err(|e| e.to_string())?;
+        self.identity.options.check_step().map_err(|e| e.to_string())?;
         if self.number > MOST_STEPS {
             return Err(format!("of {} steps", self.number));
         }
