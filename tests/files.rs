@@ -89,6 +89,21 @@ fn a_file_is_written_whole_or_not_at_all() {
     assert_eq!(names(folder.path()), ["a.bin", "sub"], "a temporary file was left behind");
 }
 
+#[cfg(unix)]
+#[test]
+fn temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    // A process locks what it is writing.
+    let living = File::create(folder.path().join(".n2n-living.tmp")).unwrap();
+    living.lock().unwrap();
+    for name in [".n2n-dead.tmp", ".n2n-notes", "n2n.tmp"] {
+        fs::write(folder.path().join(name), b"x").unwrap();
+    }
+    fs::create_dir(folder.path().join(".n2n-folder.tmp")).unwrap();
+    save_bytes(&folder.path().join("a"), b"x").unwrap();
+    assert_eq!(names(folder.path()), [".n2n-folder.tmp", ".n2n-living.tmp", ".n2n-notes", "a", "n2n.tmp"]);
+}
+
 #[test]
 fn a_folder_is_one_writers_until_it_lets_go() {
     let folder = tempfile::tempdir().unwrap();

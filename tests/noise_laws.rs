@@ -69,3 +69,13 @@ fn laws_that_are_right_on_average_have_the_clean_value_as_their_mean() {
         assert_eq!(noise.unbiased(), right || noise.masks(), "{noise}");
     }
 }
+
+#[test]
+fn laws_have_names_of_their_own_and_a_line_of_help() {
+    for (i, a) in LAWS.iter().enumerate() {
+        // Beside the examples in a terminal of 100 columns.
+        assert!((10..70).contains(&a.help.len()) && !a.examples.is_empty(), "{}", a.name);
+        assert!(LAWS[..i].iter().all(|b| a.name != b.name), "{}", a.name);
+        assert!(a.examples.iter().all(|text| text.starts_with(&format!("{}:", a.name))), "{}", a.name);
+    }
+}

@@ -19,7 +19,8 @@ use n2n_gpu::error::{Error, Result};
 use n2n_gpu::nets::{Norm, Unet};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::train::{self, Augment, Length, Options, Outcome, Progress, Source, Validation, resumable};
-use serde_json::Value;
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A small training on its way to a folder.
@@ -200,6 +201,45 @@ fn a_state_of_another_training_is_refused() {
     refused(options, &Source::photos(photos[1..].to_vec(), noise), "other pictures");
     photos[2].data[100] ^= 1;
     refused(options, &Source::photos(photos, noise), "other pictures");
+}
+
+/// Changes what a state says of itself.
+fn rewrite(state: &Path, change: impl Fn(&mut Value)) {
+    let bytes = fs::read(state).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    let text = metadata.get_mut("n2n-gpu-state").unwrap();
+    let mut snapshot = serde_json::from_str(text).unwrap();
+    change(&mut snapshot);
+    *text = snapshot.to_string();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    fs::write(state, safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()).unwrap();
+}
+
+#[test]
+fn a_state_that_no_training_can_have_is_refused() {
+    let run = Run::new(&Device::Cpu, 40, false);
+    let out = run.out("out");
+    run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
+    assert_eq!(resumable(&out).map(|r| r.steps).unwrap(), 20);
+    let state = out.join("state.safetensors");
+    let whole = fs::read(&state).unwrap();
+    for (place, value) in [
+        ("/identity/options/batch", json!(0)),
+        ("/identity/options/batch", json!(1_u64 << 62)),
+        ("/identity/options/crop", json!(0)),
+        ("/identity/options/targets", json!(0)),
+        ("/identity/options/targets", json!(100)),
+        ("/number", json!(1_u64 << 63)),
+        ("/number", json!(1 << 30)),
+        ("/log/seen", json!(21)),
+        ("/seconds", json!(-1.0)),
+    ] {
+        fs::write(&state, &whole).unwrap();
+        rewrite(&state, |snapshot| *snapshot.pointer_mut(place).unwrap() = value.clone());
+        let message = resumable(&out).map(|r| r.steps).unwrap_err().to_string();
+        assert!(message.starts_with(&state.display().to_string()) && message.contains("describes no training"), "{message}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Anatomy, Network, Task};
 use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
@@ -224,55 +224,93 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
-    let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
-    let (training_count, held_out_count) = (training_set.count(), validation.count());
     common.remark(&format!(
-        "training {name} of {parameters} parameters on {}, {held_out_count} held out, noise {}, on {}",
-        counted(training_count, "picture"),
+        "training {} of {} parameters on {}, {} held out, noise {}, on {}",
+        network.name(),
+        Anatomy::of(network.as_ref()).parameters(),
+        counted(training_set.count(), "picture"),
+        validation.count(),
         training_set.noise(),
         device.name()
     ));
-    let stop = stops_training();
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let done = TrainingBar::new(common).watch(stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
-    let done = done.map_err(|e| match e {
+    let trained = Trained::by(common, &run, options.resume).map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => Error::Lost(format!(
             "{what}: go on with the same command and --resume, with --device cpu if the device does not come back"
         )),
         other => other,
     })?;
-    let interrupted = stop.load(Ordering::Relaxed);
-    Ok(output(options, device.name(), (&name, parameters), &done, interrupted).interrupted(interrupted))
+    let how = if options.overwrite {
+        "the same command with --resume in place of --overwrite goes on"
+    } else {
+        "the same command with --resume goes on"
+    };
+    Ok(output(&trained, how))
 }
 
-/// What came of a training of a network, that is of its name and parameters.
-fn output(options: &Options, device: &str, (name, parameters): (&str, usize), done: &Outcome, interrupted: bool) -> Output {
+/// What came of a training for people.
+fn output(trained: &Trained, how_to_go_on: &str) -> Output {
+    let done = &trained.outcome;
     let psnr = match (done.psnr_estimated, done.psnr) {
         (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
         (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
-    let report = options.out.join("report.html");
-    Output::new(
-        json!({
-            "device": device, "net": name, "parameters": parameters, "steps": done.steps,
-            "seconds": done.seconds, "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "psnr": done.psnr,
-            "best": path_text(&done.best), "last": path_text(&done.last), "report": path_text(&report), "interrupted": interrupted,
-        }),
-        format!(
-            "{} in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
-            counted(done.steps as usize, "step"),
-            done.seconds,
-            device,
-            match (interrupted, options.overwrite) {
-                (true, true) => ", interrupted: the same command with --resume in place of --overwrite goes on",
-                (true, false) => ", interrupted: the same command with --resume goes on",
-                (false, _) => "",
-            },
+    let going_on = if trained.interrupted { format!(": {how_to_go_on}") } else { String::new() };
+    trained.output(
+        json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
+        &format!(
+            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            trained.summary(),
             done.psnr_noisy,
             done.best.display(),
-            report.display()
+            trained.report.display()
         ),
     )
+}
+
+/// A training that has ended, or was interrupted.
+pub(super) struct Trained {
+    device: String,
+    network: String,
+    parameters: usize,
+    pub(super) report: PathBuf,
+    pub(super) outcome: Outcome,
+    pub(super) interrupted: bool,
+}
+
+impl Trained {
+    /// Trains with a bar, until Ctrl-C.
+    pub(super) fn by(common: &Common, run: &Run, resume: bool) -> Result<Self, Error> {
+        let stop = stops_training();
+        let outcome = TrainingBar::new(common).watch(stop, |watch| if resume { run.resume(watch) } else { run.start(watch) })?;
+        Ok(Self {
+            device: run.device.name().to_owned(),
+            network: run.network.name().to_owned(),
+            parameters: Anatomy::of(run.network.as_ref()).parameters(),
+            report: run.out.join("report.html"),
+            outcome,
+            interrupted: stop.load(Ordering::Relaxed),
+        })
+    }
+
+    /// `20 steps in 3 s on cpu`, and whether that was all.
+    pub(super) fn summary(&self) -> String {
+        let Outcome { steps, seconds, .. } = self.outcome;
+        let interrupted = if self.interrupted { ", interrupted" } else { "" };
+        format!("{} in {seconds:.0} s on {}{interrupted}", counted(steps as usize, "step"), self.device)
+    }
+
+    /// With `more` for `--json` beside what all trainings have, and `text` for people.
+    pub(super) fn output(&self, more: Value, text: &str) -> Output {
+        let done = &self.outcome;
+        let mut json = json!({
+            "device": self.device, "net": self.network, "parameters": self.parameters, "steps": done.steps, "seconds": done.seconds,
+            "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "report": path_text(&self.report),
+            "interrupted": self.interrupted,
+        });
+        json.as_object_mut().into_iter().zip(more.as_object()).for_each(|(all, more)| all.extend(more.clone()));
+        Output::new(json, text).interrupted(self.interrupted)
+    }
 }

@@ -181,28 +181,6 @@ pub fn lock(folder: &Path) -> Result<Lock> {
 mod tests {
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let living = temporary(folder.path()).unwrap();
-        for name in [".n2n-dead.tmp", ".n2n-notes", "n2n.tmp"] {
-            fs::write(folder.path().join(name), b"x").unwrap();
-        }
-        fs::create_dir(folder.path().join(".n2n-folder.tmp")).unwrap();
-        save_bytes(&folder.path().join("a"), b"x").unwrap();
-        let living_name = living.path().file_name().unwrap().to_str().unwrap();
-        let mut expected = [".n2n-folder.tmp", ".n2n-notes", living_name, "a", "n2n.tmp"];
-        expected.sort_unstable();
-        assert_eq!(names(folder.path()), expected);
-    }
-
     #[test]
     fn many_writers_of_one_folder_do_not_remove_each_others_files() {
         let folder = tempfile::tempdir().unwrap();
@@ -217,6 +195,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(names(folder.path()), ["0", "1", "2", "3"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 }

@@ -205,20 +205,3 @@ impl<'de> Deserialize<'de> for Noise {
         text.parse().map_err(|e: ParseNoiseError| serde::de::Error::custom(Error::from(e)))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn laws_have_names_and_branches_of_their_own_and_a_line_of_help() {
-        for (i, a) in LAWS.iter().enumerate() {
-            // Beside the examples in a terminal of 100 columns.
-            assert!((10..70).contains(&a.help.len()) && !a.examples.is_empty(), "{}", a.name);
-            // Poisson noise with Gaussian noise of deviation 0 is Poisson noise; blurred noise is not drawn pixel by pixel.
-            let shared = |b: &Law| a.branch == b.branch && (a.branch != 2 || b.branch != 2);
-            assert!(LAWS[..i].iter().all(|b| a.name != b.name && !shared(b)), "{}", a.name);
-            assert!(a.examples.iter().all(|text| text.starts_with(&format!("{}:", a.name))), "{}", a.name);
-        }
-    }
-}
