@@ -185,9 +185,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let device = common.open()?;
     let denoiser = Denoiser::new(&device, &model, options.tile)?;
     if files.iter().any(|(_, output)| *output != options.output) {
-        let out = &options.output;
-        std::fs::create_dir_all(out)
-            .map_err(|e| Error::file(out, format!("the folder cannot be made: {e}; name another with -o")))?;
+        super::train::make_folder("-o", &options.output)?;
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for ((input, _), outcome) in files.iter().zip(denoise_all(common, denoiser, options.strength, &files)) {

@@ -276,7 +276,7 @@ impl Graph {
     pub fn host_vector(&mut self, name: &str, len: usize, element: Element) -> Tensor {
         let len = pad4(len);
         let storage = self.add_storage(name, len, element, Role::Host);
-        self.add_view(View { storage, shape: [1, 1, len / 4], parts: vec![4], base: 0, channel: 0, stride: 4 })
+        self.whole(storage)
     }
 
     /// A host scalar, which is `fill` until it is written.

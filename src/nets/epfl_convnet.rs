@@ -2,10 +2,9 @@
 //! `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Modules;
-use super::network::{Input, Network, Values, options_of};
+use super::network::{Input, Network, Values};
 use super::registry::{Named, NetOption};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
@@ -22,13 +21,7 @@ impl Named for EpflConvnet {
 }
 
 impl Network for EpflConvnet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn values(&self) -> Values {
         Values { input: Input::Normalised, output: [0.0, 1.0] }

@@ -2,9 +2,8 @@
 //! dicts. Its `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::network::{Network, Values, options_of};
+use super::network::{Network, Values};
 use super::registry::{Named, NetOption, check_width};
 use super::unet::tail;
 use super::{Modules, numbered};
@@ -40,13 +39,7 @@ impl Named for EpflUnet {
 }
 
 impl Network for EpflUnet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn values(&self) -> Values {
         Values::range([0.0, 255.0])

@@ -2,10 +2,9 @@
 //! tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Modules;
-use super::network::{Network, options_of};
+use super::network::Network;
 use super::registry::{Named, NetOption, check_width};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
@@ -37,13 +36,7 @@ impl Named for N2nUnet {
 }
 
 impl Network for N2nUnet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn check(&self) -> Result<(), String> {
         check_width(Self::NAME, self.width)

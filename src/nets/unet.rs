@@ -1,9 +1,8 @@
 //! `unet`: the first report's U-Net with blocks of its own at every level. Its `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::network::{Network, options_of};
+use super::network::Network;
 use super::registry::{Kind, Named, NetOption, Task, check_width};
 use super::{Down, Modules, Norm, Up};
 use crate::graph::Tensor;
@@ -81,13 +80,7 @@ impl Named for Unet {
 }
 
 impl Network for Unet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn check(&self) -> Result<(), String> {
         check_width(Self::NAME, self.width)?;
