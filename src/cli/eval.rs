@@ -10,7 +10,7 @@ use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
 use n2n_gpu::noise::{self, Clean, Noise};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::files::check_outputs;
 use super::output::{Output, complain, counted, path_text};
@@ -48,6 +48,11 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The file for what is made of a picture.
+fn output(folder: &Path, input: &Path) -> PathBuf {
+    folder.join(input.file_name().unwrap_or_default()).with_extension("png")
+}
+
 /// One picture to measure on: its name and size, noisy and clean values.
 struct Item {
     name: String,
@@ -83,13 +88,11 @@ impl Files {
         Ok(Self { inputs, noise: None, clean })
     }
 
-    /// Every picture, and the file in `folder` for what is made of it, which replaces nothing that is read or made.
-    fn outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
-        let output = |input: &Path| folder.join(input.file_name().unwrap_or_default()).with_extension("png");
-        let outputs: Vec<_> = self.inputs.iter().map(|input| (input.clone(), output(input))).collect();
+    /// Whether what is saved in `folder` replaces nothing that is read or made.
+    fn check_outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<()> {
+        let outputs: Vec<_> = self.inputs.iter().map(|input| (input.clone(), output(folder, input))).collect();
         let read: Vec<&Path> = self.inputs.iter().chain(&self.clean).map(PathBuf::as_path).chain(model).collect();
-        check_outputs("--save", &read, &outputs)?;
-        Ok(outputs)
+        check_outputs("--save", &read, &outputs)
     }
 
     /// Reads picture `i`.
@@ -114,10 +117,49 @@ impl Files {
     }
 }
 
+/// What came of all pictures, for `--json`, and their scores.
+#[derive(Default)]
+struct Measured {
+    all: Evaluation,
+    each: Vec<Value>,
+    failed: Vec<Value>,
+}
+
+/// Measures pictures one by one. One that cannot be read is told and left out.
+fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Option<Denoiser>) -> anyhow::Result<Measured> {
+    let mut measured = Measured::default();
+    for (i, input) in files.inputs.iter().enumerate() {
+        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed) {
+            Ok(item) => item,
+            Err(e) if files.inputs.len() > 1 => {
+                complain(&format!("error: {e}"));
+                measured.failed.push(json!({"input": path_text(input), "error": e.to_string()}));
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if options.clip {
+            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+        }
+        let (scored, denoised) = evaluate(denoiser.as_mut(), noisy, &clean, width, height)?;
+        common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
+        if let Some(folder) = &options.save {
+            drop(clean);
+            Picture::from_rgb8(width, height, &denoised).save(&output(folder, input))?;
+        }
+        measured.each.push(json!({
+            "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
+            "ssim_noisy": scored.ssim_noisy, "ssim": scored.ssim,
+        }));
+        measured.all.pictures.push(scored);
+    }
+    Ok(measured)
+}
+
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let files = Files::new(options)?;
-    let outputs = options.save.as_ref().map(|folder| files.outputs(folder, options.model.as_deref())).transpose()?;
     if let Some(folder) = &options.save {
+        files.check_outputs(folder, options.model.as_deref())?;
         super::train::make_folder("--save", folder)?;
     }
     let (mut denoiser, device) = match &options.model {
@@ -129,57 +171,28 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         None => (None, "none".to_owned()),
     };
     let start = Instant::now();
-    let mut all = Evaluation::default();
-    let (mut rows, mut failed) = (Vec::new(), Vec::new());
-    for (i, input) in files.inputs.iter().enumerate() {
-        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed) {
-            Ok(item) => item,
-            // The others can still be measured.
-            Err(e) if files.inputs.len() > 1 => {
-                complain(&format!("error: {e}"));
-                failed.push(json!({"input": path_text(input), "error": e.to_string()}));
-                continue;
-            }
-            Err(e) => return Err(e.into()),
-        };
-        if options.clip {
-            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        }
-        let (scored, denoised) = evaluate(denoiser.as_mut(), noisy, &clean, width, height)?;
-        common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
-        if let Some(outputs) = &outputs {
-            drop(clean);
-            Picture::from_rgb8(width, height, &denoised).save(&outputs[i].1)?;
-        }
-        rows.push(json!({
-            "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
-            "ssim_noisy": scored.ssim_noisy, "ssim": scored.ssim,
-        }));
-        all.pictures.push(scored);
-    }
-    if rows.is_empty() {
-        return Err(Error::data(format!("none of {} could be measured", counted(failed.len(), "picture"))).into());
+    let Measured { all, each, failed } = measure(common, options, &files, &mut denoiser)?;
+    let asked_for = counted(files.inputs.len(), "picture");
+    if each.is_empty() {
+        return Err(Error::data(format!("none of {asked_for} could be measured")).into());
     }
     let (mean, seconds) = (all.mean(), start.elapsed().as_secs_f64());
-    let pictures = counted(all.pictures.len(), "picture");
-    let count = failed.len();
-    let output = Output::new(
-        json!({
-            "device": device, "pictures": all.pictures.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
-            "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": rows,
-            "failed": failed,
-        }),
-        if denoiser.is_some() {
-            format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
-        } else {
-            let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
-            format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")
-        },
-    );
-    if count == 0 {
+    let pictures = counted(each.len(), "picture");
+    let text = if denoiser.is_some() {
+        format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
+    } else {
+        let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
+        format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")
+    };
+    let json = json!({
+        "device": device, "pictures": each.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
+        "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": each, "failed": failed,
+    });
+    let output = Output::new(json, text);
+    if failed.is_empty() {
         return Ok(output);
     }
-    Ok(output.failed(format!("{count} of {} could not be measured", counted(files.inputs.len(), "picture")), 1))
+    Ok(output.failed(format!("{} of {asked_for} could not be measured", failed.len()), 1))
 }
 
 /// Scores for people: before and after, or of the noisy picture alone.

@@ -91,7 +91,7 @@ impl FromArgMatches for NetArgs {
 
 impl NetArgs {
     /// The chosen network; the one named `default` if none is, and the default of all without.
-    /// An error if an option is given that the network does not have.
+    /// Fails if an option is given that the network does not have.
     pub(super) fn entry(&self, default: Option<&str>) -> anyhow::Result<&'static Entry> {
         let name = self.name.as_deref().or(default).unwrap_or(Entry::preferred().name);
         let entry = Entry::find(name).ok_or_else(|| Usage::new(format!("--net {name}: there is no such network")))?;
@@ -103,14 +103,14 @@ impl NetArgs {
     }
 
     /// The network asked for, as [`NetArgs::entry`]. It suits the task, in what nothing is asked for.
-    /// An error if it does not have the options that are given.
+    /// Fails if it does not have the options that are given.
     pub(super) fn network(&self, default: Option<&str>, task: Task) -> anyhow::Result<Arc<dyn Network>> {
         let entry = self.entry(default)?;
         self.in_place_of(entry, entry.suited(task).as_ref())
     }
 
     /// `base` with what is given in its place; another network if another one is named.
-    /// An error if it does not have the options that are given.
+    /// Fails if it does not have the options that are given.
     pub(super) fn instead_of(&self, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {
         let entry = self.entry(Some(base.name()))?;
         if entry.name == base.name() {

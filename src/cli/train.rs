@@ -146,7 +146,7 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
 }
 
 /// The network, and how to train it: as options say, and where they do not, as the run that is resumed (`kept`) or the recipe does.
-struct Choice<'a> {
+struct Settings<'a> {
     common: &'a Common,
     options: &'a Options,
     device: &'a Device,
@@ -154,7 +154,7 @@ struct Choice<'a> {
     kept: Option<Resumable>,
 }
 
-impl Choice<'_> {
+impl Settings<'_> {
     /// What counts where options say nothing, unless they name a recipe.
     fn base(&self) -> Option<&train::Options> {
         self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
@@ -205,10 +205,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let mut device = common.open()?;
     let kept = earlier(common, options, &device)?;
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
-    let choice = Choice { common, options, device: &device, precision, kept };
-    let network = choice.network()?;
+    let settings = Settings { common, options, device: &device, precision, kept };
+    let network = settings.network()?;
     let (mut training_set, validation) = source(options, common.seed)?;
-    let training = choice.training(network.as_ref(), training_set.side());
+    let training = settings.training(network.as_ref(), training_set.side());
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
     if let Some(first) = dropped.first() {

@@ -196,8 +196,7 @@ impl Strided<'_> {
             })
     }
 
-    /// The values in row-major order.
-    /// Panics when they end behind the data.
+    /// The values in row-major order. Panics when they end behind the data.
     pub(super) fn gather(&self, data: &[u8], dtype: DType) -> Vec<u8> {
         if self.shape.contains(&0) {
             return Vec::new();

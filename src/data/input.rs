@@ -12,8 +12,7 @@ pub(crate) const MAX_BYTES: u64 = 8 << 30;
 /// How to make a file whole that is not.
 pub(super) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
 
-/// Opens an ordinary file and says how long it is.
-/// An error when it is missing, unreadable, empty, a folder or a device.
+/// Opens an ordinary file and says how long it is. Fails when it is missing, unreadable, empty, a folder or a device.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let failed = |e: io::Error| {
         let problem = match e.kind() {
@@ -38,7 +37,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// Reads an ordinary file whole.
-/// An error as in [`open`], and when it is longer than [`MAX_BYTES`] or than the memory that is free.
+/// Fails as [`open`] does, and when it is longer than [`MAX_BYTES`] or than the memory that is free.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let (file, len) = open(path)?;
     read_all(file, len).map_err(|what| Error::file(path, what))

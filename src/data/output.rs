@@ -39,7 +39,7 @@ pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Where a file is to be written, and the folder of that.
-/// An error when the folder is missing, or `path` is a folder or a named pipe.
+/// Fails when the folder is missing, or `path` is a folder or a named pipe.
 pub(super) fn place(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let resolved = fs::canonicalize(path);
     // Opening one waits until somebody reads it. The pipe of /dev/stdout has no name to resolve.

@@ -194,8 +194,7 @@ impl Rows {
         samples / self.channels
     }
 
-    /// Adds rows below.
-    /// Panics if they have another depth.
+    /// Adds rows below. Panics if they have another depth.
     pub(crate) fn append(&mut self, below: Self) {
         match (&mut self.samples, below.samples) {
             (Samples::Bytes(all), Samples::Bytes(more)) => all.extend(more),

@@ -125,7 +125,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// What `device` has for a network; `tile` limits the side of tiles and strips, pixels.
-    /// An error if the device cannot hold the smallest of them, or they are larger than `tile`.
+    /// Fails if the device cannot hold the smallest of them, or they are larger than `tile`.
     pub(super) fn new(device: &Device, network: &dyn Network, tile: Option<usize>) -> Result<Self> {
         let Anatomy { multiple, radius, .. } = Anatomy::of(network);
         let overlap = radius.map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);

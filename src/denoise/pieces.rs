@@ -82,8 +82,7 @@ impl<F: Fn(usize) -> [f32; 3] + Sync> Source<F> {
 }
 
 impl Prepared {
-    /// Records the network for pieces of that shape, and plans it.
-    /// An error if it does not fit the device.
+    /// Records the network for pieces of that shape, and plans it. Fails if it does not fit the device.
     pub(super) fn new(device: &Device, network: &dyn Network, budget: &Budget, cut: Cut) -> Result<Self> {
         let (graph, x, y, control, first, lag);
         match cut {
@@ -109,14 +108,13 @@ impl Prepared {
         self.executor.plan().bytes()
     }
 
-    /// Gives the network these parameters.
-    /// An error if the device is lost.
+    /// Gives the network these parameters. Fails if the device is lost.
     pub(super) fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.params.map_or(Ok(()), |id| self.executor.write(id, params))
     }
 
     /// Runs the network on pieces one after the other; `store` gets what came of each, in order.
-    /// An error if the device fails; that of `store`, which ends the work. Reads may still be under way then.
+    /// Fails if the device fails; that of `store`, which ends the work. Reads may still be under way then.
     pub(super) fn run<F: Fn(usize) -> [f32; 3] + Sync>(
         &mut self,
         source: &Source<F>,

@@ -154,8 +154,7 @@ impl Entry {
     }
 }
 
-/// The network of that name with these options.
-/// An error (a sentence) if there is none.
+/// The network of that name with these options. Fails with a sentence if there is none.
 pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn Network>, String> {
     let known = || NETWORKS.iter().map(|n| n.name).collect::<Vec<_>>().join(", ");
     let entry = Entry::find(name).ok_or_else(|| {
@@ -167,8 +166,7 @@ pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn N
     entry.build(options)
 }
 
-/// Widths that any device and file may ask for.
-/// An error (a sentence) if it is none.
+/// Widths that any device and file may ask for. Fails with a sentence if it is none.
 pub(super) fn check_width(name: &str, width: usize) -> Result<(), String> {
     if (1..=1024).contains(&width) { Ok(()) } else { Err(format!("{name} of width {width}: widths are 1 to 1024")) }
 }

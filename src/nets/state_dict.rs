@@ -14,7 +14,7 @@ use crate::graph::Graph;
 pub(crate) type Tensors = BTreeMap<String, Array>;
 
 /// Reads the tensors of a safetensors file, and its metadata.
-/// An error if the file cannot be read, is no ordinary file, or none of this kind.
+/// Fails if the file cannot be read, is no ordinary file, or none of this kind.
 pub(crate) fn load(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     let bytes = read(path)?;
     let damaged = |e| Error::file_from(path, format!("is no whole safetensors file ({e}): copy or export it again"), e);
@@ -49,7 +49,7 @@ pub(crate) fn tensors<'a>(g: &'a Graph, params: &[f32]) -> Vec<(&'a str, Vec<usi
 }
 
 /// The flat parameters of a recorded network from a file's tensors, whose names begin with `prefix`.
-/// An error, a sentence, if a tensor is missing, one too many, of another shape, or no finite floats; `net` is what the network is called.
+/// Fails with a sentence if a tensor is missing, one too many, of another shape, or no finite floats; `net` is the network's name.
 pub(crate) fn params(g: &Graph, net: &str, prefix: &str, tensors: &Tensors) -> Result<Vec<f32>, String> {
     let mut flat = vec![0.0; g.params_storage().map_or(0, |id| g.storage(id).len)];
     for param in g.params() {

@@ -169,8 +169,7 @@ impl Source {
         self.scenes.iter().map(|scene| scene.iter().map(|p| (p.size(), &p.pixels)).collect()).collect()
     }
 
-    /// Lays the pictures out for a device.
-    /// An error if they do not fit: see [`Source::drop_excess`].
+    /// Lays the pictures out for a device. Fails if they do not fit: see [`Source::drop_excess`].
     pub(super) fn shards(&self, device: &Device) -> Result<Shards> {
         let shards = Shards::new(self.groups(), most_bytes(device));
         match shards.left_out.first() {
@@ -191,8 +190,7 @@ fn most_bytes(device: &Device) -> u64 {
     device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)).min(u64::from(u32::MAX))
 }
 
-/// Pairs of pictures.
-/// An error if the two of a pair differ in size.
+/// Pairs of pictures. Fails if the two of a pair differ in size.
 pub(super) fn of_one_size(
     pairs: Vec<(impl Into<TrainingPicture>, impl Into<TrainingPicture>)>,
 ) -> Result<Vec<[TrainingPicture; 2]>> {

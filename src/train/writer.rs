@@ -44,7 +44,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Readies the writing into a folder; nothing is written yet.
-    /// An error if the folder has pictures where samples would go, and no run.
+    /// Fails if the folder has pictures where samples would go, and no run.
     pub(super) fn new(run: &Run<'a>, ranges: Ranges, lock: Option<Lock>) -> Result<Self> {
         let Run { device, ref network, options, source, out, .. } = *run;
         let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
