@@ -4,7 +4,7 @@ use super::Case;
 use crate::graph::{Element, Graph, ParamLayout, Role};
 use crate::nets::{Norm, Unet};
 use crate::noise::Noise;
-use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Pixels, Shards, Update};
+use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, Function, GroupNorm, LineBuffer, Loss, Pixels, Shards, Update};
 use crate::train::{Example, Rule, record_step};
 
 /// Rows of a strip and of those before it, at the strip of a picture of 40 rows that begins at row `start`.
@@ -77,6 +77,19 @@ pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
     case.random(a);
     case.random(b);
     case.differentiate(&[("da", a), ("db", b)], y);
+    case
+}
+
+/// A function of one picture, element by element, in the middle of a graph.
+pub(super) fn pointwise(name: &str, function: Function, size: [usize; 3], channels: usize) -> Case {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", size, channels);
+    g.require_grad(x);
+    let scaled = g.scale(x, 0.7);
+    let y = function(&mut g, scaled);
+    let mut case = Case::new(format!("{name} {channels} {size:?}"), g);
+    case.random(x);
+    case.differentiate(&[("dx", x)], y);
     case
 }
 

@@ -4,11 +4,20 @@ use super::Case;
 use super::cases::*;
 use crate::nets::Norm;
 use crate::noise::{LAWS, Noise};
-use crate::ops::{Conv, LineBuffer, Loss, Update};
+use crate::ops::{Conv, LineBuffer, Loss, POINTWISE, Update};
 
 /// All cases: every kernel, in every variant the planner chooses.
 pub fn cases() -> Vec<Case> {
-    let all = [convolutions(), normalisations(), losses(), resizings_and_others(), batches(), training_steps(), half_cases()];
+    let all = [
+        convolutions(),
+        normalisations(),
+        losses(),
+        pointwise_functions(),
+        resizings_and_others(),
+        batches(),
+        training_steps(),
+        half_cases(),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -90,6 +99,10 @@ fn losses() -> Vec<Case> {
     let sizes = [([2, 3, 7], [3, 1]), ([1, 5, 6], [3, 4])];
     let of = |(kind, masked, power)| sizes.map(|(size, channels)| loss(kind, masked, power, size, channels));
     kinds.into_iter().flat_map(of).chain([loss(Loss::L2, false, 0.0, [2, 64, 64], [3, 1])]).collect()
+}
+
+fn pointwise_functions() -> Vec<Case> {
+    POINTWISE.iter().map(|&(name, function)| pointwise(name, function, [2, 9, 7], 5)).collect()
 }
 
 fn resizings_and_others() -> Vec<Case> {

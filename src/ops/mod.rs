@@ -28,14 +28,13 @@ mod conv_dw;
 mod conv_tiles;
 mod fma;
 mod group_norm;
-mod leaky_relu;
 mod line_buffer;
 mod loss;
 mod optimizer;
+mod pointwise;
 mod pool;
 pub(crate) mod rng;
 mod shards;
-mod sigmoid;
 mod strips;
 mod sums;
 mod unfold;
@@ -48,6 +47,7 @@ pub use group_norm::GroupNorm;
 pub(crate) use line_buffer::LineBuffer;
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Update};
+pub(crate) use pointwise::{Function, POINTWISE};
 pub use rng::{pcg4d, random_normals};
 pub use shards::{Group, Pixels, Shards};
 pub use strips::Strips;
@@ -77,7 +77,7 @@ impl Activation {
 
     /// Records the gradient through the activation: dz from dy and the activation's result y.
     fn backward(self, g: &mut Graph, y: Tensor, dy: Tensor) -> Tensor {
-        if self == Self::NONE { dy } else { leaky_relu::backward(g, self.slope, y, dy) }
+        if self == Self::NONE { dy } else { pointwise::backward(g, self.slope, y, dy) }
     }
 }
 
