@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What made an error, if it was another one.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
         /// The error below, if there was one.
-        source: Option<Source>,
+        source: Option<Cause>,
     },
     /// The name of a file says nothing that can be written or read.
     #[error("{}: {}", name(path), printable(problem))]
@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// The same for a reason that another error gives, which the sentence should repeat.
-    pub fn file_from(path: impl AsRef<Path>, problem: impl std::fmt::Display, source: impl Into<Source>) -> Self {
+    pub fn file_from(path: impl AsRef<Path>, problem: impl std::fmt::Display, source: impl Into<Cause>) -> Self {
         Self::File { path: path.as_ref().to_owned(), problem: problem.to_string(), source: Some(source.into()) }
     }
 

@@ -47,14 +47,21 @@ pub(super) fn forward(network: &dyn Network, shape: [usize; 2]) -> (Graph, Tenso
 ///                 +-----+---+---+     +-------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) struct Cut {
+    pub kind: CutKind,
+    /// Rows and columns that the network is given at once.
+    pub shape: [usize; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CutKind {
     /// In one piece.
-    Whole { rows: usize, columns: usize },
+    Whole,
     /// In tiles that see all they depend on, and overlap therefore.
-    Tiles { rows: usize, columns: usize },
+    Tiles,
     /// In strips from top to bottom, which find in line buffers what the strips above left; where they are narrower than the
     /// picture, they overlap at their sides as tiles do.
-    Strips { rows: usize, columns: usize },
+    Strips,
 }
 
 /// Rows and columns of a piece.
@@ -62,15 +69,6 @@ pub(super) enum Cut {
 pub(super) struct Place {
     pub rows: Window,
     pub columns: Window,
-}
-
-impl Cut {
-    /// Rows and columns that the network is given at once.
-    pub(super) fn shape(self) -> [usize; 2] {
-        match self {
-            Self::Whole { rows, columns } | Self::Tiles { rows, columns } | Self::Strips { rows, columns } => [rows, columns],
-        }
-    }
 }
 
 /// What a network takes: for every pixel of a tile, or for every column of strips of so many rows.
@@ -217,8 +215,9 @@ impl Budget {
         let area = self.columns(&self.tile);
         let [rows, columns] = tile_shape(padded, self.side, area, self.overlap, self.multiple);
         let fits = rows * columns <= area;
-        let tiles = if [rows, columns] == padded { Cut::Whole { rows, columns } } else { Cut::Tiles { rows, columns } };
-        if self.strips.is_empty() || (fits && matches!(tiles, Cut::Whole { .. })) {
+        let kind = if [rows, columns] == padded { CutKind::Whole } else { CutKind::Tiles };
+        let tiles = Cut { kind, shape: [rows, columns] };
+        if self.strips.is_empty() || (fits && kind == CutKind::Whole) {
             return tiles;
         }
         let strips = self.strips.iter().filter_map(|cost| self.strips_of(cost, padded));
@@ -238,16 +237,16 @@ impl Budget {
         let beside = self.axis(width, columns).len();
         let work = ((height + cost.lag).div_ceil(cost.rows) * beside * columns) as f64 * cost.flops;
         let work = if beside > 1 { work * WAITING } else { work };
-        Some((work, Cut::Strips { rows: cost.rows, columns }))
+        Some((work, Cut { kind: CutKind::Strips, shape: [cost.rows, columns] }))
     }
 
     /// The pieces of a picture (height, width) in the order they are denoised: strips go down the picture before the next ones
     /// begin, tiles from left to right. Results of strips are `lag` rows behind.
     pub(super) fn places(&self, cut: Cut, picture: [usize; 2], lag: usize) -> Vec<Place> {
         let [height, width] = self.padded(picture);
-        let [rows, columns] = cut.shape();
+        let [rows, columns] = cut.shape;
         let columns = self.axis(width, columns);
-        if let Cut::Strips { .. } = cut {
+        if cut.kind == CutKind::Strips {
             let rows = strips(picture[0], rows, lag);
             let down = |columns: Window| rows.iter().map(move |rows| Place { rows: rows.clone(), columns: columns.clone() });
             return columns.into_iter().flat_map(down).collect();
@@ -264,8 +263,8 @@ mod tests {
 
     /// Bytes of everything that is in memory at once for a cut.
     fn bytes(network: &dyn Network, cut: Cut) -> u64 {
-        let [rows, columns] = cut.shape();
-        let strips = matches!(cut, Cut::Strips { .. });
+        let [rows, columns] = cut.shape;
+        let strips = cut.kind == CutKind::Strips;
         let (mut g, x, y) = forward(network, [if strips { Anatomy::of(network).multiple } else { rows }, columns]);
         if strips {
             g = g.in_strips(x, y, rows).unwrap().graph;
@@ -284,21 +283,20 @@ mod tests {
             let name = network.name();
             for picture in [[4000, 6016], [4320, 8192], [6016, 4000], [20_000, 512]] {
                 let cut = budget.cut(picture);
-                let Cut::Strips { columns, .. } = cut else { panic!("{name}: {cut:?} of {picture:?}") };
+                let Cut { kind: CutKind::Strips, shape: [_, columns] } = cut else { panic!("{name}: {cut:?} of {picture:?}") };
                 assert!(bytes(network, cut) < MEMORY + (8 << 20), "{name}: {cut:?} of {picture:?}");
                 let twice = (budget.axis(picture[1], columns).len() * columns) as f64 / picture[1] as f64;
                 assert!(twice < 1.35, "{name}: {cut:?} of {picture:?} sees {twice} times its pixels");
             }
             // A low one is cut into tiles of its height, if at all, where that is less work, as it is where a pixel sees far.
             let low = budget.cut([budget.multiple, 70_016]);
-            let strips = matches!(low, Cut::Strips { .. });
-            assert!(!strips && low.shape()[0] == budget.multiple, "{name}: {low:?}");
+            assert!(low.kind != CutKind::Strips && low.shape[0] == budget.multiple, "{name}: {low:?}");
             // What is small is not cut, and what a normalisation looks at as a whole is cut into tiles.
-            assert_eq!(budget.cut([256, 256]), Cut::Whole { rows: 256, columns: 256 });
+            assert_eq!(budget.cut([256, 256]), Cut { kind: CutKind::Whole, shape: [256, 256] });
         }
         let normed = Unet::new(16, 3, Norm::Group);
         let cut = Budget::new(&Device::Cpu, &normed, None).unwrap().cut([4000, 6000]);
-        assert!(matches!(cut, Cut::Tiles { .. }) && bytes(&normed, cut) <= MEMORY + (8 << 20), "{cut:?}");
+        assert!(cut.kind == CutKind::Tiles && bytes(&normed, cut) <= MEMORY + (8 << 20), "{cut:?}");
     }
 
     #[test]
@@ -306,9 +304,9 @@ mod tests {
         let network = Unet::new(16, 3, Norm::None);
         let mut budget = Budget::new(&Device::Cpu, &network, None).unwrap();
         while budget.shrink() {
-            assert!(matches!(budget.cut([4000, 6000]), Cut::Strips { .. }));
+            assert_eq!(budget.cut([4000, 6000]).kind, CutKind::Strips);
         }
-        assert_eq!(budget.cut([4000, 6000]), Cut::Strips { rows: 8, columns: budget.least() });
+        assert_eq!(budget.cut([4000, 6000]), Cut { kind: CutKind::Strips, shape: [8, budget.least()] });
     }
 
     #[test]
@@ -316,7 +314,7 @@ mod tests {
         let budget = Budget::new(&Device::Cpu, &Unet::new(16, 3, Norm::None), None).unwrap();
         let (rows, columns) = (budget.least(), budget.least());
         let picture = [2 * rows + 3, 3 * columns + 5];
-        for cut in [Cut::Tiles { rows, columns }, Cut::Strips { rows: 16, columns }] {
+        for cut in [(CutKind::Tiles, rows), (CutKind::Strips, 16)].map(|(kind, rows)| Cut { kind, shape: [rows, columns] }) {
             let mut kept = vec![0; picture[0] * picture[1]];
             for Place { rows, columns } in budget.places(cut, picture, 20) {
                 for row in rows.keep.start..rows.keep.end.min(picture[0]) {

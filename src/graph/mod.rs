@@ -311,7 +311,6 @@ impl Graph {
     }
 
     /// The same of an op that another graph may have as well.
-    #[doc(hidden)]
     pub fn record_shared(&mut self, op: Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
         let y = self.add_picture(&format!("{}.{}", op.name(), self.nodes.len()), shape, parts);
         self.needs_grad[y.0] = inputs.iter().any(|t| self.needs_grad[t.0]);

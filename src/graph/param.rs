@@ -130,16 +130,9 @@ impl Graph {
 
     fn add_param(&mut self, name: &str, layout: ParamLayout, fill: Option<f32>, trained: bool) -> Tensor {
         assert!(self.params.iter().all(|p| p.name != name), "two parameters are named {name}");
-        let flat = *self.flat.get_or_insert_with(|| {
-            self.storages.push(super::Storage {
-                name: "params".into(),
-                len: 0,
-                element: Element::F32,
-                role: Role::Host,
-                fill: 0.0,
-            });
-            StorageId(self.storages.len() - 1)
-        });
+        let known = self.flat;
+        let flat = known.unwrap_or_else(|| self.add_storage("params", 0, Element::F32, Role::Host));
+        self.flat = Some(flat);
         let (shape, parts) = layout.shape();
         let stride = padded(&parts);
         let base = self.storages[flat.0].len;

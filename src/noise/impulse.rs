@@ -18,12 +18,8 @@ pub(super) const LAW: Law = Law {
     branch: 4,
     // Right most often, neither on average nor in the median.
     loss: |_| Loss::ANNEALED,
-    // A mixture with colours uniform in [0, 1], of mean 1/2 and mean square 1/3.
-    moments: |[share, _], clean| {
-        let share = f64::from(share);
-        let mean = clean + share * (0.5 - clean);
-        Moments { mean, variance: share / 3.0 + (1.0 - share) * clean * clean - mean * mean }
-    },
+    // Colours are uniform in [0, 1].
+    moments: |[share, _], clean| Moments::of_replaced(share, 1.0 / 3.0, clean),
     parameter: |[share, _]| share,
     sampler: |share, shot| {
         let share = f64::from(share);

@@ -43,6 +43,15 @@ pub struct Moments {
     pub variance: f64,
 }
 
+impl Moments {
+    /// Of pixels that a share of random colours replaces; colours have the mean 1/2 and that mean square.
+    pub(super) fn of_replaced(share: f32, mean_square: f64, clean: f64) -> Self {
+        let share = f64::from(share);
+        let mean = clean + share * (0.5 - clean);
+        Self { mean, variance: share * mean_square + (1.0 - share) * clean * clean - mean * mean }
+    }
+}
+
 /// A number of a law.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {

@@ -18,13 +18,8 @@ pub(super) const LAW: Law = Law {
     least_side: 32,
     branch: 5,
     loss: |[share, _]| Loss::Outliers { share, range: [0.0, 1.0] },
-    // A mixture with colours uniform over the 256 grey levels, of mean 1/2.
-    moments: |[share, _], clean| {
-        let share = f64::from(share);
-        let mean = clean + share * (0.5 - clean);
-        let colours = 0.25 + (256.0 * 256.0 - 1.0) / 12.0 / (255.0 * 255.0);
-        Moments { mean, variance: share * colours + (1.0 - share) * clean * clean - mean * mean }
-    },
+    // Colours are uniform over the 256 grey levels.
+    moments: |[share, _], clean| Moments::of_replaced(share, 0.25 + (256.0 * 256.0 - 1.0) / 12.0 / (255.0 * 255.0), clean),
     parameter: |[share, _]| of_string(share),
     sampler,
     ..Law::PIXELWISE

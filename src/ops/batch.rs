@@ -162,19 +162,19 @@ impl Draw {
         for output in 0..3 {
             let (inputs, view, y) = io.split(output);
             let (draw, table, shards) = (inputs.ints(0), inputs.ints(1), [2, 3, 4].map(|i| inputs.ints(i)));
-            let source = Source { batch, floats: self.floats, draw, table, shards };
+            let reader = Reader { batch, floats: self.floats, draw, table, shards };
             y.par_chunks_mut(batch.crop * batch.crop * view.stride).enumerate().for_each(|(n, y)| {
-                let crop = source.crop(n as u32);
+                let crop = reader.crop(n as u32);
                 let [low, high] = if output == 0 { batch.input } else { batch.target }.map(f64::from);
                 // The input is exposure 0, the targets are the others.
                 for (exposure, channel) in (u32::from(output > 0)..).zip((view.channel..view.channel + view.padded()).step_by(4))
                 {
-                    let drawn = source.exposure(&crop, exposure);
+                    let drawn = reader.exposure(&crop, exposure);
                     for (p, y) in y.chunks_mut(view.stride).enumerate() {
                         let values = match output {
                             2 if !batch.masks() => [1.0, 0.0, 0.0],
-                            2 => [f64::from(u8::from(source.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
-                            _ => source.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
+                            2 => [f64::from(u8::from(reader.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
+                            _ => reader.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
                         };
                         let y = &mut y[channel..channel + 4];
                         y[3] = T::zero();
@@ -187,7 +187,7 @@ impl Draw {
 }
 
 /// What the CPU draws a batch from.
-struct Source<'a> {
+struct Reader<'a> {
     batch: &'a Batch,
     floats: bool,
     draw: &'a [u32],
@@ -217,7 +217,7 @@ struct Exposure {
     sampler: Option<Sampler>,
 }
 
-impl Source<'_> {
+impl Reader<'_> {
     fn crop(&self, n: u32) -> Crop {
         let b = self.batch;
         let r = pcg4d([n, self.draw[0], self.draw[1], 0]);

@@ -49,7 +49,6 @@ pub struct Summary {
 pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let result = Measured::best(summary, records);
     let title = title(summary, result.as_ref());
-    let style = include_str!("report.css");
     let headline = result.as_ref().map_or(String::new(), Measured::headline);
     let explanation = explanation(summary, result.as_ref());
     let facts: String =
@@ -58,35 +57,15 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let curves = curves::psnr_figure(summary, records) + &curves::loss_figure(summary, records);
     let curves =
         if curves.is_empty() { "<p class=\"note\">No curves yet: training has just begun.</p>\n".into() } else { curves };
-    let pictures = strips::section(strips);
     format!(
-        r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<div class="intro">
-<div>
-{headline}<p>{explanation}</p>
-</div>
-{facts}</div>
-</header>
-<main>
-<div class="curves">
-{curves}</div>
-{pictures}</main>
-<footer>The method is Noise2Noise, <a href="https://arxiv.org/abs/1803.04189">Lehtinen et al. 2018</a>. Written by n2n-gpu.</footer>
-</body>
-</html>
-"#
+        include_str!("page.html"),
+        title = title,
+        style = include_str!("report.css"),
+        headline = headline,
+        explanation = explanation,
+        facts = facts,
+        curves = curves,
+        pictures = strips::section(strips)
     )
 }
 
