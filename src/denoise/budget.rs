@@ -3,8 +3,8 @@
 use super::windows::{Axis, Window, fitted, strips, tile_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Tensor};
-use crate::nets::{Anatomy, Modules, Network};
+use crate::graph::Graph;
+use crate::nets::{Anatomy, Network};
 use crate::plan::Plan;
 
 /// Memory that may be taken beside the picture, with all that is on its way to the device and back, bytes. A photograph must do
@@ -25,14 +25,6 @@ const ROWS: usize = 512;
 const WAITING: f64 = 1.1;
 /// The budget never shrinks below this many bytes.
 const LEAST_MEMORY: u64 = 1 << 20;
-
-/// Records the network for a picture of `shape` (height, width): the graph, its input and its output.
-pub(super) fn forward(network: &dyn Network, shape: [usize; 2]) -> (Graph, Tensor, Tensor) {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", [1, shape[0], shape[1]], 3);
-    let y = network.record(&mut Modules::new(&mut g, false), x);
-    (g, x, y)
-}
 
 /// How a padded picture is cut into what the network is given at once; sizes in pixels.
 ///
@@ -131,11 +123,11 @@ impl Budget {
         if let Some(side) = tile.filter(|&side| side < least) {
             return Err(Error::option("tile", format!("{side}: tiles of this network must be at least {least} pixels wide")));
         }
-        let (g, x, y) = forward(network, [multiple, least]);
+        let (g, x, y) = network.forward([1, multiple, least], 3);
         let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= ROWS.min(tile.unwrap_or(ROWS)));
         let strips = rows.filter_map(|rows| g.in_strips(x, y, rows).map(|s| Cost::new(s.graph, least, rows, s.lag)));
         let strips = strips.collect::<Result<Vec<_>>>()?;
-        let (mut g, _, y) = forward(network, [least, least]);
+        let (mut g, _, y) = network.forward([1, least, least], 3);
         g.output("y", y);
         let budget = Self {
             memory: MEMORY,
@@ -265,7 +257,7 @@ mod tests {
     fn bytes(network: &dyn Network, cut: Cut) -> u64 {
         let [rows, columns] = cut.shape;
         let strips = cut.kind == CutKind::Strips;
-        let (mut g, x, y) = forward(network, [if strips { Anatomy::of(network).multiple } else { rows }, columns]);
+        let (mut g, x, y) = network.forward([1, if strips { Anatomy::of(network).multiple } else { rows }, columns], 3);
         if strips {
             g = g.in_strips(x, y, rows).unwrap().graph;
         } else {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::budget::{Budget, Cut, CutKind, Place, forward};
+use super::budget::{Budget, Cut, CutKind, Place};
 use super::windows::reflect;
 use crate::device::Device;
 use crate::error::Result;
@@ -88,13 +88,13 @@ impl Prepared {
         let (graph, x, y, control, first, lag);
         match cut.kind {
             CutKind::Strips => {
-                let (g, from, to) = forward(network, [budget.multiple(), columns]);
+                let (g, from, to) = network.forward([1, budget.multiple(), columns], 3);
                 let strips = g.in_strips(from, to, rows).expect("only networks that run in strips are cut into them");
                 control = Some(strips.control);
                 Strips { graph, x, y, first, lag, .. } = strips;
             }
             CutKind::Whole | CutKind::Tiles => {
-                let (mut g, from, to) = forward(network, [rows, columns]);
+                let (mut g, from, to) = network.forward([1, rows, columns], 3);
                 let to = g.output("y", to);
                 (x, y, control, first, lag) = (g.view(from).storage, g.view(to).storage, None, 0, 0);
                 graph = g;

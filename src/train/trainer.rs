@@ -274,9 +274,7 @@ impl Trainer {
     }
 
     fn record_forward(&self, [n, h, w, c]: [usize; 4]) -> Result<Forward> {
-        let mut g = Graph::new();
-        let x = g.host_picture("x", [n, h, w], c);
-        let y = self.network.record(&mut Modules::new(&mut g, false), x);
+        let (mut g, x, y) = self.network.forward([n, h, w], c);
         let y = g.output("y", y);
         let [x, y] = [x, y].map(|t| g.view(t).storage);
         let params = g.params_storage().expect("a network has parameters");
