@@ -6,7 +6,7 @@
 /// the CPU is `run`, in both precisions.
 macro_rules! op_facts {
     ($self:ident, $name:expr, $halo:expr) => {
-        fn name(&self) -> &'static str {
+        fn name(&$self) -> &'static str {
             $name
         }
 
