@@ -4,8 +4,9 @@
 //! as can be. In single precision, the device of machines without a GPU: [`super::direct`], which unfolds nothing.
 
 use super::patches::{Part, Parts, Patches};
+use super::registers::Isa;
 use super::scratch::Scratch;
-use super::{Real, accumulate, direct};
+use super::{Real, accumulate, direct, leaky, winograd};
 use crate::graph::View;
 
 /// What becomes of the sums of a convolution before they are written, in this order.
@@ -28,16 +29,33 @@ impl<T: Real> Epilogue<'_, T> {
             accumulate(y, bias);
         }
         for y in y.iter_mut() {
-            *y = if *y > T::zero() { *y } else { self.slope * *y };
+            *y = leaky(*y, *y, self.slope);
         }
         if let Some((view, addend)) = self.addend {
             accumulate(y, &addend[p * view.stride + view.channel..]);
         }
         if let Some(((view, gate), slope)) = self.gate {
             for (y, &gate) in y.iter_mut().zip(&gate[p * view.stride + view.channel..]) {
-                *y = if gate > T::zero() { *y } else { slope * *y };
+                *y = leaky(gate, *y, slope);
             }
         }
+    }
+}
+
+/// A filter as the inner loops want it: made in every run, or kept from an earlier one where it stays the same.
+#[derive(Debug)]
+pub struct Packed<T>(Option<Scratch<T>>);
+
+impl<T> Default for Packed<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Real> Packed<T> {
+    /// What is kept, or else made now.
+    pub(super) fn get(&mut self, make: impl FnOnce() -> Scratch<T>) -> &[T] {
+        self.0.get_or_insert_with(make)
     }
 }
 
@@ -49,6 +67,7 @@ pub trait Convolve: Real {
         source: (&View, &[Self]),
         target: (&View, &mut [Self]),
         sets: impl Iterator<Item = (Patches, &'a [Self])> + Clone + Sync,
+        packed: &mut Packed<Self>,
         epilogue: &Epilogue<Self>,
     );
 
@@ -61,13 +80,23 @@ impl Convolve for f32 {
         source: (&View, &[Self]),
         target: (&View, &mut [Self]),
         sets: impl Iterator<Item = (Patches, &'a [Self])> + Clone + Sync,
+        packed: &mut Packed<Self>,
         epilogue: &Epilogue<Self>,
     ) {
-        direct::convolve(source, target, sets, epilogue);
+        match sets.clone().next() {
+            Some((patches, weights)) if winograd::pays(&patches, source.0, target.0) => {
+                winograd::convolve(Isa::Native, source, target, (patches, weights), packed, epilogue);
+            }
+            _ => direct::convolve(Isa::Native, source, target, sets, packed, epilogue),
+        }
     }
 
     fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self], db: &mut [Self]) {
-        direct::correlate(source, target, patches, dw, db);
+        if winograd::pays(patches, source.0, target.0) {
+            winograd::correlate(Isa::Native, source, target, patches, dw, db);
+        } else {
+            direct::correlate(Isa::Native, source, target, patches, dw, db);
+        }
     }
 }
 
@@ -76,6 +105,7 @@ impl Convolve for f64 {
         source: (&View, &[Self]),
         (vt, target): (&View, &mut [Self]),
         sets: impl Iterator<Item = (Patches, &'a [Self])> + Clone + Sync,
+        _packed: &mut Packed<Self>,
         epilogue: &Epilogue<Self>,
     ) {
         let (c, k) = (source.0.padded(), vt.padded());

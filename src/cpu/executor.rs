@@ -1,12 +1,16 @@
 //! Runs a plan on the CPU, node by node, in the plan's slots of memory.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Io, Real, Store};
+use super::{Io, Packed, Real, Store};
 use crate::error::Result;
-use crate::graph::{Role, StorageId};
+use crate::graph::{Node, Role, StorageId};
 use crate::plan::{self, Plan, Ticket};
+
+/// Pixels of a result above which it takes nothing, beside using a filter, to pack it.
+const KEPT: usize = 64 << 10;
 
 /// A plan with its memory.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct Executor<T> {
     slots: Vec<Store<T>>,
     /// Room for the slots that a node writes, with their numbers.
     taken: Vec<(usize, Store<T>)>,
+    /// Filters of nodes as their inner loops want them, and the storages, if they are the host's alone, for which they hold.
+    packed: Vec<(Packed<T>, Option<StorageId>)>,
     reads: Vec<(Ticket, Vec<f32>)>,
     next: Ticket,
 }
@@ -28,7 +34,15 @@ impl<T: Real> Executor<T> {
                 slots[slot].reals_mut().fill(T::of(storage.fill.into()));
             }
         }
-        Self { plan, slots, taken: Vec::new(), reads: Vec::new(), next: 0 }
+        let graph = &plan.graph;
+        let written: HashSet<_> = graph.nodes().iter().flat_map(|n| &n.outputs).map(|&t| graph.view(t).storage).collect();
+        let filter = |node: &Node| {
+            let storage = graph.view(*node.inputs.get(1)?).storage;
+            let small = graph.view(*node.outputs.first()?).pixels() <= KEPT;
+            (small && !written.contains(&storage)).then_some(storage)
+        };
+        let packed = graph.nodes().iter().map(|node| (Packed::default(), filter(node))).collect();
+        Self { plan, slots, taken: Vec::new(), packed, reads: Vec::new(), next: 0 }
     }
 
     /// Contents of a host storage in this executor's precision.
@@ -38,6 +52,9 @@ impl<T: Real> Executor<T> {
 
     /// Contents of a host storage in this executor's precision, to write.
     pub fn reals_mut(&mut self, id: StorageId) -> &mut [T] {
+        for (packed, _) in self.packed.iter_mut().filter(|(_, filter)| *filter == Some(id)) {
+            *packed = Packed::default();
+        }
         let len = self.plan.graph.storage(id).len;
         &mut self.slots[self.plan.slot_of[id.0]].reals_mut()[..len]
     }
@@ -51,9 +68,13 @@ impl<T: Real> Executor<T> {
                 taken.push((slot, std::mem::replace(&mut self.slots[slot], Store::Real(Vec::new()))));
             }
         }
-        let mut io = Io { graph: &self.plan.graph, node, slots: &self.slots, slot_of: &self.plan.slot_of, taken };
+        let packed = std::mem::take(&mut self.packed[number].0);
+        let mut io = Io { graph: &self.plan.graph, node, slots: &self.slots, slot_of: &self.plan.slot_of, taken, packed };
         T::run(node.op.as_ref(), &mut io);
         self.taken = io.taken;
+        if self.packed[number].1.is_some() {
+            self.packed[number].0 = io.packed;
+        }
         for (slot, store) in self.taken.drain(..) {
             self.slots[slot] = store;
         }

@@ -1,6 +1,6 @@
 //! What a node reads and writes on the CPU.
 
-use super::{Real, Store};
+use super::{Packed, Real, Store};
 use crate::graph::{Graph, Node, Tensor, View};
 
 /// Inputs and outputs of one node on the CPU. Output slots are taken out of the executor while the node runs.
@@ -11,6 +11,8 @@ pub struct Io<'a, T> {
     pub(super) slots: &'a [Store<T>],
     pub(super) slot_of: &'a [usize],
     pub(super) taken: Vec<(usize, Store<T>)>,
+    /// Taken by an op while it writes to [`Self::split`]'s output, and put back.
+    pub(crate) packed: Packed<T>,
 }
 
 impl<T: Real> Io<'_, T> {

@@ -14,6 +14,8 @@ const BLOCK_ROWS: usize = 2;
 const TASKS: usize = 8;
 /// Target pixels below which a task is not worth its overhead.
 const LEAST: usize = 32;
+/// The same for tiles of several pixels.
+const LEAST_TILES: usize = 8;
 /// Groups of parts that are summed on their own, and elements of a sum that a task adds up.
 const SPLITS: usize = 8;
 const ELEMENTS: usize = 4096;
@@ -73,6 +75,17 @@ impl Patches {
         }
     }
 
+    /// Every (n, i, j) of a part, and the place of its target pixel as in [`Self::each`].
+    pub(super) fn list(&self, part: Part, target: &View) -> Scratch<[usize; 4]> {
+        let mut count = 0;
+        self.each(part, target, |_, _| count += 1);
+        let mut list = Scratch::new(count);
+        let mut left = list.iter_mut();
+        self.each(part, target, |(n, i, j), place| *left.next().expect("they are counted") = [n, i, j, place]);
+        drop(left);
+        list
+    }
+
     /// Writes what (n, i, j) sees, tap by tap, to a row of the unfolded matrix.
     pub(super) fn unfold<T: Real>(&self, (view, x): (&View, &[T]), (n, i, j): (usize, usize, usize), row: &mut [T]) {
         let [_, height, width] = view.shape;
@@ -117,6 +130,8 @@ pub(super) struct Parts<'a> {
     together: usize,
     /// Parts of a picture.
     bands: usize,
+    /// (i, j) of a block at most, about.
+    block: usize,
 }
 
 impl<'a> Parts<'a> {
@@ -126,7 +141,17 @@ impl<'a> Parts<'a> {
         let pixels = (pictures * rows * columns / TASKS).clamp(LEAST, BLOCK);
         let together = (pixels / (rows * columns)).clamp(1, pictures);
         let band = pixels.div_ceil(columns).max(BLOCK_ROWS.min(pictures * rows / TASKS));
-        Self { target, step, grid: (rows, columns), together, bands: rows.div_ceil(band) }
+        Self { target, step, grid: (rows, columns), together, bands: rows.div_ceil(band), block: BLOCK }
+    }
+
+    /// For tiles of `step` by `step` pixels, worked on in blocks of `block` of them.
+    pub(super) fn of_tiles(target: &'a View, step: usize, block: usize) -> Self {
+        let [pictures, height, width] = target.shape;
+        let (rows, columns) = (height.div_ceil(step), width.div_ceil(step));
+        let tiles = (pictures * rows * columns / TASKS).clamp(LEAST_TILES.min(block), block);
+        let together = (tiles / (rows * columns)).clamp(1, pictures);
+        let band = (tiles / columns).clamp(1, rows);
+        Self { target, step, grid: (rows, columns), together, bands: rows.div_ceil(band), block }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -150,7 +175,7 @@ impl<'a> Parts<'a> {
     /// The blocks of a part.
     fn blocks(&self, part: Part) -> impl Iterator<Item = Part> {
         let columns = self.grid.1;
-        let count = (part.pictures * (part.rows.1 - part.rows.0) * columns).div_ceil(BLOCK).clamp(1, columns);
+        let count = (part.pictures * (part.rows.1 - part.rows.0) * columns).div_ceil(self.block).clamp(1, columns);
         (0..count).map(move |b| Part { columns: (b * columns / count, (b + 1) * columns / count), ..part })
     }
 

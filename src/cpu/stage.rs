@@ -65,12 +65,13 @@ impl Stage {
         let mut count = 0;
         patches.each(part, target, |_, _| count += 1);
         let (mut windows, mut places) = (Scratch::new(count), Scratch::new(count));
-        let mut at = 0;
+        let mut left_over = windows.iter_mut().zip(&mut *places);
         patches.each(part, target, |(n, i, j), place| {
             let row = (n - part.picture) * self.rows + (i - part.rows.0) * patches.source_step + top;
-            windows[at] = row * self.stride + ((j - part.columns.0) * patches.source_step + left) * self.channels;
-            places[at] = place;
-            at += 1;
+            let at = row * self.stride + ((j - part.columns.0) * patches.source_step + left) * self.channels;
+            if let Some((window, to)) = left_over.next() {
+                (*window, *to) = (at, place);
+            }
         });
         Windows { windows, places }
     }

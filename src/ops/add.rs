@@ -64,7 +64,7 @@ impl Add {
         let (inputs, view, y) = io.split(0);
         cpu::map2(inputs.x(0), inputs.x(1), (view, y), |a, b| {
             let x = a + scale * b;
-            if x > T::zero() { x } else { slope * x }
+            cpu::leaky(x, x, slope)
         });
     }
 }

@@ -80,7 +80,7 @@ impl Evaluate {
             let x = &x[p * vx.stride + vx.channel..][..y.len()];
             for (c, (y, &x)) in y.iter_mut().zip(x).enumerate() {
                 let z = (x - mean[c]) / (variance[c] + eps).sqrt() * gamma[c] + beta[c];
-                *y = if z > T::zero() { z } else { slope * z };
+                *y = cpu::leaky(z, z, slope);
             }
         });
     }

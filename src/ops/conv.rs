@@ -307,9 +307,12 @@ impl Op for Conv2d {
 
 impl Conv2d {
     fn run<T: Convolve>(&self, io: &mut Io<T>) {
+        let mut packed = std::mem::take(&mut io.packed);
         let (inputs, view, y) = io.split(0);
         let epilogue = self.finish.epilogue(&inputs);
-        T::convolve(inputs.x(0), (view, y), std::iter::once((self.conv.forward_patches(), inputs.x(1).1)), &epilogue);
+        let set = (self.conv.forward_patches(), inputs.x(1).1);
+        T::convolve(inputs.x(0), (view, y), std::iter::once(set), &mut packed, &epilogue);
+        io.packed = packed;
     }
 }
 
@@ -352,6 +355,7 @@ impl Op for Conv2dInputGrad {
 
 impl Conv2dInputGrad {
     fn run<T: Convolve>(&self, io: &mut Io<T>) {
+        let mut packed = std::mem::take(&mut io.packed);
         let (inputs, view, dx) = io.split(0);
         let (w_view, w) = inputs.x(1);
         let (c, k) = (w_view.shape[2], w_view.stride);
@@ -372,7 +376,8 @@ impl Conv2dInputGrad {
             let (patches, _) = patches(phase);
             (patches, &weights[phase * room..][..patches.taps() * c * k])
         });
-        T::convolve(inputs.x(0), (view, dx), sets, &self.finish.epilogue(&inputs));
+        T::convolve(inputs.x(0), (view, dx), sets, &mut packed, &self.finish.epilogue(&inputs));
+        io.packed = packed;
     }
 }
 

@@ -1,6 +1,7 @@
 //! GroupNorm (Wu and He 2018) with an activation: y = act(gamma * (x - mean) * rstd + beta), mean and variance over the
 //! pixels and channels of a group, per picture. The gradient uses the kept mean and rstd, and y for the activation.
 
+use std::array::from_fn;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -202,19 +203,25 @@ impl Normalise {
             for (stats, (&mean, &variance)) in stats.chunks_exact_mut(2).zip(mean.iter().zip(&*variance).step_by(cg)) {
                 stats.copy_from_slice(&[T::of(mean), T::of(1.0 / (variance + eps).sqrt())]);
             }
+            // For every channel of it.
+            let mut channels = Scratch::new(2 * c);
+            let (mean, scale) = channels.split_at_mut(c);
+            for i in 0..c {
+                (mean[i], scale[i]) = (stats[i / cg * 2], stats[i / cg * 2 + 1] * gamma[i]);
+            }
+            let (mean, scale, beta) = (&*mean, &*scale, &beta[..c]);
             y.par_chunks_mut(cpu::BLOCK * vy.stride).enumerate().for_each(|(block, y)| {
-                for (p, y) in y.chunks_mut(vy.stride).enumerate() {
-                    let y = &mut y[vy.channel..vy.channel + vy.padded()];
-                    y[c..].fill(T::zero());
-                    let groups =
-                        pixel(block * cpu::BLOCK + p).chunks_exact(cg).zip(y.chunks_exact_mut(cg)).zip(stats.chunks_exact(2));
-                    for (((x, y), stats), (gamma, beta)) in groups.zip(gamma.chunks_exact(cg).zip(beta.chunks_exact(cg))) {
-                        for ((&v, y), (&gamma, &beta)) in x.iter().zip(y).zip(gamma.iter().zip(beta)) {
-                            let z = (v - stats[0]) * stats[1] * gamma + beta;
-                            *y = if z > T::zero() { z } else { slope * z };
+                cpu::wide(|| {
+                    for (p, y) in y.chunks_mut(vy.stride).enumerate() {
+                        let (y, rest) = y[vy.channel..vy.channel + vy.padded()].split_at_mut(c);
+                        rest.fill(T::zero());
+                        let x = pixel(block * cpu::BLOCK + p);
+                        for i in 0..c {
+                            let z = (x[i] - mean[i]) * scale[i] + beta[i];
+                            y[i] = cpu::leaky(z, z, slope);
                         }
                     }
-                }
+                });
             });
         });
         let (_, _, stats) = io.split(1);
@@ -270,47 +277,52 @@ impl NormaliseGrad {
         let mut all = Scratch::new(self.of.pictures(vx).0 * 2 * padded);
         dx.par_chunks_mut(pixels * vdx.stride).zip(all.par_chunks_exact_mut(2 * padded)).enumerate().for_each(
             |(n, (dx, sums))| {
-                // Mean, 1 / deviation, and the means of the gradients, for every channel.
-                let mut channels = Scratch::new(4 * c);
-                let (mean, rest) = channels.split_at_mut(c);
-                let (rstd, means) = rest.split_at_mut(c);
+                // For every channel: mean, 1 / deviation, that times gamma, and times the means of both gradients.
+                let mut channels = Scratch::new(5 * c);
+                let mut channels = channels.chunks_exact_mut(c);
+                let [mean, rstd, scale, a, b] = from_fn(|_| channels.next().expect("there are five"));
                 for i in 0..c {
                     let at = (n * groups + i / cg) * 2;
                     (mean[i], rstd[i]) = (stats.1[at], stats.1[at + 1]);
+                    scale[i] = rstd[i] * gamma[i];
                 }
-                let (mean, rstd) = (&*mean, &*rstd);
-                // dz and xhat at a pixel, channel by channel.
+                let (mean, rstd, scale) = (&*mean, &*rstd, &*scale);
                 let pixel = |p: usize| {
                     let range = |v: &View| (n * pixels + p) * v.stride + v.channel..;
-                    let (x, y, dy) = (&x[range(vx)][..c], &y[range(vy)][..c], &dy[range(vdy)][..c]);
-                    (0..c).map(move |i| {
-                        let dz = if y[i] > T::zero() { dy[i] } else { slope * dy[i] };
-                        (dz, (x[i] - mean[i]) * rstd[i])
-                    })
+                    (&x[range(vx)][..c], &y[range(vy)][..c], &dy[range(vdy)][..c])
                 };
                 let double = cpu::sums_of(pixels, 2 * padded, |p, sums| {
+                    let (x, y, dy) = pixel(p);
                     let (of_dz, of_product) = sums.split_at_mut(padded);
-                    for ((dz, xhat), (a, b)) in pixel(p).zip(of_dz.iter_mut().zip(of_product)) {
-                        *a += dz.f64();
-                        *b += (dz * xhat).f64();
+                    let (of_dz, of_product) = (&mut of_dz[..c], &mut of_product[..c]);
+                    for i in 0..c {
+                        let dz = cpu::leaky(y[i], dy[i], slope);
+                        of_dz[i] += dz.f64();
+                        of_product[i] += (dz * ((x[i] - mean[i]) * rstd[i])).f64();
                     }
                 });
                 sums.iter_mut().zip(&*double).for_each(|(to, &from)| *to = T::of(from));
                 let count = T::of((pixels * cg) as f64);
-                for (means, first) in means.chunks_exact_mut(c).zip([0, padded]) {
+                for (means, first) in [(&mut *a, 0), (&mut *b, padded)] {
                     for (g, means) in means.chunks_exact_mut(cg).enumerate() {
-                        means.fill((g * cg..(g + 1) * cg).map(|i| sums[first + i] * gamma[i]).sum::<T>() / count);
+                        let group = g * cg..(g + 1) * cg;
+                        let mean = group.clone().map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;
+                        means.fill(mean * rstd[group.start]);
                     }
                 }
-                let (a, b) = means.split_at(c);
+                let (a, b) = (&*a, &*b);
                 dx.par_chunks_mut(cpu::BLOCK * vdx.stride).enumerate().for_each(|(block, dx)| {
-                    for (p, dx) in dx.chunks_mut(vdx.stride).enumerate() {
-                        let dx = &mut dx[vdx.channel..vdx.channel + padded];
-                        dx[c..].fill(T::zero());
-                        for (i, (dx, (dz, xhat))) in dx.iter_mut().zip(pixel(block * cpu::BLOCK + p)).enumerate() {
-                            *dx = rstd[i] * (dz * gamma[i] - a[i] - xhat * b[i]);
+                    cpu::wide(|| {
+                        for (p, dx) in dx.chunks_mut(vdx.stride).enumerate() {
+                            let (dx, rest) = dx[vdx.channel..vdx.channel + padded].split_at_mut(c);
+                            rest.fill(T::zero());
+                            let (x, y, dy) = pixel(block * cpu::BLOCK + p);
+                            for i in 0..c {
+                                let dz = cpu::leaky(y[i], dy[i], slope);
+                                dx[i] = dz * scale[i] - a[i] - (x[i] - mean[i]) * rstd[i] * b[i];
+                            }
                         }
-                    }
+                    });
                 });
             },
         );

@@ -68,7 +68,7 @@ impl LeakyRelu {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let slope = T::of(self.slope.into());
         let (inputs, view, y) = io.split(0);
-        cpu::map(inputs.x(0), (view, y), |x| if x > T::zero() { x } else { slope * x });
+        cpu::map(inputs.x(0), (view, y), |x| cpu::leaky(x, x, slope));
     }
 }
 
@@ -85,7 +85,7 @@ impl LeakyReluGrad {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let slope = T::of(self.slope.into());
         let (inputs, view, dx) = io.split(0);
-        cpu::map2(inputs.x(0), inputs.x(1), (view, dx), |dy, y| if y > T::zero() { dy } else { slope * dy });
+        cpu::map2(inputs.x(0), inputs.x(1), (view, dx), |dy, y| cpu::leaky(y, dy, slope));
     }
 }
 

@@ -6,6 +6,9 @@ use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
 use crate::kernel::Shader;
 use crate::plan::Lowering;
 
+/// Channels whose largest values are looked for at once: padded ones are multiples of it.
+const CHANNELS: usize = 4;
+
 /// y(h, w) = max of x over a square of side `kernel`.
 #[derive(Clone, Copy, Debug)]
 struct MaxPool {
@@ -33,13 +36,30 @@ pub(super) fn geometry(x: &View, y: &View, kernel: usize) -> [(&'static str, f64
     [("H", x.shape[1]), ("W", x.shape[2]), ("OH", y.shape[1]), ("OW", y.shape[2]), ("KERNEL", kernel)].map(|(n, v)| (n, v as f64))
 }
 
-/// The square of channel `c` that `y` has its pixel p from: places of its elements in `x`, row by row.
-fn square(vx: &View, vy: &View, kernel: usize, p: usize, c: usize) -> impl Iterator<Item = usize> {
+/// The square that `y` has its pixel p from: places of the first channel of its pixels in `x`, row by row.
+fn square(vx: &View, vy: &View, kernel: usize, p: usize) -> impl Iterator<Item = usize> {
     let [_, h, w] = vx.shape;
     let [_, oh, ow] = vy.shape;
     let corner = (p / (oh * ow) * h + p / ow % oh * kernel) * w + p % ow * kernel;
-    let (stride, channel) = (vx.stride, vx.channel + c);
+    let (stride, channel) = (vx.stride, vx.channel);
     (0..kernel * kernel).map(move |t| (corner + t / kernel * w + t % kernel) * stride + channel)
+}
+
+/// dx = dy where value number `mine` is the first that is largest.
+#[inline(always)]
+fn largest<T: Real>(values: impl Iterator<Item = [T; CHANNELS]>, mine: usize, dy: &[T; CHANNELS], dx: &mut [T; CHANNELS]) {
+    let mut largest = [T::zero(); CHANNELS];
+    for (t, x) in values.enumerate() {
+        let here = if t == mine { T::one() } else { T::zero() };
+        for c in 0..CHANNELS {
+            let larger = t == 0 || x[c] > largest[c];
+            largest[c] = if larger { x[c] } else { largest[c] };
+            dx[c] = if larger { here } else { dx[c] };
+        }
+    }
+    for (dx, &dy) in dx.iter_mut().zip(dy) {
+        *dx = if *dx > T::zero() { dy } else { T::zero() };
+    }
 }
 
 impl Op for MaxPool {
@@ -64,8 +84,11 @@ impl MaxPool {
         let (inputs, view, y) = io.split(0);
         let (vx, x) = inputs.x(0);
         cpu::each_pixel((view, y), |p, y| {
-            for (c, y) in y.iter_mut().enumerate() {
-                *y = square(vx, view, self.kernel, p, c).map(|i| x[i]).fold(T::neg_infinity(), |a, b| if b > a { b } else { a });
+            y.fill(T::neg_infinity());
+            for at in square(vx, view, self.kernel, p) {
+                for (y, &x) in y.iter_mut().zip(&x[at..]) {
+                    *y = if x > *y { x } else { *y };
+                }
             }
         });
     }
@@ -93,12 +116,17 @@ impl MaxPoolGrad {
                 return;
             }
             let from = (n * oh + row / k) * ow + column / k;
-            for (c, dx) in dx.iter_mut().enumerate() {
-                let mut values = square(vx, vdy, k, from, c).map(|i| x[i]).enumerate();
-                let first = values.next().expect("a square has an element");
-                let largest = values.fold(first, |a, b| if b.1 > a.1 { b } else { a }).0;
-                let mine = row % k * k + column % k;
-                *dx = if largest == mine { dy[from * vdy.stride + vdy.channel + c] } else { T::zero() };
+            let mine = row % k * k + column % k;
+            let dy = &dy[from * vdy.stride + vdy.channel..][..dx.len()];
+            let mut channel = 0;
+            for (dx, dy) in dx.as_chunks_mut().0.iter_mut().zip(dy.as_chunks().0) {
+                largest(
+                    square(vx, vdy, k, from).map(|at| *x[at + channel..].first_chunk().expect("a pixel has these")),
+                    mine,
+                    dy,
+                    dx,
+                );
+                channel += CHANNELS;
             }
         });
     }

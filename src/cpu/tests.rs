@@ -1,0 +1,200 @@
+//! Both ways of convolution against the truth, with registers of every width.
+
+use super::conv::{Convolve, Epilogue, Packed};
+use super::patches::Patches;
+use super::registers::Isa;
+use super::{direct, winograd};
+use crate::graph::{StorageId, View};
+
+/// Registers that every case is tried with: this processor's, and as wide as NEON's, AVX2's and AVX-512's.
+const ISAS: [Isa; 4] = [Isa::Native, Isa::Emulated(4), Isa::Emulated(8), Isa::Emulated(16)];
+/// Pictures and channels (N, H, W, C, K): odd sizes, tiles that reach over the border, channels that fill no register.
+const SHAPES: [[usize; 5]; 13] = [
+    [1, 4, 4, 16, 16],
+    [2, 5, 7, 20, 36],
+    [3, 8, 8, 48, 48],
+    [1, 13, 6, 44, 100],
+    [30, 4, 4, 144, 96],
+    [1, 3, 130, 24, 16],
+    [2, 33, 9, 16, 200],
+    [1, 1, 1, 60, 28],
+    [1, 2, 3, 4, 8],
+    [2, 6, 1, 12, 200],
+    [1, 7, 7, 200, 4],
+    [1, 3, 5, 4, 4],
+    [40, 2, 2, 16, 16],
+];
+/// Normalised mean square error that single precision may have, of the sums of these shapes: F(4x4, 3x3) loses two bits to the
+/// direct way's 4e-13.
+const TOLERANCE: f64 = 1e-11;
+
+/// Numbers in [-1, 1), the same ones for the same seed.
+fn random(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as f32 / 2_f32.powi(31) - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A picture inside of a wider storage.
+fn view(shape: [usize; 3], channels: usize, around: [usize; 2]) -> View {
+    let stride = around[0] + channels + around[1];
+    View { storage: StorageId(0), shape, parts: vec![channels], base: 0, channel: around[0], stride }
+}
+
+fn doubles(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| x.into()).collect()
+}
+
+fn error(truth: &[f64], result: &[f32]) -> f64 {
+    let square: f64 = truth.iter().map(|t| t * t).sum();
+    truth.iter().zip(result).map(|(t, &r)| (t - f64::from(r)).powi(2)).sum::<f64>() / square.max(f64::MIN_POSITIVE)
+}
+
+fn patches(padding: isize) -> Patches {
+    Patches { first: (-padding, -padding), size: (3, 3), source_step: 1, target_step: 1, target_first: (0, 0) }
+}
+
+#[test]
+fn results_are_those_of_the_truth_within_single_precision() {
+    for [n, h, w, c, k] in SHAPES {
+        for padding in [0, 1, 2] {
+            let source = view([n, h + 2 - 2 * padding.min(1), w + 2 - 2 * padding.min(1)], c, [4, 8]);
+            let target = view([n, h, w], k, [8, 0]);
+            let [x, weights, bias, addend, gate] =
+                [source.span(), 9 * c * k, k, target.span(), target.span()].map(|len| random(len, len as u32 + padding as u32));
+            let epilogue = Epilogue {
+                bias: Some(&bias[..]),
+                slope: 0.1,
+                addend: Some((&target, &addend[..])),
+                gate: Some(((&target, &gate[..]), 0.2)),
+            };
+            let [x64, weights64, bias64, addend64, gate64] = [&x, &weights, &bias, &addend, &gate].map(|v| doubles(v));
+            let exact = Epilogue {
+                bias: Some(&bias64[..]),
+                slope: 0.1,
+                addend: Some((&target, &addend64[..])),
+                gate: Some(((&target, &gate64[..]), 0.2)),
+            };
+            let patches = patches(padding as isize);
+            let mut truth = vec![0.0; target.span()];
+            f64::convolve(
+                (&source, &x64),
+                (&target, &mut truth),
+                std::iter::once((patches, &weights64[..])),
+                &mut Packed::default(),
+                &exact,
+            );
+            for isa in ISAS {
+                let (mut y, mut direct) = (vec![0.0; target.span()], vec![0.0; target.span()]);
+                let (source, set) = ((&source, &x[..]), (patches, &weights[..]));
+                winograd::convolve(isa, source, (&target, &mut y), set, &mut Packed::default(), &epilogue);
+                let set = std::iter::once(set);
+                direct::convolve(isa, source, (&target, &mut direct), set, &mut Packed::default(), &epilogue);
+                let errors = [error(&truth, &y), error(&truth, &direct)];
+                let fits = errors.iter().all(|&e| e < TOLERANCE);
+                assert!(fits, "{n}x{h}x{w}, {c} to {k}, padding {padding}, {isa:?}: {errors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn filter_gradients_are_those_of_the_truth_within_single_precision() {
+    for [n, h, w, c, k] in SHAPES {
+        let (source, target) = (view([n, h, w], c, [0, 4]), view([n, h, w], k, [4, 4]));
+        let (x, dy) = (random(source.span(), 3), random(target.span(), 4));
+        let patches = patches(1);
+        let (mut dw, mut db) = (vec![0.0; 9 * c * k], vec![0.0; k]);
+        f64::correlate((&source, &doubles(&x)), (&target, &doubles(&dy)), &patches, &mut dw, &mut db);
+        for isa in ISAS {
+            for way in [winograd::correlate, direct::correlate] {
+                let (mut dw32, mut db32) = (vec![1.0; 9 * c * k], vec![1.0; k]);
+                way(isa, (&source, &x), (&target, &dy), &patches, &mut dw32, &mut db32);
+                let errors = [error(&dw, &dw32), error(&db, &db32)];
+                assert!(errors.iter().all(|&e| e < TOLERANCE), "{n}x{h}x{w}, {c} to {k}, {isa:?}: {errors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let (source, target) = (view([3, 21, 40], 32, [0, 0]), view([3, 21, 40], 48, [0, 0]));
+    let (x, dy, weights) = (random(source.span(), 1), random(target.span(), 2), random(9 * 32 * 48, 3));
+    let epilogue = Epilogue { bias: None, slope: 1.0, addend: None, gate: None };
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let (mut y, mut dw, mut db) = (vec![0.0; target.span()], vec![0.0; weights.len()], vec![0.0; 48]);
+            winograd::convolve(
+                Isa::Native,
+                (&source, &x),
+                (&target, &mut y),
+                (patches(1), &weights),
+                &mut Packed::default(),
+                &epilogue,
+            );
+            winograd::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut dw, &mut db);
+            [y, dw, db].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        })
+    };
+    let one = run(1);
+    for threads in [2, 7, 64] {
+        assert!(run(threads) == one, "{threads} threads");
+    }
+}
+
+#[test]
+fn very_small_and_very_large_numbers_lose_no_more_than_others() {
+    let view = view([1, 9, 9], 16, [0, 0]);
+    let epilogue = Epilogue { bias: None, slope: 1.0, addend: None, gate: None };
+    let exact = Epilogue { bias: None, slope: 1.0, addend: None, gate: None };
+    // Sums of 144 products: of up to 1e36, of 1e-32, and of numbers so small that fewer bits are left than a float has.
+    for (of_x, of_weights, least) in [(1e18, 1e15, 0.0), (1e-16, 1e-16, 0.0), (1e-39, 1.0, 144.0 * 2_f64.powi(-149))] {
+        let x: Vec<f32> = random(view.span(), 1).iter().map(|x| x * of_x).collect();
+        let weights: Vec<f32> = random(9 * 16 * 16, 2).iter().map(|w| w * of_weights).collect();
+        let (mut y, mut truth) = (vec![0.0; view.span()], vec![0.0; view.span()]);
+        winograd::convolve(Isa::Native, (&view, &x), (&view, &mut y), (patches(1), &weights), &mut Packed::default(), &epilogue);
+        f64::convolve(
+            (&view, &doubles(&x)),
+            (&view, &mut truth),
+            std::iter::once((patches(1), &doubles(&weights)[..])),
+            &mut Packed::default(),
+            &exact,
+        );
+        let square = |values: &mut dyn Iterator<Item = f64>| (values.map(|v| v * v).sum::<f64>() / truth.len() as f64).sqrt();
+        let error = square(&mut truth.iter().zip(&y).map(|(t, &y)| t - f64::from(y)));
+        let size = square(&mut truth.iter().copied());
+        assert!(error < size * TOLERANCE.sqrt() + least, "{of_x:e} times {of_weights:e}: {error:e} of {size:e}");
+    }
+}
+
+#[test]
+fn what_is_not_finite_stays_within_the_tiles_that_see_it() {
+    let (source, target) = (view([1, 24, 24], 16, [0, 0]), view([1, 24, 24], 16, [0, 0]));
+    let (mut x, weights) = (random(source.span(), 1), random(9 * 16 * 16, 2));
+    let epilogue = Epilogue { bias: None, slope: 1.0, addend: None, gate: None };
+    for bad in [f32::NAN, f32::INFINITY] {
+        // The first pixel of the tile (2, 2): the tiles above and to the left of it see it too.
+        x[(8 * 24 + 8) * 16] = bad;
+        let mut y = vec![0.0; target.span()];
+        winograd::convolve(
+            Isa::Native,
+            (&source, &x),
+            (&target, &mut y),
+            (patches(1), &weights),
+            &mut Packed::default(),
+            &epilogue,
+        );
+        for (p, y) in y.chunks_exact(16).enumerate() {
+            let inside = (4..12).contains(&(p / 24)) && (4..12).contains(&(p % 24));
+            assert!(inside || y.iter().all(|y| y.is_finite()), "{bad} in pixel {p}");
+        }
+        assert!(!y[(8 * 24 + 8) * 16].is_finite(), "{bad} is lost");
+    }
+}

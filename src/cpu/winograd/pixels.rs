@@ -1,0 +1,171 @@
+//! Transforms of tiles of pixels.
+
+use pulp::Simd;
+
+use super::super::patches::Patches;
+use super::transforms::{Load, Store, Transform, both};
+use super::{POINTS, SEEN};
+use crate::graph::View;
+
+/// Channels of a block: those of the widest register.
+pub(super) const BLOCK: usize = 16;
+
+/// Some channels of a transformed tile, by points.
+pub(super) type Block = [[f32; BLOCK]; POINTS];
+
+/// Pictures whose tiles are transformed.
+#[derive(Clone, Copy)]
+pub(super) struct Pictures<'a> {
+    pub(super) view: &'a View,
+    pub(super) x: &'a [f32],
+    /// What a pixel beyond the border is.
+    pub(super) zeros: &'a [f32],
+    /// Which pixels the tiles have.
+    pub(super) tiles: Patches,
+}
+
+impl Pictures<'_> {
+    /// Transforms all channels of the tile (n, i, j) of `I` by `I` pixels.
+    #[inline(always)]
+    pub(super) fn transform<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
+        &self,
+        simd: S,
+        (n, i, j): (usize, usize, usize),
+        to: &mut (impl Transformed<S> + ?Sized),
+    ) {
+        let View { shape: [_, height, width], channel, stride, .. } = *self.view;
+        let channels = self.zeros.len();
+        let top = (i * self.tiles.source_step) as isize + self.tiles.first.0;
+        let left = (j * self.tiles.source_step) as isize + self.tiles.first.1;
+        let inside = |first: isize, size: usize| first >= 0 && first as usize + I <= size;
+        if inside(top, height) && inside(left, width) {
+            let first = ((n * height + top as usize) * width + left as usize) * stride + channel;
+            let values = &self.x[first..][..((I - 1) * width + I - 1) * stride + channels];
+            each_register::<S, T, I, O>(simd, &Inside { values, row: width * stride, pixel: stride }, channels, to);
+        } else {
+            let mut pixels = [[self.zeros; I]; I];
+            for (r, pixels) in pixels.iter_mut().enumerate() {
+                let row = top + r as isize;
+                if row < 0 || row >= height as isize {
+                    continue;
+                }
+                for (s, pixel) in pixels.iter_mut().enumerate() {
+                    let column = left + s as isize;
+                    if column >= 0 && column < width as isize {
+                        let p = (n * height + row as usize) * width + column as usize;
+                        *pixel = &self.x[p * stride + channel..][..channels];
+                    }
+                }
+            }
+            each_register::<S, T, I, O>(simd, &pixels, channels, to);
+        }
+    }
+
+    /// Adds the pixels of a tile of `size` by `size` of them to `sums`.
+    #[inline(always)]
+    pub(super) fn sum(&self, (n, i, j): (usize, usize, usize), size: usize, sums: &mut [f32]) {
+        let View { shape: [_, height, width], channel, stride, .. } = *self.view;
+        let (top, left) = (i * size, j * size);
+        for row in top..height.min(top + size) {
+            for column in left..width.min(left + size) {
+                let p = (n * height + row) * width + column;
+                let pixel = &self.x[p * stride + channel..][..self.zeros.len()];
+                for (sum, x) in sums.iter_mut().zip(pixel) {
+                    *sum += x;
+                }
+            }
+        }
+    }
+}
+
+/// Where the registers of a transformed tile go.
+pub(super) trait Transformed<S: Simd> {
+    /// Where those go that belong to register number `register` of its pixels.
+    fn register(&mut self, register: usize) -> impl Store<S>;
+}
+
+/// Channels by blocks, all points of a block one after the other.
+impl<S: Simd> Transformed<S> for [Block] {
+    #[inline(always)]
+    fn register(&mut self, register: usize) -> impl Store<S> {
+        let registers = BLOCK / S::F32_LANES;
+        InBlock { block: &mut self[register / registers], register: register % registers }
+    }
+}
+
+/// One register of the channels of a block.
+struct InBlock<'a> {
+    block: &'a mut Block,
+    register: usize,
+}
+
+impl<S: Simd> Store<S> for InBlock<'_> {
+    #[inline(always)]
+    fn store(&mut self, row: usize, column: usize, value: S::f32s) {
+        S::as_mut_simd_f32s(&mut self.block[row * SEEN + column]).0[self.register] = value;
+    }
+}
+
+/// The pixels of a tile.
+trait Tile {
+    /// So many elements of a pixel from `channel` on.
+    fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32];
+}
+
+/// A tile within its picture: the elements from its first pixel on, and those from a row or pixel to the next.
+struct Inside<'a> {
+    values: &'a [f32],
+    row: usize,
+    pixel: usize,
+}
+
+impl Tile for Inside<'_> {
+    #[inline(always)]
+    fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32] {
+        &self.values[row * self.row + column * self.pixel + channel..][..len]
+    }
+}
+
+impl<const N: usize> Tile for [[&[f32]; N]; N] {
+    #[inline(always)]
+    fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32] {
+        &self[row][column][channel..][..len]
+    }
+}
+
+#[inline(always)]
+fn each_register<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
+    simd: S,
+    tile: &impl Tile,
+    channels: usize,
+    to: &mut (impl Transformed<S> + ?Sized),
+) {
+    let full = channels / S::F32_LANES;
+    for register in 0..full {
+        let channel = register * S::F32_LANES;
+        both::<S, T, I, O>(simd, &Register { tile, channel }, &mut to.register(register));
+    }
+    let rest = channels % S::F32_LANES;
+    if rest > 0 {
+        let mut d = [[simd.splat_f32s(0.0); I]; I];
+        for (r, d) in d.iter_mut().enumerate() {
+            for (s, d) in d.iter_mut().enumerate() {
+                *d = simd.partial_load_f32s(tile.slice(r, s, full * S::F32_LANES, rest));
+            }
+        }
+        both::<S, T, I, O>(simd, &d, &mut to.register(full));
+    }
+}
+
+/// One register of every pixel of a tile.
+struct Register<'a, T> {
+    tile: &'a T,
+    channel: usize,
+}
+
+impl<S: Simd, T: Tile> Load<S> for Register<'_, T> {
+    #[inline(always)]
+    fn load(&self, row: usize, column: usize) -> S::f32s {
+        S::as_simd_f32s(self.tile.slice(row, column, self.channel, S::F32_LANES)).0[0]
+    }
+}
