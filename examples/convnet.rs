@@ -11,11 +11,16 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
 use n2n_gpu::nets::{Layer, Sequential};
 use n2n_gpu::noise::{Clean, Noise};
+use n2n_gpu::ops::Conv;
 use n2n_gpu::train::{Length, Options, Trainer};
 
 /// Pictures are cut into patches of this side, and trained on in batches of this many.
 const SIDE: usize = 32;
 const BATCH: usize = 20;
+
+/// Windows of the convolutions that halve a picture, and of those of one pixel.
+const HALF: Conv = Conv { kernel: 2, stride: 2, padding: 0 };
+const ONE: Conv = Conv { kernel: 1, stride: 1, padding: 0 };
 
 /// All whole patches (N, SIDE, SIDE, 3) of a picture (H, W, 3).
 fn patches(rgb: &[f32], width: usize, height: usize) -> Vec<f32> {
@@ -33,7 +38,7 @@ fn main() -> Result<()> {
     let epochs = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(30_u32);
 
     // Two noisy versions of a photograph to train on; the clean one is only looked at in the end.
-    let noise = Noise::gaussian(40.0);
+    let noise: Noise = "gaussian:40".parse()?;
     let picture = Picture::load(Path::new("assets/coffee.jpg"))?;
     let ([width, height], rgb) = (picture.header().size(), picture.to_rgb());
     let photo = Clean { rgb: &rgb, width, height };
@@ -46,15 +51,15 @@ fn main() -> Result<()> {
     let input: Vec<f32> = a.iter().map(|v| (v - mean) / deviation).collect();
 
     let model = Arc::new(Sequential::new([
-        Layer::conv2d(6, 2).stride(2),
+        Layer::Conv2d(6, HALF),
         Layer::ReLU,
-        Layer::conv2d(12, 2).stride(2),
-        Layer::ReLU,
-        Layer::Upsample(2),
-        Layer::conv2d(6, 1),
+        Layer::Conv2d(12, HALF),
         Layer::ReLU,
         Layer::Upsample(2),
-        Layer::conv2d(3, 1),
+        Layer::Conv2d(6, ONE),
+        Layer::ReLU,
+        Layer::Upsample(2),
+        Layer::Conv2d(3, ONE),
         Layer::Sigmoid,
     ]));
     let shape = [BATCH, SIDE, SIDE, 3];

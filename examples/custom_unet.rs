@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let photo = Picture::load(Path::new("assets/chelsea-192.png"))?;
     let [width, height] = photo.header().size();
     let clean: &[f32] = &photo.to_rgb().into_iter().map(|v| v - 0.5).collect::<Vec<_>>();
-    let noise = Noise::gaussian(25.0);
+    let noise: Noise = "gaussian:25".parse()?;
     let exposure = |number, i| noise.expose(Clean { rgb: clean, width, height }, 1, number, i).values;
 
     let device = Device::select("auto")?;

@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let out = std::env::temp_dir().join("n2n-gpu-example");
 
     let device = Device::select("auto")?;
-    let noise = Noise::gaussian(25.0);
+    let noise: Noise = "gaussian:25".parse()?;
     let source = Source::photos(load_rgb8(std::slice::from_ref(&photo))?, noise);
     let network = Arc::new(Unet::new(16, 2, Norm::None));
     let options = Options::new(&device, Length::Minutes(minutes)).for_noise(&noise);

@@ -14,7 +14,6 @@ use n2n_gpu::data::{dataset, files::list, picture::load_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::nets::{EpflResunet, EpflUnet, Init, Network, Norm, Unet};
-use n2n_gpu::noise::Noise;
 use n2n_gpu::train::{Augment, Length, Options, Run, Source, Validation, split};
 
 /// Side of crops, pixels of the result: that of the course's pictures.
@@ -36,7 +35,7 @@ fn source(data: &Path) -> Result<Source> {
     if data.is_file() {
         return Source::pairs(dataset::load(data)?.into_pictures());
     }
-    Ok(Source::photos(load_rgb8(&list(&[data.to_owned()])?)?, Noise::pixelate(8)))
+    Ok(Source::photos(load_rgb8(&list(&[data.to_owned()])?)?, "pixelate:8".parse()?))
 }
 
 fn main() -> Result<()> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What made an error, if it was another one.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
         /// The error below, if there was one.
-        source: Option<Source>,
+        source: Option<Cause>,
     },
     /// The name of a file says nothing that can be written or read.
     #[error("{}: {}", name(path), printable(problem))]
@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// The same for a reason that another error gives, which the sentence should repeat.
-    pub fn file_from(path: impl AsRef<Path>, problem: impl std::fmt::Display, source: impl Into<Source>) -> Self {
+    pub fn file_from(path: impl AsRef<Path>, problem: impl std::fmt::Display, source: impl Into<Cause>) -> Self {
         Self::File { path: path.as_ref().to_owned(), problem: problem.to_string(), source: Some(source.into()) }
     }
 
@@ -133,32 +133,5 @@ impl Error {
     /// A device that does not do what it should.
     pub fn device(device: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Device { device: device.into(), problem: problem.into() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_message_commands_a_terminal() {
-        let evil = "a\u{1b}[2J\u{9b}b\u{7}\r\u{202e}c";
-        for error in [
-            Error::file(evil, evil),
-            Error::format(evil, evil),
-            Error::option("x", evil),
-            Error::data(evil),
-            Error::device(evil, evil),
-            Error::Memory(evil.into()),
-            Error::Lost(evil.into()),
-            Error::Unstable { step: 1, signs: evil.into() },
-        ] {
-            let text = error.to_string();
-            assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}') && text.contains("a\\u{1b}[2J"), "{text:?}");
-        }
-        assert_eq!(Error::data("naïve 画像, \u{301}\nsecond line").to_string(), "naïve 画像, \u{301}\nsecond line");
-        assert_eq!(excerpt("a\nb\u{1b}"), "a\\nb\\u{1b}");
-        assert_eq!(Error::file("a\nb", "c").to_string(), "a\\nb: c");
-        assert_eq!(excerpt(&"é".repeat(81)), "é".repeat(80) + "…");
     }
 }

@@ -6,7 +6,7 @@ mod cli;
 
 use std::fs;
 
-use cli::{Mount, Shell, TINY, asset, left_out};
+use cli::{Shell, TINY, asset};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const DENOISE: &str = "--model model/last.safetensors --device cpu";
@@ -254,89 +254,13 @@ fn rewrite(model: &[u8], description: impl Fn(String) -> String, tensor: impl Fn
 }
 
 #[test]
-fn an_output_that_cannot_be_is_named_before_the_work() {
-    let shell = Shell::new();
-    shell.model();
-    shell.picture("in/a.png", 40, 32);
-    shell.picture("in/b.png", 40, 32);
-    fs::write(shell.path("file"), "mine\n").unwrap();
-    shell.run(&format!("denoise in -o file {DENOISE}")).fails(&["file", "-o"]);
-    shell.run(&format!("denoise in -o file/sub {DENOISE}")).fails(&["file/sub", "-o"]);
-    shell.run(&format!("denoise in/a.png -o no/such/a.png {DENOISE}")).fails(&["no/such"]);
-    shell.run(&format!("denoise in/a.png -o a.xyz {DENOISE}")).is_misused(&["a.xyz", "png"]);
-    shell.run(&format!("denoise in/a.png -o a {DENOISE}")).is_misused(&["a: ", "png"]);
-    shell.run(&format!("denoise in/a.png in -o out {DENOISE}")).is_misused(&["in/a.png", "both be saved"]);
-    shell.run(&format!("denoise in/a.png -o a.png --tile 1 {DENOISE}")).is_misused(&["--tile 1"]);
-    shell.run(&format!("train in --out file {TINY}")).fails(&["file", "--out"]);
-    shell.run(&format!("train in --out file/sub {TINY}")).fails(&["file/sub", "--out"]);
-    shell.run("demo --out file --minutes 0.01 --device cpu").fails(&["file", "--out"]);
-    shell.run(&format!("eval in --noise gaussian:25 --save file {DENOISE}")).fails(&["file", "--save"]);
-    assert_eq!(fs::read(shell.path("file")).unwrap(), b"mine\n");
-    assert_eq!(shell.names("."), ["file", "for-model.png", "in", "model"]);
-}
-
-#[test]
-fn a_read_only_folder_is_named() {
-    let shell = Shell::new();
-    shell.model();
-    let mount = Mount::new(&shell, "locked", "64k");
-    match &mount {
-        Some(mount) => mount.make_read_only(),
-        None => lock(&shell, "locked"),
-    }
-    if mount.is_none() && fs::write(shell.path("locked/probe"), "").is_ok() {
-        return left_out("a read-only folder: this user may write anywhere, and may not mount a file system");
-    }
-    shell.run(&format!("denoise for-model.png -o locked/out.png {DENOISE}")).fails(&["locked/out.png", "cannot be written"]);
-    shell.run(&format!("train for-model.png --out locked {TINY}")).fails(&["locked", "--out"]);
-    shell.run(&format!("train for-model.png --out locked/run {TINY}")).fails(&["locked/run", "--out"]);
-    shell.run("demo --out locked --minutes 0.01 --device cpu").fails(&["locked", "--out"]);
-    assert!(shell.names("locked").is_empty());
-}
-
-#[cfg(unix)]
-fn lock(shell: &Shell, name: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(shell.path(name), fs::Permissions::from_mode(0o555)).unwrap();
-}
-
-#[cfg(not(unix))]
-fn lock(_: &Shell, _: &str) {}
-
-#[test]
-fn a_full_disk_leaves_whole_files_alone() {
-    let shell = Shell::new();
-    shell.model();
-    fs::copy(asset("spices-128.png"), shell.path("photo.png")).unwrap();
-    // Room for the old picture and not for the new one; for nothing but the first files of a run; for all but its report.
-    let disks = [("16k", "disk-a"), ("12k", "disk-b"), ("160k", "disk-c")];
-    let mounts: Vec<_> = disks.iter().filter_map(|(size, name)| Mount::new(&shell, name, size)).collect();
-    if mounts.len() < disks.len() {
-        return left_out("a full disk: this user may not mount a small file system");
-    }
-    fs::write(shell.path("disk-a/out.png"), "old").unwrap();
-    shell.run(&format!("denoise photo.png -o disk-a/out.png {DENOISE}")).fails(&["disk-a/out.png", "free some space"]);
-    assert_eq!(shell.names("disk-a"), ["out.png"]);
-    assert_eq!(fs::read(shell.path("disk-a/out.png")).unwrap(), b"old");
-
-    shell.run(&format!("train photo.png --out disk-b --quiet {TINY}")).fails(&["disk-b/last.safetensors", "free some space"]);
-    assert_eq!(shell.names("disk-b"), ["config.toml", "metrics.jsonl"]);
-
-    shell.run(&format!("train photo.png --out disk-c --quiet {TINY}")).fails(&["disk-c/report.html", "free some space"]);
-    assert_eq!(
-        shell.names("disk-c"),
-        ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "state.safetensors"]
-    );
-    shell.run("denoise photo.png -o out.png --model disk-c/last.safetensors --device cpu").succeeds();
-}
-
-#[test]
 fn an_unknown_device_is_named() {
     let shell = Shell::new();
     shell.model();
     for device in ["no-such-device", "99", "-"] {
         let name = format!("--device {device}");
         shell.run(&format!("denoise for-model.png -o out.png --model model/last.safetensors {name}")).fails(&[&name, "cpu"]);
+        shell.run(&format!("devices {name}")).fails(&[&name, "cpu"]);
     }
     let line = "bench";
     let mut command = shell.command(line);
@@ -412,4 +336,42 @@ fn files_are_reported_in_order_whichever_fail() {
     let remarks: Vec<_> = done.stderr.lines().filter_map(|line| line.split_once(" -> ").map(|(input, _)| input)).collect();
     assert_eq!(remarks, ["in/1.png", "in/2.png", "in/5.png", "in/7.png"]);
     assert_eq!(shell.names("out"), ["1.png", "2.png", "5.png", "6.png", "7.png"]);
+}
+
+#[test]
+fn a_broken_picture_is_left_out_of_training_and_of_the_means() {
+    let shell = Shell::new();
+    for name in ["a.png", "b.png", "c.png"] {
+        shell.picture(&format!("in/{name}"), 40, 32);
+        let mut other = image::open(shell.picture(&format!("other/{name}"), 40, 32)).unwrap();
+        other.invert();
+        other.save(shell.path("other").join(name)).unwrap();
+    }
+    fs::write(shell.path("in/b.png"), "not a picture\n").unwrap();
+    let done = shell.run(&format!("train in --val in --out run {TINY}"));
+    let lines: Vec<&str> = done.succeeds().stderr.lines().filter(|line| line.starts_with("left out: ")).collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("in/b.png")), "{done}");
+    let options = TINY.replace("--noise gaussian:25 ", "");
+    let done = shell.run(&format!("train --pairs in other --out pairs {options}"));
+    assert!(done.stderr.contains("left out: in/b.png") && !done.stdout.is_empty(), "{done}");
+
+    let done = shell.run("eval in --noise gaussian:25 --json");
+    let json = done.ends_with(1).json("psnr_noisy failed error");
+    assert_eq!((&json["pictures"], &json["failed"][0]["input"]), (&2.into(), &"in/b.png".into()));
+    fs::write(shell.path("in/a.png"), "").unwrap();
+    fs::write(shell.path("in/c.png"), "").unwrap();
+    shell.run("eval in --noise gaussian:25").fails_with(&["in/a.png", "none of 3 pictures"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn named_pipes_are_neither_waited_for_nor_taken_for_folders() {
+    let shell = Shell::new();
+    shell.model();
+    let pipe = shell.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    shell.run(&format!("denoise pipe -o out.png {DENOISE}")).fails(&["pipe", "not an ordinary file"]);
+    let state = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/import/epfl-convnet.pth");
+    let import = format!("import {} --net epfl-convnet --mean 100 --std 50 -o pipe", state.display());
+    shell.run(&import).fails(&["pipe", "name of a file"]);
 }

@@ -1,11 +1,11 @@
-//! Nothing is lost: no command writes over what it reads, or over a run that it was not told to replace.
+//! Nothing is lost: no command writes over what it reads, or over a run that it was not told to replace, or leaves half a file.
 
 #[path = "common/cli.rs"]
 mod cli;
 
 use std::fs;
 
-use cli::{Shell, TINY};
+use cli::{Mount, Shell, TINY, asset, left_out};
 
 const DENOISE: &str = "--model model/last.safetensors --device cpu";
 
@@ -101,4 +101,81 @@ fn a_training_is_refused_photographs_that_lie_where_its_samples_go() {
     shell.picture("photo.png", 40, 32);
     shell.run(&format!("train photo.png --out run {TINY}")).fails_with(&["samples", "another folder"]);
     assert!(fs::read(shell.path("run/samples/photo.png")).unwrap() == before);
+}
+
+#[test]
+fn an_output_that_cannot_be_is_named_before_the_work() {
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("in/a.png", 40, 32);
+    shell.picture("in/b.png", 40, 32);
+    fs::write(shell.path("file"), "mine\n").unwrap();
+    shell.run(&format!("denoise in -o file {DENOISE}")).fails(&["file", "-o"]);
+    shell.run(&format!("denoise in -o file/sub {DENOISE}")).fails(&["file/sub", "-o"]);
+    shell.run(&format!("denoise in/a.png -o no/such/a.png {DENOISE}")).fails(&["no/such"]);
+    shell.run(&format!("denoise in/a.png -o a.xyz {DENOISE}")).is_misused(&["a.xyz", "png"]);
+    shell.run(&format!("denoise in/a.png -o a {DENOISE}")).is_misused(&["a: ", "png"]);
+    shell.run(&format!("denoise in/a.png in -o out {DENOISE}")).is_misused(&["in/a.png", "both be saved"]);
+    shell.run(&format!("denoise in/a.png -o a.png --tile 1 {DENOISE}")).is_misused(&["--tile 1"]);
+    shell.run(&format!("train in --out file {TINY}")).fails(&["file", "--out"]);
+    shell.run(&format!("train in --out file/sub {TINY}")).fails(&["file/sub", "--out"]);
+    shell.run("demo --out file --minutes 0.01 --device cpu").fails(&["file", "--out"]);
+    shell.run(&format!("eval in --noise gaussian:25 --save file {DENOISE}")).fails(&["file", "--save"]);
+    assert_eq!(fs::read(shell.path("file")).unwrap(), b"mine\n");
+    assert_eq!(shell.names("."), ["file", "for-model.png", "in", "model"]);
+}
+
+#[test]
+fn a_read_only_folder_is_named() {
+    let shell = Shell::new();
+    shell.model();
+    let mount = Mount::new(&shell, "locked", "64k");
+    match &mount {
+        Some(mount) => mount.make_read_only(),
+        None => lock(&shell, "locked"),
+    }
+    if mount.is_none() && fs::write(shell.path("locked/probe"), "").is_ok() {
+        return left_out("a read-only folder: this user may write anywhere, and may not mount a file system");
+    }
+    shell.run(&format!("denoise for-model.png -o locked/out.png {DENOISE}")).fails(&["locked/out.png", "cannot be written"]);
+    shell.run(&format!("train for-model.png --out locked {TINY}")).fails(&["locked", "--out"]);
+    shell.run(&format!("train for-model.png --out locked/run {TINY}")).fails(&["locked/run", "--out"]);
+    shell.run("demo --out locked --minutes 0.01 --device cpu").fails(&["locked", "--out"]);
+    assert!(shell.names("locked").is_empty());
+}
+
+#[cfg(unix)]
+fn lock(shell: &Shell, name: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(shell.path(name), fs::Permissions::from_mode(0o555)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn lock(_: &Shell, _: &str) {}
+
+#[test]
+fn a_full_disk_leaves_whole_files_alone() {
+    let shell = Shell::new();
+    shell.model();
+    fs::copy(asset("spices-128.png"), shell.path("photo.png")).unwrap();
+    // Room for the old picture and not for the new one; for nothing but the first files of a run; for all but its report.
+    let disks = [("16k", "disk-a"), ("12k", "disk-b"), ("160k", "disk-c")];
+    let mounts: Vec<_> = disks.iter().filter_map(|(size, name)| Mount::new(&shell, name, size)).collect();
+    if mounts.len() < disks.len() {
+        return left_out("a full disk: this user may not mount a small file system");
+    }
+    fs::write(shell.path("disk-a/out.png"), "old").unwrap();
+    shell.run(&format!("denoise photo.png -o disk-a/out.png {DENOISE}")).fails(&["disk-a/out.png", "free some space"]);
+    assert_eq!(shell.names("disk-a"), ["out.png"]);
+    assert_eq!(fs::read(shell.path("disk-a/out.png")).unwrap(), b"old");
+
+    shell.run(&format!("train photo.png --out disk-b --quiet {TINY}")).fails(&["disk-b/last.safetensors", "free some space"]);
+    assert_eq!(shell.names("disk-b"), ["config.toml", "metrics.jsonl"]);
+
+    shell.run(&format!("train photo.png --out disk-c --quiet {TINY}")).fails(&["disk-c/report.html", "free some space"]);
+    assert_eq!(
+        shell.names("disk-c"),
+        ["best.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "state.safetensors"]
+    );
+    shell.run("denoise photo.png -o out.png --model disk-c/last.safetensors --device cpu").succeeds();
 }

@@ -159,3 +159,85 @@ fn one_picture_is_no_pictures() {
     let done = shell.run("eval for-model.png --noise gaussian:25 --model model/last.safetensors --device cpu");
     assert!(done.succeeds().stdout.starts_with("1 picture: PSNR "), "{done}");
 }
+
+#[test]
+fn every_command_prints_one_json_object_and_nothing_else() {
+    let shell = Shell::new();
+    shell.picture("photos/a.png", 40, 32);
+    shell.picture("photos/b.png", 33, 21);
+    let model = "--model run/best.safetensors";
+    let cpu = "--json --quiet --device cpu";
+    let eval = "pictures psnr_noisy psnr ssim_noisy ssim seconds";
+    let commands = [
+        (format!("train photos --out run --json --quiet {TINY}"), "device net parameters steps seconds psnr_estimated best last"),
+        (format!("denoise photos -o out {model} {cpu}"), "device files"),
+        (format!("eval photos --noise gaussian:25 {model} {cpu}"), eval),
+        (format!("eval --pairs photos photos {model} {cpu}"), eval),
+        (format!("eval photos --noise gaussian:25 {cpu}"), eval),
+        (format!("check {cpu}"), "device cases failed worst"),
+        (
+            format!("bench --width 4 --levels 1 --batch 2 --size 16 --runs 2 --kernels {cpu}"),
+            "device net batch size train_step_ms forward_ms gflops peak_memory_mib first_step_ms peaks kernels",
+        ),
+        (format!("devices {cpu}"), "devices"),
+        (format!("demo --minutes 0.02 --width 4 --levels 1 --out demo {cpu}"), "device steps seconds psnr_noisy psnr report"),
+    ];
+    for (line, keys) in commands {
+        let done = shell.run(&line);
+        done.succeeds().json(keys);
+        assert!(done.stderr.is_empty(), "{done}");
+    }
+    let demo = fs::read_to_string(shell.path("demo/report.html")).unwrap();
+    assert!(demo.contains("</html>") && demo.contains("chelsea"));
+    assert_eq!(shell.names("demo"), shell.names("run"));
+    let strip = image::open(shell.path("demo/samples/chelsea-192.png")).unwrap();
+    assert_eq!((strip.width(), strip.height()), (3 * 192 + 16, 192));
+}
+
+#[test]
+fn every_command_has_help() {
+    let shell = Shell::new();
+    for command in ["", "demo", "train", "denoise", "eval", "devices", "check", "bench"] {
+        shell.run(&format!("{command} --help")).succeeds();
+    }
+    shell.run("--version").succeeds();
+    shell.run("").ends_with(2);
+}
+
+#[test]
+fn the_short_help_of_train_is_short_and_begins_with_what_a_beginner_needs() {
+    let shell = Shell::new();
+    let [short, long] = ["train -h", "train --help"].map(|line| shell.run(line).succeeds().stdout.clone());
+    assert!(short.lines().count() <= 50 && long.lines().count() > 2 * short.lines().count(), "{short}");
+    let flags: Vec<&str> =
+        short.lines().filter_map(|line| line.trim_start().strip_prefix("--")?.split_whitespace().next()).collect();
+    assert_eq!(flags[..4], ["noise", "out", "minutes", "val"], "{short}");
+    for heading in ["Data:", "Network:", "Training:", "Earlier runs:", "Common options:"] {
+        assert_eq!(long.lines().filter(|line| *line == heading).count(), 1, "{heading} {long}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_every_command_with_exit_code_130_and_one_json_object() {
+    use std::io::{BufRead, BufReader, Read};
+
+    let shell = Shell::new();
+    for i in 0..40 {
+        shell.picture(&format!("in/{i:02}.png"), 400, 400);
+    }
+    // Their first line on stderr says that they are at work.
+    for line in ["check --device cpu --json", "eval in --noise gaussian:25 --json"] {
+        let mut command = shell.command(line);
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        stderr.read_line(&mut String::new()).unwrap();
+        assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
+        let mut stdout = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{line}: {stdout}");
+        let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((&json["error"], &json["exit_code"]), (&"interrupted".into(), &130.into()), "{json}");
+    }
+}

@@ -1,4 +1,4 @@
-//! `train` and `demo` as a user runs them, and what all commands have in common.
+//! `train` and `demo` as a user runs them.
 
 #[path = "common/cli.rs"]
 mod cli;
@@ -29,63 +29,6 @@ fn metrics(shell: &Shell, run: &str) -> Vec<Value> {
 
 fn floats(lines: &[Value], key: &str) -> Vec<f64> {
     lines.iter().map(|line| line[key].as_f64().unwrap()).collect()
-}
-
-#[test]
-fn every_command_prints_one_json_object_and_nothing_else() {
-    let shell = Shell::new();
-    shell.picture("photos/a.png", 40, 32);
-    shell.picture("photos/b.png", 33, 21);
-    let model = "--model run/best.safetensors";
-    let cpu = "--json --quiet --device cpu";
-    let eval = "pictures psnr_noisy psnr ssim_noisy ssim seconds";
-    let commands = [
-        (format!("train photos --out run --json --quiet {TINY}"), "device net parameters steps seconds psnr_estimated best last"),
-        (format!("denoise photos -o out {model} {cpu}"), "device files"),
-        (format!("eval photos --noise gaussian:25 {model} {cpu}"), eval),
-        (format!("eval --pairs photos photos {model} {cpu}"), eval),
-        (format!("eval photos --noise gaussian:25 {cpu}"), eval),
-        (format!("check {cpu}"), "device cases failed worst"),
-        (
-            format!("bench --width 4 --levels 1 --batch 2 --size 16 --runs 2 --kernels {cpu}"),
-            "device net batch size train_step_ms forward_ms gflops peak_memory_mib first_step_ms peaks kernels",
-        ),
-        (format!("devices {cpu}"), "devices"),
-        (format!("demo --minutes 0.02 --width 4 --levels 1 --out demo {cpu}"), "device steps seconds psnr_noisy psnr report"),
-    ];
-    for (line, keys) in commands {
-        let done = shell.run(&line);
-        done.succeeds().json(keys);
-        assert!(done.stderr.is_empty(), "{done}");
-    }
-    let demo = fs::read_to_string(shell.path("demo/report.html")).unwrap();
-    assert!(demo.contains("</html>") && demo.contains("chelsea"));
-    assert_eq!(shell.names("demo"), RUN_FILES);
-    let strip = image::open(shell.path("demo/samples/chelsea-192.png")).unwrap();
-    assert_eq!((strip.width(), strip.height()), (3 * 192 + 16, 192));
-}
-
-#[test]
-fn every_command_has_help() {
-    let shell = Shell::new();
-    for command in ["", "demo", "train", "denoise", "eval", "devices", "check", "bench"] {
-        shell.run(&format!("{command} --help")).succeeds();
-    }
-    shell.run("--version").succeeds();
-    shell.run("").ends_with(2);
-}
-
-#[test]
-fn the_short_help_of_train_is_short_and_begins_with_what_a_beginner_needs() {
-    let shell = Shell::new();
-    let [short, long] = ["train -h", "train --help"].map(|line| shell.run(line).succeeds().stdout.clone());
-    assert!(short.lines().count() <= 50 && long.lines().count() > 2 * short.lines().count(), "{short}");
-    let flags: Vec<&str> =
-        short.lines().filter_map(|line| line.trim_start().strip_prefix("--")?.split_whitespace().next()).collect();
-    assert_eq!(flags[..4], ["noise", "out", "minutes", "val"], "{short}");
-    for heading in ["Data:", "Network:", "Training:", "Earlier runs:", "Common options:"] {
-        assert_eq!(long.lines().filter(|line| *line == heading).count(), 1, "{heading} {long}");
-    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod common;
 
 use cli::{Done, Shell};
 use n2n_gpu::device::Device;
-use n2n_gpu::graph::Precision;
+use n2n_gpu::error::Error;
+use n2n_gpu::graph::{Graph, Precision};
 
 /// Also with adapters: a Vulkan driver looks for a desktop, and its library complains where there is none.
 #[test]
@@ -51,4 +52,14 @@ fn a_library_user_gets_half_precision_or_a_remark() {
         assert!(remark.is_some_and(|line| line.contains(device.name()) && line.contains("f32 is used")));
         assert_eq!(Device::Gpu(less).with_precision(Precision::F32).unwrap().2, None);
     }
+}
+
+#[test]
+fn a_plan_that_no_memory_holds_is_an_error_with_numbers() {
+    let mut g = Graph::new();
+    // 2^44 pixels of 16 bytes: more than there are addresses.
+    let x = g.host_picture("x", [1, 1 << 21, 1 << 23], 3);
+    g.output("y", x);
+    let refused = Device::Cpu.prepare(g).err();
+    assert!(matches!(&refused, Some(Error::Memory(text)) if text.contains("MiB")), "{refused:?}");
 }

@@ -80,7 +80,7 @@ fn trained(source: &Source, held_out: &Source, change: impl Fn(Options) -> Optio
 /// norm of 1 and a rate of 0.05 make no more than a hundred times that of it, 1e-4 dB being 2e-5.
 #[test]
 fn a_training_from_floats_goes_as_one_from_bytes_of_the_same_values() {
-    let noise = Noise::gaussian(25.0);
+    let noise: Noise = "gaussian:25".parse().unwrap();
     let photos = |picture: fn(u32) -> TrainingPicture| {
         let source = Source::photos((1..4).map(picture).collect(), noise);
         (source, Source::photos(vec![picture(9)], noise))
@@ -102,18 +102,40 @@ fn a_training_from_floats_goes_as_one_from_bytes_of_the_same_values() {
 fn pictures_with_values_that_are_not_finite_are_refused_by_name() {
     let mut rgb = values(1);
     rgb[100] = f32::NAN;
-    let source = Source::photos(vec![TrainingPicture::from_f32("broken", SIDE, SIDE, rgb)], Noise::gaussian(25.0));
-    let held_out = Source::photos(vec![floats(9)], Noise::gaussian(25.0));
+    let source = Source::photos(vec![TrainingPicture::from_f32("broken", SIDE, SIDE, rgb)], "gaussian:25".parse().unwrap());
+    let held_out = Source::photos(vec![floats(9)], "gaussian:25".parse().unwrap());
     let message = trained(&source, &held_out, |o| o).unwrap_err().to_string();
     assert!(message.contains("broken") && message.contains("not finite"), "{message}");
 }
 
 #[test]
 fn more_targets_than_the_noise_can_have_are_refused_as_an_option() {
-    let held_out = Source::photos(vec![bytes(9)], Noise::gaussian(25.0));
+    let held_out = Source::photos(vec![bytes(9)], "gaussian:25".parse().unwrap());
     let pairs = Source::pairs(vec![(bytes(1), bytes(2))]).unwrap();
-    for source in [Source::photos(vec![bytes(1)], Noise::brown(25.0, 2.0)), pairs] {
+    for source in [Source::photos(vec![bytes(1)], "brown:25,2".parse().unwrap()), pairs] {
         let message = trained(&source, &held_out, |options| Options { targets: 2, ..options }).unwrap_err().to_string();
         assert!(message.contains("targets: 2") && message.contains(&source.noise()), "{message}");
     }
+}
+
+#[test]
+fn pictures_of_bytes_among_those_of_floats_become_floats() {
+    let (bytes, floats) = (Pixels::Bytes(vec![0, 51, 255]), Pixels::Floats(vec![-0.25, 0.5, 1.5]));
+    let groups = |pixels: &[&'static Pixels]| pixels.iter().map(|p| vec![((1, 1), *p)]).collect::<Vec<_>>();
+    let (bytes, floats): (&Pixels, &Pixels) = (Box::leak(Box::new(bytes)), Box::leak(Box::new(floats)));
+    let shards = Shards::new(groups(&[bytes, floats]), 1 << 10);
+    assert_eq!(shards.table, [0, 0, 1, 1, 0, 3, 1, 1]);
+    let values: Vec<f32> = shards.words(0).into_iter().map(f32::from_bits).collect();
+    assert_eq!(values[..6], [0.0, 0.2, 1.0, -0.25, 0.5, 1.5]);
+    assert!(!Shards::new(groups(&[bytes]), 1 << 10).floats);
+    // Three shards with place for one picture of floats each.
+    assert_eq!(Shards::new(groups(&[floats; 4]), 28).left_out, [3]);
+}
+
+#[test]
+fn pairs_of_equal_pictures_are_taken_among_others_but_not_alone() {
+    let (equal, different) = ((bytes(1), bytes(1)), (bytes(2), bytes(3)));
+    assert_eq!(Source::pairs(vec![equal.clone(), different]).map(|s| s.count()).ok(), Some(2));
+    let refused = Source::pairs(vec![equal.clone(), equal]).map(|s| s.count());
+    assert!(refused.is_err_and(|e| e.to_string().contains("are the same")));
 }

@@ -118,7 +118,7 @@ fn residuals_and_shared_parameters_have_the_gradient_of_their_differences() {
         for _ in 0..2 {
             let first = g.conv2d(y, w, Some(b), Conv::same3(1), SLOPE);
             let normal = g.group_norm(first, gamma, beta, norm);
-            let second = g.conv_transpose2d(normal, wt, bt, Conv::same3(1), 0, SLOPE);
+            let second = g.conv_transpose2d(normal, [wt, bt], Conv::same3(1), 0, SLOPE);
             let sum = g.add_with(second, y, SLOPE);
             let again = g.conv2d(sum, w, Some(b), Conv::same3(1), SLOPE);
             kinks.extend([first, normal, second, sum, again]);
@@ -164,7 +164,7 @@ fn conv_transpose2d_has_the_gradient_of_its_differences() {
             let (x, p) = input(g, "x", [2, 2, 3], 3);
             let w = g.param("weight", ParamLayout::ConvTranspose { k: kernel, input: vec![3], output: 2 });
             let b = g.param("bias", ParamLayout::Vector(2));
-            let q = g.conv_transpose2d(p, w, b, Conv { kernel, stride, padding }, output_padding, SLOPE);
+            let q = g.conv_transpose2d(p, [w, b], Conv { kernel, stride, padding }, output_padding, SLOPE);
             // A hole in a strided transposed convolution is its bias alone, and that is far from zero.
             let y = g.leaky_relu(q, 0.7);
             Recorded { y, inputs: vec![x], kinks: vec![p, q] }
@@ -300,7 +300,7 @@ fn batch_norm_has_the_gradient_of_its_differences() {
         assert_gradients(|g| {
             let (x, p) = input(g, "x", size, channels);
             let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, ParamLayout::Vector(channels)));
-            let kept = ["mean", "variance"].map(|name| g.running_statistic(name, channels));
+            let kept = ["mean", "variance"].map(|name| g.running_statistic(name, channels, 0.0));
             let q = g.batch_norm(p, gamma, beta, kept, BatchNorm { eps: 1e-5, momentum: 0.1, activation: SLOPE });
             let y = g.leaky_relu(q, 0.7);
             Recorded { y, inputs: vec![x], kinks: vec![p, q] }

@@ -131,3 +131,11 @@ fn tensors_that_do_not_fit_are_named() {
     let message = load(&path, "n2n-unet").unwrap_err().to_string();
     assert!(message.contains("enc.0.weight") && message.contains("missing"), "{message}");
 }
+
+#[test]
+fn another_width_than_that_of_the_file_is_refused() {
+    let given: Map<String, Value> = [("width".into(), json!(24))].into_iter().collect();
+    let file = data().join("epfl-unet.pth");
+    let message = import(&file, Entry::find("epfl-unet").unwrap(), &given, None).unwrap_err().to_string();
+    assert!(message.starts_with("width: 24") && message.contains("epfl-unet.pth has width"), "{message}");
+}

@@ -4,9 +4,11 @@
 mod cli;
 mod common;
 
-use n2n_gpu::check::{self, Case};
+use common::{Place, largest_error, normals, places, square_error};
+use n2n_gpu::check::{self, Case, TOLERANCE};
 use n2n_gpu::device::Device;
-use n2n_gpu::noise::Noise;
+use n2n_gpu::graph::{Graph, ParamLayout, View, padded};
+use n2n_gpu::ops::{Activation, Conv};
 
 fn assert_passes(device: &Device, case: &Case) {
     let outcome = case.run(device).unwrap();
@@ -61,6 +63,38 @@ fn grids_of_several_rows_give_the_same() {
         assert_passes(&device, &check::elementwise(size, [6, 4]));
         assert_passes(&device, &check::conv(window, false, [1, 300, 195], &[3], 4, 0.1));
         assert_passes(&device, &check::conv(window, true, size, &[4], 3, 0.1));
-        assert_passes(&device, &check::batch(100, Some(Noise::gaussian_between(0.0, 50.0)), false, false));
+        assert_passes(&device, &check::batch(100, Some("gaussian:0-50".parse().unwrap()), false, false));
+    }
+}
+
+/// Both add up the same products, in another order: what they differ by is what either is off by.
+#[test]
+fn conv2d_is_the_product_of_its_filter_and_the_unfolded_picture() {
+    let windows = [(1, 1, 0), (1, 2, 0), (2, 2, 0), (2, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 0)];
+    for (kernel, stride, padding) in windows {
+        let conv = Conv { kernel, stride, padding };
+        let mut g = Graph::new();
+        let x = g.host_picture("x", [2, 7, 5], 6);
+        let w = g.param("w", ParamLayout::Conv { k: kernel, input: vec![6], output: 9 });
+        let b = g.param("b", ParamLayout::Vector(9));
+        let direct = g.conv2d(x, w, Some(b), conv, Activation::NONE);
+        let windows = g.unfold(x, conv);
+        // (K, K, C, O) read as (1, 1, K * K * C, O).
+        let flat = View { shape: [1, 1, kernel * kernel * padded(&[6])], ..g.view(w).clone() };
+        let flat = g.add_view(flat);
+        let product = g.conv2d(windows, flat, Some(b), Conv { kernel: 1, stride: 1, padding: 0 }, Activation::NONE);
+        let [direct, product] = [("direct", direct), ("product", product)].map(|(name, y)| g.output(name, y));
+        for place in places() {
+            let mut run = place.start(&g);
+            run.put(x, &normals(1, 2 * 7 * 5 * 6));
+            run.put_params(|param| normals(2, if param == "w" { 9 * 6 * kernel * kernel } else { 9 }));
+            run.run();
+            let (direct, product) = (run.get(direct), run.get(product));
+            let (error, tolerance) = match place {
+                Place::Double => (largest_error(&direct, &product), 1e-12),
+                Place::Single(_) => (square_error(&direct, &product), TOLERANCE),
+            };
+            assert!(error <= tolerance, "{conv:?} on {}: off by {error:e}", place.name());
+        }
     }
 }

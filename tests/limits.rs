@@ -70,7 +70,7 @@ fn every_limit_alone_is_kept_to() {
         check::conv(window(1), false, [1, 33, 31], &[9], 10, 0.1),
         check::conv(window(2), true, [2, 8, 8], &[48], 48, 1.0),
         check::elementwise([1, 33, 32], [16, 8]),
-        check::batch(100, Some(Noise::gaussian_between(0.0, 50.0)), false, false),
+        check::batch(100, Some("gaussian:0-50".parse().unwrap()), false, false),
     ];
     for (what, lower) in lowered {
         for gpu in gpus(lower) {
@@ -150,7 +150,7 @@ fn photo(i: usize) -> Rgb8 {
 #[test]
 fn a_training_within_the_least_limits_follows_the_cpu() {
     for gpu in gpus(least) {
-        let noise = Noise::gaussian_between(0.0, 50.0);
+        let noise: Noise = "gaussian:0-50".parse().unwrap();
         let source = Source::photos((0..3).map(photo).collect(), noise);
         let validation = Validation::new(&Source::photos(vec![photo(4)], noise), 1).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
 fn what_does_not_fit_is_said_in_numbers() {
     for gpu in gpus(least) {
         let device = Device::Gpu(gpu);
-        let noise = Noise::gaussian(25.0);
+        let noise: Noise = "gaussian:25".parse().unwrap();
         let large = |i: usize| Rgb8 { name: format!("{i}"), width: 512, height: 512, data: vec![i as u8; 512 * 512 * 3] };
         let source = Source::photos((0..2).map(large).collect(), noise);
         let validation = Validation::new(&Source::photos(vec![photo(1)], noise), 1).unwrap();

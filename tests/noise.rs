@@ -31,7 +31,7 @@ fn the_noise_of_batches_is_standard_normal_and_independent() {
     for place in places() {
         let (batch, crop) = if place.is_double() { (6, 64) } else { (3, 32) };
         let sigma = 0.1_f32;
-        let mut drawn = Drawn::new(&place, batch, crop, Noise::gaussian(255.0 * sigma), GREY);
+        let mut drawn = Drawn::new(&place, batch, crop, format!("gaussian:{}", 255.0 * sigma).parse().unwrap(), GREY);
         let mut z =
             |step: u32, seed: u32| drawn.noise(step, seed).map(|v| v.iter().map(|v| v / f64::from(sigma)).collect::<Vec<_>>());
         let [x, t] = z(3, 7);
@@ -57,7 +57,7 @@ fn the_noise_of_batches_is_standard_normal_and_independent() {
 #[test]
 fn every_crop_has_a_sigma_of_its_own_within_the_range_for_input_and_target() {
     for place in places() {
-        let mut drawn = Drawn::new(&place, 40, 16, Noise::gaussian_between(255.0 * 0.05, 255.0 * 0.15), GREY);
+        let mut drawn = Drawn::new(&place, 40, 16, "gaussian:12.75-38.25".parse().unwrap(), GREY);
         let [x, t] = drawn.noise(1, 1);
         let sigma = |crop: &[f64]| mean(crop.iter().map(|v| v * v)).sqrt();
         let sigmas: Vec<_> = x.chunks(768).zip(t.chunks(768)).map(|(x, t)| (sigma(x), sigma(t))).collect();
@@ -134,11 +134,12 @@ fn assert_uncorrelated(what: &str, a: &[f64], b: &[f64], (m, variance): (f64, f6
 /// parts.
 #[test]
 fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
-    for (peak, sigma, grey) in [(30.0, 0.0, 130), (30.0, 0.0, 1), (2.0, 0.0, 200), (300.0, 0.0, 255), (30.0, 20.0, 130)] {
-        let noise = if sigma == 0.0 { Noise::poisson(peak) } else { Noise::poisson_gaussian(peak, sigma) };
-        let l = f64::from(peak) * f64::from(grey) / 255.0;
-        let p2 = f64::from(peak).powi(2);
-        let s2 = (f64::from(sigma) / 255.0).powi(2);
+    for (peak, sigma, grey) in [(30.0_f64, 0.0_f64, 130), (30.0, 0.0, 1), (2.0, 0.0, 200), (300.0, 0.0, 255), (30.0, 20.0, 130)] {
+        let text = if sigma == 0.0 { format!("poisson:{peak}") } else { format!("poisson-gaussian:{peak},{sigma}") };
+        let noise = text.parse().unwrap();
+        let l = peak * f64::from(grey) / 255.0;
+        let p2 = peak.powi(2);
+        let s2 = (sigma / 255.0).powi(2);
         let variance = l / p2 + s2;
         // Of a sum of independent numbers: both fourth moments and six times the product of the variances.
         let fourth = (l + 3.0 * l * l) / p2.powi(2) + 3.0 * s2 * s2 + 6.0 * s2 * l / p2;
@@ -148,7 +149,7 @@ fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
             assert_moments(&what, &b, (0.0, variance, fourth), false);
             assert_uncorrelated(&what, &a, &b, (0.0, variance));
             if sigma == 0.0 {
-                let counts = a.iter().map(|v| (v + f64::from(grey) / 255.0) * f64::from(peak));
+                let counts = a.iter().map(|v| (v + f64::from(grey) / 255.0) * peak);
                 assert!(counts.into_iter().all(|k| (k - k.round()).abs() < 1e-4), "{what}: counts are whole");
             }
         }
@@ -159,7 +160,7 @@ fn poisson_noise_has_the_variance_of_counts_also_where_they_are_small() {
 #[test]
 fn bernoulli_noise_drops_the_share_of_pixels() {
     let (share, value) = (0.3_f64, 130.0 / 255.0);
-    for Exposures { name, noise: [a, b], .. } in exposures(Noise::bernoulli(0.3), 130) {
+    for Exposures { name, noise: [a, b], .. } in exposures("bernoulli:0.3".parse().unwrap(), 130) {
         let q = share * (1.0 - share);
         let law = (-share * value, q * value.powi(2), q * (1.0 - 3.0 * q) * value.powi(4));
         for z in [&a, &b] {
@@ -180,7 +181,7 @@ fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
         let uniform = (0..steps).map(|i| ((f64::from(i) + 0.5) / f64::from(steps) - value - m).powi(power)).sum::<f64>();
         share * uniform / f64::from(steps) + (1.0 - share) * m.powi(power)
     };
-    for Exposures { name, noise: [a, b], .. } in exposures(Noise::impulse(0.7), 51) {
+    for Exposures { name, noise: [a, b], .. } in exposures("impulse:0.7".parse().unwrap(), 51) {
         // Whether a pixel is replaced is common to its channels.
         assert_moments(&name, &a, (m, about(2), about(4)), true);
         assert_moments(&name, &b, (m, about(2), about(4)), true);
@@ -195,13 +196,8 @@ fn impulse_noise_replaces_the_share_of_pixels_by_uniform_colours() {
 #[test]
 fn further_targets_are_exposures_of_their_own() {
     let (batch, crop, targets) = (2, 40, 4);
-    let all = [
-        Noise::gaussian(25.0),
-        Noise::poisson_gaussian(30.0, 5.0),
-        Noise::bernoulli(0.5),
-        Noise::impulse(0.7),
-        Noise::pixelate(3),
-    ];
+    let all = ["gaussian:25", "poisson-gaussian:30,5", "bernoulli:0.5", "impulse:0.7", "pixelate:3"];
+    let all = all.map(|text| text.parse::<Noise>().unwrap());
     for (place, noise) in places().iter().flat_map(|place| all.map(|noise| (place, noise))) {
         // Cells need something to choose from: rows that differ.
         let side = crop * noise.cell() + 4;
@@ -236,7 +232,7 @@ fn text_covers_its_share_differently_in_every_exposure() {
         (0..z.len() / (3 * pixels)).map(share).collect::<Vec<_>>()
     };
     for (place, share) in places().iter().flat_map(|place| [0.1_f32, 0.25, 0.5].map(|share| (place, share))) {
-        let mut drawn = Drawn::new(place, batch, crop, Noise::text(share), GREY);
+        let mut drawn = Drawn::new(place, batch, crop, format!("text:{share}").parse().unwrap(), GREY);
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for step in 0..12 {
             let [x, t] = drawn.noise(step, 5);
@@ -253,7 +249,7 @@ fn text_covers_its_share_differently_in_every_exposure() {
         assert_independent(&what, &normal(&a), &normal(&b));
     }
     let picture = vec![0.5; 512 * 512 * 3];
-    let Exposures { noise: [a, b], .. } = exposed(Noise::text(0.25), &picture, 512, 0.5);
+    let Exposures { noise: [a, b], .. } = exposed("text:0.25".parse().unwrap(), &picture, 512, 0.5);
     for z in [&a, &b] {
         // One picture is worth 64 crops.
         let (found, pixels) = ((0..512 * 512).filter(|p| (0..3).any(|c| z[c * 512 * 512 + p].abs() > 1e-6)).count(), 512 * 512);
@@ -266,7 +262,7 @@ fn text_covers_its_share_differently_in_every_exposure() {
 /// independent number per 4 pi s^2 = 50 pixels.
 #[test]
 fn brown_noise_has_its_deviation_and_the_correlation_of_its_blur() {
-    for Exposures { name, noise: [a, b], width } in exposures(Noise::brown(25.0, 2.0), GREY) {
+    for Exposures { name, noise: [a, b], width } in exposures("brown:25,2".parse().unwrap(), GREY) {
         let sigma = 25.0 / 255.0;
         let worth = a.len() as f64 / 50.0;
         for z in [&a, &b] {
@@ -290,7 +286,7 @@ fn brown_noise_has_its_deviation_and_the_correlation_of_its_blur() {
 #[test]
 fn pixelate_gives_a_random_pixel_of_each_cell() {
     let (cell, side) = (4, 256);
-    let noise = Noise::pixelate(cell);
+    let noise: Noise = format!("pixelate:{cell}").parse().unwrap();
     let value = |p: usize| (p / side % cell * cell + p % side % cell) as u8 * 10;
     let picture: Vec<u8> = (0..side * side).flat_map(|p| [value(p); 3]).collect();
     let middle = 75.0 / 255.0;
@@ -318,7 +314,7 @@ fn pixelate_gives_a_random_pixel_of_each_cell() {
 #[test]
 fn a_table_that_nobody_wrote_points_at_no_other_memory() {
     for place in places().iter().filter(|place| !place.is_double()).skip(1) {
-        let mut drawn = Drawn::new(place, 2, 8, Noise::impulse(1e-9), GREY);
+        let mut drawn = Drawn::new(place, 2, 8, "impulse:1e-9".parse().unwrap(), GREY);
         let empty = vec![0; 4];
         drawn.run.executor().write_ints(drawn.pictures.table, &empty).unwrap();
         let [x, _] = drawn.noise(3, 7);

@@ -8,7 +8,6 @@ mod noise;
 use std::collections::BTreeSet;
 
 use common::places;
-use n2n_gpu::noise::Noise;
 use noise::{Drawn, Exposures, GREY, exposures};
 use statrs::distribution::{ChiSquared, ContinuousCDF, Discrete, Normal, Poisson, Uniform};
 use statrs::stats_tests::{NaNPolicy, chisquare::chisquare, ks_test};
@@ -24,9 +23,9 @@ fn assert_fits(what: &str, values: Vec<f64>, law: &impl ContinuousCDF<f64, f64>)
 
 #[test]
 fn gaussian_noise_is_normal() {
-    let sigma = 25.0;
-    let law = Normal::new(0.0, f64::from(sigma) / 255.0).unwrap();
-    for Exposures { name, noise, .. } in exposures(Noise::gaussian(sigma), GREY) {
+    let sigma = 25.0_f64;
+    let law = Normal::new(0.0, sigma / 255.0).unwrap();
+    for Exposures { name, noise, .. } in exposures(format!("gaussian:{sigma}").parse().unwrap(), GREY) {
         for (i, z) in noise.into_iter().enumerate() {
             assert_fits(&format!("exposure {i}, {name}"), z, &law);
         }
@@ -36,7 +35,7 @@ fn gaussian_noise_is_normal() {
 #[test]
 fn impulses_are_of_uniform_colours() {
     let grey = 51.0 / 255.0;
-    for Exposures { name, noise, .. } in exposures(Noise::impulse(0.7), 51) {
+    for Exposures { name, noise, .. } in exposures("impulse:0.7".parse().unwrap(), 51) {
         for (i, z) in noise.into_iter().enumerate() {
             let replaced = z.into_iter().filter(|v| v.abs() > 1e-6).map(|v| v + grey);
             assert_fits(&format!("exposure {i}, {name}"), replaced.collect(), &Uniform::new(0.0, 1.0).unwrap());
@@ -49,7 +48,7 @@ fn impulses_are_of_uniform_colours() {
 fn strings_are_of_uniform_colours() {
     let (crop, batch) = (64, 4);
     for place in places() {
-        let mut drawn = Drawn::new(&place, batch, crop, Noise::text(0.25), 0);
+        let mut drawn = Drawn::new(&place, batch, crop, "text:0.25".parse().unwrap(), 0);
         let mut colours = BTreeSet::new();
         for step in 0..12 {
             for z in drawn.noise(step, 5) {
@@ -73,12 +72,12 @@ fn strings_are_of_uniform_colours() {
 #[test]
 fn poisson_noise_counts_as_poisson_does() {
     for (peak, grey) in [(30.0, 130), (30.0, 1), (2.0, 200), (60.0, 255)] {
-        let mean = f64::from(peak) * f64::from(grey) / 255.0;
+        let mean = peak * f64::from(grey) / 255.0;
         let law = Poisson::new(mean).unwrap();
-        for Exposures { name, noise, .. } in exposures(Noise::poisson(peak), grey) {
+        for Exposures { name, noise, .. } in exposures(format!("poisson:{peak}").parse().unwrap(), grey) {
             for z in noise {
                 let n = z.len() as f64;
-                let count = |v: f64| ((v + f64::from(grey) / 255.0) * f64::from(peak)).round() as u64;
+                let count = |v: f64| ((v + f64::from(grey) / 255.0) * peak).round() as u64;
                 let common: Vec<u64> = (0..300).filter(|&k| n * law.pmf(k) >= 10.0).collect();
                 let mut seen: Vec<usize> = common.iter().map(|&k| z.iter().filter(|&&v| count(v) == k).count()).collect();
                 let mut wanted: Vec<f64> = common.iter().map(|&k| n * law.pmf(k)).collect();

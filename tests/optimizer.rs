@@ -14,7 +14,7 @@ fn weight_decay_shrinks_all_that_is_trained_and_nothing_else() {
     let moved = g.param("moved", ParamLayout::Vector(5));
     // Never has a gradient, but is a weight.
     let still = g.param("still", ParamLayout::Vector(70));
-    g.running_statistic("mean", 3);
+    g.running_statistic("mean", 3, 0.0);
     g.param("after", ParamLayout::Vector(3));
     let t = g.host_picture("t", [1, 1, 1], 5);
     let loss = g.mse(moved, t);

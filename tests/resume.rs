@@ -18,9 +18,9 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::nets::{Norm, Unet};
 use n2n_gpu::noise::Noise;
-use n2n_gpu::ops::Pixels;
 use n2n_gpu::train::{self, Augment, Length, Options, Outcome, Progress, Source, Validation, resumable};
-use serde_json::Value;
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A small training on its way to a folder.
@@ -32,15 +32,16 @@ struct Run {
     network: Unet,
 }
 
+fn photo(i: u32) -> Rgb8 {
+    let (width, height) = (24 + i, 20);
+    let data = wave(width, height).into_raw();
+    Rgb8 { name: format!("{i}.png"), width: width as usize, height: height as usize, data }
+}
+
 impl Run {
     /// A training of so many steps, that is validated twenty times; in the order and the annealed loss with `ordered`.
     fn new(device: &Device, steps: u64, ordered: bool) -> Self {
-        let photo = |i: u32| {
-            let (width, height) = (24 + i, 20);
-            let data = wave(width, height).into_raw();
-            Rgb8 { name: format!("{i}.png"), width: width as usize, height: height as usize, data }
-        };
-        let noise = Noise::gaussian_between(0.0, 50.0);
+        let noise: Noise = "gaussian:0-50".parse().unwrap();
         let source = Source::photos((0..5).map(photo).collect(), noise);
         let validation = Validation::new(&Source::photos(vec![photo(9)], noise), 1).unwrap();
         let base = Options::new(device, Length::Steps(steps));
@@ -184,22 +185,61 @@ fn a_state_of_another_training_is_refused() {
     let run = Run::new(&Device::Cpu, 40, false);
     let out = run.out("out");
     run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
-    let Run { source: Source::Photos(photos, noise), validation, options, network, .. } = &run else { panic!("photographs") };
+    let Run { source, validation, options, network, .. } = &run;
     let refused_network = |network: Unet, options: &Options, source: &Source, name: &str| {
         let run = train::Run { device: &Device::Cpu, network: Arc::new(network), options, source, validation, out: &out };
         let message = run.resume(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
         assert!(message.contains(name) && message.contains("state.safetensors"), "{name:?} is not named: {message}");
     };
     let refused = |options: &Options, source: &Source, name: &str| refused_network(*network, options, source, name);
-    refused(&Options { lr: 1e-3, ..options.clone() }, &run.source, "lr 0.002, not 0.001");
-    refused(&Options { length: Length::Steps(50), ..options.clone() }, &run.source, "steps 40, not 50");
-    refused_network(Unet::new(8, 1, Norm::None), options, &run.source, "width 4, not 8");
-    refused(options, &Source::Photos(photos.clone(), Noise::gaussian(25.0)), "noise gaussian:0-50");
-    refused(options, &Source::Photos(photos[1..].to_vec(), *noise), "other pictures");
-    let mut other = photos.clone();
-    let Pixels::Bytes(bytes) = &mut other[2].pixels else { panic!("photographs of bytes") };
-    bytes[100] ^= 1;
-    refused(options, &Source::Photos(other, *noise), "other pictures");
+    refused(&Options { lr: 1e-3, ..options.clone() }, source, "lr 0.002, not 0.001");
+    refused(&Options { length: Length::Steps(50), ..options.clone() }, source, "steps 40, not 50");
+    refused_network(Unet::new(8, 1, Norm::None), options, source, "width 4, not 8");
+    let mut photos: Vec<Rgb8> = (0..5).map(photo).collect();
+    refused(options, &Source::photos(photos.clone(), "gaussian:25".parse().unwrap()), "noise gaussian:0-50");
+    let noise = source.added_noise().unwrap();
+    refused(options, &Source::photos(photos[1..].to_vec(), noise), "other pictures");
+    photos[2].data[100] ^= 1;
+    refused(options, &Source::photos(photos, noise), "other pictures");
+}
+
+/// Changes what a state says of itself.
+fn rewrite(state: &Path, change: impl Fn(&mut Value)) {
+    let bytes = fs::read(state).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    let text = metadata.get_mut("n2n-gpu-state").unwrap();
+    let mut snapshot = serde_json::from_str(text).unwrap();
+    change(&mut snapshot);
+    *text = snapshot.to_string();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    fs::write(state, safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()).unwrap();
+}
+
+#[test]
+fn a_state_that_no_training_can_have_is_refused() {
+    let run = Run::new(&Device::Cpu, 40, false);
+    let out = run.out("out");
+    run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
+    assert_eq!(resumable(&out).map(|r| r.steps).unwrap(), 20);
+    let state = out.join("state.safetensors");
+    let whole = fs::read(&state).unwrap();
+    for (place, value) in [
+        ("/identity/options/batch", json!(0)),
+        ("/identity/options/batch", json!(1_u64 << 62)),
+        ("/identity/options/crop", json!(0)),
+        ("/identity/options/targets", json!(0)),
+        ("/identity/options/targets", json!(100)),
+        ("/number", json!(1_u64 << 63)),
+        ("/number", json!(1 << 30)),
+        ("/log/seen", json!(21)),
+        ("/seconds", json!(-1.0)),
+    ] {
+        fs::write(&state, &whole).unwrap();
+        rewrite(&state, |snapshot| *snapshot.pointer_mut(place).unwrap() = value.clone());
+        let message = resumable(&out).map(|r| r.steps).unwrap_err().to_string();
+        assert!(message.starts_with(&state.display().to_string()) && message.contains("describes no training"), "{message}");
+    }
 }
 
 #[test]

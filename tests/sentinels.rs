@@ -8,7 +8,6 @@ use common::{Place, normals, places, places_of, square_error};
 use n2n_gpu::check::{self, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Element, Graph, ParamLayout, Role, StorageId, Tensor, View, padded};
-use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Pixels, Shards};
 
 /// What lies around the tensors. Read by mistake, it outweighs them all.
@@ -144,14 +143,14 @@ fn convolutions_leave_their_neighbours_alone() {
     assert_keeps_to_itself("conv_transpose2d", [2, 3, 4], [7, 1], |g, [x, _]| {
         let w = g.param("weight", ParamLayout::ConvTranspose { k: 3, input: vec![7], output: 10 });
         let b = g.param("bias", ParamLayout::Vector(10));
-        g.conv_transpose2d(x, w, b, Conv::same3(2), 1, SLOPE)
+        g.conv_transpose2d(x, [w, b], Conv::same3(2), 1, SLOPE)
     });
 }
 
 #[test]
 fn group_normalisations_leave_their_neighbours_alone() {
     assert_keeps_to_itself("group_norm", [2, 6, 5], [6, 1], |g, [x, _]| {
-        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, ParamLayout::Vector(6)));
+        let [gamma, beta] = ["gamma", "beta"].map(|name| g.vector(name, 6, 1.0));
         g.group_norm(x, gamma, beta, GroupNorm { groups: 3, eps: 1e-5, activation: SLOPE })
     });
 }
@@ -160,8 +159,8 @@ fn group_normalisations_leave_their_neighbours_alone() {
 fn batch_normalisations_leave_their_neighbours_alone() {
     let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: SLOPE };
     let record = |g: &mut Graph, x: Tensor, kept: bool| {
-        let [gamma, beta] = ["gamma", "beta"].map(|name| g.param(name, ParamLayout::Vector(6)));
-        let statistics = ["mean", "variance"].map(|name| g.running_statistic(name, 6));
+        let [gamma, beta] = ["gamma", "beta"].map(|name| g.vector(name, 6, 1.0));
+        let statistics = ["mean", "variance"].map(|name| g.running_statistic(name, 6, 1.0));
         match kept {
             true => g.batch_norm_eval(x, gamma, beta, statistics, norm),
             false => g.batch_norm(x, gamma, beta, statistics, norm),
@@ -227,7 +226,7 @@ fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
     let picture = Pixels::Bytes((0..20 * 20 * 3).map(|i| (i * 7 % 251) as u8).collect());
     let shards = Shards::new([vec![((20, 20), &picture)]], 1 << 20);
     let mut g = Graph::new();
-    let (noise, input, target) = (Some(Noise::gaussian(25.0)), [-0.5, 0.5], [-0.5, 0.5]);
+    let (noise, input, target) = (Some("gaussian:25".parse().unwrap()), [-0.5, 0.5], [-0.5, 0.5]);
     let batch =
         Batch { count: 1, crop: 9, batch: 2, noise, clean_targets: false, input, target, flips: 7, given: false, targets: 1 };
     let Drawn { x, pictures, .. } = g.batch(batch, &shards);

@@ -175,7 +175,7 @@ fn convolutions_of_any_window_give_in_strips_what_they_give_in_one_pass() {
         let b1 = param(&mut g, "b", ParamLayout::Vector(4));
         // What is missing to a multiple of the stride.
         let output_padding = up.stride + 2 * up.padding - up.kernel;
-        let y = g.conv_transpose2d(y, w1, b1, up, output_padding, Activation::NONE);
+        let y = g.conv_transpose2d(y, [w1, b1], up, output_padding, Activation::NONE);
         let w2 = param(&mut g, "2", ParamLayout::Conv { k: 3, input: vec![4], output: 5 });
         let z = g.conv2d(y, w2, None, Conv::same3(1), Activation::NONE);
         let z = g.concat(&[z, x]);

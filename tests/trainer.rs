@@ -7,13 +7,15 @@ use std::sync::Arc;
 use common::{adapters, largest_error};
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::{Layer, Sequential};
+use n2n_gpu::ops::Conv;
 use n2n_gpu::train::{Length, Options, Trainer};
 
 const SHAPE: [usize; 4] = [4, 12, 8, 3];
 
 /// Of a small network, halved and doubled again.
 fn small(device: &Device) -> Trainer {
-    let layers = [Layer::conv2d(6, 2).stride(2), Layer::ReLU, Layer::Upsample(2), Layer::conv2d(3, 1), Layer::Sigmoid];
+    let [half, one] = [2, 1].map(|kernel| Conv { kernel, stride: kernel, padding: 0 });
+    let layers = [Layer::Conv2d(6, half), Layer::ReLU, Layer::Upsample(2), Layer::Conv2d(3, one), Layer::Sigmoid];
     let options = Options::sgd(1.0, Length::Epochs(4.0));
     Trainer::on_arrays(device, Arc::new(Sequential::new(layers)), &options, SHAPE).unwrap()
 }

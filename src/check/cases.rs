@@ -1,14 +1,32 @@
 //! Graphs that cover an op or several, with their inputs; every function makes one of the sizes that it is given.
 
 use super::Case;
-use crate::graph::{Element, Graph, ParamLayout, Role};
+use crate::graph::{Element, Graph, ParamLayout, Role, Tensor};
 use crate::nets::{Norm, Unet};
 use crate::noise::Noise;
-use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, LineBuffer, Loss, Pixels, Shards, Update};
+use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, Function, GroupNorm, LineBuffer, Loss, Pixels, Shards, Update};
 use crate::train::{Example, Rule, record_step};
 
+/// A graph with a picture that gradients flow to.
+fn picture(size: [usize; 3], channels: usize) -> (Graph, Tensor) {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", size, channels);
+    g.require_grad(x);
+    (g, x)
+}
+
+impl Case {
+    /// The value of `y` and the gradient of `x`, of random values.
+    fn of_gradient(name: String, g: Graph, x: Tensor, y: Tensor) -> Self {
+        let mut case = Self::new(name, g);
+        case.random(x);
+        case.differentiate(&[("dx", x)], y);
+        case
+    }
+}
+
 /// Rows of a strip and of those before it, at the strip of a picture of 40 rows that begins at row `start`.
-pub fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
+pub(super) fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
     let mut g = Graph::new();
     let x = g.add_tensor("x", [1, buffer.first + buffer.rows + 1, 13], &[5, 3], Role::Host);
     let control = g.host_vector("control", 2, Element::U32);
@@ -39,28 +57,19 @@ pub fn conv(conv: Conv, transposed: bool, size: [usize; 3], input: &[usize], out
     let b = g.param("bias", ParamLayout::Vector(output));
     let activation = Activation::leaky_relu(slope);
     let y = if transposed {
-        g.conv_transpose2d(x, w, b, conv, stride - 1, activation)
+        g.conv_transpose2d(x, [w, b], conv, stride - 1, activation)
     } else {
         g.conv2d(x, w, Some(b), conv, activation)
     };
-    let mut case = Case::new(name, g);
-    case.random(x);
-    case.differentiate(&[("dx", x)], y);
-    case
+    Case::of_gradient(name, g, x, y)
 }
 
 /// A group normalisation.
 pub fn group_norm(size: [usize; 3], channels: usize, groups: usize, slope: f32) -> Case {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", size, channels);
-    g.require_grad(x);
-    let gamma = g.param("weight", ParamLayout::Vector(channels));
-    let beta = g.param("bias", ParamLayout::Vector(channels));
+    let (mut g, x) = picture(size, channels);
+    let [gamma, beta] = [("weight", 1.0), ("bias", 0.0)].map(|(name, fill)| g.vector(name, channels, fill));
     let y = g.group_norm(x, gamma, beta, GroupNorm { groups, eps: 1e-5, activation: Activation::leaky_relu(slope) });
-    let mut case = Case::new(format!("group_norm {channels} in {groups} {size:?} slope {slope}"), g);
-    case.random(x);
-    case.differentiate(&[("dx", x)], y);
-    case
+    Case::of_gradient(format!("group_norm {channels} in {groups} {size:?} slope {slope}"), g, x, y)
 }
 
 /// Addition, activation and both kinds of concatenation (laid in place and copied), in the middle of a graph.
@@ -81,34 +90,37 @@ pub fn elementwise(size: [usize; 3], channels: [usize; 2]) -> Case {
     case
 }
 
+/// A function of one picture, element by element, in the middle of a graph.
+pub(super) fn pointwise(name: &str, function: Function, size: [usize; 3], channels: usize) -> Case {
+    let (mut g, x) = picture(size, channels);
+    let scaled = g.scale(x, 0.7);
+    let y = function(&mut g, scaled);
+    Case::of_gradient(format!("{name} {channels} {size:?}"), g, x, y)
+}
+
 /// Filters and normalisations used twice, around which residuals run: gradients that meet, through activations, in convolutions
 /// and elsewhere.
-pub fn residuals(size: [usize; 3], channels: usize) -> Case {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", size, channels);
-    g.require_grad(x);
+pub(super) fn residuals(size: [usize; 3], channels: usize) -> Case {
+    let (mut g, x) = picture(size, channels);
     let filter = |g: &mut Graph, name: &str, layout: ParamLayout| {
         (g.param(&format!("{name}.weight"), layout), g.param(&format!("{name}.bias"), ParamLayout::Vector(channels)))
     };
     let (k, input, output) = (3, vec![channels], channels);
     let (w, b) = filter(&mut g, "conv", ParamLayout::Conv { k, input: input.clone(), output });
     let (wt, bt) = filter(&mut g, "up", ParamLayout::ConvTranspose { k, input, output });
-    let [gamma, beta] = ["norm.weight", "norm.bias"].map(|name| g.param(name, ParamLayout::Vector(channels)));
+    let [gamma, beta] = [("norm.weight", 1.0), ("norm.bias", 0.0)].map(|(name, fill)| g.vector(name, channels, fill));
     let (same, lrelu) = (Conv::same3(1), Activation::leaky_relu(0.2));
     let norm = GroupNorm { groups: 1, eps: 1e-5, activation: lrelu };
     let mut y = g.leaky_relu(x, 0.5);
     for _ in 0..2 {
         let z = g.conv2d(y, w, Some(b), same, lrelu);
         let z = g.group_norm(z, gamma, beta, norm);
-        let z = g.conv_transpose2d(z, wt, bt, same, 0, lrelu);
+        let z = g.conv_transpose2d(z, [wt, bt], same, 0, lrelu);
         let z = g.add_with(z, y, lrelu);
         let plain = g.conv2d(z, w, Some(b), same, lrelu);
         y = g.add(plain, z);
     }
-    let mut case = Case::new(format!("residuals and shared parameters {channels} {size:?}"), g);
-    case.random(x);
-    case.differentiate(&[("dx", x)], y);
-    case
+    Case::of_gradient(format!("residuals and shared parameters {channels} {size:?}"), g, x, y)
 }
 
 /// The yardstick of `n2n-gpu bench`.
@@ -147,11 +159,9 @@ pub fn loss(loss: Loss, masked: bool, exponent: f32, size: [usize; 3], [channels
 
 /// A batch normalisation in training, and by its running statistics.
 pub fn batch_norm(size: [usize; 3], channels: usize, slope: f32) -> Case {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", size, channels);
-    g.require_grad(x);
-    let [gamma, beta] = ["weight", "bias"].map(|name| g.param(name, ParamLayout::Vector(channels)));
-    let running = ["running_mean", "running_var"].map(|name| g.running_statistic(name, channels));
+    let (mut g, x) = picture(size, channels);
+    let [gamma, beta] = [("weight", 1.0), ("bias", 0.0)].map(|(name, fill)| g.vector(name, channels, fill));
+    let running = [("running_mean", 0.0), ("running_var", 1.0)].map(|(name, fill)| g.running_statistic(name, channels, fill));
     let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: Activation::leaky_relu(slope) };
     let y = g.batch_norm(x, gamma, beta, running, norm);
     let after = g.batch_norm_eval(x, gamma, beta, running, norm);
@@ -166,9 +176,7 @@ pub fn batch_norm(size: [usize; 3], channels: usize, slope: f32) -> Case {
 
 /// Pooling, upsampling, sigmoid, unfold and fold, and differences, in the middle of a graph.
 pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) -> Case {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", size, channels);
-    g.require_grad(x);
+    let (mut g, x) = picture(size, channels);
     let small = g.max_pool2d(x, kernel);
     let small = g.sigmoid(small);
     let again = g.relu(small);
@@ -180,10 +188,7 @@ pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) 
     let folded = g.scale(folded, 0.7);
     let difference = g.subtract(small, folded);
     let y = g.upsample_nearest(difference, kernel);
-    let mut case = Case::new(format!("pool, sigmoid, unfold, fold, upsample {kernel} {window:?} {channels} {size:?}"), g);
-    case.random(x);
-    case.differentiate(&[("dx", x)], y);
-    case
+    Case::of_gradient(format!("pool, sigmoid, unfold, fold, upsample {kernel} {window:?} {channels} {size:?}"), g, x, y)
 }
 
 /// Drawing of a batch of noise, or of pairs, from pictures of bytes.
@@ -192,7 +197,7 @@ pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool
 }
 
 /// The same from pictures of floats.
-pub fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
+pub(super) fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
     let floats = |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| f32::from(b) / 200.0 - 0.1).collect());
     let case = batch_from(size, noise, false, false, floats);
     Case { name: format!("{} of floats", case.name), ..case }

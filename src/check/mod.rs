@@ -10,7 +10,7 @@ use crate::cpu;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::graph::{Graph, ParamLayout, Precision, Role, StorageId, Tensor};
+use crate::graph::{Graph, Precision, Role, StorageId, Tensor};
 use crate::kernel::Feature;
 use crate::nets::{Init, initial};
 use crate::ops::random_normals;
@@ -62,8 +62,8 @@ fn mean_square(of: &[f64]) -> f64 {
     of.iter().map(|v| v * v).sum::<f64>() / of.len().max(1) as f64
 }
 
-/// Mean square of the difference over the mean square of the truth, or `least` if that is more: of one of several tensors in a buffer, the
-/// whole buffer's, of whose size rounding is in all of them. (The gradient of a bias before a normalisation is zero but for that.)
+/// Mean square of the difference over that of the truth, or over `least` if that is more. For one of several tensors in a buffer, `least`
+/// is the whole buffer's: some tensors are nothing but rounding errors of that size (the gradient of a bias before a normalisation).
 fn normalised_error(truth: &[f64], result: &[f32], least: f64) -> f64 {
     let difference: Vec<f64> = truth.iter().zip(result).map(|(&t, &r)| t - f64::from(r)).collect();
     mean_square(&difference) / mean_square(truth).max(least).max(f64::MIN_POSITIVE)
@@ -103,7 +103,7 @@ impl Case {
     fn random(&mut self, t: Tensor) {
         let view = self.graph.view(t);
         let mut data = vec![0.0; view.span()];
-        let mut numbers = random_normals(1, t_seed(&self.name, self.floats.len()));
+        let mut numbers = random_normals(1, seed(&self.name, self.floats.len()));
         for pixel in data.chunks_mut(view.stride) {
             for c in view.physical() {
                 pixel[c] = numbers.next().unwrap_or(0.0) as f32;
@@ -119,7 +119,7 @@ impl Case {
         let mut data: Vec<f32> = data;
         // Biases and shifts start at zero; here they shall matter.
         for param in self.graph.params() {
-            if matches!(param.layout, ParamLayout::Vector(_)) {
+            if param.fill.is_some() {
                 for place in param.layout.places() {
                     let value = &mut data[param.offset + place];
                     *value += 0.3 * numbers.next().unwrap_or(0.0) as f32;
@@ -203,15 +203,15 @@ impl Case {
     }
 }
 
-/// A number that differs between inputs and cases.
-fn t_seed(name: &str, number: usize) -> u32 {
+/// Seed of the random values of an input: another one for every input of every case.
+fn seed(name: &str, number: usize) -> u32 {
     name.bytes().fold(number as u32 + 1, |h, b| h.wrapping_mul(31).wrapping_add(b.into()))
 }
 
 impl Device {
-    /// The device as it is to be used for pictures in that precision, the precision that it then has, and what there is to say about it.
-    /// Where it has no 16-bit floats, the precision is f32; where it has cooperative matrices and every convolution is right with them,
-    /// they are in use.
+    /// The device as it is to be used for training in that precision, the precision to use, and a remark for the user where something is
+    /// missing. Without 16-bit floats the precision is f32. Cooperative matrices are used if the device has them and every convolution
+    /// passes its test with them.
     ///
     /// # Errors
     /// If the device is lost in the self-test; one that refuses the kernels has no cooperative matrices for us.
@@ -225,11 +225,12 @@ impl Device {
             let remark = format!("{name} has no 16-bit floats: f32 is used");
             return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
         }
-        let (device, remark) = match gpu.with_cooperative_matrices() {
-            Some(with) if self_test(&with)? => (with, None),
-            Some(_) => (gpu, Some("failed their self-test")),
+        let known = gpu.with_cooperative_matrices();
+        let (device, remark) = match known.map(|with| Ok::<_, Error>((self_test(&with)?, with))).transpose()? {
+            Some((None, with)) => (with, None),
+            Some((Some(why), _)) => (gpu, Some(format!("failed their self-test ({why})"))),
             None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
-                (gpu, Some("are of no kind that the kernels know"))
+                (gpu, Some("are of no kind that the kernels know".to_owned()))
             }
             None => (gpu, None),
         };
@@ -238,17 +239,18 @@ impl Device {
     }
 }
 
-/// Whether every convolution is right on a device with cooperative matrices in use.
-fn self_test(gpu: &Gpu) -> Result<bool> {
+/// What is wrong with convolutions on a device with cooperative matrices in use, if anything is.
+fn self_test(gpu: &Gpu) -> Result<Option<String>> {
     let device = Device::Gpu(gpu.clone());
     for case in cooperative_cases() {
         match case.run(&device) {
             Ok(outcome) if outcome.passed() => {}
+            Ok(Outcome { case, output, error, .. }) => return Ok(Some(format!("{case}: {output} is off by {error:.1e}"))),
             Err(lost @ Error::Lost(_)) => return Err(lost),
-            _ => return Ok(false),
+            Err(refused) => return Ok(Some(refused.to_string())),
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 #[cfg(test)]

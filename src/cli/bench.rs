@@ -10,7 +10,7 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::{Graph, Precision};
 use n2n_gpu::kernel::Limits;
-use n2n_gpu::nets::{Anatomy, Init, Modules, Network, Task, initial};
+use n2n_gpu::nets::{Anatomy, Init, Network, Task, initial};
 use n2n_gpu::ops::{Loss, Update, random_normals};
 use n2n_gpu::plan::{Executor, Plan};
 use n2n_gpu::profile::{Part, Peaks, median_ms, parts, peaks};
@@ -155,10 +155,8 @@ impl<'a> Bench<'a> {
 
     /// Median time of a forward pass, milliseconds.
     fn forward_ms(&self) -> Result<f64, Error> {
-        let mut g = Graph::new();
+        let (mut g, x, y) = self.network.forward(self.shape, 3);
         g.set_precision(self.precision);
-        let x = g.host_picture("x", self.shape, 3);
-        let y = self.network.record(&mut Modules::new(&mut g, false), x);
         g.output("y", y);
         let (x, weights) = (g.view(x).storage, g.params_storage().expect("a network has parameters"));
         let mut forward = self.device.prepare(g)?;

@@ -1,7 +1,6 @@
 //! `n2n-gpu demo`.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 use n2n_gpu::data::picture::{Rgb8, decode_rgb8};
@@ -13,8 +12,8 @@ use serde_json::json;
 
 use super::Common;
 use super::net::NetArgs;
-use super::output::{Output, TrainingBar, counted, path_text, program};
-use super::train::{make_folder, stop_on_interrupt};
+use super::output::{Output, path_text, program};
+use super::train::{Trained, make_folder};
 
 macro_rules! assets {
     ($($name:literal),* $(,)?) => { &[$(($name, include_bytes!(concat!("../../assets/", $name)))),*] };
@@ -90,35 +89,23 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         options.noise,
         if options.minutes == 1.0 { "1 minute".to_owned() } else { format!("{} minutes", options.minutes) }
     ));
-    let stop = stop_on_interrupt(common)?;
-    let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
     let (source, validation) = (&source, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let done = TrainingBar::new(common).watch(&stop, |watch| run.start(watch))?;
-    let report = options.out.join("report.html");
-    let samples = options.out.join("samples");
+    let trained = Trained::by(common, &run, false)?;
+    let (done, samples) = (&trained.outcome, options.out.join("samples"));
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
-    let interrupted = stop.load(Ordering::Relaxed);
-    let output = Output::new(
-        json!({
-            "device": device.name(), "net": name, "parameters": parameters, "steps": done.steps, "seconds": done.seconds,
-            "psnr_noisy": done.psnr_noisy, "psnr": psnr, "psnr_estimated": done.psnr_estimated, "report": path_text(&report),
-            "model": path_text(&done.best), "samples": path_text(&samples), "interrupted": interrupted,
-        }),
-        format!(
-            "{} in {:.0} s on {}{}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE -o OUT.png --model {}",
-            counted(done.steps as usize, "step"),
-            done.seconds,
-            device.name(),
-            if interrupted { ", interrupted" } else { "" },
+    Ok(trained.output(
+        json!({"psnr": psnr, "model": path_text(&done.best), "samples": path_text(&samples)}),
+        &format!(
+            "{}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE -o OUT.png --model {}",
+            trained.summary(),
             verdict(done.psnr_noisy, psnr),
-            report.display(),
+            trained.report.display(),
             samples.display(),
             program(),
             done.best.display()
         ),
-    );
-    Ok(output.interrupted(interrupted))
+    ))
 }
 
 /// What came of the held-out photographs, good or bad.

@@ -49,7 +49,7 @@ fn strength(text: &str) -> Result<f32, String> {
 fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     let inputs = list(&options.inputs)?;
     let out = &options.output;
-    let one = options.inputs.len() == 1 && options.inputs[0].is_file();
+    let one = options.inputs.len() == 1 && !options.inputs[0].is_dir();
     let named_as_folder = out.is_dir() || out.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
     let outputs: Vec<PathBuf> = if one && !named_as_folder {
         vec![out.clone()]
@@ -185,9 +185,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let device = common.open()?;
     let denoiser = Denoiser::new(&device, &model, options.tile)?;
     if files.iter().any(|(_, output)| *output != options.output) {
-        let out = &options.output;
-        std::fs::create_dir_all(out)
-            .map_err(|e| Error::file(out, format!("the folder cannot be made: {e}; name another with -o")))?;
+        super::train::make_folder("-o", &options.output)?;
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for ((input, _), outcome) in files.iter().zip(denoise_all(common, denoiser, options.strength, &files)) {

@@ -6,9 +6,13 @@ use n2n_gpu::device::ranked;
 use n2n_gpu::gpu;
 use serde_json::{Value, json};
 
+use super::Common;
 use super::output::Output;
 
-pub(super) fn run() -> Output {
+pub(super) fn run(common: &Common) -> anyhow::Result<Output> {
+    if !common.device.eq_ignore_ascii_case("auto") {
+        common.select()?;
+    }
     let adapters = gpu::adapters();
     let auto = ranked(&adapters).first().copied();
     let mut text = String::new();
@@ -36,5 +40,5 @@ pub(super) fn run() -> Output {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let _ = writeln!(text, "cpu  the built-in CPU executor ({threads} threads){}", if auto.is_none() { "  <- auto" } else { "" });
     list.push(json!({"index": "cpu", "name": "cpu", "kind": "cpu", "threads": threads, "auto": auto.is_none()}));
-    Output::new(json!({"devices": list, "auto": auto.map_or(json!("cpu"), |i| json!(i))}), text)
+    Ok(Output::new(json!({"devices": list, "auto": auto.map_or(json!("cpu"), |i| json!(i))}), text))
 }

@@ -10,10 +10,10 @@ use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
 use n2n_gpu::noise::{self, Clean, Noise};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::files::check_outputs;
-use super::output::{Output, counted};
+use super::output::{Output, complain, counted, path_text};
 use super::{Common, Usage};
 
 /// Arguments of `eval`.
@@ -48,6 +48,11 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The file for what is made of a picture.
+fn output(folder: &Path, input: &Path) -> PathBuf {
+    folder.join(input.file_name().unwrap_or_default()).with_extension("png")
+}
+
 /// One picture to measure on: its name and size, noisy and clean values.
 struct Item {
     name: String,
@@ -57,87 +62,104 @@ struct Item {
     clean: Vec<f32>,
 }
 
-/// Files that are measured: clean ones, or noisy ones with their clean ones.
-enum Files {
-    Clean(Vec<PathBuf>, Noise),
-    Pairs(Vec<(PathBuf, PathBuf)>),
+/// Files that are measured: photographs that noise is added to, or noisy pictures with their clean ones.
+struct Files {
+    inputs: Vec<PathBuf>,
+    noise: Option<Noise>,
+    clean: Vec<PathBuf>,
 }
 
 impl Files {
     fn new(options: &Options) -> anyhow::Result<Self> {
-        if let Some([noisy, clean]) = options.pairs.as_deref() {
-            let pairs = pair(noisy, clean)?;
-            // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
-            for (a, b) in &pairs {
-                let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
-                let ([w, h], [v, g]) = (noisy.header().size(), clean.header().size());
-                if [w, h] != [v, g] {
-                    let sizes = format!("{w}x{h} and {v}x{g}");
-                    return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
-                }
+        let Some([noisy, clean]) = options.pairs.as_deref() else {
+            let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
+            return Ok(Self { inputs: list(&options.photos)?, noise: Some(noise), clean: Vec::new() });
+        };
+        let (inputs, clean): (Vec<_>, Vec<_>) = pair(noisy, clean)?.into_iter().unzip();
+        // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
+        for (a, b) in inputs.iter().zip(&clean) {
+            let (noisy, clean) = (Picture::load(a)?, Picture::load(b)?);
+            let ([w, h], [v, g]) = (noisy.header().size(), clean.header().size());
+            if [w, h] != [v, g] {
+                let sizes = format!("{w}x{h} and {v}x{g}");
+                return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
             }
-            return Ok(Self::Pairs(pairs));
         }
-        let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
-        Ok(Self::Clean(list(&options.photos)?, noise))
+        Ok(Self { inputs, noise: None, clean })
     }
 
-    /// Every picture, and the file in `folder` for what is made of it, which replaces nothing that is read or made.
-    fn outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
-        let noisy: Vec<&PathBuf> = match self {
-            Self::Clean(files, _) => files.iter().collect(),
-            Self::Pairs(pairs) => pairs.iter().map(|p| &p.0).collect(),
-        };
-        let clean: Vec<&PathBuf> = match self {
-            Self::Clean(..) => Vec::new(),
-            Self::Pairs(pairs) => pairs.iter().map(|p| &p.1).collect(),
-        };
-        let output = |input: &Path| folder.join(input.file_name().unwrap_or_default()).with_extension("png");
-        let outputs: Vec<_> = noisy.iter().map(|&input| (input.clone(), output(input))).collect();
-        let read: Vec<&Path> = noisy.into_iter().chain(clean).map(PathBuf::as_path).chain(model).collect();
-        check_outputs("--save", &read, &outputs)?;
-        Ok(outputs)
-    }
-
-    fn count(&self) -> usize {
-        match self {
-            Self::Clean(files, _) => files.len(),
-            Self::Pairs(files) => files.len(),
-        }
+    /// Whether what is saved in `folder` replaces nothing that is read or made.
+    fn check_outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<()> {
+        let outputs: Vec<_> = self.inputs.iter().map(|input| (input.clone(), output(folder, input))).collect();
+        let read: Vec<&Path> = self.inputs.iter().chain(&self.clean).map(PathBuf::as_path).chain(model).collect();
+        check_outputs("--save", &read, &outputs)
     }
 
     /// Reads picture `i`.
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         // Its samples are gone when it has its values.
         let load = |path: &Path| Picture::load(path).map(|picture| (picture.header().size(), picture.to_rgb()));
-        match self {
-            Self::Clean(files, noise) => {
-                let ([width, height], rgb) = load(&files[i])?;
-                let least = noise.least_side();
-                if width < least || height < least {
-                    return Err(Error::file(
-                        &files[i],
-                        format!("is {width}x{height}: noise {noise} wants {least} pixels a side"),
-                    ));
-                }
-                let picture = Clean { rgb: &rgb, width, height };
-                let noisy = noise.expose(picture, seed, i as u32, 0).values;
-                // An exposure of the same size shows the picture itself, of which no copy is needed.
-                let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
-                Ok(Item { name: name(&files[i]), width, height, noisy, clean })
-            }
-            Self::Pairs(files) => {
-                let (([width, height], noisy), (_, clean)) = (load(&files[i].0)?, load(&files[i].1)?);
-                Ok(Item { name: name(&files[i].0), width, height, noisy, clean })
-            }
+        let input = &self.inputs[i];
+        let ([width, height], rgb) = load(input)?;
+        let Some(noise) = self.noise else {
+            let (_, clean) = load(&self.clean[i])?;
+            return Ok(Item { name: name(input), width, height, noisy: rgb, clean });
+        };
+        let least = noise.least_side();
+        if width.min(height) < least {
+            return Err(Error::file(input, format!("is {width}x{height}: noise {noise} wants {least} pixels a side")));
         }
+        let picture = Clean { rgb: &rgb, width, height };
+        let noisy = noise.expose(picture, seed, i as u32, 0).values;
+        // An exposure of the same size shows the picture itself, of which no copy is needed.
+        let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
+        Ok(Item { name: name(input), width, height, noisy, clean })
     }
+}
+
+/// What came of all pictures, for `--json`, and their scores.
+#[derive(Default)]
+struct Measured {
+    all: Evaluation,
+    each: Vec<Value>,
+    failed: Vec<Value>,
+}
+
+/// Measures pictures one by one. One that cannot be read is told and left out.
+fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Option<Denoiser>) -> anyhow::Result<Measured> {
+    let mut measured = Measured::default();
+    for (i, input) in files.inputs.iter().enumerate() {
+        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed) {
+            Ok(item) => item,
+            Err(e) if files.inputs.len() > 1 => {
+                complain(&format!("error: {e}"));
+                measured.failed.push(json!({"input": path_text(input), "error": e.to_string()}));
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if options.clip {
+            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+        }
+        let (scored, denoised) = evaluate(denoiser.as_mut(), noisy, &clean, width, height)?;
+        common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
+        if let Some(folder) = &options.save {
+            drop(clean);
+            Picture::from_rgb8(width, height, &denoised).save(&output(folder, input))?;
+        }
+        measured.each.push(json!({
+            "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
+            "ssim_noisy": scored.ssim_noisy, "ssim": scored.ssim,
+        }));
+        measured.all.pictures.push(scored);
+    }
+    Ok(measured)
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let files = Files::new(options)?;
-    let outputs = options.save.as_ref().map(|folder| files.outputs(folder, options.model.as_deref())).transpose()?;
     if let Some(folder) = &options.save {
+        files.check_outputs(folder, options.model.as_deref())?;
         super::train::make_folder("--save", folder)?;
     }
     let (mut denoiser, device) = match &options.model {
@@ -149,39 +171,28 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         None => (None, "none".to_owned()),
     };
     let start = Instant::now();
-    let mut all = Evaluation::default();
-    let mut rows = Vec::new();
-    for i in 0..files.count() {
-        let Item { name, width, height, mut noisy, clean } = files.load(i, common.seed)?;
-        if options.clip {
-            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        }
-        let (scored, denoised) = evaluate(denoiser.as_mut(), noisy, &clean, width, height)?;
-        common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
-        if let Some(outputs) = &outputs {
-            drop(clean);
-            Picture::from_rgb8(width, height, &denoised).save(&outputs[i].1)?;
-        }
-        rows.push(json!({
-            "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),
-            "ssim_noisy": scored.ssim_noisy, "ssim": scored.ssim,
-        }));
-        all.pictures.push(scored);
+    let Measured { all, each, failed } = measure(common, options, &files, &mut denoiser)?;
+    let asked_for = counted(files.inputs.len(), "picture");
+    if each.is_empty() {
+        return Err(Error::data(format!("none of {asked_for} could be measured")).into());
     }
     let (mean, seconds) = (all.mean(), start.elapsed().as_secs_f64());
-    let pictures = counted(all.pictures.len(), "picture");
-    Ok(Output::new(
-        json!({
-            "device": device, "pictures": all.pictures.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
-            "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": rows,
-        }),
-        if denoiser.is_some() {
-            format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
-        } else {
-            let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
-            format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")
-        },
-    ))
+    let pictures = counted(each.len(), "picture");
+    let text = if denoiser.is_some() {
+        format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
+    } else {
+        let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
+        format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")
+    };
+    let json = json!({
+        "device": device, "pictures": each.len(), "psnr_noisy": finite(mean.psnr_noisy), "psnr": finite(mean.psnr),
+        "ssim_noisy": mean.ssim_noisy, "ssim": mean.ssim, "seconds": seconds, "each": each, "failed": failed,
+    });
+    let output = Output::new(json, text);
+    if failed.is_empty() {
+        return Ok(output);
+    }
+    Ok(output.failed(format!("{} of {asked_for} could not be measured", failed.len()), 1))
 }
 
 /// Scores for people: before and after, or of the noisy picture alone.

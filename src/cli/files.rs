@@ -35,9 +35,7 @@ impl Identity {
 
 /// Refuses `results`, which are inputs with their outputs, where an output is one of `read`, all files that the command reads, or
 /// that of another input: by name, or by links of any kind. `flag` is what names the outputs.
-///
-/// # Errors
-/// The first output that would replace something.
+/// The error names the first output that would replace something.
 pub(super) fn check_outputs(flag: &str, read: &[&Path], results: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> {
     let read: HashMap<Identity, &Path> = read.iter().map(|path| (Identity::of(path), *path)).collect();
     let mut written: HashMap<Identity, &Path> = HashMap::new();

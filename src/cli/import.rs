@@ -61,10 +61,6 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())])?;
     let model = import(&options.file, entry, &options.net.given, statistics)?;
     let network = model.network.options();
-    if let Some((wanted, found)) = options.net.given.get("width").zip(network.get("width")).filter(|(a, b)| a != b) {
-        let file = options.file.display();
-        return Err(Usage::new(format!("--width {wanted}: the network in {file} has width {found}")));
-    }
     model.save(&options.out)?;
     let anatomy = Anatomy::of(model.network.as_ref());
     let (tensors, parameters) = (anatomy.graph.params().len(), anatomy.parameters());

@@ -8,6 +8,7 @@ mod devices;
 mod eval;
 mod files;
 mod import;
+mod interrupt;
 mod net;
 mod output;
 mod recipe;
@@ -77,12 +78,17 @@ enum Command {
 }
 
 impl Common {
-    /// The device asked for. Says so when `auto` falls back to the CPU.
-    fn open(&self) -> anyhow::Result<Device> {
-        let mut device = Device::select(&self.device).map_err(|e| match e {
+    /// The device asked for.
+    fn select(&self) -> Result<Device, Error> {
+        Device::select(&self.device).map_err(|e| match e {
             Error::Device { device, problem } if device == self.device => Error::device(format!("--device {device}"), problem),
             other => other,
-        })?;
+        })
+    }
+
+    /// The device asked for, with its tuned tiles. Says so when `auto` falls back to the CPU.
+    fn open(&self) -> anyhow::Result<Device> {
+        let mut device = self.select()?;
         if matches!(device, Device::Cpu) && self.device.eq_ignore_ascii_case("auto") {
             self.remark(&format!("no real GPU found: running on the CPU ({} devices lists what there is)", program()));
         }
@@ -103,13 +109,14 @@ impl Common {
 }
 
 fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
+    interrupt::handle(&cli.common)?;
     match &cli.command {
         Command::Demo(options) => demo::run(&cli.common, options),
         Command::Train(options) => train::run(&cli.common, options),
         Command::Denoise(options) => denoise::run(&cli.common, options),
         Command::Eval(options) => eval::run(&cli.common, options),
         Command::Import(options) => import::run(options),
-        Command::Devices => Ok(devices::run()),
+        Command::Devices => devices::run(&cli.common),
         Command::Check => check::run(&cli.common),
         Command::Bench(options) => bench::run(&cli.common, options, start),
     }

@@ -6,7 +6,7 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Choice, Entry, Kind, NETWORKS, Network, Task};
+use n2n_gpu::nets::{Entry, Kind, NETWORKS, NetOption, Network, Task};
 use serde_json::{Map, Value};
 
 use super::{Common, Usage};
@@ -19,13 +19,13 @@ pub(super) struct NetArgs {
 }
 
 /// Every option of a network once, and the networks that have it.
-fn choices() -> Vec<(&'static Choice, Vec<&'static str>)> {
-    let mut all: Vec<(&Choice, Vec<&str>)> = Vec::new();
+fn options() -> Vec<(&'static NetOption, Vec<&'static str>)> {
+    let mut all: Vec<(&NetOption, Vec<&str>)> = Vec::new();
     for entry in NETWORKS {
-        for choice in entry.choices {
-            match all.iter_mut().find(|(known, _)| known.name == choice.name) {
+        for option in entry.options {
+            match all.iter_mut().find(|(known, _)| known.name == option.name) {
                 Some((_, networks)) => networks.push(entry.name),
-                None => all.push((choice, vec![entry.name])),
+                None => all.push((option, vec![entry.name])),
             }
         }
     }
@@ -33,10 +33,10 @@ fn choices() -> Vec<(&'static Choice, Vec<&'static str>)> {
 }
 
 /// The flag of an option.
-fn flag(choice: &Choice, networks: &[&str]) -> Arg {
-    let arg =
-        Arg::new(choice.name).long(choice.name).hide_short_help(true).help(format!("{} ({})", choice.help, networks.join(", ")));
-    match choice.kind {
+fn flag(option: &NetOption, networks: &[&str]) -> Arg {
+    let help = format!("{} ({})", option.help, networks.join(", "));
+    let arg = Arg::new(option.name).long(option.name).hide_short_help(true).help(help);
+    match option.kind {
         Kind::Count(least, most) => arg.value_name("N").value_parser(clap::value_parser!(u64).range(least..=most)),
         Kind::Word(words) => arg.value_name("WORD").value_parser(PossibleValuesParser::new(words)),
         Kind::Flag => arg
@@ -59,7 +59,7 @@ impl Args for NetArgs {
             .hide_possible_values(true)
             .help(format!("Network [default: {}, or that of the recipe]", Entry::preferred().name))
             .long_help(format!("Network [default: {}, or that of the recipe]\n\n{}", Entry::preferred().name, about.join("\n")));
-        let flags = choices().into_iter().map(|(choice, networks)| flag(choice, &networks));
+        let flags = options().into_iter().map(|(option, networks)| flag(option, &networks));
         command.next_help_heading("Network").arg(net).args(flags).next_help_heading(None)
     }
 
@@ -71,9 +71,9 @@ impl Args for NetArgs {
 impl FromArgMatches for NetArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut given = Map::new();
-        for (choice, _) in choices() {
-            let name = choice.name;
-            let value = match choice.kind {
+        for (option, _) in options() {
+            let name = option.name;
+            let value = match option.kind {
                 Kind::Count(..) => matches.get_one::<u64>(name).map(|&n| n.into()),
                 Kind::Word(_) => matches.get_one::<String>(name).map(|word| word.as_str().into()),
                 Kind::Flag => matches.get_one::<bool>(name).map(|&flag| flag.into()),
@@ -91,9 +91,7 @@ impl FromArgMatches for NetArgs {
 
 impl NetArgs {
     /// The chosen network; the one named `default` if none is, and the default of all without.
-    ///
-    /// # Errors
-    /// If an option is given that the network does not have.
+    /// Fails if an option is given that the network does not have.
     pub(super) fn entry(&self, default: Option<&str>) -> anyhow::Result<&'static Entry> {
         let name = self.name.as_deref().or(default).unwrap_or(Entry::preferred().name);
         let entry = Entry::find(name).ok_or_else(|| Usage::new(format!("--net {name}: there is no such network")))?;
@@ -105,18 +103,14 @@ impl NetArgs {
     }
 
     /// The network asked for, as [`NetArgs::entry`]. It suits the task, in what nothing is asked for.
-    ///
-    /// # Errors
-    /// If it does not have the options that are given.
+    /// Fails if it does not have the options that are given.
     pub(super) fn network(&self, default: Option<&str>, task: Task) -> anyhow::Result<Arc<dyn Network>> {
         let entry = self.entry(default)?;
         self.in_place_of(entry, entry.suited(task).as_ref())
     }
 
     /// `base` with what is given in its place; another network if another one is named.
-    ///
-    /// # Errors
-    /// If it does not have the options that are given.
+    /// Fails if it does not have the options that are given.
     pub(super) fn instead_of(&self, base: &dyn Network) -> anyhow::Result<Arc<dyn Network>> {
         let entry = self.entry(Some(base.name()))?;
         if entry.name == base.name() {

@@ -1,11 +1,11 @@
 //! How a training is to go: the options of `train` that a recipe has a value for.
 
-use clap::Args;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use n2n_gpu::device::Device;
-use n2n_gpu::nets::{Anatomy, Init, Network};
+use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::Noise;
-use n2n_gpu::ops::{Batch, Loss, Update};
-use n2n_gpu::train::{self, Augment, Length, Recipe, Schedule};
+use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::train::{self, Length, Recipe};
 
 use super::Usage;
 
@@ -16,9 +16,6 @@ pub(super) struct RecipeArgs {
     /// A published training, with its network and all settings [default: our own]
     #[arg(long, hide_short_help = true, value_enum)]
     pub(super) recipe: Option<Recipe>,
-    /// Initialisation of the filters [default: xavier; recipe n2n: he]
-    #[arg(long, hide_short_help = true, value_enum)]
-    init: Option<Init>,
     /// Training steps [default: 10 minutes of training; recipe n2n: 300000]
     #[arg(long, hide_short_help = true, value_name = "N", group = "length", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
@@ -28,22 +25,9 @@ pub(super) struct RecipeArgs {
     /// Minutes of training [default: 10, unless the recipe or --steps or --epochs say otherwise]
     #[arg(long, display_order = 2, help_heading = None::<&str>, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
     minutes: Option<f64>,
-    /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
-    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    batch: Option<u16>,
-    /// Side of the crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller;
-    /// recipe epfl: 32, n2n: 256]
-    #[arg(long, hide_short_help = true, value_name = "PX", value_parser = clap::value_parser!(u16).range(2..=4096))]
-    crop: Option<u16>,
-    /// Augmentation of the pictures [default: all; recipe epfl: triple]
-    #[arg(long, hide_short_help = true, value_enum)]
-    augment: Option<Augment>,
     /// Loss [default: what suits the noise]
     #[arg(long, hide_short_help = true, value_enum)]
     loss: Option<LossName>,
-    /// Noisy targets drawn of every crop, whose losses are averaged [default: 8 for text and impulse, else 1]
-    #[arg(long, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=Batch::MOST_TARGETS as i64))]
-    targets: Option<u16>,
     /// Optimizer [default: adam]
     #[arg(long, hide_short_help = true, value_enum)]
     optimizer: Option<OptimizerName>,
@@ -53,28 +37,43 @@ pub(super) struct RecipeArgs {
     /// Weight decay of adamw [default: 0.01]
     #[arg(long, hide_short_help = true, value_name = "D", value_parser = not_negative, allow_negative_numbers = true)]
     decay: Option<f64>,
-    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
-    #[arg(long, hide_short_help = true, value_name = "LR", value_parser = positive, allow_negative_numbers = true)]
-    lr: Option<f64>,
-    /// Schedule of the learning rate [default: cosine]
-    #[arg(long, hide_short_help = true, value_enum)]
-    schedule: Option<Schedule>,
-    /// Clip norm of the gradient; 0 for none [default: 1; recipes: 0]
-    #[arg(long, hide_short_help = true, value_name = "L", value_parser = not_negative, allow_negative_numbers = true)]
-    clip: Option<f64>,
-    /// Decay of the exponential moving average of the weights, which is saved; 0 for none [default: 0.999; recipes: 0]
-    #[arg(long, hide_short_help = true, value_name = "D", value_parser = share, allow_negative_numbers = true)]
-    ema: Option<f64>,
+    #[command(flatten)]
+    given: Given,
+}
+
+/// The flags that the library's options declare, as far as they are given.
+#[derive(Debug)]
+struct Given(ArgMatches);
+
+impl Args for Given {
+    fn augment_args(command: Command) -> Command {
+        train::Options::augment_args_for_update(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Given {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(matches.clone()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = matches.clone();
+        Ok(())
+    }
 }
 
 /// Losses by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum LossName {
-    /// Squares: for noise that is right on average
+    /// Mean squared error: for noise that is zero on average
     L2,
-    /// Absolute values: for noise that is right in the median (for text, by default, less what the letters add to them)
+    /// Mean absolute error: for noise whose median is zero (the default for text, less the mean error of letters)
     L1,
-    /// Annealed from squares to counts: for noise that is right most often
+    /// Annealed from squares to the number of wrong pixels: for noise that leaves most pixels right
     L0,
 }
 
@@ -90,13 +89,9 @@ enum OptimizerName {
 }
 
 impl RecipeArgs {
-    /// Refuses settings of an optimizer that is not the chosen one.
-    pub(super) fn check(&self, noise: Option<&Noise>) -> anyhow::Result<()> {
-        let most = noise.map_or(1, Noise::most_targets);
-        if self.targets.is_some_and(|n| usize::from(n) > most) {
-            let of = noise.map_or("pairs".into(), |noise| format!("noise {noise}"));
-            return Err(Usage::new(format!("--targets: of {of} there is one target")));
-        }
+    /// Refuses numbers that make no sense, and options of another optimizer than the chosen one.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.options(train::Options::new(&Device::Cpu, Length::Minutes(10.0))).check_numbers()?;
         for (flag, given, of) in
             [("--momentum", self.momentum.is_some(), OptimizerName::Sgd), ("--decay", self.decay.is_some(), OptimizerName::Adamw)]
         {
@@ -108,7 +103,7 @@ impl RecipeArgs {
         Ok(())
     }
 
-    /// Options of the recipe; `noise` is what is added to pictures, `side` what they allow.
+    /// Options of the recipe. `noise` is what is added to the pictures, `side` the side of the crops that they allow.
     pub(super) fn base(&self, device: &Device, network: &dyn Network, noise: Option<&Noise>, side: usize) -> train::Options {
         let ours = train::Options::new(device, Length::Minutes(10.0));
         let base = match (self.recipe, noise) {
@@ -122,8 +117,9 @@ impl RecipeArgs {
         train::Options { crop, lr, ..base }
     }
 
-    /// `base` with what is given in its place.
-    pub(super) fn options(&self, base: train::Options) -> train::Options {
+    /// `base`, with the options that are given in place of its own.
+    pub(super) fn options(&self, mut base: train::Options) -> train::Options {
+        base.update_from_arg_matches(&self.given.0).expect("the flags were declared by these options");
         let length = match (self.steps, self.epochs, self.minutes) {
             (Some(steps), ..) => Length::Steps(steps),
             (_, Some(epochs), _) => Length::Epochs(epochs),
@@ -143,24 +139,10 @@ impl RecipeArgs {
                 let decay = if name == OptimizerName::Adamw { self.decay.unwrap_or(0.01) as f32 } else { 0.0 };
                 Update::Adam { beta1, beta2, eps, decay }
             }
-            // Of a run that is resumed, which then is refused.
+            // A run that is resumed had another optimizer, and will be refused.
             (Some(_), Update::Sgd { .. }) => Update::ADAM,
         };
-        train::Options {
-            init: self.init.unwrap_or(base.init),
-            length,
-            batch: self.batch.map_or(base.batch, usize::from),
-            crop: self.crop.map_or(base.crop, usize::from),
-            lr: self.lr.unwrap_or(base.lr),
-            schedule: self.schedule.unwrap_or(base.schedule),
-            augment: self.augment.unwrap_or(base.augment),
-            clip: self.clip.map_or(base.clip, |v| v as f32),
-            ema: self.ema.unwrap_or(base.ema),
-            targets: self.targets.map_or(base.targets, usize::from),
-            loss,
-            update,
-            ..base
-        }
+        train::Options { length, loss, update, ..base }
     }
 }
 

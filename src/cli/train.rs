@@ -2,21 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use anyhow::Context;
 use clap::Args;
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::picture::{Rgb8, load_rgb8};
+use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Anatomy, Network, Task};
 use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, complain, counted, path_text};
 use super::recipe::RecipeArgs;
@@ -76,21 +76,24 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// Set by Ctrl-C: training ends after the running step. A second Ctrl-C ends the program.
-pub(super) fn stop_on_interrupt(common: &Common) -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let quiet = common.quiet;
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+/// Those of the pictures that can be read. Others are named and left out, unless there are no more.
+fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let (mut read, mut errors) = (Vec::new(), Vec::new());
+    for picture in pictures {
+        match picture {
+            Ok(picture) => read.push(picture),
+            Err(e) => errors.push(e),
         }
-        if !quiet {
-            complain("\nstopping after this step; Ctrl-C again ends at once and keeps the last checkpoint");
-        }
-    })
-    .context("Ctrl-C cannot be handled")?;
-    Ok(stop)
+    }
+    if read.is_empty() && !errors.is_empty() {
+        return Err(errors.swap_remove(0));
+    }
+    errors.iter().for_each(|e| complain(&format!("left out: {e}")));
+    Ok(read)
+}
+
+fn photos(inputs: &[PathBuf]) -> Result<Vec<Rgb8>, Error> {
+    readable(load_each_rgb8(&list(inputs)?))
 }
 
 /// Pairs in two folders, in a folder with the folders a and b, or in a file.
@@ -103,7 +106,7 @@ fn pairs(data: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
 
 fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
     let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-    Ok(load_rgb8(&a)?.into_iter().zip(load_rgb8(&b)?).collect())
+    readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?, b?))))
 }
 
 /// Whether a file lies in a folder, whatever the names of the way there.
@@ -126,24 +129,24 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            Source::photos(load_rgb8(&files)?, noise)
+            Source::photos(readable(load_each_rgb8(&files))?, noise)
         }
     };
-    match (&options.val, &training) {
+    match (&options.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(folder), Source::Photos(_, noise)) => {
-            let held_out = Source::photos(load_rgb8(&list(std::slice::from_ref(folder))?)?, *noise);
+        (Some(folder), Some(noise)) => {
+            let held_out = Source::photos(photos(std::slice::from_ref(folder))?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), Source::Pairs(_)) => Ok((training, Validation::with_clean(pairs(data)?)?)),
+        (Some(data), None) => Ok((training, Validation::with_clean(pairs(data)?)?)),
     }
 }
 
 /// The network, and how to train it: as options say, and where they do not, as the run that is resumed (`kept`) or the recipe does.
-struct Choice<'a> {
+struct Settings<'a> {
     common: &'a Common,
     options: &'a Options,
     device: &'a Device,
@@ -151,7 +154,7 @@ struct Choice<'a> {
     kept: Option<Resumable>,
 }
 
-impl Choice<'_> {
+impl Settings<'_> {
     /// What counts where options say nothing, unless they name a recipe.
     fn base(&self) -> Option<&train::Options> {
         self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
@@ -159,7 +162,6 @@ impl Choice<'_> {
 
     fn network(&self) -> anyhow::Result<Arc<dyn Network>> {
         let Options { net, recipe, noise, .. } = self.options;
-        recipe.check(noise.as_ref())?;
         match self.kept.as_ref().and_then(|kept| kept.network.as_ref()).filter(|_| recipe.recipe.is_none()) {
             Some(kept) => net.instead_of(kept.as_ref()),
             None => {
@@ -199,13 +201,14 @@ fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
+    options.recipe.check()?;
     let mut device = common.open()?;
     let kept = earlier(common, options, &device)?;
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
-    let choice = Choice { common, options, device: &device, precision, kept };
-    let network = choice.network()?;
+    let settings = Settings { common, options, device: &device, precision, kept };
+    let network = settings.network()?;
     let (mut training_set, validation) = source(options, common.seed)?;
-    let training = choice.training(network.as_ref(), training_set.side());
+    let training = settings.training(network.as_ref(), training_set.side());
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
     if let Some(first) = dropped.first() {
@@ -221,55 +224,93 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
-    let (name, parameters) = (network.name().to_owned(), Anatomy::of(network.as_ref()).parameters());
-    let (training_count, held_out_count) = (training_set.count(), validation.count());
     common.remark(&format!(
-        "training {name} of {parameters} parameters on {}, {held_out_count} held out, noise {}, on {}",
-        counted(training_count, "picture"),
+        "training {} of {} parameters on {}, {} held out, noise {}, on {}",
+        network.name(),
+        Anatomy::of(network.as_ref()).parameters(),
+        counted(training_set.count(), "picture"),
+        validation.count(),
         training_set.noise(),
         device.name()
     ));
-    let stop = stop_on_interrupt(common)?;
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let done = TrainingBar::new(common).watch(&stop, |watch| if options.resume { run.resume(watch) } else { run.start(watch) });
-    let done = done.map_err(|e| match e {
+    let trained = Trained::by(common, &run, options.resume).map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => Error::Lost(format!(
             "{what}: go on with the same command and --resume, with --device cpu if the device does not come back"
         )),
         other => other,
     })?;
-    let interrupted = stop.load(Ordering::Relaxed);
-    Ok(output(options, device.name(), (&name, parameters), &done, interrupted).interrupted(interrupted))
+    let how = if options.overwrite {
+        "the same command with --resume in place of --overwrite goes on"
+    } else {
+        "the same command with --resume goes on"
+    };
+    Ok(output(&trained, how))
 }
 
-/// What came of a training of a network, that is of its name and parameters.
-fn output(options: &Options, device: &str, (name, parameters): (&str, usize), done: &Outcome, interrupted: bool) -> Output {
+/// What came of a training for people.
+fn output(trained: &Trained, how_to_go_on: &str) -> Output {
+    let done = &trained.outcome;
     let psnr = match (done.psnr_estimated, done.psnr) {
         (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
         (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
-    let report = options.out.join("report.html");
-    Output::new(
-        json!({
-            "device": device, "net": name, "parameters": parameters, "steps": done.steps,
-            "seconds": done.seconds, "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "psnr": done.psnr,
-            "best": path_text(&done.best), "last": path_text(&done.last), "report": path_text(&report), "interrupted": interrupted,
-        }),
-        format!(
-            "{} in {:.0} s on {}{}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
-            counted(done.steps as usize, "step"),
-            done.seconds,
-            device,
-            match (interrupted, options.overwrite) {
-                (true, true) => ", interrupted: the same command with --resume in place of --overwrite goes on",
-                (true, false) => ", interrupted: the same command with --resume goes on",
-                (false, _) => "",
-            },
+    let going_on = if trained.interrupted { format!(": {how_to_go_on}") } else { String::new() };
+    trained.output(
+        json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
+        &format!(
+            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            trained.summary(),
             done.psnr_noisy,
             done.best.display(),
-            report.display()
+            trained.report.display()
         ),
     )
+}
+
+/// A training that has ended, or was interrupted.
+pub(super) struct Trained {
+    device: String,
+    network: String,
+    parameters: usize,
+    pub(super) report: PathBuf,
+    pub(super) outcome: Outcome,
+    pub(super) interrupted: bool,
+}
+
+impl Trained {
+    /// Trains with a bar, until Ctrl-C.
+    pub(super) fn by(common: &Common, run: &Run, resume: bool) -> Result<Self, Error> {
+        let stop = stops_training();
+        let outcome = TrainingBar::new(common).watch(stop, |watch| if resume { run.resume(watch) } else { run.start(watch) })?;
+        Ok(Self {
+            device: run.device.name().to_owned(),
+            network: run.network.name().to_owned(),
+            parameters: Anatomy::of(run.network.as_ref()).parameters(),
+            report: run.out.join("report.html"),
+            outcome,
+            interrupted: stop.load(Ordering::Relaxed),
+        })
+    }
+
+    /// `20 steps in 3 s on cpu`, and whether that was all.
+    pub(super) fn summary(&self) -> String {
+        let Outcome { steps, seconds, .. } = self.outcome;
+        let interrupted = if self.interrupted { ", interrupted" } else { "" };
+        format!("{} in {seconds:.0} s on {}{interrupted}", counted(steps as usize, "step"), self.device)
+    }
+
+    /// With `more` for `--json` beside what all trainings have, and `text` for people.
+    pub(super) fn output(&self, more: Value, text: &str) -> Output {
+        let done = &self.outcome;
+        let mut json = json!({
+            "device": self.device, "net": self.network, "parameters": self.parameters, "steps": done.steps, "seconds": done.seconds,
+            "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "report": path_text(&self.report),
+            "interrupted": self.interrupted,
+        });
+        json.as_object_mut().into_iter().zip(more.as_object()).for_each(|(all, more)| all.extend(more.clone()));
+        Output::new(json, text).interrupted(self.interrupted)
+    }
 }

@@ -38,36 +38,48 @@ pub enum DType {
     F64,
 }
 
+/// What files call a type of values.
+pub(super) struct Names {
+    dtype: DType,
+    bytes: usize,
+    /// In `PyTorch` and `NumPy`.
+    pub(super) name: &'static str,
+    /// The first part of its class of storages in a pickle.
+    pub(super) storage: &'static str,
+    /// In the header of a `.npy` file.
+    pub(super) npy: Option<&'static str>,
+    safetensors: Dtype,
+}
+
+/// In the order of [`DType`].
+#[rustfmt::skip]
+const TYPES: [Names; 10] = [
+    Names { dtype: DType::Bool, bytes: 1, name: "bool", storage: "Bool", npy: Some("b1"), safetensors: Dtype::BOOL },
+    Names { dtype: DType::U8, bytes: 1, name: "uint8", storage: "Byte", npy: Some("u1"), safetensors: Dtype::U8 },
+    Names { dtype: DType::I8, bytes: 1, name: "int8", storage: "Char", npy: Some("i1"), safetensors: Dtype::I8 },
+    Names { dtype: DType::I16, bytes: 2, name: "int16", storage: "Short", npy: Some("i2"), safetensors: Dtype::I16 },
+    Names { dtype: DType::I32, bytes: 4, name: "int32", storage: "Int", npy: Some("i4"), safetensors: Dtype::I32 },
+    Names { dtype: DType::I64, bytes: 8, name: "int64", storage: "Long", npy: Some("i8"), safetensors: Dtype::I64 },
+    Names { dtype: DType::F16, bytes: 2, name: "float16", storage: "Half", npy: Some("f2"), safetensors: Dtype::F16 },
+    Names { dtype: DType::Bf16, bytes: 2, name: "bfloat16", storage: "BFloat16", npy: None, safetensors: Dtype::BF16 },
+    Names { dtype: DType::F32, bytes: 4, name: "float32", storage: "Float", npy: Some("f4"), safetensors: Dtype::F32 },
+    Names { dtype: DType::F64, bytes: 8, name: "float64", storage: "Double", npy: Some("f8"), safetensors: Dtype::F64 },
+];
+
 impl DType {
     /// Bytes per value.
     pub fn size(self) -> usize {
-        match self {
-            Self::Bool | Self::U8 | Self::I8 => 1,
-            Self::I16 | Self::F16 | Self::Bf16 => 2,
-            Self::I32 | Self::F32 => 4,
-            Self::I64 | Self::F64 => 8,
-        }
+        TYPES[self as usize].bytes
     }
 
     /// The name that `PyTorch` and `NumPy` use, e.g. `uint8`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "bool",
-            Self::U8 => "uint8",
-            Self::I8 => "int8",
-            Self::I16 => "int16",
-            Self::I32 => "int32",
-            Self::I64 => "int64",
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-            Self::F32 => "float32",
-            Self::F64 => "float64",
-        }
+        TYPES[self as usize].name
     }
 
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Bool, Self::U8, Self::I8, Self::I16, Self::I32, Self::I64, Self::F16, Self::Bf16, Self::F32, Self::F64];
-        all.into_iter().find(|dtype| dtype.name() == name)
+    /// The type that some file calls so.
+    pub(super) fn find(called: impl Fn(&Names) -> bool) -> Option<Self> {
+        TYPES.iter().find(|names| called(names)).map(|names| names.dtype)
     }
 }
 
@@ -184,10 +196,7 @@ impl Strided<'_> {
             })
     }
 
-    /// The values in row-major order.
-    ///
-    /// # Panics
-    /// When they end behind the data.
+    /// The values in row-major order. Panics when they end behind the data.
     pub(super) fn gather(&self, data: &[u8], dtype: DType) -> Vec<u8> {
         if self.shape.contains(&0) {
             return Vec::new();
@@ -230,19 +239,8 @@ pub fn load_safetensors(path: &Path) -> Result<Vec<(String, Array)>> {
 }
 
 pub(crate) fn from_view(view: &TensorView) -> Result<Array, String> {
-    let dtype = match view.dtype() {
-        Dtype::BOOL => DType::Bool,
-        Dtype::U8 => DType::U8,
-        Dtype::I8 => DType::I8,
-        Dtype::I16 => DType::I16,
-        Dtype::I32 => DType::I32,
-        Dtype::I64 => DType::I64,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::Bf16,
-        Dtype::F32 => DType::F32,
-        Dtype::F64 => DType::F64,
-        other => return Err(format!("is of type {other:?}, which is not read: convert it to float32")),
-    };
+    let found = DType::find(|names| names.safetensors == view.dtype());
+    let dtype = found.ok_or_else(|| format!("is of type {:?}, which is not read: convert it to float32", view.dtype()))?;
     if byte_len(view.shape(), dtype) != Some(view.data().len()) {
         return Err(CUT_SHORT.to_owned());
     }

@@ -102,10 +102,7 @@ impl Encoding {
         Some(if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) })
     }
 
-    /// Whether the format can have pictures of this size (width, height).
-    ///
-    /// # Errors
-    /// When it cannot.
+    /// Whether the format can have pictures of this size (width, height). Fails when it cannot.
     pub(super) fn check_size(self, path: &Path, size: [usize; 2]) -> Result<()> {
         let Format { name, side: most, .. } = self.format;
         if size.iter().all(|side| side <= most) {
@@ -136,10 +133,7 @@ fn by_extension(extension: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|f| f.extensions.contains(&extension))
 }
 
-/// The format that a file name ends in.
-///
-/// # Errors
-/// When the extension is missing or unknown.
+/// The format that a file name ends in. Fails when the extension is missing or unknown.
 pub(super) fn format_of(path: &Path) -> Result<&'static Format> {
     let known = || FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ");
     let Some(extension) = extension(path) else {

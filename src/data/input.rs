@@ -12,10 +12,7 @@ pub(crate) const MAX_BYTES: u64 = 8 << 30;
 /// How to make a file whole that is not.
 pub(super) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
 
-/// Opens an ordinary file and says how long it is.
-///
-/// # Errors
-/// When it is missing, unreadable, empty, a folder or a device.
+/// Opens an ordinary file and says how long it is. Fails when it is missing, unreadable, empty, a folder or a device.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let failed = |e: io::Error| {
         let problem = match e.kind() {
@@ -40,9 +37,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// Reads an ordinary file whole.
-///
-/// # Errors
-/// Those of [`open`], and when it is longer than [`MAX_BYTES`] or than the memory that is free.
+/// Fails as [`open`] does, and when it is longer than [`MAX_BYTES`] or than the memory that is free.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let (file, len) = open(path)?;
     read_all(file, len).map_err(|what| Error::file(path, what))
@@ -62,30 +57,5 @@ pub(super) fn read_all(mut from: impl Read, len: u64) -> Result<Vec<u8>, String>
         (Ok(read), Ok(0)) if read as u64 == len => Ok(bytes),
         (Err(e), _) | (_, Err(e)) if e.raw_os_error().is_some() => Err(format!("cannot be read: {e}")),
         _ => Err(CUT_SHORT.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn devices_and_pipes_are_refused_unopened() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        for path in [Path::new("/dev/zero"), &pipe] {
-            assert!(read(path).unwrap_err().to_string().contains("not an ordinary file"));
-        }
-    }
-
-    #[test]
-    fn no_more_memory_is_asked_for_than_a_file_may_take() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        // A file of a terabyte, none of which is there.
-        File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("too much"));
     }
 }

@@ -138,23 +138,10 @@ fn dtype(header: &str) -> Result<(DType, bool), String> {
         return Err("holds records of several fields: save each as an array of its own".to_owned());
     };
     let (order, kind) = descr.split_at_checked(1).ok_or(CUT_SHORT)?;
-    let dtype = match kind {
-        "b1" => DType::Bool,
-        "u1" => DType::U8,
-        "i1" => DType::I8,
-        "i2" => DType::I16,
-        "i4" => DType::I32,
-        "i8" => DType::I64,
-        "f2" => DType::F16,
-        "f4" => DType::F32,
-        "f8" => DType::F64,
-        _ if kind.starts_with('O') => {
-            return Err("holds Python objects, which are not read: save numbers, not a list of arrays of different shapes".into());
-        }
-        _ => {
-            return Err(format!("holds values of type {}, which are not read: convert them to float32 or uint8", excerpt(descr)));
-        }
-    };
+    let dtype = DType::find(|names| names.npy == Some(kind)).ok_or_else(|| match kind.starts_with('O') {
+        true => "holds Python objects, which are not read: save numbers, not a list of arrays of different shapes".to_owned(),
+        false => format!("holds values of type {}, which are not read: convert them to float32 or uint8", excerpt(descr)),
+    })?;
     match order {
         "<" | "|" | "=" => Ok((dtype, false)),
         ">" => Ok((dtype, true)),

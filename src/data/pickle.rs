@@ -53,10 +53,15 @@ impl Global {
             ("collections", "OrderedDict") => return Ok(Self::OrderedDict),
             ("torch", "Size") => return Ok(Self::Size),
             ("torch" | "torch.cuda" | "torch.storage", _) => {
-                if let Some(dtype) = name.strip_suffix("Storage").and_then(storage_type) {
+                if name == "UntypedStorage" {
+                    return Ok(Self::Storage(DType::U8));
+                }
+                if let Some(class) = name.strip_suffix("Storage")
+                    && let Some(dtype) = DType::find(|names| names.storage == class)
+                {
                     return Ok(Self::Storage(dtype));
                 }
-                if let Some(dtype) = DType::from_name(name) {
+                if let Some(dtype) = DType::find(|names| names.name == name) {
                     return Ok(Self::DType(dtype));
                 }
                 if ["uint", "float", "complex", "Complex", "Q"].iter().any(|kind| name.starts_with(kind)) {
@@ -69,23 +74,6 @@ impl Global {
         let (module, name) = (excerpt(module), excerpt(name));
         Err(format!("asks to run `{module}.{name}`: only tensors are read, so save the model's state_dict() alone"))
     }
-}
-
-/// The type of a storage's values from the first part of its class's name.
-fn storage_type(name: &str) -> Option<DType> {
-    Some(match name {
-        "Bool" => DType::Bool,
-        "Byte" | "Untyped" => DType::U8,
-        "Char" => DType::I8,
-        "Short" => DType::I16,
-        "Int" => DType::I32,
-        "Long" => DType::I64,
-        "Half" => DType::F16,
-        "BFloat16" => DType::Bf16,
-        "Float" => DType::F32,
-        "Double" => DType::F64,
-        _ => return None,
-    })
 }
 
 /// A pickle that has been run.

@@ -194,10 +194,7 @@ impl Rows {
         samples / self.channels
     }
 
-    /// Adds rows below.
-    ///
-    /// # Panics
-    /// If they have another depth.
+    /// Adds rows below. Panics if they have another depth.
     pub(crate) fn append(&mut self, below: Self) {
         match (&mut self.samples, below.samples) {
             (Samples::Bytes(all), Samples::Bytes(more)) => all.extend(more),
@@ -353,16 +350,17 @@ pub fn decode_rgb8(name: &str, bytes: &[u8]) -> Result<Rgb8> {
 /// # Errors
 /// Those of [`Picture::load`], for the first file in order that has one.
 pub fn load_rgb8(paths: &[PathBuf]) -> Result<Vec<Rgb8>> {
+    load_each_rgb8(paths).into_iter().collect()
+}
+
+/// Reads pictures as [`load_rgb8`] does, each with an outcome of its own.
+pub fn load_each_rgb8(paths: &[PathBuf]) -> Vec<Result<Rgb8>> {
     let load = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Rgb8::new(name, &Picture::load(path)?))
     };
-    // Collected before the errors are looked at: which one rayon would find first is chance.
-    let loaded: Vec<Result<Rgb8>> = paths.par_iter().map(load).collect();
-    loaded.into_iter().collect()
+    paths.par_iter().map(load).collect()
 }
 
 #[cfg(test)]
-mod row_tests;
-#[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -3,8 +3,8 @@
 use super::windows::{Axis, Window, fitted, strips, tile_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Tensor};
-use crate::nets::{Anatomy, Modules, Network};
+use crate::graph::Graph;
+use crate::nets::{Anatomy, Network};
 use crate::plan::Plan;
 
 /// Memory that may be taken beside the picture, with all that is on its way to the device and back, bytes. A photograph must do
@@ -16,22 +16,15 @@ const DEVICE_MEMORY: u64 = 2 << 30;
 const CPU_COPIES: u64 = 2 * 16;
 /// The same for an adapter, where up to three runs are under way, each with an upload and a readback.
 const ADAPTER_COPIES: u64 = CPU_COPIES + 3 * 2 * 16;
-/// Overlap of tiles where a pixel depends on all others (GroupNorm), so that no overlap is exact.
+/// Overlap of tiles where a pixel depends on all others (GroupNorm): no overlap is exact there.
 const OVERLAP: usize = 64;
-/// Most rows of a strip: more bring next to nothing.
+/// Most rows of a strip: higher strips are hardly faster.
 const ROWS: usize = 512;
-/// What strips side by side count as more than their work: no row is done before the last of them, and all rows have to wait.
+/// Penalty on the work of strips side by side: no row of the picture is finished before the last of them runs, and all rows wait in
+/// memory until then.
 const WAITING: f64 = 1.1;
-/// Least memory that is shrunk to, bytes.
+/// The budget never shrinks below this many bytes.
 const LEAST_MEMORY: u64 = 1 << 20;
-
-/// Records the network for a picture of `shape` (height, width): the graph, its input and its output.
-pub(super) fn forward(network: &dyn Network, shape: [usize; 2]) -> (Graph, Tensor, Tensor) {
-    let mut g = Graph::new();
-    let x = g.host_picture("x", [1, shape[0], shape[1]], 3);
-    let y = network.record(&mut Modules::new(&mut g, false), x);
-    (g, x, y)
-}
 
 /// How a padded picture is cut into what the network is given at once; sizes in pixels.
 ///
@@ -46,14 +39,21 @@ pub(super) fn forward(network: &dyn Network, shape: [usize; 2]) -> (Graph, Tenso
 ///                 +-----+---+---+     +-------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) struct Cut {
+    pub kind: CutKind,
+    /// Rows and columns that the network is given at once.
+    pub shape: [usize; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CutKind {
     /// In one piece.
-    Whole { rows: usize, columns: usize },
+    Whole,
     /// In tiles that see all they depend on, and overlap therefore.
-    Tiles { rows: usize, columns: usize },
+    Tiles,
     /// In strips from top to bottom, which find in line buffers what the strips above left; where they are narrower than the
     /// picture, they overlap at their sides as tiles do.
-    Strips { rows: usize, columns: usize },
+    Strips,
 }
 
 /// Rows and columns of a piece.
@@ -61,15 +61,6 @@ pub(super) enum Cut {
 pub(super) struct Place {
     pub rows: Window,
     pub columns: Window,
-}
-
-impl Cut {
-    /// Rows and columns that the network is given at once.
-    pub(super) fn shape(self) -> [usize; 2] {
-        match self {
-            Self::Whole { rows, columns } | Self::Tiles { rows, columns } | Self::Strips { rows, columns } => [rows, columns],
-        }
-    }
 }
 
 /// What a network takes: for every pixel of a tile, or for every column of strips of so many rows.
@@ -124,9 +115,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// What `device` has for a network; `tile` limits the side of tiles and strips, pixels.
-    ///
-    /// # Errors
-    /// If the device cannot hold the smallest of them, or they are larger than `tile`.
+    /// Fails if the device cannot hold the smallest of them, or they are larger than `tile`.
     pub(super) fn new(device: &Device, network: &dyn Network, tile: Option<usize>) -> Result<Self> {
         let Anatomy { multiple, radius, .. } = Anatomy::of(network);
         let overlap = radius.map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
@@ -134,11 +123,11 @@ impl Budget {
         if let Some(side) = tile.filter(|&side| side < least) {
             return Err(Error::option("tile", format!("{side}: tiles of this network must be at least {least} pixels wide")));
         }
-        let (g, x, y) = forward(network, [multiple, least]);
+        let (g, x, y) = network.forward([1, multiple, least], 3);
         let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= ROWS.min(tile.unwrap_or(ROWS)));
         let strips = rows.filter_map(|rows| g.in_strips(x, y, rows).map(|s| Cost::new(s.graph, least, rows, s.lag)));
         let strips = strips.collect::<Result<Vec<_>>>()?;
-        let (mut g, _, y) = forward(network, [least, least]);
+        let (mut g, _, y) = network.forward([1, least, least], 3);
         g.output("y", y);
         let budget = Self {
             memory: MEMORY,
@@ -218,8 +207,9 @@ impl Budget {
         let area = self.columns(&self.tile);
         let [rows, columns] = tile_shape(padded, self.side, area, self.overlap, self.multiple);
         let fits = rows * columns <= area;
-        let tiles = if [rows, columns] == padded { Cut::Whole { rows, columns } } else { Cut::Tiles { rows, columns } };
-        if self.strips.is_empty() || (fits && matches!(tiles, Cut::Whole { .. })) {
+        let kind = if [rows, columns] == padded { CutKind::Whole } else { CutKind::Tiles };
+        let tiles = Cut { kind, shape: [rows, columns] };
+        if self.strips.is_empty() || (fits && kind == CutKind::Whole) {
             return tiles;
         }
         let strips = self.strips.iter().filter_map(|cost| self.strips_of(cost, padded));
@@ -239,16 +229,16 @@ impl Budget {
         let beside = self.axis(width, columns).len();
         let work = ((height + cost.lag).div_ceil(cost.rows) * beside * columns) as f64 * cost.flops;
         let work = if beside > 1 { work * WAITING } else { work };
-        Some((work, Cut::Strips { rows: cost.rows, columns }))
+        Some((work, Cut { kind: CutKind::Strips, shape: [cost.rows, columns] }))
     }
 
     /// The pieces of a picture (height, width) in the order they are denoised: strips go down the picture before the next ones
     /// begin, tiles from left to right. Results of strips are `lag` rows behind.
     pub(super) fn places(&self, cut: Cut, picture: [usize; 2], lag: usize) -> Vec<Place> {
         let [height, width] = self.padded(picture);
-        let [rows, columns] = cut.shape();
+        let [rows, columns] = cut.shape;
         let columns = self.axis(width, columns);
-        if let Cut::Strips { .. } = cut {
+        if cut.kind == CutKind::Strips {
             let rows = strips(picture[0], rows, lag);
             let down = |columns: Window| rows.iter().map(move |rows| Place { rows: rows.clone(), columns: columns.clone() });
             return columns.into_iter().flat_map(down).collect();
@@ -265,9 +255,9 @@ mod tests {
 
     /// Bytes of everything that is in memory at once for a cut.
     fn bytes(network: &dyn Network, cut: Cut) -> u64 {
-        let [rows, columns] = cut.shape();
-        let strips = matches!(cut, Cut::Strips { .. });
-        let (mut g, x, y) = forward(network, [if strips { Anatomy::of(network).multiple } else { rows }, columns]);
+        let [rows, columns] = cut.shape;
+        let strips = cut.kind == CutKind::Strips;
+        let (mut g, x, y) = network.forward([1, if strips { Anatomy::of(network).multiple } else { rows }, columns], 3);
         if strips {
             g = g.in_strips(x, y, rows).unwrap().graph;
         } else {
@@ -285,21 +275,20 @@ mod tests {
             let name = network.name();
             for picture in [[4000, 6016], [4320, 8192], [6016, 4000], [20_000, 512]] {
                 let cut = budget.cut(picture);
-                let Cut::Strips { columns, .. } = cut else { panic!("{name}: {cut:?} of {picture:?}") };
+                let Cut { kind: CutKind::Strips, shape: [_, columns] } = cut else { panic!("{name}: {cut:?} of {picture:?}") };
                 assert!(bytes(network, cut) < MEMORY + (8 << 20), "{name}: {cut:?} of {picture:?}");
                 let twice = (budget.axis(picture[1], columns).len() * columns) as f64 / picture[1] as f64;
                 assert!(twice < 1.35, "{name}: {cut:?} of {picture:?} sees {twice} times its pixels");
             }
             // A low one is cut into tiles of its height, if at all, where that is less work, as it is where a pixel sees far.
             let low = budget.cut([budget.multiple, 70_016]);
-            let strips = matches!(low, Cut::Strips { .. });
-            assert!(!strips && low.shape()[0] == budget.multiple, "{name}: {low:?}");
+            assert!(low.kind != CutKind::Strips && low.shape[0] == budget.multiple, "{name}: {low:?}");
             // What is small is not cut, and what a normalisation looks at as a whole is cut into tiles.
-            assert_eq!(budget.cut([256, 256]), Cut::Whole { rows: 256, columns: 256 });
+            assert_eq!(budget.cut([256, 256]), Cut { kind: CutKind::Whole, shape: [256, 256] });
         }
         let normed = Unet::new(16, 3, Norm::Group);
         let cut = Budget::new(&Device::Cpu, &normed, None).unwrap().cut([4000, 6000]);
-        assert!(matches!(cut, Cut::Tiles { .. }) && bytes(&normed, cut) <= MEMORY + (8 << 20), "{cut:?}");
+        assert!(cut.kind == CutKind::Tiles && bytes(&normed, cut) <= MEMORY + (8 << 20), "{cut:?}");
     }
 
     #[test]
@@ -307,9 +296,9 @@ mod tests {
         let network = Unet::new(16, 3, Norm::None);
         let mut budget = Budget::new(&Device::Cpu, &network, None).unwrap();
         while budget.shrink() {
-            assert!(matches!(budget.cut([4000, 6000]), Cut::Strips { .. }));
+            assert_eq!(budget.cut([4000, 6000]).kind, CutKind::Strips);
         }
-        assert_eq!(budget.cut([4000, 6000]), Cut::Strips { rows: 8, columns: budget.least() });
+        assert_eq!(budget.cut([4000, 6000]), Cut { kind: CutKind::Strips, shape: [8, budget.least()] });
     }
 
     #[test]
@@ -317,7 +306,7 @@ mod tests {
         let budget = Budget::new(&Device::Cpu, &Unet::new(16, 3, Norm::None), None).unwrap();
         let (rows, columns) = (budget.least(), budget.least());
         let picture = [2 * rows + 3, 3 * columns + 5];
-        for cut in [Cut::Tiles { rows, columns }, Cut::Strips { rows: 16, columns }] {
+        for cut in [(CutKind::Tiles, rows), (CutKind::Strips, 16)].map(|(kind, rows)| Cut { kind, shape: [rows, columns] }) {
             let mut kept = vec![0; picture[0] * picture[1]];
             for Place { rows, columns } in budget.places(cut, picture, 20) {
                 for row in rows.keep.start..rows.keep.end.min(picture[0]) {

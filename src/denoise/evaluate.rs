@@ -39,8 +39,8 @@ impl Evaluation {
     }
 }
 
-/// Denoises `noisy` (H, W, 3), and scores both it and the result, which is returned rounded to 8 bit. Without a denoiser the
-/// result is the noisy picture. Beside the two pictures it takes the memory of one of bytes.
+/// Denoises `noisy` (H, W, 3) and compares it with `clean` before and after. Returns the scores, and the denoised picture rounded to
+/// 8 bit; without a denoiser, the noisy picture takes its place. Needs memory for the two pictures and one of bytes.
 ///
 /// # Errors
 /// If the device fails, or gives values that are not finite.

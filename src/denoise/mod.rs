@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::nets::{Model, Network, Ranges};
 
 use budget::{Budget, Cut};
-use pieces::{Piece, Prepared, Source};
+use pieces::{Original, Piece, Prepared};
 
 /// Shapes of pieces that stay prepared, as long as they fit the memory there is together.
 const PREPARED: usize = 3;
@@ -222,8 +222,8 @@ impl Denoiser {
         self.fit(padded)?;
         let prepared = self.prepared.last_mut().expect("it was just put there");
         let places = self.budget.places(prepared.cut, size, prepared.lag);
-        let source = Source { size, padded_height: padded[0], load, ranges: self.ranges };
-        let done = prepared.run(&source, &places, &mut store);
+        let original = Original { size, padded_height: padded[0], load, ranges: self.ranges };
+        let done = prepared.run(&original, &places, &mut store);
         if done.is_err() {
             // Reads of this picture may still be under way there; the next one must not get them.
             self.prepared.pop();

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::budget::{Budget, Cut, Place, forward};
+use super::budget::{Budget, Cut, CutKind, Place};
 use super::windows::reflect;
 use crate::device::Device;
 use crate::error::Result;
@@ -31,7 +31,7 @@ pub(super) struct Prepared {
 }
 
 /// A picture to denoise, as its pieces are made of it.
-pub(super) struct Source<F> {
+pub(super) struct Original<F> {
     /// Height and width.
     pub size: [usize; 2],
     /// The height that it is padded to.
@@ -65,7 +65,7 @@ impl Piece<'_> {
     }
 }
 
-impl<F: Fn(usize) -> [f32; 3] + Sync> Source<F> {
+impl<F: Fn(usize) -> [f32; 3] + Sync> Original<F> {
     /// Writes the pixels that the network sees of a piece into `x` (rows, columns, 4); the picture is mirrored beyond its edges.
     fn fill(&self, place: &Place, columns: usize, x: &mut [f32]) {
         let ([height, width], [low, high]) = (self.size, self.ranges.input);
@@ -82,21 +82,19 @@ impl<F: Fn(usize) -> [f32; 3] + Sync> Source<F> {
 }
 
 impl Prepared {
-    /// Records the network for pieces of that shape, and plans it.
-    ///
-    /// # Errors
-    /// If it does not fit the device.
+    /// Records the network for pieces of that shape, and plans it. Fails if it does not fit the device.
     pub(super) fn new(device: &Device, network: &dyn Network, budget: &Budget, cut: Cut) -> Result<Self> {
+        let [rows, columns] = cut.shape;
         let (graph, x, y, control, first, lag);
-        match cut {
-            Cut::Strips { rows, columns } => {
-                let (g, from, to) = forward(network, [budget.multiple(), columns]);
+        match cut.kind {
+            CutKind::Strips => {
+                let (g, from, to) = network.forward([1, budget.multiple(), columns], 3);
                 let strips = g.in_strips(from, to, rows).expect("only networks that run in strips are cut into them");
                 control = Some(strips.control);
                 Strips { graph, x, y, first, lag, .. } = strips;
             }
-            Cut::Whole { rows, columns } | Cut::Tiles { rows, columns } => {
-                let (mut g, from, to) = forward(network, [rows, columns]);
+            CutKind::Whole | CutKind::Tiles => {
+                let (mut g, from, to) = network.forward([1, rows, columns], 3);
                 let to = g.output("y", to);
                 (x, y, control, first, lag) = (g.view(from).storage, g.view(to).storage, None, 0, 0);
                 graph = g;
@@ -111,73 +109,62 @@ impl Prepared {
         self.executor.plan().bytes()
     }
 
-    /// Gives the network these parameters.
-    ///
-    /// # Errors
-    /// If the device is lost.
+    /// Gives the network these parameters. Fails if the device is lost.
     pub(super) fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.params.map_or(Ok(()), |id| self.executor.write(id, params))
     }
 
     /// Runs the network on pieces one after the other; `store` gets what came of each, in order.
-    ///
-    /// # Errors
-    /// If the device fails; that of `store`, which ends the work. Reads may still be under way then.
+    /// Fails if the device fails; that of `store`, which ends the work. Reads may still be under way then.
     pub(super) fn run<F: Fn(usize) -> [f32; 3] + Sync>(
         &mut self,
-        source: &Source<F>,
+        original: &Original<F>,
         places: &[Place],
         store: &mut impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
-        let [rows, columns] = self.cut.shape();
+        let [rows, columns] = self.cut.shape;
         let mut x = vec![0.0; rows * columns * 4];
         let mut under_way = Vec::new();
         for place in places {
-            source.fill(place, columns, &mut x);
+            original.fill(place, columns, &mut x);
             if let Some(control) = self.control {
-                self.executor.write_ints(control, &[place.rows.start as u32, source.padded_height as u32])?;
+                self.executor.write_ints(control, &[place.rows.start as u32, original.padded_height as u32])?;
             }
             self.executor.write(self.x, &x)?;
             self.executor.run()?;
             if !place.rows.keep.is_empty() {
                 under_way.push((self.executor.read_later(self.y)?, place));
             }
-            self.store_finished(source, &under_way, store)?;
+            self.store_finished(original, &under_way, store)?;
         }
         self.executor.wait()?;
-        self.store_finished(source, &under_way, store)
+        self.store_finished(original, &under_way, store)
     }
 
     fn store_finished<F>(
         &mut self,
-        source: &Source<F>,
+        original: &Original<F>,
         under_way: &[(Ticket, &Place)],
         store: &mut impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
         for (ticket, y) in self.executor.finished_reads()? {
             let (_, place) = under_way.iter().find(|(t, _)| *t == ticket).expect("a piece was asked for");
-            store(&self.piece(source, place, &y))?;
+            store(&self.piece(original, place, &y))?;
         }
         Ok(())
     }
 
-    fn piece<'y, F>(&self, source: &Source<F>, Place { rows, columns }: &Place, y: &'y [f32]) -> Piece<'y> {
-        let [height, width] = source.size;
-        let [_, row] = self.cut.shape();
+    fn piece<'y, F>(&self, original: &Original<F>, Place { rows, columns }: &Place, y: &'y [f32]) -> Piece<'y> {
+        let [height, width] = original.size;
+        let [_, row] = self.cut.shape;
         let keep = rows.keep.start..rows.keep.end.min(height);
         Piece {
             first: ((keep.start + self.lag + self.first - rows.start) * row + columns.keep.start - columns.start) * 4,
             rows: keep,
             columns: columns.keep.start..columns.keep.end.min(width),
             stride: row * 4,
-            range: source.ranges.output,
+            range: original.ranges.output,
             y,
         }
-    }
-}
-
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("cut", &self.cut).finish_non_exhaustive()
     }
 }

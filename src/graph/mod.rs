@@ -192,7 +192,7 @@ impl Graph {
     }
 
     /// What gradients are multiplied by in the loss, so that 16 bits hold them, and divided by in the optimizer.
-    pub fn gradient_scale(&self) -> f32 {
+    pub(crate) fn gradient_scale(&self) -> f32 {
         self.gradient_scale.filter(|_| self.precision == Precision::F16).unwrap_or(1.0)
     }
 
@@ -276,7 +276,7 @@ impl Graph {
     pub fn host_vector(&mut self, name: &str, len: usize, element: Element) -> Tensor {
         let len = pad4(len);
         let storage = self.add_storage(name, len, element, Role::Host);
-        self.add_view(View { storage, shape: [1, 1, len / 4], parts: vec![4], base: 0, channel: 0, stride: 4 })
+        self.whole(storage)
     }
 
     /// A host scalar, which is `fill` until it is written.
@@ -311,7 +311,6 @@ impl Graph {
     }
 
     /// The same of an op that another graph may have as well.
-    #[doc(hidden)]
     pub fn record_shared(&mut self, op: Arc<dyn Op>, inputs: &[Tensor], shape: [usize; 3], parts: &[usize]) -> Tensor {
         let y = self.add_picture(&format!("{}.{}", op.name(), self.nodes.len()), shape, parts);
         self.needs_grad[y.0] = inputs.iter().any(|t| self.needs_grad[t.0]);

@@ -78,7 +78,7 @@ impl Halo {
     pub const POINT: Self = Self { before: 0, after: 0, down: 1, up: 1 };
 
     /// Farthest input pixel from the first in the same place.
-    pub fn radius(self) -> usize {
+    pub(crate) fn radius(self) -> usize {
         self.before.max(self.after + self.down - 1)
     }
 }

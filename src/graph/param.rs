@@ -67,7 +67,7 @@ impl ParamLayout {
     }
 
     /// Fan-in and fan-out as `PyTorch`'s initialisers count them: dimension 1 and dimension 0, times the window.
-    pub fn fans(&self) -> (usize, usize) {
+    pub(crate) fn fans(&self) -> (usize, usize) {
         match self.file_shape()[..] {
             [o, i, kh, kw] => (i * kh * kw, o * kh * kw),
             _ => (self.count(), self.count()),
@@ -98,43 +98,49 @@ pub struct Param {
     pub offset: usize,
     /// Whether training changes it by its gradient; running statistics are not.
     pub trained: bool,
+    /// Value of all its elements at first; `None`: they are drawn, as those of filters.
+    pub fill: Option<f32>,
 }
 
 impl Graph {
-    /// Adds a trained tensor.
+    /// Adds a trained tensor: a filter, which is drawn at first, or a vector of zeros, as a bias is.
     ///
     /// # Panics
     /// If there is one of that name.
     pub fn param(&mut self, name: &str, layout: ParamLayout) -> Tensor {
+        let fill = matches!(layout, ParamLayout::Vector(_)).then_some(0.0);
+        self.add_param(name, layout, fill, true)
+    }
+
+    /// Adds a trained vector (C) whose elements are `fill` at first.
+    ///
+    /// # Panics
+    /// If there is a parameter of that name.
+    pub fn vector(&mut self, name: &str, c: usize, fill: f32) -> Tensor {
+        self.add_param(name, ParamLayout::Vector(c), Some(fill), true)
+    }
+
+    /// Adds a vector (C) that is stored with the parameters, but has no gradient: a running mean or variance, `fill` at first.
+    ///
+    /// # Panics
+    /// If there is a parameter of that name.
+    pub fn running_statistic(&mut self, name: &str, c: usize, fill: f32) -> Tensor {
+        self.add_param(name, ParamLayout::Vector(c), Some(fill), false)
+    }
+
+    fn add_param(&mut self, name: &str, layout: ParamLayout, fill: Option<f32>, trained: bool) -> Tensor {
         assert!(self.params.iter().all(|p| p.name != name), "two parameters are named {name}");
-        let flat = *self.flat.get_or_insert_with(|| {
-            self.storages.push(super::Storage {
-                name: "params".into(),
-                len: 0,
-                element: Element::F32,
-                role: Role::Host,
-                fill: 0.0,
-            });
-            StorageId(self.storages.len() - 1)
-        });
+        let known = self.flat;
+        let flat = known.unwrap_or_else(|| self.add_storage("params", 0, Element::F32, Role::Host));
+        self.flat = Some(flat);
         let (shape, parts) = layout.shape();
         let stride = padded(&parts);
         let base = self.storages[flat.0].len;
         self.storages[flat.0].len += (shape.iter().product::<usize>() * stride).next_multiple_of(ALIGN);
         let tensor = self.add_view(View { storage: flat, shape, parts, base, channel: 0, stride });
-        self.needs_grad[tensor.0] = true;
-        self.params.push(Param { name: name.into(), layout, tensor, offset: base, trained: true });
+        self.needs_grad[tensor.0] = trained;
+        self.params.push(Param { name: name.into(), layout, tensor, offset: base, trained, fill });
         tensor
-    }
-
-    /// Adds a vector (C) that is stored with the parameters, but has no gradient: a running mean or variance.
-    pub fn running_statistic(&mut self, name: &str, c: usize) -> Tensor {
-        let t = self.param(name, ParamLayout::Vector(c));
-        self.needs_grad[t.0] = false;
-        if let Some(param) = self.params.last_mut() {
-            param.trained = false;
-        }
-        t
     }
 
     /// Trained tensors in the order they were added.

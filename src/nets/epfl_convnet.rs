@@ -2,11 +2,10 @@
 //! `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Modules;
-use super::network::{Input, Network, Values, options_of};
-use super::registry::{Choice, Named};
+use super::network::{Input, Network, Values};
+use super::registry::{Named, NetOption};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
@@ -18,17 +17,11 @@ impl Named for EpflConvnet {
     const NAME: &'static str = "epfl-convnet";
     const ABOUT: &'static str =
         "two strided and two upsampling convolutions, from hand-made modules: 477 parameters, to learn from";
-    const OPTIONS: &'static [Choice] = &[];
+    const OPTIONS: &'static [NetOption] = &[];
 }
 
 impl Network for EpflConvnet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn values(&self) -> Values {
         Values { input: Input::Normalised, output: [0.0, 1.0] }

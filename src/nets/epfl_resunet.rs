@@ -2,10 +2,9 @@
 //! authors' state dicts. Its `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::network::{Network, Values, options_of};
-use super::registry::{Choice, Named, check_width, choices};
+use super::network::{Network, Values};
+use super::registry::{Named, NetOption, check_width};
 use super::unet::tail;
 use super::{Down, Modules, numbered};
 use crate::graph::Tensor;
@@ -43,17 +42,11 @@ impl Default for EpflResunet {
 impl Named for EpflResunet {
     const NAME: &'static str = "epfl-resunet";
     const ABOUT: &'static str = "residual U-Net with GroupNorm of the same report: five levels, values from 0 to 255";
-    const OPTIONS: &'static [Choice] = &[choices::WIDTH, choices::SHARED, choices::DOWN, choices::RESIDUAL];
+    const OPTIONS: &'static [NetOption] = &[NetOption::WIDTH, NetOption::SHARED, NetOption::DOWN, NetOption::RESIDUAL];
 }
 
 impl Network for EpflResunet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn values(&self) -> Values {
         Values::range([0.0, 255.0])

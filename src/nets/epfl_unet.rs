@@ -2,10 +2,9 @@
 //! dicts. Its `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::network::{Network, Values, options_of};
-use super::registry::{Choice, Named, check_width, choices};
+use super::network::{Network, Values};
+use super::registry::{Named, NetOption, check_width};
 use super::unet::tail;
 use super::{Modules, numbered};
 use crate::graph::Tensor;
@@ -36,17 +35,11 @@ impl Default for EpflUnet {
 impl Named for EpflUnet {
     const NAME: &'static str = "epfl-unet";
     const ABOUT: &'static str = "U-Net of a student report (EPFL, 2022): five levels, values from 0 to 255";
-    const OPTIONS: &'static [Choice] = &[choices::WIDTH, choices::SHARED, choices::RESIDUAL];
+    const OPTIONS: &'static [NetOption] = &[NetOption::WIDTH, NetOption::SHARED, NetOption::RESIDUAL];
 }
 
 impl Network for EpflUnet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn values(&self) -> Values {
         Values::range([0.0, 255.0])

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::model::ENTRY;
 use super::state_dict::{self, Tensors};
-use super::{Anatomy, Choice, Entry, Input, Kind, Model, Statistics};
+use super::{Anatomy, Entry, Input, Kind, Model, NetOption, Statistics};
 use crate::data::torch::{self, Value};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -23,8 +23,8 @@ const TRIED: u64 = 16;
 /// If the file cannot be read, its tensors are not those of the network, or it does not tell what has to be known.
 pub fn import(path: &Path, entry: &Entry, given: &Map<String, Json>, statistics: Option<Statistics>) -> Result<Model> {
     let mut tensors = read(path)?;
-    if let Some(choice) = entry.choices.iter().find(|c| c.hidden && !given.contains_key(c.name)) {
-        return Err(Error::option(choice.name, format!("a state dict of {} does not tell it: give true or false", entry.name)));
+    if let Some(option) = entry.options.iter().find(|o| o.hidden && !given.contains_key(o.name)) {
+        return Err(Error::option(option.name, format!("a state dict of {} does not tell it: give true or false", entry.name)));
     }
     // A count that BatchNorm keeps and nothing here needs.
     tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
@@ -34,6 +34,11 @@ pub fn import(path: &Path, entry: &Entry, given: &Map<String, Json>, statistics:
     let g = Anatomy::of(network.as_ref()).graph;
     let params = state_dict::params(&g, entry.name, prefix(&g, &tensors).0, &tensors);
     let params = params.map_err(|problem| Error::file(path, problem))?;
+    if let (Some(wanted), Some(found)) = (given.get("width"), network.options().get("width"))
+        && wanted != found
+    {
+        return Err(Error::option("width", format!("{wanted}: the network in {} has width {found}", path.display())));
+    }
     let values = network.values();
     let statistics = match (statistics, values.input) {
         (None, Input::Normalised) => {
@@ -101,12 +106,12 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
     let width = entry.published().options().remove("width");
     base.extend(width.map(|w| ("width".to_owned(), w)));
     let mut candidates = vec![base];
-    for choice in entry.choices.iter().filter(|c| !given.contains_key(c.name)) {
+    for option in entry.options.iter().filter(|o| !given.contains_key(o.name)) {
         // What the base has comes first: it stays where the file does not tell.
         for base in candidates.clone() {
-            for value in values(choice).into_iter().filter(|value| base.get(choice.name) != Some(value)) {
+            for value in values(option).into_iter().filter(|value| base.get(option.name) != Some(value)) {
                 let mut options = base.clone();
-                options.insert(choice.name.to_owned(), value);
+                options.insert(option.name.to_owned(), value);
                 candidates.push(options);
             }
         }
@@ -133,8 +138,8 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
 }
 
 /// The values of an option that are tried.
-fn values(choice: &Choice) -> Vec<Json> {
-    match choice.kind {
+fn values(option: &NetOption) -> Vec<Json> {
+    match option.kind {
         Kind::Flag => vec![false.into(), true.into()],
         Kind::Word(words) => words.iter().map(|&word| word.into()).collect(),
         Kind::Count(least, most) if most - least < TRIED => (least..=most).map(Json::from).collect(),

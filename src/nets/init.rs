@@ -1,8 +1,8 @@
-//! Initial parameters: normal filters, zero biases and means, unit scales and variances.
+//! Initial parameters: normal filters; all others are as they were declared.
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Graph, ParamLayout};
+use crate::graph::Graph;
 use crate::ops::random_normals;
 
 /// How filters start.
@@ -23,24 +23,17 @@ const STREAM: u32 = 1 << 31;
 pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
     let len = g.params_storage().map_or(0, |id| g.storage(id).len);
     let mut flat = vec![0.0; len];
-    let last = g.params().iter().rposition(|p| !matches!(p.layout, ParamLayout::Vector(_)));
+    let last = g.params().iter().rposition(|p| p.fill.is_none());
     for (number, param) in g.params().iter().enumerate() {
-        let places = param.layout.places();
-        match param.layout {
-            ParamLayout::Vector(_) if ["bias", "running_mean"].iter().any(|role| param.name.ends_with(role)) => {}
-            ParamLayout::Vector(_) => places.iter().for_each(|&p| flat[param.offset + p] = 1.0),
-            ParamLayout::Conv { .. } | ParamLayout::ConvTranspose { .. } => {
-                let (fan_in, fan_out) = param.layout.fans();
-                let variance = match init {
-                    Init::Xavier => 2.0 / (fan_in + fan_out) as f64,
-                    // No activation follows the last filter: a gain of 1.
-                    Init::He if Some(number) == last => 1.0 / fan_in as f64,
-                    Init::He => 2.0 / fan_in as f64,
-                };
-                for (&p, z) in places.iter().zip(random_normals(seed, STREAM + number as u32)) {
-                    flat[param.offset + p] = (z * variance.sqrt()) as f32;
-                }
-            }
+        let (fan_in, fan_out) = param.layout.fans();
+        let variance = match init {
+            Init::Xavier => 2.0 / (fan_in + fan_out) as f64,
+            // No activation follows the last filter: a gain of 1.
+            Init::He if Some(number) == last => 1.0 / fan_in as f64,
+            Init::He => 2.0 / fan_in as f64,
+        };
+        for (place, z) in param.layout.places().into_iter().zip(random_normals(seed, STREAM + number as u32)) {
+            flat[param.offset + place] = param.fill.unwrap_or((z * variance.sqrt()) as f32);
         }
     }
     flat

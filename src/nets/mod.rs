@@ -1,5 +1,18 @@
 //! Networks: what each of them records, the names of its parameters and how they start, and model files.
 
+/// What all networks with a [`Named`] name say alike: it, and their fields as options.
+macro_rules! name_and_options {
+    () => {
+        fn name(&self) -> &str {
+            <Self as super::Named>::NAME
+        }
+
+        fn options(&self) -> serde_json::Map<String, serde_json::Value> {
+            super::options_of(self)
+        }
+    };
+}
+
 pub mod import;
 mod init;
 pub mod model;
@@ -25,7 +38,7 @@ pub use init::{Init, initial};
 pub use model::Model;
 pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
-pub use registry::{Choice, Entry, Kind, Named, Task};
+pub use registry::{Entry, Kind, Named, NetOption, Task};
 pub use sequential::{Layer, Sequential};
 
 use serde::{Deserialize, Serialize};

@@ -24,9 +24,21 @@ impl<'a> Modules<'a> {
     /// # Panics
     /// If there is one of that name and another layout.
     pub fn param(&mut self, name: &str, layout: ParamLayout) -> Tensor {
-        let Some(known) = self.graph.params().iter().find(|p| p.name == name) else { return self.graph.param(name, layout) };
-        assert_eq!(known.layout, layout, "{name} is used with two layouts");
-        known.tensor
+        self.known(name, &layout).unwrap_or_else(|| self.graph.param(name, layout))
+    }
+
+    /// The trained vector (C) of that name, or a new one whose elements are `fill` at first.
+    ///
+    /// # Panics
+    /// If there is a parameter of that name and another layout.
+    pub fn vector(&mut self, name: &str, c: usize, fill: f32) -> Tensor {
+        self.known(name, &ParamLayout::Vector(c)).unwrap_or_else(|| self.graph.vector(name, c, fill))
+    }
+
+    fn known(&self, name: &str, layout: &ParamLayout) -> Option<Tensor> {
+        let known = self.graph.params().iter().find(|p| p.name == name)?;
+        assert_eq!(known.layout, *layout, "{name} is used with two layouts");
+        Some(known.tensor)
     }
 
     /// y = act(w * x + b), with the parameters `name.weight` and `name.bias`.
@@ -42,24 +54,23 @@ impl<'a> Modules<'a> {
         let input = self.graph.view(x).parts.clone();
         let w = self.param(&format!("{name}.weight"), ParamLayout::ConvTranspose { k: 3, input, output });
         let b = self.param(&format!("{name}.bias"), ParamLayout::Vector(output));
-        self.graph.conv_transpose2d(x, w, b, Conv::same3(2), 1, Activation::NONE)
+        self.graph.conv_transpose2d(x, [w, b], Conv::same3(2), 1, Activation::NONE)
     }
 
     /// Group normalisation with the parameters `name.weight` and `name.bias`.
     pub fn group_norm(&mut self, name: &str, x: Tensor, groups: usize, activation: Activation) -> Tensor {
-        let [gamma, beta] = self.vectors(name, x);
+        let [gamma, beta] = self.scale_and_shift(name, x);
         self.graph.group_norm(x, gamma, beta, GroupNorm { groups, eps: 1e-5, activation })
     }
 
     /// Batch normalisation with the parameters `name.weight` and `name.bias`, and the statistics `name.running_mean` and
     /// `name.running_var`.
     pub fn batch_norm(&mut self, name: &str, x: Tensor, activation: Activation) -> Tensor {
-        let [gamma, beta] = self.vectors(name, x);
+        let [gamma, beta] = self.scale_and_shift(name, x);
         let c = self.graph.view(x).channels();
-        let running = ["running_mean", "running_var"].map(|role| {
+        let running = [("running_mean", 0.0), ("running_var", 1.0)].map(|(role, fill)| {
             let name = format!("{name}.{role}");
-            let known = self.graph.params().iter().find(|p| p.name == name).map(|p| p.tensor);
-            known.unwrap_or_else(|| self.graph.running_statistic(&name, c))
+            self.known(&name, &ParamLayout::Vector(c)).unwrap_or_else(|| self.graph.running_statistic(&name, c, fill))
         });
         let norm = BatchNorm { eps: 1e-5, momentum: 0.1, activation };
         if self.training {
@@ -74,9 +85,9 @@ impl<'a> Modules<'a> {
         if predicts_noise { self.graph.subtract(x, y) } else { y }
     }
 
-    fn vectors(&mut self, name: &str, x: Tensor) -> [Tensor; 2] {
+    fn scale_and_shift(&mut self, name: &str, x: Tensor) -> [Tensor; 2] {
         let c = self.graph.view(x).channels();
-        ["weight", "bias"].map(|role| self.param(&format!("{name}.{role}"), ParamLayout::Vector(c)))
+        [("weight", 1.0), ("bias", 0.0)].map(|(role, fill)| self.vector(&format!("{name}.{role}"), c, fill))
     }
 
     /// A 3x3 convolution `conv`, the normalisation `norm`, and an activation.

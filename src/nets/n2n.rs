@@ -2,11 +2,10 @@
 //! tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Modules;
-use super::network::{Network, options_of};
-use super::registry::{Choice, Named, check_width, choices};
+use super::network::Network;
+use super::registry::{Named, NetOption, check_width};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
@@ -33,17 +32,11 @@ impl Default for N2nUnet {
 impl Named for N2nUnet {
     const NAME: &'static str = "n2n-unet";
     const ABOUT: &'static str = "U-Net of the Noise2Noise paper: max-pooling and nearest upsampling, 991,203 parameters";
-    const OPTIONS: &'static [Choice] = &[choices::WIDTH, choices::RESIDUAL];
+    const OPTIONS: &'static [NetOption] = &[NetOption::WIDTH, NetOption::RESIDUAL];
 }
 
 impl Network for N2nUnet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn check(&self) -> Result<(), String> {
         check_width(Self::NAME, self.width)

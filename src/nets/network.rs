@@ -68,7 +68,15 @@ impl<F: Fn(&mut Modules, Tensor) -> Tensor + Send + Sync> Network for F {
     }
 }
 
-impl dyn Network {
+impl dyn Network + '_ {
+    /// Records it for use on pictures (N, H, W, C) of `shape` (N, H, W): the graph, its input and its output.
+    pub fn forward(&self, shape: [usize; 3], c: usize) -> (Graph, Tensor, Tensor) {
+        let mut g = Graph::new();
+        let x = g.host_picture("x", shape, c);
+        let y = self.record(&mut Modules::new(&mut g, false), x);
+        (g, x, y)
+    }
+
     /// Name and options for people: `unet, width 16, levels 3`.
     pub fn describe(&self) -> String {
         let option = |(name, value): (&String, &Value)| match value {
@@ -163,9 +171,7 @@ pub struct Anatomy {
 impl Anatomy {
     /// Records a network and looks at its ops.
     pub fn of(network: &dyn Network) -> Self {
-        let mut graph = Graph::new();
-        let x = graph.host_picture("x", [1, SIDE, SIDE], 3);
-        let y = network.record(&mut Modules::new(&mut graph, false), x);
+        let (graph, x, y) = network.forward([1, SIDE, SIDE], 3);
         let (multiple, radius) = geometry(&graph, x, y);
         Self { graph, multiple, radius }
     }

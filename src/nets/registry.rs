@@ -16,7 +16,7 @@ pub trait Named: Network + Serialize + DeserializeOwned + Default + 'static {
     /// What it is, in a sentence for people.
     const ABOUT: &'static str;
     /// Its options, by the names of its fields.
-    const OPTIONS: &'static [Choice];
+    const OPTIONS: &'static [NetOption];
 
     /// The network that suits a task where nothing else is asked for.
     fn suited(_task: Task) -> Self {
@@ -26,7 +26,7 @@ pub trait Named: Network + Serialize + DeserializeOwned + Default + 'static {
 
 /// An option of a network.
 #[derive(Clone, Copy, Debug)]
-pub struct Choice {
+pub struct NetOption {
     /// Its name in model files; also that of the flag.
     pub name: &'static str,
     /// What it does.
@@ -35,6 +35,27 @@ pub struct Choice {
     pub kind: Kind,
     /// Must be given to `import`: a state dict does not show it.
     pub hidden: bool,
+}
+
+impl NetOption {
+    pub(super) const WIDTH: Self = Self::new("width", "Channels of the encoder", Kind::Count(1, 1024));
+    pub(super) const RESIDUAL: Self =
+        Self::new("residual", "Predict the noise, which is subtracted, in place of the picture", Kind::Flag);
+    pub(super) const SHARED: Self = Self::new(
+        "shared",
+        "Use one block several times where blocks are alike, as published; else every level has its own",
+        Kind::Flag,
+    );
+    pub(super) const DOWN: Self = Self::new(
+        "down",
+        "How pictures are halved: by a strided convolution, or by the largest of four",
+        Kind::Word(&["conv", "maxpool"]),
+    );
+
+    /// An option that a state dict shows.
+    pub const fn new(name: &'static str, help: &'static str, kind: Kind) -> Self {
+        Self { name, help, kind, hidden: false }
+    }
 }
 
 /// Values of an option.
@@ -68,7 +89,7 @@ pub struct Entry {
     /// What it is.
     pub about: &'static str,
     /// Its options.
-    pub choices: &'static [Choice],
+    pub options: &'static [NetOption],
     suited: fn(Task) -> Arc<dyn Network>,
     published: fn() -> Arc<dyn Network>,
     build: Build,
@@ -80,7 +101,7 @@ impl Entry {
         Self {
             name: N::NAME,
             about: N::ABOUT,
-            choices: N::OPTIONS,
+            options: N::OPTIONS,
             suited: |task| Arc::new(N::suited(task)),
             published: || Arc::new(N::default()),
             build: |options| Ok(Arc::new(serde_json::from_value::<N>(options.into())?)),
@@ -129,14 +150,11 @@ impl Entry {
 
     /// Whether it has an option of that name.
     pub fn has(&self, option: &str) -> bool {
-        self.choices.iter().any(|c| c.name == option)
+        self.options.iter().any(|o| o.name == option)
     }
 }
 
-/// The network of that name with these options.
-///
-/// # Errors
-/// A sentence, if there is none.
+/// The network of that name with these options. Fails with a sentence if there is none.
 pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn Network>, String> {
     let known = || NETWORKS.iter().map(|n| n.name).collect::<Vec<_>>().join(", ");
     let entry = Entry::find(name).ok_or_else(|| {
@@ -148,40 +166,7 @@ pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn N
     entry.build(options)
 }
 
-/// Options that several networks have.
-pub(super) mod choices {
-    use super::{Choice, Kind};
-
-    /// Channels of the encoder.
-    pub(in crate::nets) const WIDTH: Choice =
-        Choice { name: "width", help: "Channels of the encoder", kind: Kind::Count(1, 1024), hidden: false };
-    /// Whether the network predicts the noise.
-    pub(in crate::nets) const RESIDUAL: Choice = Choice {
-        name: "residual",
-        help: "Predict the noise, which is subtracted, in place of the picture",
-        kind: Kind::Flag,
-        hidden: false,
-    };
-    /// Whether blocks that are alike share their parameters.
-    pub(in crate::nets) const SHARED: Choice = Choice {
-        name: "shared",
-        help: "Use one block several times where blocks are alike, as published; else every level has its own",
-        kind: Kind::Flag,
-        hidden: false,
-    };
-    /// How pictures are halved.
-    pub(in crate::nets) const DOWN: Choice = Choice {
-        name: "down",
-        help: "How pictures are halved: by a strided convolution, or by the largest of four",
-        kind: Kind::Word(&["conv", "maxpool"]),
-        hidden: false,
-    };
-}
-
-/// Widths that any device and file may ask for.
-///
-/// # Errors
-/// A sentence, if it is none.
+/// Widths that any device and file may ask for. Fails with a sentence if it is none.
 pub(super) fn check_width(name: &str, width: usize) -> Result<(), String> {
     if (1..=1024).contains(&width) { Ok(()) } else { Err(format!("{name} of width {width}: widths are 1 to 1024")) }
 }

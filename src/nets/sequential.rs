@@ -31,29 +31,6 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Convolution to `output` channels with a window of side `kernel`, stride 1 and no padding.
-    pub const fn conv2d(output: usize, kernel: usize) -> Self {
-        Self::Conv2d(output, Conv { kernel, stride: 1, padding: 0 })
-    }
-
-    /// The same layer with another stride.
-    ///
-    /// # Panics
-    /// If it is no convolution.
-    pub fn stride(self, stride: usize) -> Self {
-        let Self::Conv2d(output, conv) = self else { panic!("{self:?} has no stride") };
-        Self::Conv2d(output, Conv { stride, ..conv })
-    }
-
-    /// The same layer with zeros around the picture.
-    ///
-    /// # Panics
-    /// If it is no convolution.
-    pub fn padding(self, padding: usize) -> Self {
-        let Self::Conv2d(output, conv) = self else { panic!("{self:?} has no padding") };
-        Self::Conv2d(output, Conv { padding, ..conv })
-    }
-
     fn record(self, modules: &mut Modules, name: &str, x: Tensor) -> Tensor {
         match self {
             Self::Conv2d(output, conv) => modules.conv2d(name, x, output, conv, Activation::NONE),
@@ -72,8 +49,8 @@ impl Layer {
 /// Layers one after the other. Parameters are named by the number of their layer, as in `PyTorch`: `0.weight`, `0.bias`, `2.weight`.
 ///
 /// ```
-/// use n2n_gpu::nets::{Layer, Sequential};
-/// let net = Sequential::new([Layer::conv2d(8, 3).padding(1), Layer::ReLU, Layer::conv2d(3, 3).padding(1)]);
+/// use n2n_gpu::{nets::{Layer, Sequential}, ops::Conv};
+/// let net = Sequential::new([Layer::Conv2d(8, Conv::same3(1)), Layer::ReLU, Layer::Conv2d(3, Conv::same3(1))]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sequential {

@@ -14,9 +14,7 @@ use crate::graph::Graph;
 pub(crate) type Tensors = BTreeMap<String, Array>;
 
 /// Reads the tensors of a safetensors file, and its metadata.
-///
-/// # Errors
-/// If the file cannot be read, is no ordinary file, or none of this kind.
+/// Fails if the file cannot be read, is no ordinary file, or none of this kind.
 pub(crate) fn load(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
     let bytes = read(path)?;
     let damaged = |e| Error::file_from(path, format!("is no whole safetensors file ({e}): copy or export it again"), e);
@@ -30,9 +28,7 @@ pub(crate) fn load(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
 }
 
 /// The bytes of a safetensors file of single-precision tensors: name, shape, values. `metadata` is a key and its text.
-///
-/// # Panics
-/// If a shape does not fit its values.
+/// Panics if a shape does not fit its values.
 pub(crate) fn file<'a>(
     tensors: impl IntoIterator<Item = (&'a str, Vec<usize>, Vec<f32>)>,
     metadata: Option<(&str, String)>,
@@ -53,9 +49,7 @@ pub(crate) fn tensors<'a>(g: &'a Graph, params: &[f32]) -> Vec<(&'a str, Vec<usi
 }
 
 /// The flat parameters of a recorded network from a file's tensors, whose names begin with `prefix`.
-///
-/// # Errors
-/// A sentence, if a tensor is missing, one too many, of another shape, or no finite floats; `net` is what the network is called.
+/// Fails with a sentence if a tensor is missing, one too many, of another shape, or no finite floats; `net` is the network's name.
 pub(crate) fn params(g: &Graph, net: &str, prefix: &str, tensors: &Tensors) -> Result<Vec<f32>, String> {
     let mut flat = vec![0.0; g.params_storage().map_or(0, |id| g.storage(id).len)];
     for param in g.params() {

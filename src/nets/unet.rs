@@ -1,10 +1,9 @@
 //! `unet`: the first report's U-Net with blocks of its own at every level. Its `PyTorch` twin is in tests/golden/nets.py.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::network::{Network, options_of};
-use super::registry::{Choice, Kind, Named, Task, check_width, choices};
+use super::network::Network;
+use super::registry::{Kind, Named, NetOption, Task, check_width};
 use super::{Down, Modules, Norm, Up};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
@@ -56,23 +55,21 @@ impl Default for Unet {
 impl Named for Unet {
     const NAME: &'static str = "unet";
     const ABOUT: &'static str = "U-Net of any size: encoder and decoder with skips, own blocks at every level";
-    const OPTIONS: &'static [Choice] = &[
-        choices::WIDTH,
-        Choice { name: "levels", help: "Times that the picture is halved", kind: Kind::Count(1, 8), hidden: false },
-        Choice {
-            name: "norm",
-            help: "Normalisation after the convolutions; none is best for denoising",
-            kind: Kind::Word(&["none", "group", "batch"]),
-            hidden: false,
-        },
-        choices::DOWN,
-        Choice {
-            name: "up",
-            help: "How pictures are doubled: by a transposed convolution, or by repeating pixels",
-            kind: Kind::Word(&["convt", "nearest"]),
-            hidden: false,
-        },
-        Choice { hidden: true, ..choices::RESIDUAL },
+    const OPTIONS: &'static [NetOption] = &[
+        NetOption::WIDTH,
+        NetOption::new("levels", "Times that the picture is halved", Kind::Count(1, 8)),
+        NetOption::new(
+            "norm",
+            "Normalisation after the convolutions; none is best for denoising",
+            Kind::Word(&["none", "group", "batch"]),
+        ),
+        NetOption::DOWN,
+        NetOption::new(
+            "up",
+            "How pictures are doubled: by a transposed convolution, or by repeating pixels",
+            Kind::Word(&["convt", "nearest"]),
+        ),
+        NetOption { hidden: true, ..NetOption::RESIDUAL },
     ];
 
     /// One that a device trains in minutes.
@@ -83,13 +80,7 @@ impl Named for Unet {
 }
 
 impl Network for Unet {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn options(&self) -> Map<String, Value> {
-        options_of(self)
-    }
+    name_and_options!();
 
     fn check(&self) -> Result<(), String> {
         check_width(Self::NAME, self.width)?;

@@ -1,19 +1,15 @@
 //! `bernoulli:0.5`: pixels are missing, and known to be. They are black, and do not count as targets.
 
-use std::ops::Bound;
+use std::ops::Bound::Excluded;
 
-use super::{Law, Moments, Noise, Parameter};
+use super::{Law, Moments, Parameter};
 use crate::ops::rng::uniform;
 
 pub(super) const LAW: Law = Law {
     name: "bernoulli",
     examples: &["bernoulli:0.5"],
     help: "that share of the pixels is missing, and known to be",
-    parameters: &[Parameter {
-        name: "share of missing pixels",
-        within: (Bound::Excluded(0.0), Bound::Excluded(1.0)),
-        whole: false,
-    }],
+    parameters: &[Parameter::new("share of missing pixels", Excluded(0.0), Excluded(1.0))],
     masks: true,
     branch: 3,
     moments: |[share, _], clean| {
@@ -30,13 +26,3 @@ pub(super) const LAW: Law = Law {
     },
     ..Law::PIXELWISE
 };
-
-impl Noise {
-    /// That share of the pixels is missing, and known to be.
-    ///
-    /// # Panics
-    /// If it is not above 0 and below 1.
-    pub fn bernoulli(share: f32) -> Self {
-        Self::new(&LAW, [share, 0.0])
-    }
-}

@@ -1,6 +1,6 @@
 //! `gaussian:25`: x + N(0, s / 255), s given or drawn per picture.
 
-use super::{Law, Moments, Noise, Parameter};
+use super::{Law, Moments, Parameter};
 
 pub(super) const LAW: Law = Law {
     name: "gaussian",
@@ -18,21 +18,3 @@ pub(super) const LAW: Law = Law {
     sampler: |_, shot| Box::new(move |at, clean| (shot.plus_gaussian(at.pixel, clean), true)),
     ..Law::PIXELWISE
 };
-
-impl Noise {
-    /// Gaussian noise of standard deviation `sigma`, in grey levels of 255.
-    ///
-    /// # Panics
-    /// If it is not above 0 and up to 255.
-    pub fn gaussian(sigma: f32) -> Self {
-        Self::gaussian_between(sigma, sigma)
-    }
-
-    /// Gaussian noise whose standard deviation is uniform from `low` to `high` grey levels of 255, another one in every picture.
-    ///
-    /// # Panics
-    /// If they are out of range or order.
-    pub fn gaussian_between(low: f32, high: f32) -> Self {
-        Self::new(&LAW, [low, high])
-    }
-}

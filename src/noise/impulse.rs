@@ -1,8 +1,8 @@
 //! `impulse:0.7`: pixels are replaced by a uniform random colour.
 
-use std::ops::Bound;
+use std::ops::Bound::Excluded;
 
-use super::{Law, Moments, Noise, Parameter};
+use super::{Law, Moments, Parameter};
 use crate::ops::Loss;
 use crate::ops::rng::uniform;
 
@@ -10,11 +10,7 @@ pub(super) const LAW: Law = Law {
     name: "impulse",
     examples: &["impulse:0.7"],
     help: "that share of the pixels has a random colour",
-    parameters: &[Parameter {
-        name: "share of replaced pixels",
-        within: (Bound::Excluded(0.0), Bound::Excluded(1.0)),
-        whole: false,
-    }],
+    parameters: &[Parameter::new("share of replaced pixels", Excluded(0.0), Excluded(1.0))],
     unbiased: false,
     // Replaced pixels say nothing of the clean value: a single target gives gradients that are mostly noise, and drawing several
     // costs next to nothing beside the network.
@@ -22,12 +18,8 @@ pub(super) const LAW: Law = Law {
     branch: 4,
     // Right most often, neither on average nor in the median.
     loss: |_| Loss::ANNEALED,
-    // A mixture with colours uniform in [0, 1], of mean 1/2 and mean square 1/3.
-    moments: |[share, _], clean| {
-        let share = f64::from(share);
-        let mean = clean + share * (0.5 - clean);
-        Moments { mean, variance: share / 3.0 + (1.0 - share) * clean * clean - mean * mean }
-    },
+    // Colours are uniform in [0, 1].
+    moments: |[share, _], clean| Moments::of_replaced(share, 1.0 / 3.0, clean),
     parameter: |[share, _]| share,
     sampler: |share, shot| {
         let share = f64::from(share);
@@ -38,13 +30,3 @@ pub(super) const LAW: Law = Law {
     },
     ..Law::PIXELWISE
 };
-
-impl Noise {
-    /// That share of the pixels has a random colour.
-    ///
-    /// # Panics
-    /// If it is not above 0 and below 1.
-    pub fn impulse(share: f32) -> Self {
-        Self::new(&LAW, [share, 0.0])
-    }
-}

@@ -43,6 +43,15 @@ pub struct Moments {
     pub variance: f64,
 }
 
+impl Moments {
+    /// Of pixels that a share of random colours replaces; colours have the mean 1/2 and that mean square.
+    pub(super) fn of_replaced(share: f32, mean_square: f64, clean: f64) -> Self {
+        let share = f64::from(share);
+        let mean = clean + share * (0.5 - clean);
+        Self { mean, variance: share * mean_square + (1.0 - share) * clean * clean - mean * mean }
+    }
+}
+
 /// A number of a law.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
@@ -136,8 +145,12 @@ impl Law {
 
 impl Parameter {
     /// A standard deviation of Gaussian noise, in grey levels of 255.
-    pub(super) const DEVIATION: Self =
-        Self { name: "standard deviation", within: (Bound::Excluded(0.0), Bound::Included(255.0)), whole: false };
+    pub(super) const DEVIATION: Self = Self::new("standard deviation", Bound::Excluded(0.0), Bound::Included(255.0));
+
+    /// Any number between these.
+    pub(super) const fn new(name: &'static str, low: Bound<f32>, high: Bound<f32>) -> Self {
+        Self { name, within: (low, high), whole: false }
+    }
 
     fn check(&self, value: f32) -> Result<(), String> {
         if self.within.contains(&value) && (!self.whole || value.fract() == 0.0) {

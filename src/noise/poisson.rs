@@ -1,12 +1,11 @@
 //! `poisson:30`, `poisson-gaussian:30,5`: Poisson(peak x) / peak + N(0, s / 255), with s = 0 in the first.
 
-use std::ops::Bound;
+use std::ops::Bound::{Excluded, Included};
 
-use super::{Law, Moments, Noise, Parameter, Sampler, Shot, Stream};
+use super::{Law, Moments, Parameter, Sampler, Shot, Stream};
 use crate::ops::rng::uniform;
 
-const PEAK: Parameter =
-    Parameter { name: "mean count of white", within: (Bound::Excluded(0.0), Bound::Included(1000.0)), whole: false };
+const PEAK: Parameter = Parameter::new("mean count of white", Excluded(0.0), Included(1000.0));
 
 pub(super) const POISSON: Law = Law {
     name: "poisson",
@@ -31,24 +30,6 @@ pub(super) const POISSON_GAUSSIAN: Law = Law {
     parameters: &[PEAK, Parameter::DEVIATION],
     ..POISSON
 };
-
-impl Noise {
-    /// Poisson noise; `peak` is the mean count of white.
-    ///
-    /// # Panics
-    /// If it is not above 0 and up to 1000.
-    pub fn poisson(peak: f32) -> Self {
-        Self::new(&POISSON, [peak, 0.0])
-    }
-
-    /// Poisson noise, and Gaussian noise of standard deviation `sigma`, in grey levels of 255.
-    ///
-    /// # Panics
-    /// If `peak` is not above 0 and up to 1000, or `sigma` not above 0 and up to 255.
-    pub fn poisson_gaussian(peak: f32, sigma: f32) -> Self {
-        Self::new(&POISSON_GAUSSIAN, [peak, sigma])
-    }
-}
 
 fn sampler(peak: f32, shot: Shot) -> Sampler {
     let peak = f64::from(peak);

@@ -1,8 +1,8 @@
 //! `text:0.25`: random strings are written over the picture, in letters of 1 to 3 times 5x7 pixels, each string in its colour.
 
-use std::ops::Bound;
+use std::ops::Bound::{Excluded, Included};
 
-use super::{Law, Moments, Noise, Parameter, Place, Sampler, Shot};
+use super::{Law, Moments, Parameter, Place, Sampler, Shot};
 use crate::ops::Loss;
 use crate::ops::rng::{pcg4d, uniform};
 
@@ -10,11 +10,7 @@ pub(super) const LAW: Law = Law {
     name: "text",
     examples: &["text:0.25"],
     help: "random strings over that share of the picture",
-    parameters: &[Parameter {
-        name: "share of pixels written over",
-        within: (Bound::Excluded(0.0), Bound::Included(0.8)),
-        whole: false,
-    }],
+    parameters: &[Parameter::new("share of pixels written over", Excluded(0.0), Included(0.8))],
     unbiased: false,
     // What is written over says nothing of the clean value, as with impulses.
     targets: 8,
@@ -22,27 +18,12 @@ pub(super) const LAW: Law = Law {
     least_side: 32,
     branch: 5,
     loss: |[share, _]| Loss::Outliers { share, range: [0.0, 1.0] },
-    // A mixture with colours uniform over the 256 grey levels, of mean 1/2.
-    moments: |[share, _], clean| {
-        let share = f64::from(share);
-        let mean = clean + share * (0.5 - clean);
-        let colours = 0.25 + (256.0 * 256.0 - 1.0) / 12.0 / (255.0 * 255.0);
-        Moments { mean, variance: share * colours + (1.0 - share) * clean * clean - mean * mean }
-    },
+    // Colours are uniform over the 256 grey levels.
+    moments: |[share, _], clean| Moments::of_replaced(share, 0.25 + (256.0 * 256.0 - 1.0) / 12.0 / (255.0 * 255.0), clean),
     parameter: |[share, _]| of_string(share),
     sampler,
     ..Law::PIXELWISE
 };
-
-impl Noise {
-    /// Random strings are written over that share of the picture.
-    ///
-    /// # Panics
-    /// If it is not above 0 and up to 0.8.
-    pub fn text(share: f32) -> Self {
-        Self::new(&LAW, [share, 0.0])
-    }
-}
 
 /// Sheets of text, one over the other.
 const SHEETS: usize = 6;
@@ -57,43 +38,14 @@ fn of_string(share: f32) -> f32 {
 }
 
 /// Digits and letters: five columns of seven bits each, the first bit of a column at the top; 28 bits and the other seven.
+#[rustfmt::skip]
 pub(crate) const GLYPHS: [[u32; 2]; 36] = [
-    [0x8b268be, 0x3e],
-    [0x81fe100, 0x00],
-    [0x93470c2, 0x46],
-    [0x97160a1, 0x31],
-    [0xfe48a18, 0x10],
-    [0x8b162a7, 0x39],
-    [0x932653c, 0x30],
-    [0x0a27881, 0x03],
-    [0x93264b6, 0x36],
-    [0x5326486, 0x1e],
-    [0x22448fe, 0x7e],
-    [0x93264ff, 0x36],
-    [0x83060be, 0x22],
-    [0x45060ff, 0x1c],
-    [0x93264ff, 0x41],
-    [0x12244ff, 0x01],
-    [0x93260be, 0x7a],
-    [0x102047f, 0x7f],
-    [0x83fe080, 0x00],
-    [0x7f06020, 0x01],
-    [0x445047f, 0x41],
-    [0x810207f, 0x40],
-    [0x043017f, 0x7f],
-    [0x202027f, 0x7f],
-    [0x83060be, 0x3e],
-    [0x12244ff, 0x06],
-    [0x43460be, 0x5e],
-    [0x52644ff, 0x46],
-    [0x93264c6, 0x31],
-    [0x03fc081, 0x01],
-    [0x810203f, 0x3f],
-    [0x410101f, 0x1f],
-    [0x80e203f, 0x3f],
-    [0x2820a63, 0x63],
-    [0x11c0407, 0x07],
-    [0x8b268e1, 0x43],
+    [0x8b268be, 0x3e], [0x81fe100, 0x00], [0x93470c2, 0x46], [0x97160a1, 0x31], [0xfe48a18, 0x10], [0x8b162a7, 0x39],
+    [0x932653c, 0x30], [0x0a27881, 0x03], [0x93264b6, 0x36], [0x5326486, 0x1e], [0x22448fe, 0x7e], [0x93264ff, 0x36],
+    [0x83060be, 0x22], [0x45060ff, 0x1c], [0x93264ff, 0x41], [0x12244ff, 0x01], [0x93260be, 0x7a], [0x102047f, 0x7f],
+    [0x83fe080, 0x00], [0x7f06020, 0x01], [0x445047f, 0x41], [0x810207f, 0x40], [0x043017f, 0x7f], [0x202027f, 0x7f],
+    [0x83060be, 0x3e], [0x12244ff, 0x06], [0x43460be, 0x5e], [0x52644ff, 0x46], [0x93264c6, 0x31], [0x03fc081, 0x01],
+    [0x810203f, 0x3f], [0x410101f, 0x1f], [0x80e203f, 0x3f], [0x2820a63, 0x63], [0x11c0407, 0x07], [0x8b268e1, 0x43],
 ];
 
 fn sampler(probability: f32, shot: Shot) -> Sampler {

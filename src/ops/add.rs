@@ -38,9 +38,7 @@ impl Graph {
 }
 
 impl Op for Add {
-    fn name(&self) -> &'static str {
-        "add"
-    }
+    op_facts!(self, "add", Some(Halo::POINT));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let dz = self.activation.backward(g, node.outputs[0], dy[0].expect("add has one output"));
@@ -58,12 +56,6 @@ impl Op for Add {
     fn is_cheap(&self) -> bool {
         true
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Add {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::rng::pcg4d;
 use super::{Shards, strides};
 use crate::cpu::{Io, Real};
-use crate::graph::{Element, Graph, Halo, Node, Op, Role, StorageId, Tensor};
+use crate::graph::{Element, Graph, Node, Op, Role, StorageId, Tensor};
 use crate::kernel::Shader;
 use crate::noise::{GLYPHS, Noise, Place, Sampler, Shot, Stream};
 use crate::plan::{Lowering, grid};
@@ -114,9 +114,7 @@ impl Batch {
 }
 
 impl Op for Draw {
-    fn name(&self) -> &'static str {
-        "batch"
-    }
+    op_facts!(self, "batch", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let batch = &self.batch;
@@ -156,12 +154,6 @@ impl Op for Draw {
         let bindings: Vec<_> = inputs.chain(outputs).map(|(n, t)| (n, l.range(t))).collect();
         l.dispatch(Shader::Batch, &constants, &bindings, [gx, gy, 1]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Draw {
@@ -170,19 +162,19 @@ impl Draw {
         for output in 0..3 {
             let (inputs, view, y) = io.split(output);
             let (draw, table, shards) = (inputs.ints(0), inputs.ints(1), [2, 3, 4].map(|i| inputs.ints(i)));
-            let source = Source { batch, floats: self.floats, draw, table, shards };
+            let reader = Reader { batch, floats: self.floats, draw, table, shards };
             y.par_chunks_mut(batch.crop * batch.crop * view.stride).enumerate().for_each(|(n, y)| {
-                let crop = source.crop(n as u32);
+                let crop = reader.crop(n as u32);
                 let [low, high] = if output == 0 { batch.input } else { batch.target }.map(f64::from);
                 // The input is exposure 0, the targets are the others.
                 for (exposure, channel) in (u32::from(output > 0)..).zip((view.channel..view.channel + view.padded()).step_by(4))
                 {
-                    let drawn = source.exposure(&crop, exposure);
+                    let drawn = reader.exposure(&crop, exposure);
                     for (p, y) in y.chunks_mut(view.stride).enumerate() {
                         let values = match output {
                             2 if !batch.masks() => [1.0, 0.0, 0.0],
-                            2 => [f64::from(u8::from(source.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
-                            _ => source.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
+                            2 => [f64::from(u8::from(reader.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
+                            _ => reader.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
                         };
                         let y = &mut y[channel..channel + 4];
                         y[3] = T::zero();
@@ -194,8 +186,8 @@ impl Draw {
     }
 }
 
-/// What the meaning on the CPU reads.
-struct Source<'a> {
+/// What the CPU draws a batch from.
+struct Reader<'a> {
     batch: &'a Batch,
     floats: bool,
     draw: &'a [u32],
@@ -225,7 +217,7 @@ struct Exposure {
     sampler: Option<Sampler>,
 }
 
-impl Source<'_> {
+impl Reader<'_> {
     fn crop(&self, n: u32) -> Crop {
         let b = self.batch;
         let r = pcg4d([n, self.draw[0], self.draw[1], 0]);

@@ -2,7 +2,7 @@
 
 use super::per_vec4;
 use crate::cpu::{self, Io, Real, Scratch};
-use crate::graph::{Graph, Halo, Node, Op, Tensor};
+use crate::graph::{Graph, Node, Op, Tensor};
 use crate::kernel::Shader;
 use crate::noise::{Noise, Stream};
 use crate::plan::Lowering;
@@ -54,20 +54,12 @@ impl Graph {
 }
 
 impl Op for White {
-    fn name(&self) -> &'static str {
-        "white_noise"
-    }
+    op_facts!(self, "white_noise", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let draw = l.range(node.inputs[0]);
         per_vec4(l, Shader::WhiteNoise, &[("EXPOSURE", self.exposure.into())], &[("y", node.outputs[0])], &[("draw", draw)]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl White {
@@ -82,9 +74,7 @@ impl White {
 }
 
 impl Op for Blur {
-    fn name(&self) -> &'static str {
-        "blur"
-    }
+    op_facts!(self, "blur", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, y) = (node.inputs[0], node.outputs[0]);
@@ -104,12 +94,6 @@ impl Op for Blur {
         let a = node.inputs.get(1).copied().unwrap_or(x);
         per_vec4(l, Shader::Blur, &constants, &[("x", x), ("a", a), ("y", y)], &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Blur {

@@ -80,9 +80,7 @@ impl Graph {
 }
 
 impl Op for Concat {
-    fn name(&self) -> &'static str {
-        "concat"
-    }
+    op_facts!(self, "concat", Some(Halo::POINT));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let mut first = 0;
@@ -97,15 +95,9 @@ impl Op for Concat {
 
     fn lower(&self, _l: &mut Lowering, _node: &Node) {}
 
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
     fn lay(&self, g: &mut Graph, inputs: &[Tensor]) -> Option<Tensor> {
         Some(g.concat(inputs))
     }
-
-    crate::cpu_meaning!();
 }
 
 impl Concat {
@@ -113,9 +105,7 @@ impl Concat {
 }
 
 impl Op for Join {
-    fn name(&self) -> &'static str {
-        "join"
-    }
+    op_facts!(self, "join", Some(Halo::POINT));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let parts = g.view(node.inputs[0]).parts.clone();
@@ -124,15 +114,9 @@ impl Op for Join {
 
     fn lower(&self, _l: &mut Lowering, _node: &Node) {}
 
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
     fn lay(&self, g: &mut Graph, inputs: &[Tensor]) -> Option<Tensor> {
         Some(g.join(inputs[0]))
     }
-
-    crate::cpu_meaning!();
 }
 
 impl Join {
@@ -140,9 +124,7 @@ impl Join {
 }
 
 impl Op for Copy {
-    fn name(&self) -> &'static str {
-        "copy"
-    }
+    op_facts!(self, "copy", Some(Halo::POINT));
 
     fn backward(&self, g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let scaled = |dy| if self.scale == 1.0 { dy } else { g.scale(dy, self.scale) };
@@ -152,12 +134,6 @@ impl Op for Copy {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         per_vec4(l, Shader::Copy, &[("SCALE", self.scale.into())], &[("x", node.inputs[0]), ("y", node.outputs[0])], &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo::POINT)
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Copy {

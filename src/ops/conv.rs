@@ -177,8 +177,7 @@ impl Graph {
     pub fn conv_transpose2d(
         &mut self,
         x: Tensor,
-        w: Tensor,
-        b: Tensor,
+        [w, b]: [Tensor; 2],
         conv: Conv,
         output_padding: usize,
         activation: Activation,

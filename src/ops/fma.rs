@@ -21,7 +21,7 @@ struct Fma {
 
 impl Graph {
     /// `count` sums (1, 1, `count`, 4) of eight chains of `length` multiply-adds each, with the vec4s x (1, 1, 2, 4).
-    pub fn fma_chains(&mut self, x: Tensor, count: usize, length: usize) -> Tensor {
+    pub(crate) fn fma_chains(&mut self, x: Tensor, count: usize, length: usize) -> Tensor {
         assert!(length.is_multiple_of(4) && self.view(x).shape == [1, 1, 2], "fma: a length of {length}");
         self.record(Fma { length }, &[x], [1, 1, count], &[4])
     }

@@ -5,25 +5,25 @@ use rayon::prelude::*;
 
 use super::{channel4, channels4, stride4};
 use crate::cpu::{Io, Real};
-use crate::graph::{Graph, Halo, Node, Op, Role, Tensor, View};
+use crate::graph::{Graph, Node, Op, Role, Tensor, View};
 use crate::kernel::Shader;
 use crate::plan::{Lowering, grid};
 
 /// A window on the rows of a tensor that comes strip by strip. It has no gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineBuffer {
+pub(crate) struct LineBuffer {
     /// Row that the new ones begin at in the tensor; those before it, and those after the new ones, are left out.
-    pub first: usize,
+    pub(crate) first: usize,
     /// New rows in every run.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Rows of the strips before that the window has before as many as are new.
-    pub lead: usize,
+    pub(crate) lead: usize,
     /// Rows by which the window ends before the newest.
-    pub delay: usize,
+    pub(crate) delay: usize,
     /// Rows of the picture to a row of the tensor.
-    pub scale: usize,
+    pub(crate) scale: usize,
     /// Rows by which the new ones are behind the strip.
-    pub lag: usize,
+    pub(crate) lag: usize,
 }
 
 impl LineBuffer {
@@ -37,7 +37,7 @@ impl Graph {
     /// Of x (1, rows or more, W, C), the window (1, lead + rows, W, C); rows beyond the picture are zeros. `control` holds two
     /// integers: the first row of the strip, and the rows of the picture, both before any scaling. Also gives what is retained (1, lead +
     /// delay, W, C), which belongs to the host.
-    pub fn line_buffer(&mut self, x: Tensor, control: Tensor, buffer: LineBuffer) -> (Tensor, Tensor) {
+    pub(crate) fn line_buffer(&mut self, x: Tensor, control: Tensor, buffer: LineBuffer) -> (Tensor, Tensor) {
         let View { shape: [n, h, w], parts, .. } = self.view(x).clone();
         let LineBuffer { first, rows, lead, .. } = buffer;
         assert!(n == 1 && first + rows <= h, "line_buffer: {rows} rows from {first} on, of {n} pictures of {h} rows");
@@ -50,9 +50,7 @@ impl Graph {
 }
 
 impl Op for LineBuffer {
-    fn name(&self) -> &'static str {
-        "line_buffer"
-    }
+    op_facts!(self, "line_buffer", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let ([x, control], [y, retained]) = ([0, 1].map(|i| node.inputs[i]), [0, 1].map(|i| node.outputs[i]));
@@ -75,12 +73,6 @@ impl Op for LineBuffer {
         let bindings = [("x", x), ("control", control), ("y", y), ("retained", retained)].map(|(name, t)| (name, l.range(t)));
         l.dispatch(Shader::LineBuffer, &constants, &bindings, [gx, gy, 1]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl LineBuffer {

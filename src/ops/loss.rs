@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{per_vec4, strides, sums::sum_partials};
 use crate::cpu::{self, Io, Real};
-use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
+use crate::graph::{Graph, Node, Op, Tensor, View, pad4};
 use crate::kernel::Shader;
 use crate::plan::{Lowering, Range};
 
@@ -16,12 +16,12 @@ pub enum Loss {
     L2,
     /// |d|: for noise that is right in the median.
     L1,
-    /// |d|, less what targets add to it on average that are of any colour at all in a share of their pixels (text). They pull a median
-    /// that is uncertain towards grey; what is left is on average |d| of the clean target, times 1 - share.
+    /// |d|, for targets of which a share of the pixels has a random colour (text). Where the network is uncertain, such pixels would pull
+    /// its result towards grey; their mean error is therefore subtracted, which leaves (1 - share) |d| of the clean target on average.
     Outliers {
-        /// Probability of a pixel to be of any colour, independent of its own.
+        /// Probability that a pixel has a random colour.
         share: f32,
-        /// Between which values colours are uniform.
+        /// Range in which these colours are uniformly distributed.
         range: [f32; 2],
     },
     /// (|d| + eps)^exponent, the exponent falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
@@ -33,12 +33,12 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The paper's annealed loss, but for its eps of 1e-8, with which the few targets that happen to be next to the prediction decide
-    /// on the gradient: here it is a grey level of the [0, 1] range.
+    /// The paper's annealed loss, with an eps of one grey level of the [0, 1] range. With the paper's 1e-8, the few targets that happen to
+    /// be close to the prediction dominate the gradient.
     pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
 
     /// The loss of values in [0, 1] for the same values in another range.
-    pub fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
+    pub(crate) fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
         match self {
             Self::L0 { eps } => Self::L0 { eps: (high - low) * eps },
             Self::Outliers { share, .. } => Self::Outliers { share, range },
@@ -164,9 +164,7 @@ fn most(g: &Graph, view: &View) -> f32 {
 }
 
 impl Op for Reduce {
-    fn name(&self) -> &'static str {
-        "loss"
-    }
+    op_facts!(self, "loss", None);
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let view = g.view(node.inputs[0]).clone();
@@ -192,12 +190,6 @@ impl Op for Reduce {
         let scale = 1.0 / count(l.view(i[1]));
         sum_partials(l, partials, groups, scale, &[(to, None)]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 /// The targets of pixel `p` that count, of `c` channels each.
@@ -230,9 +222,7 @@ impl Reduce {
 }
 
 impl Op for ReduceGrad {
-    fn name(&self) -> &'static str {
-        "loss_dx"
-    }
+    op_facts!(self, "loss_dx", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let i = &node.inputs;
@@ -245,12 +235,6 @@ impl Op for ReduceGrad {
         let dy = ("dy", l.range(i[3]));
         per_vec4(l, Shader::LossDx, &constants, &tensors, &[common.exponent, dy]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl ReduceGrad {

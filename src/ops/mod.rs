@@ -2,6 +2,22 @@
 //!
 //! Every op is recorded by a method of [`crate::graph::Graph`]; a mistake in shapes panics there, with a sentence.
 
+/// What each op says of itself in a line: its name, that of its main kernel; its [`Halo`](crate::graph::Halo); and that its meaning on
+/// the CPU is `run`, in both precisions.
+macro_rules! op_facts {
+    ($self:ident, $name:expr, $halo:expr) => {
+        fn name(&$self) -> &'static str {
+            $name
+        }
+
+        fn halo(&$self) -> Option<crate::graph::Halo> {
+            $halo
+        }
+
+        crate::cpu_meaning!();
+    };
+}
+
 mod add;
 mod batch;
 mod batch_norm;
@@ -12,14 +28,13 @@ mod conv_dw;
 mod conv_tiles;
 mod fma;
 mod group_norm;
-mod leaky_relu;
 mod line_buffer;
 mod loss;
 mod optimizer;
+mod pointwise;
 mod pool;
 pub(crate) mod rng;
 mod shards;
-mod sigmoid;
 mod strips;
 mod sums;
 mod unfold;
@@ -29,11 +44,12 @@ pub use batch::{Batch, Drawn, Pictures};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;
 pub use group_norm::GroupNorm;
-pub use line_buffer::LineBuffer;
+pub(crate) use line_buffer::LineBuffer;
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Update};
+pub(crate) use pointwise::{Function, POINTWISE};
 pub use rng::{pcg4d, random_normals};
-pub use shards::{Pixels, Shards};
+pub use shards::{Group, Pixels, Shards};
 pub use strips::Strips;
 
 use crate::graph::{Graph, Tensor, View};
@@ -61,7 +77,7 @@ impl Activation {
 
     /// Records the gradient through the activation: dz from dy and the activation's result y.
     fn backward(self, g: &mut Graph, y: Tensor, dy: Tensor) -> Tensor {
-        if self == Self::NONE { dy } else { leaky_relu::backward(g, self.slope, y, dy) }
+        if self == Self::NONE { dy } else { pointwise::backward(g, self.slope, y, dy) }
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::{Io, Real};
-use crate::graph::{ALIGN, Element, Graph, Halo, Node, Op, StorageId, Tensor};
+use crate::graph::{ALIGN, Element, Graph, Node, Op, StorageId, Tensor};
 use crate::kernel::Shader;
 use crate::plan::{Lowering, Range, grid};
 
@@ -123,12 +123,7 @@ fn lower_decay(l: &mut Lowering, decay: f32, partials: usize, bindings: [(&str, 
 }
 
 impl Op for Optimize {
-    fn name(&self) -> &'static str {
-        match self.update {
-            Update::Adam { .. } => "adam",
-            Update::Sgd { .. } => "sgd",
-        }
-    }
+    op_facts!(self, if let Update::Adam { .. } = self.update { "adam" } else { "sgd" }, None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let [control, loss, g] = [0, 1, 2].map(|i| l.range(node.inputs[i]));
@@ -167,12 +162,6 @@ impl Op for Optimize {
         ];
         l.dispatch(shader, &constants, &bindings, [gx, gy, 1]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Optimize {

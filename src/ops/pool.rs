@@ -63,9 +63,7 @@ fn largest<T: Real>(values: impl Iterator<Item = [T; CHANNELS]>, mine: usize, dy
 }
 
 impl Op for MaxPool {
-    fn name(&self) -> &'static str {
-        "max_pool"
-    }
+    op_facts!(self, "max_pool", Some(Halo { down: self.kernel, ..Halo::POINT }));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let x = node.inputs[0];
@@ -79,12 +77,6 @@ impl Op for MaxPool {
         let constants = geometry(l.view(x), l.view(y), self.kernel);
         per_vec4(l, Shader::MaxPool, &constants, &[("x", x), ("y", y)], &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo { down: self.kernel, ..Halo::POINT })
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl MaxPool {
@@ -103,21 +95,13 @@ impl MaxPool {
 }
 
 impl Op for MaxPoolGrad {
-    fn name(&self) -> &'static str {
-        "max_pool_dx"
-    }
+    op_facts!(self, "max_pool_dx", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (x, dy, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
         let constants = geometry(l.view(x), l.view(dy), self.kernel);
         per_vec4(l, Shader::MaxPoolDx, &constants, &[("x", x), ("dy", dy), ("dx", dx)], &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        None
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl MaxPoolGrad {

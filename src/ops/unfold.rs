@@ -3,7 +3,7 @@
 
 use super::{Conv, per_vec4};
 use crate::cpu::{self, Io, Real};
-use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
+use crate::graph::{Graph, Node, Op, Tensor, View};
 use crate::kernel::Shader;
 use crate::plan::Lowering;
 
@@ -63,9 +63,7 @@ fn pixel(view: &View, p: usize, first: usize, len: usize) -> std::ops::Range<usi
 }
 
 impl Op for Unfold {
-    fn name(&self) -> &'static str {
-        "unfold"
-    }
+    op_facts!(self, "unfold", Some(self.conv.halo()));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let [_, h, w] = g.view(node.inputs[0]).shape;
@@ -75,12 +73,6 @@ impl Op for Unfold {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         lower(l, node, Shader::Unfold, self.conv, node.inputs[0], node.outputs[0]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(self.conv.halo())
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Unfold {
@@ -101,9 +93,7 @@ impl Unfold {
 }
 
 impl Op for Fold {
-    fn name(&self) -> &'static str {
-        "fold"
-    }
+    op_facts!(self, "fold", Some(self.conv.transposed_halo()));
 
     fn backward(&self, g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         vec![dy[0].map(|dy| g.unfold(dy, self.conv))]
@@ -112,12 +102,6 @@ impl Op for Fold {
     fn lower(&self, l: &mut Lowering, node: &Node) {
         lower(l, node, Shader::Fold, self.conv, node.outputs[0], node.inputs[0]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(self.conv.transposed_halo())
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl Fold {

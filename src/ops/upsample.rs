@@ -29,9 +29,7 @@ impl Graph {
 }
 
 impl Op for Upsample {
-    fn name(&self) -> &'static str {
-        "upsample"
-    }
+    op_facts!(self, "upsample", Some(Halo { up: self.kernel, ..Halo::POINT }));
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let view = g.view(node.inputs[0]).clone();
@@ -45,15 +43,9 @@ impl Op for Upsample {
         per_vec4(l, Shader::Upsample, &constants, &[("x", x), ("y", y)], &[]);
     }
 
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo { up: self.kernel, ..Halo::POINT })
-    }
-
     fn is_cheap(&self) -> bool {
         true
     }
-
-    crate::cpu_meaning!();
 }
 
 impl Upsample {
@@ -69,21 +61,13 @@ impl Upsample {
 }
 
 impl Op for UpsampleGrad {
-    fn name(&self) -> &'static str {
-        "upsample_dx"
-    }
+    op_facts!(self, "upsample_dx", Some(Halo { down: self.kernel, ..Halo::POINT }));
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let (dy, dx) = (node.inputs[0], node.outputs[0]);
         let constants = geometry(l.view(dx), l.view(dy), self.kernel);
         per_vec4(l, Shader::UpsampleDx, &constants, &[("dy", dy), ("dx", dx)], &[]);
     }
-
-    fn halo(&self) -> Option<Halo> {
-        Some(Halo { down: self.kernel, ..Halo::POINT })
-    }
-
-    crate::cpu_meaning!();
 }
 
 impl UpsampleGrad {

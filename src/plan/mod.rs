@@ -221,56 +221,33 @@ impl fmt::Display for Plan {
 }
 
 /// What replays a plan. Storages are named by the plan's graph; only host storages can be written and read.
+/// All fails once the device is lost.
 pub trait Executor {
     /// The plan it replays.
     fn plan(&self) -> &Plan;
 
     /// Writes the first elements of a host storage of floats.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()>;
 
     /// Writes the first elements of a host storage of integers.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()>;
 
     /// Runs the plan once. On a GPU it returns once the run is submitted.
-    ///
-    /// # Errors
-    /// If the device is lost or out of memory.
     fn run(&mut self) -> Result<()>;
 
     /// Runs the plan once, part by part, and tells how many milliseconds each took: every dispatch, or every node on the CPU.
     /// Nothing where the device cannot tell.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn profile(&mut self) -> Result<Option<Vec<f64>>>;
 
     /// Waits for all runs.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn wait(&mut self) -> Result<()>;
 
     /// Waits for all runs and reads a host storage.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn read(&mut self, id: StorageId) -> Result<Vec<f32>>;
 
     /// Asks for the contents of a host storage as they are after the runs so far, without waiting.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn read_later(&mut self, id: StorageId) -> Result<Ticket>;
 
     /// What was asked for by [`Executor::read_later`] and has arrived.
-    ///
-    /// # Errors
-    /// If the device is lost.
     fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>>;
 }

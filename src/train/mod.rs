@@ -33,40 +33,57 @@ use crate::nets::{Anatomy, Init, Network};
 use crate::noise::Noise;
 use crate::ops::{Batch, Loss, Update};
 
-/// How to train. Written to a run's `config.toml`.
+/// How to train. Written to a run's `config.toml`. What has an `arg` is a flag of `n2n-gpu train` as well, and its text the help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args), group(skip))]
 pub struct Options {
-    /// How filters start.
+    /// Initialisation of the filters [default: xavier; recipe n2n: he]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
     pub init: Init,
     /// How long.
+    #[cfg_attr(feature = "cli", arg(skip = Length::Minutes(10.0)))]
     pub length: Length,
-    /// Crops per step.
+    /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub batch: usize,
-    /// Side of the square crops, pixels.
+    /// Side of the square crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller; recipe epfl: 32,
+    /// n2n: 256]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX"))]
     pub crop: usize,
-    /// Highest learning rate.
+    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "LR", allow_negative_numbers = true))]
     pub lr: f64,
-    /// How the rate changes.
+    /// Schedule of the learning rate [default: cosine]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
     pub schedule: Schedule,
-    /// How pictures are varied.
+    /// Augmentation of the pictures [default: all; recipe epfl: triple]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
     pub augment: Augment,
-    /// Norm that gradients are clipped to; 0: not at all.
+    /// Clip norm of the gradient; 0 for none [default: 1; recipes: 0]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "L", allow_negative_numbers = true))]
     pub clip: f32,
-    /// Decay of the exponential moving average of the weights, which is what validation and checkpoints use.
+    /// Decay of the exponential moving average of the weights, which is saved; 0 for none [default: 0.999; recipes: 0]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "D", allow_negative_numbers = true))]
     pub ema: f64,
     /// Seed of initialisation, crops and noise.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub seed: u32,
     /// Whether targets have no noise, for comparison.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub clean_targets: bool,
     /// Loss against the targets.
+    #[cfg_attr(feature = "cli", arg(skip = Loss::L2))]
     pub loss: Loss,
     /// How gradients change the parameters.
+    #[cfg_attr(feature = "cli", arg(skip = Update::ADAM))]
     pub update: Update,
     /// What pictures are kept in within a step.
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub precision: Precision,
-    /// Noisy targets of every crop that the loss is averaged over: see [`Noise::targets`].
+    /// Noisy targets drawn of every crop, whose losses are averaged [default: 8 for text and impulse, else 1]
     #[serde(default = "one")]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub targets: usize,
 }
 
@@ -128,11 +145,14 @@ impl Options {
                 format!("{crop} pixels: {name} halves pictures down to {multiple} to 1, so it must be a multiple of {multiple}");
             return Err(Error::option("crop", problem));
         }
-        self.check_bounds()
+        self.check_step()
     }
 
-    /// Whether numbers are such that a step can be recorded.
-    pub(crate) fn check_bounds(&self) -> Result<()> {
+    /// Whether every number on its own makes sense.
+    ///
+    /// # Errors
+    /// Names the first that does not.
+    pub fn check_numbers(&self) -> Result<()> {
         if !(1..=Batch::MOST_TARGETS).contains(&self.targets) {
             return Err(Error::option("targets", format!("{}: 1 to {} are possible", self.targets, Batch::MOST_TARGETS)));
         }
@@ -143,18 +163,22 @@ impl Options {
         };
         let ranges = [
             ("length", length, length > 0.0, "above 0"),
-            ("lr", self.lr, self.lr >= 0.0, "not below 0"),
+            ("lr", self.lr, self.lr > 0.0, "above 0"),
             ("clip", self.clip.into(), self.clip >= 0.0, "not below 0"),
             ("ema", self.ema, (0.0..1.0).contains(&self.ema), "at least 0 and below 1"),
         ];
-        if let Some((option, value, _, range)) = ranges.into_iter().find(|(_, value, fits, _)| !(*fits && value.is_finite())) {
-            return Err(Error::option(option, format!("{value}: it must be {range}")));
+        match ranges.into_iter().find(|(_, value, fits, _)| !(*fits && value.is_finite())) {
+            Some((option, value, _, range)) => Err(Error::option(option, format!("{value}: it must be {range}"))),
+            None => Ok(()),
         }
+    }
+
+    /// Whether a step can be recorded.
+    pub(crate) fn check_step(&self) -> Result<()> {
+        self.check_numbers()?;
         if self.augment == Augment::Triple && !self.batch.is_multiple_of(3) {
-            return Err(Error::option(
-                "batch",
-                format!("{}: with threefold augmentation it must be a multiple of 3", self.batch),
-            ));
+            let problem = format!("{}: with threefold augmentation it must be a multiple of 3", self.batch);
+            return Err(Error::option("batch", problem));
         }
         check_step(self.batch, self.crop)
     }

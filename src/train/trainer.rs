@@ -72,7 +72,7 @@ impl Trainer {
     /// If options and pictures do not fit each other, or the device cannot hold a step.
     pub fn new(device: &Device, network: Arc<dyn Network>, options: &Options, source: &Source, ranges: Ranges) -> Result<Self> {
         source.check(network.as_ref(), options)?;
-        let shards = source.shards(device);
+        let shards = source.shards(device)?;
         let given = options.augment == Augment::Triple;
         let batch = Batch {
             count: source.count(),
@@ -274,9 +274,7 @@ impl Trainer {
     }
 
     fn record_forward(&self, [n, h, w, c]: [usize; 4]) -> Result<Forward> {
-        let mut g = Graph::new();
-        let x = g.host_picture("x", [n, h, w], c);
-        let y = self.network.record(&mut Modules::new(&mut g, false), x);
+        let (mut g, x, y) = self.network.forward([n, h, w], c);
         let y = g.output("y", y);
         let [x, y] = [x, y].map(|t| g.view(t).storage);
         let params = g.params_storage().expect("a network has parameters");

@@ -1,6 +1,7 @@
 //! Validation on held-out pictures: the estimated clean PSNR, which needs only noisy pairs, and the true one where the
 //! clean pictures are known.
 
+use super::data::of_one_size;
 use super::report::{Record, Strip};
 use super::{Source, TrainingPicture};
 use crate::data::metrics::{mse, psnr, round8};
@@ -35,6 +36,17 @@ struct Pair {
     clean: Option<Vec<f32>>,
 }
 
+impl Pair {
+    /// The centres of pictures as they are.
+    fn new(a: &TrainingPicture, b: Option<&TrainingPicture>, clean: Option<&TrainingPicture>) -> Self {
+        let centre = |p: &TrainingPicture| p.centre(CROP);
+        let (values, width, height) = centre(a);
+        let exposure = |values| Exposure { values, known: None };
+        let b = b.map(|b| exposure(centre(b).0));
+        Self { name: a.name.clone(), width, height, a: exposure(values), b, clean: clean.map(|clean| centre(clean).0) }
+    }
+}
+
 /// Means over the held-out pictures, dB.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scores {
@@ -63,40 +75,28 @@ impl Validation {
     /// # Errors
     /// If one is too small for its noise.
     pub fn new(held_out: &Source, seed: u32) -> Result<Self> {
-        if let Source::Photos(photos, noise) = held_out
-            && let Some(p) = photos.iter().find(|p| !p.has_side(noise.least_side()))
-        {
-            let (name, width, height, least) = (&p.name, p.width, p.height, noise.least_side());
+        let scenes = held_out.scenes();
+        let Some(noise) = held_out.added_noise() else {
+            let pictures = scenes.iter().map(|scene| Pair::new(&scene[0], scene.get(1), None)).collect();
+            return Ok(Self { pictures, count: scenes.len() });
+        };
+        let least = noise.least_side();
+        if let Some(TrainingPicture { name, width, height, .. }) = scenes.iter().flatten().find(|p| !p.has_side(least)) {
             let size = format!("{name}: is {width}x{height}");
             return Err(Error::data(format!("{size}, but noise {noise} wants {least} pixels a side: leave it out")));
         }
-        let plain = |values| Exposure { values, known: None };
-        let pictures = match held_out {
-            Source::Photos(photos, noise) => photos
-                .iter()
-                .cycle()
-                .take(photos.len() * if noise.unbiased() { PAIRS.div_ceil(photos.len().max(1)) } else { 1 })
-                .zip(0..)
-                .map(|(p, number)| {
-                    let (rgb, width, height) = p.centre(CROP * noise.cell());
-                    let picture = Clean { rgb: &rgb, width, height };
-                    let [a, b] = [0, 1].map(|exposure| noise.expose(picture, seed, number, exposure));
-                    let (clean, width, height) = noise.clean(picture);
-                    // What is not right on average tells nothing of a denoiser.
-                    let b = noise.unbiased().then_some(b);
-                    Pair { name: p.name.clone(), width, height, a, b, clean: Some(clean) }
-                })
-                .collect(),
-            Source::Pairs(pairs) => pairs
-                .iter()
-                .map(|(a, b)| {
-                    let name = a.name.clone();
-                    let ((a, width, height), (b, ..)) = (a.centre(CROP), b.centre(CROP));
-                    Pair { name, width, height, a: plain(a), b: Some(plain(b)), clean: None }
-                })
-                .collect(),
+        let rounds = if noise.unbiased() { PAIRS.div_ceil(scenes.len().max(1)) } else { 1 };
+        let exposed = |(p, number): (&TrainingPicture, u32)| {
+            let (rgb, width, height) = p.centre(CROP * noise.cell());
+            let picture = Clean { rgb: &rgb, width, height };
+            let [a, b] = [0, 1].map(|exposure| noise.expose(picture, seed, number, exposure));
+            let (clean, width, height) = noise.clean(picture);
+            // What is not right on average tells nothing of a denoiser.
+            let b = noise.unbiased().then_some(b);
+            Pair { name: p.name.clone(), width, height, a, b, clean: Some(clean) }
         };
-        Ok(Self { pictures, count: held_out.count() })
+        let pictures = scenes.iter().flatten().cycle().take(scenes.len() * rounds).zip(0..).map(exposed);
+        Ok(Self { pictures: pictures.collect(), count: scenes.len() })
     }
 
     /// Held-out noisy pictures with their clean ones.
@@ -104,17 +104,9 @@ impl Validation {
     /// # Errors
     /// If the two of a pair differ in size.
     pub fn with_clean(pairs: Vec<(impl Into<TrainingPicture>, impl Into<TrainingPicture>)>) -> Result<Self> {
-        let pairs: Vec<(TrainingPicture, TrainingPicture)> = pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect();
-        if let Some((a, b)) = pairs.iter().find(|(a, b)| a.size() != b.size()) {
-            let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
-            return Err(Error::data(format!("the noisy and the clean picture {} differ in size, {sizes}", a.name)));
-        }
-        let pair = |(noisy, clean): &(TrainingPicture, TrainingPicture)| {
-            let ((a, width, height), (clean, ..)) = (noisy.centre(CROP), clean.centre(CROP));
-            let a = Exposure { values: a, known: None };
-            Pair { name: noisy.name.clone(), width, height, a, b: None, clean: Some(clean) }
-        };
-        Ok(Self { pictures: pairs.iter().map(pair).collect(), count: pairs.len() })
+        let pairs = of_one_size(pairs)?;
+        let pictures = pairs.iter().map(|[noisy, clean]| Pair::new(noisy, None, Some(clean))).collect();
+        Ok(Self { pictures, count: pairs.len() })
     }
 
     /// Pictures.

@@ -44,9 +44,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Readies the writing into a folder; nothing is written yet.
-    ///
-    /// # Errors
-    /// If the folder has pictures where samples would go, and no run.
+    /// Fails if the folder has pictures where samples would go, and no run.
     pub(super) fn new(run: &Run<'a>, ranges: Ranges, lock: Option<Lock>) -> Result<Self> {
         let Run { device, ref network, options, source, out, .. } = *run;
         let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
@@ -92,8 +90,7 @@ impl<'a> Writer<'a> {
         if self.begun {
             return Ok(());
         }
-        std::fs::create_dir_all(self.out)
-            .map_err(|e| Error::file_from(self.out, format!("the folder cannot be made: {e}"), e))?;
+        make_folder(self.out)?;
         if self.lock.is_none() {
             self.lock = Some(lock(self.out)?);
         }
@@ -168,14 +165,17 @@ impl<'a> Writer<'a> {
         };
         save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())?;
         let samples = self.path("samples");
-        std::fs::create_dir_all(&samples)
-            .map_err(|e| Error::file_from(&samples, format!("the folder cannot be made: {e}"), e))?;
+        make_folder(&samples)?;
         for strip in strips {
             let stem = Path::new(&strip.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
             strip.picture().save(&samples.join(format!("{stem}.png")))?;
         }
         Ok(())
     }
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|e| Error::file_from(path, format!("the folder cannot be made: {e}"), e))
 }
 
 /// Checkpoint with the best PSNR.

@@ -110,37 +110,3 @@ fn figure(title: &str, caption: &str, lines: &[Line], y: &Axis) -> String {
     let (wide, narrow) = (svg("wide", [580.0, 320.0]), svg("narrow", [350.0, 270.0]));
     format!("<figure>\n<h2>{title}</h2>\n<ul>{keys}</ul>\n{wide}{narrow}<figcaption>{caption}</figcaption>\n</figure>\n")
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_curve_of_a_training_that_made_nothing_better_is_whole() {
-        let summary = Summary { facts: vec![], psnr_noisy: Some(20.0), clean_targets: false, loss: Loss::L2 };
-        let record = |step, psnr| Record {
-            step,
-            seconds: 0.0,
-            loss: 0.1,
-            lr: 1e-3,
-            grad_norm: 0.1,
-            psnr_estimated: None,
-            psnr: Some(psnr),
-            pictures_per_second: 1.0,
-        };
-        let points = |last| {
-            let figure = psnr_figure(&summary, &[record(1, 5.0), record(2, 10.0), record(3, last)]);
-            figure.split("points=\"").nth(1).and_then(|rest| rest.split('"').next()).map(|points| points.split(' ').count())
-        };
-        assert_eq!([points(9.0), points(25.0)], [Some(3), Some(1)]);
-    }
-
-    #[test]
-    fn a_logarithmic_axis_has_a_few_ticks_inside_its_range() {
-        for (lo, hi) in [(-2.0, -1.96), (-1.7, -1.2), (-2.0, 0.0), (-7.3, 1.1), (-30.0, 2.0)] {
-            let marks = log_ticks(lo, hi);
-            assert!((2..=9).contains(&marks.len()), "{lo} to {hi}: {marks:?}");
-            assert!(marks.iter().all(|m| (lo - 1e-9..=hi + 1e-9).contains(m)), "{lo} to {hi}: {marks:?}");
-        }
-    }
-}

@@ -49,7 +49,6 @@ pub struct Summary {
 pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let result = Measured::best(summary, records);
     let title = title(summary, result.as_ref());
-    let style = include_str!("report.css");
     let headline = result.as_ref().map_or(String::new(), Measured::headline);
     let explanation = explanation(summary, result.as_ref());
     let facts: String =
@@ -58,35 +57,15 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let curves = curves::psnr_figure(summary, records) + &curves::loss_figure(summary, records);
     let curves =
         if curves.is_empty() { "<p class=\"note\">No curves yet: training has just begun.</p>\n".into() } else { curves };
-    let pictures = strips::section(strips);
     format!(
-        r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<div class="intro">
-<div>
-{headline}<p>{explanation}</p>
-</div>
-{facts}</div>
-</header>
-<main>
-<div class="curves">
-{curves}</div>
-{pictures}</main>
-<footer>The method is Noise2Noise, <a href="https://arxiv.org/abs/1803.04189">Lehtinen et al. 2018</a>. Written by n2n-gpu.</footer>
-</body>
-</html>
-"#
+        include_str!("page.html"),
+        title = title,
+        style = include_str!("report.css"),
+        headline = headline,
+        explanation = explanation,
+        facts = facts,
+        curves = curves,
+        pictures = strips::section(strips)
     )
 }
 
@@ -191,79 +170,10 @@ fn explanation(summary: &Summary, result: Option<&Measured>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::picture::Picture;
-
-    fn summary(fact: &str) -> Summary {
-        Summary { facts: vec![("network".into(), fact.into())], psnr_noisy: Some(20.2), clean_targets: false, loss: Loss::L2 }
-    }
-
-    fn record(step: u64, loss: f64, psnr_estimated: Option<f64>) -> Record {
-        let psnr = psnr_estimated.map(|v| v + 0.03);
-        Record { step, seconds: 0.0, loss, lr: 1e-3, grad_norm: 0.1, psnr_estimated, psnr, pictures_per_second: 100.0 }
-    }
-
-    pub(super) fn flat(width: usize, height: usize, value: u8) -> Picture {
-        Picture::from_rgb8(width, height, &vec![value; 3 * width * height])
-    }
-
-    pub(super) fn strip(name: &str, width: usize, clean: bool) -> Strip {
-        let clean = clean.then(|| flat(width, 3, 90));
-        let (noisy, denoised) = (flat(width, 3, 10), flat(width, 3, 50));
-        Strip { name: name.into(), noisy, denoised, clean, psnr_noisy: Some(20.24), psnr: None }
-    }
-
-    #[test]
-    fn names_cannot_break_the_page() {
-        let page = html(&summary("U-Net <small>"), &[], &[strip("\"><script>'", 4, true)]);
-        assert!(!page.contains("<script") && !page.contains("<small"));
-        assert!(page.contains("U-Net &lt;small&gt;") && page.contains("alt=\"&quot;&gt;&lt;script&gt;&#39;, noisy\""));
-        assert!(page.contains("20.2 dB"));
-    }
-
-    #[test]
-    fn nothing_to_show_is_a_page_too() {
-        let page = html(&Summary { facts: vec![], psnr_noisy: None, clean_targets: true, loss: Loss::L2 }, &[], &[]);
-        assert!(page.contains("No curves yet") && page.ends_with("</html>\n"));
-        assert!(["<svg", "<img", "<dl", "headline\""].iter().all(|tag| !page.contains(tag)));
-        html(&summary(""), &[], &[strip("empty", 0, false)]);
-    }
-
-    #[test]
-    fn broken_values_are_left_out() {
-        let bad = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0];
-        for count in 0..3 {
-            let mut records: Vec<Record> = (0..count).map(|i| record(i, 0.02, Some(25.0))).collect();
-            records.extend(bad.iter().map(|&v| record(9, v, Some(1.0 / v.min(0.0)))));
-            let page = html(&summary(""), &records, &[]);
-            assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
-            assert_eq!(page.matches("<svg").count(), if count == 0 { 2 } else { 4 });
-        }
-    }
-
-    #[test]
-    fn the_headline_is_the_best_estimate() {
-        let records = [record(1, 0.1, Some(22.0)), record(2, 0.1, Some(29.1)), record(3, 0.1, Some(28.0)), record(4, 0.1, None)];
-        let page = html(&summary(""), &records, &[]);
-        assert!(page.contains("20.2 dB <i>→</i> <b>29.1 dB</b>"));
-    }
-
-    #[test]
-    fn a_network_that_makes_pictures_no_better_is_not_called_a_denoiser() {
-        let page = |psnr| html(&summary(""), &[record(1, 0.1, Some(psnr))], &[]);
-        let (better, same, worse) = (page(25.0), page(20.2), page(15.0));
-        assert!(better.contains("<h1>A denoiser trained on noisy pictures</h1>") && !better.contains("no better"));
-        for page in [same, worse] {
-            assert!(!page.contains("denoiser") && !page.contains("dB better"), "{page}");
-            assert!(page.contains("no improvement yet</h1>") && page.contains("That is not better"));
-            assert!(page.contains("It has not learnt to do so"));
-        }
-    }
 
     #[test]
     fn one_is_singular_and_times_are_short() {
         assert_eq!([counted(1, "step"), counted(0, "step"), counted(2, "step")], ["1 step", "0 steps", "2 steps"]);
         assert_eq!([duration(97.4), duration(601.0), duration(12_000.0)], ["97\u{a0}s", "10\u{a0}min", "3\u{a0}h 20\u{a0}min"]);
-        let page = |count| html(&summary(""), &[], &vec![strip("a", 4, true); count]);
-        assert!(page(1).contains("<h2>Held-out picture</h2>") && page(2).contains("<h2>Held-out pictures</h2>"));
     }
 }

@@ -116,30 +116,3 @@ fn embed(picture: &Picture, quality: Option<u8>) -> (usize, usize, String) {
     // An encoder writing into memory refuses nothing but a picture without pixels, and there is nothing to show of that.
     result.map_or((w, h, "data:,".into()), |()| (w, h, format!("data:image/{kind};base64,{}", BASE64_STANDARD.encode(file))))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::{flat, strip};
-    use super::*;
-
-    #[test]
-    fn a_strip_has_a_white_gap_between_its_pictures() {
-        for (clean, width) in [(false, 2 * 4 + GAP), (true, 3 * 4 + 2 * GAP)] {
-            let picture = strip("a", 4, clean).picture();
-            assert_eq!(picture.header().size(), [width, 3]);
-            let row = &picture.to_rgb8()[3 * width..];
-            let values = [0, 3, 4, 11, 12, 15].map(|x| row[3 * x]);
-            assert_eq!(values, [10, 10, 255, 255, 50, 50]);
-            assert!(!clean || row[3 * (width - 4)] == 90);
-        }
-    }
-
-    #[test]
-    fn a_picture_is_embedded_from_its_middle() {
-        let (w, h, png) = embed(&flat(2000, 2, 7), None);
-        assert_eq!((w, h), (1024, 2));
-        let bytes = BASE64_STANDARD.decode(png.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
-        assert_eq!(image::load_from_memory(&bytes).unwrap().to_rgb8().into_raw(), vec![7; 3 * 1024 * 2]);
-        assert!(embed(&flat(2, 2, 7), Some(90)).2.starts_with("data:image/jpeg;base64,"));
-    }
-}
