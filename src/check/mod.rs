@@ -225,8 +225,8 @@ impl Device {
             let remark = format!("{name} has no 16-bit floats: f32 is used");
             return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
         }
-        let (device, remark) = match gpu.with_cooperative_matrices() {
-            Some(with) if self_test(&with)? => (with, None),
+        let (device, remark) = match with_cooperative_matrices(&gpu)? {
+            Some((with, true)) => (with, None),
             Some(_) => (gpu, Some("failed their self-test")),
             None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
                 (gpu, Some("are of no kind that the kernels know"))
@@ -236,6 +236,29 @@ impl Device {
         let remark = remark.map(|why| format!("{name}: its cooperative matrices {why}, and are not used"));
         Ok((Self::Gpu(device), wanted, remark))
     }
+}
+
+/// The device with its cooperative matrices in use, if it has any, and whether every convolution is right with them: by the first kind
+/// of them for which it is.
+///
+/// `N2N_SUBGROUP` says which size of a subgroup to take untested, where nothing runs: for `benches/offline`.
+///
+/// # Errors
+/// If the device is lost.
+pub fn with_cooperative_matrices(gpu: &Gpu) -> Result<Option<(Gpu, bool)>> {
+    let given = std::env::var("N2N_SUBGROUP").ok().and_then(|size| size.parse().ok());
+    let mut last = None;
+    for with in gpu.with_cooperative_matrices() {
+        let kind = with.adapter.limits.cooperative.map(|kind| kind.subgroup);
+        if given.is_some() && kind != given {
+            continue;
+        }
+        if given.is_some() || self_test(&with)? {
+            return Ok(Some((with, true)));
+        }
+        last = Some((with, false));
+    }
+    Ok(last)
 }
 
 /// Whether every convolution is right on a device with cooperative matrices in use.

@@ -56,9 +56,9 @@ pub struct Adapter {
     pub limits: Limits,
     /// Optional features that kernels could use.
     pub features: BTreeSet<Feature>,
-    /// Cooperative matrices that kernels could use. They do once [`Limits::cooperative`] says so: see
-    /// [`crate::device::Device::with_precision`].
-    pub cooperative: Option<Cooperative>,
+    /// Cooperative matrices that kernels could use, for every size of a subgroup that the driver may choose, the smallest first. They do
+    /// use them once [`Limits::cooperative`] says so: see [`crate::device::Device::with_precision`].
+    pub cooperative: Vec<Cooperative>,
 }
 
 impl Adapter {
@@ -140,18 +140,17 @@ pub(super) fn required_limits(of: &wgpu::Limits, planned: &Limits) -> wgpu::Limi
     }
 }
 
-/// The largest square cooperative matrices of halves that are multiplied into floats.
-fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Cooperative> {
+/// The largest square cooperative matrices of halves that are multiplied into floats. Kernels reckon with subgroups of one size that
+/// stages divide by; which one it is of those that the driver may choose, a self-test tells.
+fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec<Cooperative> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let wanted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
     let there = adapter.cooperative_matrix_properties();
     let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, F16, F32));
-    let side = [16, 8].into_iter().find(|&side| has(side))?;
+    let side = [16, 8].into_iter().find(|&side| features.contains(wanted) && has(side));
     let info = adapter.get_info();
-    // Kernels reckon with subgroups of one size that stages divide by.
-    let subgroup = info.subgroup_min_size;
-    let one_size = subgroup == info.subgroup_max_size && [8, 16, 32, 64].contains(&subgroup);
-    (features.contains(wanted) && one_size).then_some(Cooperative { subgroup, side })
+    let sizes = [8, 16, 32, 64].into_iter().filter(|s| (info.subgroup_min_size..=info.subgroup_max_size).contains(s));
+    side.into_iter().flat_map(|side| sizes.clone().map(move |subgroup| Cooperative { subgroup, side })).collect()
 }
 
 pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
@@ -179,7 +178,7 @@ mod tests {
             kind,
             limits: Limits::default(),
             features: BTreeSet::new(),
-            cooperative: None,
+            cooperative: Vec::new(),
         };
         use DeviceKind::{Discrete, Integrated, Software};
         for (name, backend, kind, large, busy) in [
