@@ -2,15 +2,25 @@
 // the inner dimension runs over window taps and input channels.
 //#import conv
 //#import finish
-//#import registers
 //#import tile
 
 alias x_t = vec4f; alias y_t = vec4f;
+alias in_t = x_t;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;         // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;       // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 var<private> origin: vec2u; // first pixel and channel vec4 of the invocation
+var<private> c4: u32;       // channel vec4 of what is staged next
+var<private> w_last: u32;   // last element of the filter that the invocation may read
+
+fn load_x(at: u32) -> x_t {
+    return x[at];
+}
+
+fn load_w(at: u32) -> vec4f {
+    return w[min(at, w_last)];
+}
 
 fn block(r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f) -> mat4x4f {
     return mat4x4f(r0, r1, r2, r3);
@@ -24,61 +34,64 @@ fn store(row: u32, column: u32, sum: vec4f) {
     }
 }
 
-@compute @workgroup_size(TX, TY)
+// Element of x under a pixel's first tap, and bits of the taps that are within x.
+fn see(pixel: u32) -> vec2u {
+    let n = pixel / (OW * OH);
+    let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
+    let left = i32(pixel % OW * STRIDE) - i32(PADDING);
+    let base = u32((i32(n * H) + top) * i32(W) + left) * X_STRIDE4 + X_CHANNEL4;
+    let taps = bits(-top, i32(H) - top, KERNEL) | bits(-left, i32(W) - left, KERNEL) << 16u;
+    return vec2u(base, select(0u, taps, n < N));
+}
+
+// From channels beyond the last to the taps that they belong to.
+fn carry() {
+    for (var i = 0u; i < (KB + C4 - 1u) / C4; i++) {
+        if c4 >= C4 {
+            c4 -= C4;
+            offset += i32(X_STRIDE4 - C4);
+            if next_tap(KERNEL) {
+                offset += (i32(W) - i32(KERNEL)) * i32(X_STRIDE4);
+            }
+        }
+    }
+}
+
+fn advance() {
+    c4 += KB;
+    offset += i32(KB);
+    w_at += KB * 4u * K4;
+    carry();
+}
+
+// Rows of the filter's stage are inner ones; an invocation has one column of several.
+fn w_place(index: u32, number: u32) -> u32 {
+    let row = index / (TX * COLS) + number * (invocations() / (TX * COLS));
+    return select(nowhere(), ws_at(row / 4u, row % 4u) + index % (TX * COLS), row < KB * 4u);
+}
+
+@compute @workgroup_size(TX, TY, SLICES)
 fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     let first_pixel = (group.x + group.y * GRID_X) * TY * ROWS;
     let first_k4 = group.z * TX * COLS;
     origin = vec2u(first_pixel + id.y, first_k4 + id.x);
-    for (var p = index; p < TY * ROWS; p += TX * TY) {
-        let pixel = first_pixel + p;
-        let n = pixel / (OW * OH);
-        let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
-        let left = i32(pixel % OW * STRIDE) - i32(PADDING);
-        corner[p] = vec4i((i32(n * H) + top) * i32(W) + left, select(NOWHERE, top, n < N), left, 0);
-    }
-    workgroupBarrier();
 
+    let p = first_pixel + index / KB;
     let k = index % KB;
-    var tap = vec2u();      // row and column in the window of what is staged next
-    var c4 = k;
-    for (var start = 0u; start < KERNEL * KERNEL * C4; start += KB) {
-        while !is_plain() && c4 >= C4 {
-            c4 -= C4;
-            tap.y++;
-            if tap.y == KERNEL {
-                tap = vec2u(tap.x + 1u, 0u);
-            }
-        }
-        for (var p = index / KB; p < TY * ROWS; p += TX * TY / KB) {
-            var value = vec4f();
-            if is_plain() {
-                let pixel = first_pixel + p;
-                if pixel < N * OH * OW && c4 < C4 {
-                    value = vec4f(x[pixel * X_STRIDE4 + X_CHANNEL4 + c4]);
-                }
-                xs[xs_at(k) + p] = value;
-                continue;
-            }
-            let at = corner[p];
-            if tap.x < KERNEL && u32(at.y + i32(tap.x)) < H && u32(at.z + i32(tap.y)) < W {
-                value = vec4f(x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4]);
-            }
-            xs[xs_at(k) + p] = value;
-        }
-        c4 += KB;
-        for (var r = id.y; r < KB * 4u; r += TY) {
-            let inner = start * 4u + r;
-            for (var column = id.x; column < TX * COLS; column += TX) {
-                var value = vec4f();
-                if inner < KERNEL * KERNEL * C4 * 4u && first_k4 + column < K4 {
-                    value = w[inner * K4 + first_k4 + column];
-                }
-                ws[ws_at(r / 4u, r % 4u) + column] = value;
-            }
-        }
-        workgroupBarrier();
-        multiply_stage(id.xy);
-        workgroupBarrier();
-    }
-    store_all();
+    c4 = counted(k, C4);
+    offset = i32(c4);
+    let seen0 = see(p); base0 = seen0.x + k - c4; taps0 = seen0.y;
+    let seen1 = see(p + invocations() / KB); base1 = seen1.x + k - c4; taps1 = seen1.y;
+    let seen2 = see(p + 2u * (invocations() / KB)); base2 = seen2.x + k - c4; taps2 = seen2.y;
+    let seen3 = see(p + 3u * (invocations() / KB)); base3 = seen3.x + k - c4; taps3 = seen3.y;
+
+    let k4 = min(first_k4 + index % (TX * COLS), K4 - 1u);
+    let rows = invocations() / (TX * COLS) * K4;
+    w_row0 = index / (TX * COLS) * K4 + k4;
+    w_row1 = w_row0 + rows; w_row2 = w_row1 + rows; w_row3 = w_row2 + rows;
+    w_last = (KERNEL * KERNEL * C4 * 4u - 1u) * K4 + k4;
+
+    prepare(id, index);
+    multiply_all(KERNEL * KERNEL * C4);
+    store_all(id);
 }

@@ -1,28 +1,80 @@
 // Gradient of a convolution with respect to its filter: dw = sum over pixels of x (shifted by the tap) times dy.
 //
-// A matrix product with a small result and a very long inner dimension, the pixels. These are split over SPLITS
-// workgroups per tile, each of which writes its own partial filter; sum_partials.wgsl adds them in a fixed order.
-// A workgroup makes ROWS*TY rows (tap, input channel) by COLS*TX vec4s of columns (output channels).
+// A matrix product with a small result and a very long inner dimension, the pixels. These are split over workgroups, SPLIT_PIXELS for
+// each, which write partial filters; sum_several.wgsl and sum_partials.wgsl add them in a fixed order. A workgroup makes ROWS*TY rows
+// (tap, input channel) by COLS*TX vec4s of columns (output channels). As in lib/tile.wgsl, a stage is loaded while the one before it is
+// multiplied, and no load is in a branch. An invocation stages the same row vec4 of at most four pixels, and counts its way through these
+// without dividing; where a stage is a part of a row of dy, all invocations count one pixel.
 //#import conv
 //#import registers
 override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
-override TX: u32;
-override TY: u32;
 override SPLIT_PIXELS: u32; // pixels of dy per split
-
-const PB = 16u;            // pixels per stage
+override PB: u32;          // pixels per stage, a multiple of 8
 
 alias x_t = vec4f; alias dy_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
-var<workgroup> corner: array<vec4i, PB>;              // of each staged pixel's window: index of its first pixel, row, column
-var<workgroup> xs: array<vec4f, PB * TY * (ROWS / 4)>;  // [pixel][row vec4]
-var<workgroup> ys: array<vec4f, PB * TX * COLS>;        // [pixel][column vec4]
+// Two halves of: [pixel][row vec4], then [pixel][column vec4], and one more for what is too much.
+var<workgroup> memory: array<vec4f, MEMORY>;
+
+// A pixel of dy that is counted.
+struct Pixel {
+    place: vec2u,          // its row and column
+    element: u32,          // first of the pixel of x at STRIDE times its place
+}
 
 var<private> split: u32;
 var<private> origin: vec2u; // first row vec4 and column vec4 of the invocation
+var<private> p0: Pixel; var<private> p1: Pixel; var<private> p2: Pixel; var<private> p3: Pixel;
+var<private> own: vec2i;    // from STRIDE times a counted pixel's place to what the invocation loads for it: rows and columns of x
+var<private> own_element: u32; // and elements
+var<private> own_pixel: u32; // first of its pixels in the stage
+var<private> left: u32;     // pixels of the split from the stage on
+var<private> in_bias: bool;
+var<private> x_to0: u32; var<private> x_to1: u32; var<private> x_to2: u32; var<private> x_to3: u32; // where loads of x go
+var<private> x0: x_t; var<private> x1: x_t; var<private> x2: x_t; var<private> x3: x_t; // what was loaded
+var<private> dy_at: u32;    // element of dy at the stage's first pixel
+var<private> dy_own: u32;   // from there to that of the invocation's first load
+var<private> dy_last: u32;  // last element that it may read
+var<private> dy_to0: u32; var<private> dy_to1: u32; var<private> dy_to2: u32; var<private> dy_to3: u32;
+var<private> x_from: u32; var<private> dy_from: u32; // where the invocation multiplies from
+var<private> dy0: dy_t; var<private> dy1: dy_t; var<private> dy2: dy_t; var<private> dy3: dy_t;
+
+fn invocations() -> u32 {
+    return TX * TY * SLICES;
+}
+
+fn row_vec4s() -> u32 {
+    return TY * ROWS / 4u;
+}
+
+// Pixels from a load of x to the next, and from one of dy to the next.
+fn x_pixels() -> u32 {
+    return invocations() / row_vec4s();
+}
+
+fn dy_pixels() -> u32 {
+    return invocations() / (TX * COLS);
+}
+
+fn x_loads() -> u32 {
+    return (PB + x_pixels() - 1u) / x_pixels();
+}
+
+fn dy_loads() -> u32 {
+    return (PB + dy_pixels() - 1u) / dy_pixels();
+}
+
+fn half_size() -> u32 {
+    return PB * (row_vec4s() + TX * COLS) + 1u;
+}
+
+// Whether a stage never goes beyond a row of dy.
+fn in_row() -> bool {
+    return OW % PB == 0u && SPLIT_PIXELS % PB == 0u;
+}
 
 fn store(number: u32, column: u32, sum: vec4f) {
     let rows = KERNEL * KERNEL * C4 * 4u + select(0u, 1u, BIAS);
@@ -33,89 +85,219 @@ fn store(number: u32, column: u32, sum: vec4f) {
     }
 }
 
-fn find_corners(index: u32, start: u32, last_pixel: u32) {
-    for (var p = index; p < PB; p += TX * TY) {
-        let pixel = start + p;
-        let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
-        let left = i32(pixel % OW * STRIDE) - i32(PADDING);
-        let first = (i32(pixel / (OW * OH) * H) + top) * i32(W) + left;
-        corner[p] = vec4i(first, select(NOWHERE, top, pixel < last_pixel), left, 0);
+fn pixel(number: u32) -> Pixel {
+    let place = vec2u(number / OW % OH, number % OW);
+    return Pixel(place, ((number / (OW * OH) * H + place.x * STRIDE) * W + place.y * STRIDE) * X_STRIDE4 + X_CHANNEL4);
+}
+
+// The pixel PB further.
+fn further(p: Pixel) -> Pixel {
+    var place = p.place + vec2u(PB / OW % OH, PB % OW);
+    let line = place.y >= OW;
+    place = vec2u(place.x + u32(line), place.y - select(0u, OW, line));
+    let picture = place.x >= OH;
+    place.x -= select(0u, OH, picture);
+    let step = i32((PB / (OW * OH) * H + PB / OW % OH * STRIDE) * W + PB % OW * STRIDE) * i32(X_STRIDE4);
+    let line_step = i32(STRIDE) * (i32(W) - i32(OW)) * i32(X_STRIDE4);
+    let picture_step = (i32(H) - i32(OH * STRIDE)) * i32(W) * i32(X_STRIDE4);
+    return Pixel(place, p.element + u32(step + select(0, line_step, line) + select(0, picture_step, picture)));
+}
+
+// Whether a load's pixel is one of the split.
+fn is_left(number: u32) -> bool {
+    let all = SPLIT_PIXELS % PB == 0u && N * OH * OW % PB == 0u;
+    return all || own_pixel + number * x_pixels() < left;
+}
+
+// Columns of x from the first load to that one, if all count the same pixel.
+fn beside(number: u32) -> u32 {
+    return select(0u, number * x_pixels() * STRIDE, in_row());
+}
+
+fn sees(p: Pixel, number: u32) -> bool {
+    let under = vec2i(p.place * STRIDE) + own + vec2i(0, i32(beside(number)));
+    return u32(under.x) < H && u32(under.y) < W && is_left(number);
+}
+
+fn load_x(p: Pixel, number: u32) -> x_t {
+    return x[select(0u, p.element + own_element + beside(number) * X_STRIDE4, sees(p, number))];
+}
+
+fn load_dy(number: u32) -> dy_t {
+    return dy[min(dy_at + dy_own + number * dy_pixels() * Y_STRIDE4, dy_last)];
+}
+
+// The counted pixel of a load.
+fn counted1() -> Pixel {
+    if in_row() { return p0; }
+    return p1;
+}
+
+fn counted2() -> Pixel {
+    if in_row() { return p0; }
+    return p2;
+}
+
+fn counted3() -> Pixel {
+    if in_row() { return p0; }
+    return p3;
+}
+
+// Starts all loads of a stage.
+fn fetch() {
+    x0 = load_x(p0, 0u);
+    if x_loads() > 1u { x1 = load_x(counted1(), 1u); }
+    if x_loads() > 2u { x2 = load_x(counted2(), 2u); }
+    if x_loads() > 3u { x3 = load_x(counted3(), 3u); }
+    dy0 = load_dy(0u);
+    if dy_loads() > 1u { dy1 = load_dy(1u); }
+    if dy_loads() > 2u { dy2 = load_dy(2u); }
+    if dy_loads() > 3u { dy3 = load_dy(3u); }
+}
+
+fn seen(loaded: x_t, p: Pixel, number: u32) -> vec4f {
+    var value = select(vec4f(), vec4f(loaded), sees(p, number));
+    if BIAS {
+        value.x = select(value.x, 1.0, in_bias && is_left(number));
+    }
+    return value;
+}
+
+// Writes what was loaded to workgroup memory. There are zeros of x for what is beyond the split: whatever dy is there does not count.
+fn put(half: u32) {
+    memory[half + x_to0] = seen(x0, p0, 0u);
+    if x_loads() > 1u { memory[half + x_to1] = seen(x1, counted1(), 1u); }
+    if x_loads() > 2u { memory[half + x_to2] = seen(x2, counted2(), 2u); }
+    if x_loads() > 3u { memory[half + x_to3] = seen(x3, counted3(), 3u); }
+    memory[half + dy_to0] = vec4f(dy0);
+    if dy_loads() > 1u { memory[half + dy_to1] = vec4f(dy1); }
+    if dy_loads() > 2u { memory[half + dy_to2] = vec4f(dy2); }
+    if dy_loads() > 3u { memory[half + dy_to3] = vec4f(dy3); }
+}
+
+fn advance() {
+    p0 = further(p0);
+    if !in_row() {
+        if x_loads() > 1u { p1 = further(p1); }
+        if x_loads() > 2u { p2 = further(p2); }
+        if x_loads() > 3u { p3 = further(p3); }
+    }
+    dy_at += PB * Y_STRIDE4;
+    left -= PB;
+}
+
+// Adds the products of two row vec4s and two column vec4s of a pixel.
+fn multiply(r0: vec4f, r1: vec4f, c0: vec4f, c1: vec4f) {
+    a00 = fma(vec4f(r0.x), c0, a00);
+    a10 = fma(vec4f(r0.y), c0, a10);
+    a20 = fma(vec4f(r0.z), c0, a20);
+    a30 = fma(vec4f(r0.w), c0, a30);
+    if ROWS == 8u {
+        a40 = fma(vec4f(r1.x), c0, a40);
+        a50 = fma(vec4f(r1.y), c0, a50);
+        a60 = fma(vec4f(r1.z), c0, a60);
+        a70 = fma(vec4f(r1.w), c0, a70);
+    }
+    if COLS == 2u {
+        a01 = fma(vec4f(r0.x), c1, a01);
+        a11 = fma(vec4f(r0.y), c1, a11);
+        a21 = fma(vec4f(r0.z), c1, a21);
+        a31 = fma(vec4f(r0.w), c1, a31);
+        if ROWS == 8u {
+            a41 = fma(vec4f(r1.x), c1, a41);
+            a51 = fma(vec4f(r1.y), c1, a51);
+            a61 = fma(vec4f(r1.z), c1, a61);
+            a71 = fma(vec4f(r1.w), c1, a71);
+        }
     }
 }
 
-@compute @workgroup_size(TX, TY)
+// Adds the slice's part of a stage to the registers, two pixels at a time.
+fn multiply_stage(half: u32) {
+    for (var p = 0u; p < PB; p += 2u * SLICES) {
+        let x_at = half + x_from + p * row_vec4s();
+        let dy_at = half + dy_from + p * TX * COLS;
+        let next_x = x_at + SLICES * row_vec4s();
+        let next_dy = dy_at + SLICES * TX * COLS;
+        let r0 = memory[x_at];
+        let c0 = memory[dy_at];
+        let s0 = memory[next_x];
+        let d0 = memory[next_dy];
+        var r1 = vec4f(); var s1 = vec4f(); var c1 = vec4f(); var d1 = vec4f();
+        if ROWS == 8u {
+            r1 = memory[x_at + TY];
+            s1 = memory[next_x + TY];
+        }
+        if COLS == 2u {
+            c1 = memory[dy_at + TX];
+            d1 = memory[next_dy + TX];
+        }
+        multiply(r0, r1, c0, c1);
+        multiply(s0, s1, d0, d1);
+    }
+}
+
+// What the invocation stages of x: a row vec4 of its pixels, the first of which is that number.
+fn prepare_x(row4: u32, first: u32, index: u32) {
+    let number = row4 / C4; // of the tap
+    let tap = vec2i(vec2u(number / KERNEL, number % KERNEL)) - i32(PADDING);
+    own_pixel = index / row_vec4s();
+    let counted = select(own_pixel, 0u, in_row());
+    own = tap + vec2i(0, i32((own_pixel - counted) * STRIDE));
+    own_element = u32(own.x * i32(W) + own.y) * X_STRIDE4 + row4 % C4;
+    own.x = select(NOWHERE, own.x, number < KERNEL * KERNEL);
+    in_bias = row4 == KERNEL * KERNEL * C4;
+    p0 = pixel(first + counted);
+    p1 = pixel(first + counted + x_pixels());
+    p2 = pixel(first + counted + 2u * x_pixels());
+    p3 = pixel(first + counted + 3u * x_pixels());
+    let all = PB * row_vec4s();
+    x_to0 = select(half_size() - 1u, index, index < all);
+    x_to1 = select(half_size() - 1u, index + invocations(), index + invocations() < all);
+    x_to2 = select(half_size() - 1u, index + 2u * invocations(), index + 2u * invocations() < all);
+    x_to3 = select(half_size() - 1u, index + 3u * invocations(), index + 3u * invocations() < all);
+}
+
+// And of dy: a column vec4.
+fn prepare_dy(k4: u32, first: u32, end: u32, index: u32) {
+    dy_at = first * Y_STRIDE4;
+    dy_own = index / (TX * COLS) * Y_STRIDE4 + Y_CHANNEL4 + min(k4, K4 - 1u);
+    dy_last = (end - 1u) * Y_STRIDE4 + Y_CHANNEL4 + min(k4, K4 - 1u);
+    let to = PB * row_vec4s() + index;
+    dy_to0 = min(to, half_size() - 1u);
+    dy_to1 = min(to + invocations(), half_size() - 1u);
+    dy_to2 = min(to + 2u * invocations(), half_size() - 1u);
+    dy_to3 = min(to + 3u * invocations(), half_size() - 1u);
+}
+
+@compute @workgroup_size(TX, TY, SLICES)
 fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let first_row4 = group.x * TY * (ROWS / 4u);
+    let first_row4 = group.x * row_vec4s();
     let first_k4 = group.y * TX * COLS;
-    let first_pixel = group.z * SPLIT_PIXELS;
-    let last_pixel = min(first_pixel + SPLIT_PIXELS, N * OH * OW);
     split = group.z;
     origin = vec2u(first_row4 + id.y, first_k4 + id.x);
-    find_corners(index, first_pixel, last_pixel);
+    let first = split * SPLIT_PIXELS;
+    let end = min(first + SPLIT_PIXELS, N * OH * OW);
+    left = end - first;
+    x_from = id.z * row_vec4s() + id.y;
+    dy_from = PB * row_vec4s() + id.z * TX * COLS + id.x;
+    prepare_x(first_row4 + index % row_vec4s(), first, index);
+    prepare_dy(first_k4 + index % (TX * COLS), first, end, index);
+
+    // What is fetched beyond the last stage is not used.
+    var full = 0u;              // the half that is multiplied
+    var free = half_size();     // and the one that is written
+    fetch();
+    put(full);
     workgroupBarrier();
-
-    for (var start = first_pixel; start < last_pixel; start += PB) {
-        for (var r = id.y; r < TY * (ROWS / 4u); r += TY) {
-            // The compiler moves these out of the loop over pixels.
-            let row4 = first_row4 + r;
-            let tap = row4 / C4;
-            let shift = vec2i(i32(tap / KERNEL), i32(tap % KERNEL));
-            for (var p = id.x; p < PB; p += TX) {
-                let at = corner[p];
-                var value = vec4f();
-                if BIAS && row4 == KERNEL * KERNEL * C4 && at.y != NOWHERE {
-                    value.x = 1.0;
-                }
-                if tap < KERNEL * KERNEL && u32(at.y + shift.x) < H && u32(at.z + shift.y) < W {
-                    value = vec4f(x[u32(at.x + shift.x * i32(W) + shift.y) * X_STRIDE4 + X_CHANNEL4 + row4 % C4]);
-                }
-                xs[p * TY * (ROWS / 4u) + r] = value;
-            }
-        }
-        for (var p = id.y; p < PB; p += TY) {
-            for (var column = id.x; column < TX * COLS; column += TX) {
-                var value = vec4f();
-                if start + p < last_pixel && first_k4 + column < K4 {
-                    value = vec4f(dy[(start + p) * Y_STRIDE4 + Y_CHANNEL4 + first_k4 + column]);
-                }
-                ys[p * TX * COLS + column] = value;
-            }
-        }
+    for (var start = first; start < end; start += PB) {
+        advance();
+        fetch();
+        multiply_stage(full);
+        put(free);
         workgroupBarrier();
-
-        find_corners(index, start + PB, last_pixel);
-        for (var p = 0u; p < PB; p++) {
-            let x_at = p * TY * (ROWS / 4u) + id.y;
-            let y_at = p * TX * COLS + id.x;
-            let x0 = xs[x_at];
-            let y0 = ys[y_at];
-            a00 = fma(vec4f(x0.x), y0, a00);
-            a10 = fma(vec4f(x0.y), y0, a10);
-            a20 = fma(vec4f(x0.z), y0, a20);
-            a30 = fma(vec4f(x0.w), y0, a30);
-            var x1 = vec4f();
-            if ROWS == 8u {
-                x1 = xs[x_at + TY];
-                a40 = fma(vec4f(x1.x), y0, a40);
-                a50 = fma(vec4f(x1.y), y0, a50);
-                a60 = fma(vec4f(x1.z), y0, a60);
-                a70 = fma(vec4f(x1.w), y0, a70);
-            }
-            if COLS == 2u {
-                let y1 = ys[y_at + TX];
-                a01 = fma(vec4f(x0.x), y1, a01);
-                a11 = fma(vec4f(x0.y), y1, a11);
-                a21 = fma(vec4f(x0.z), y1, a21);
-                a31 = fma(vec4f(x0.w), y1, a31);
-                if ROWS == 8u {
-                    a41 = fma(vec4f(x1.x), y1, a41);
-                    a51 = fma(vec4f(x1.y), y1, a51);
-                    a61 = fma(vec4f(x1.z), y1, a61);
-                    a71 = fma(vec4f(x1.w), y1, a71);
-                }
-            }
-        }
-        workgroupBarrier();
+        full = half_size() - full;
+        free = half_size() - free;
     }
-    store_all();
+    store_all(id);
 }

@@ -4,16 +4,25 @@
 //#import conv
 //#import finish
 //#import phase
-//#import registers
 //#import tile
 
 alias dy_t = vec4f; alias dx_t = vec4f;
+alias in_t = dy_t;
 @group(0) @binding(0) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;        // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, X_STRIDE4)
 
 var<private> phase: Phase;
 var<private> origin: vec2u; // first pixel of the phase and channel vec4 of the invocation
+var<private> k4: u32;       // channel vec4 of what is staged next
+
+fn load_x(at: u32) -> dy_t {
+    return dy[at];
+}
+
+fn load_w(at: u32) -> vec4f {
+    return w[min(at, KERNEL * KERNEL * C4 * 4u * K4 - 1u)];
+}
 
 // w has the channels of dy innermost, so that a row is one channel of dx.
 fn block(r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f) -> mat4x4f {
@@ -29,7 +38,46 @@ fn store(row: u32, column: u32, sum: vec4f) {
     }
 }
 
-@compute @workgroup_size(TX, TY)
+// Element of dy under the first tap of a pixel of the phase, and bits of the taps that are within dy: they go up and to the left.
+fn see(p: u32) -> vec2u {
+    let at = place(p, phase);
+    let row = i32((at.y + PADDING - phase.first_tap.x) / STRIDE);
+    let column = i32((at.z + PADDING - phase.first_tap.y) / STRIDE);
+    let base = u32((i32(at.x * OH) + row) * i32(OW) + column) * Y_STRIDE4 + Y_CHANNEL4;
+    let taps = bits(row - i32(OH) + 1, row + 1, phase.taps.x) | bits(column - i32(OW) + 1, column + 1, phase.taps.y) << 16u;
+    return vec2u(base, select(0u, taps, at.x < N));
+}
+
+// From channels beyond the last to the taps that they belong to.
+fn carry() {
+    let per_tap = C4 * 4u * K4; // vec4s of w
+    for (var i = 0u; i < (KB + K4 - 1u) / K4; i++) {
+        if k4 >= K4 {
+            k4 -= K4;
+            offset -= i32(Y_STRIDE4 + K4);
+            w_at += STRIDE * per_tap - K4;
+            if next_tap(phase.taps.y) {
+                offset -= (i32(OW) - i32(phase.taps.y)) * i32(Y_STRIDE4);
+                w_at += (KERNEL - phase.taps.y) * STRIDE * per_tap;
+            }
+        }
+    }
+}
+
+fn advance() {
+    k4 += KB;
+    offset += i32(KB);
+    w_at += KB;
+    carry();
+}
+
+// Rows of the filter's stage are channels of dx; an invocation has one inner vec4 of several.
+fn w_place(index: u32, number: u32) -> u32 {
+    let c = index / KB + number * (invocations() / KB);
+    return select(nowhere(), ws_at(index % KB, c % 4u) + c / 4u, c < TX * COLS * 4u);
+}
+
+@compute @workgroup_size(TX, TY, SLICES)
 fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
     phase = phase_of(group.z % (STRIDE * STRIDE));
     let first_c4 = group.z / (STRIDE * STRIDE) * TX * COLS;
@@ -38,43 +86,25 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
         return;
     }
     origin = vec2u(first_pixel + id.y, first_c4 + id.x);
-    for (var p = index; p < TY * ROWS; p += TX * TY) {
-        corner[p] = corner_of(place(first_pixel + p, phase), phase);
-    }
-    workgroupBarrier();
 
+    let p = first_pixel + index / KB;
     let k = index % KB;
-    var tap = vec2u();      // row and column among the phase's taps of what is staged next
-    var k4 = k;
-    let inners = phase.taps.x * phase.taps.y * K4;
-    for (var start = 0u; start < inners; start += KB) {
-        while k4 >= K4 {
-            k4 -= K4;
-            tap.y++;
-            if tap.y == phase.taps.y {
-                tap = vec2u(tap.x + 1u, 0u);
-            }
-        }
-        for (var p = index / KB; p < TY * ROWS; p += TX * TY / KB) {
-            let at = corner[p];
-            var value = vec4f();
-            if tap.x < phase.taps.x && u32(at.y - i32(tap.x)) < OH && u32(at.z - i32(tap.y)) < OW {
-                value = vec4f(dy[u32(at.x - i32(tap.x * OW + tap.y)) * Y_STRIDE4 + Y_CHANNEL4 + k4]);
-            }
-            xs[xs_at(k) + p] = value;
-        }
-        let window = phase.first_tap + tap * STRIDE;
-        for (var c = index / KB; c < TX * COLS * 4u; c += TX * TY / KB) {
-            var value = vec4f();
-            if tap.x < phase.taps.x && first_c4 * 4u + c < C4 * 4u {
-                value = w[((window.x * KERNEL + window.y) * C4 * 4u + first_c4 * 4u + c) * K4 + k4];
-            }
-            ws[ws_at(k, c % 4u) + c / 4u] = value;
-        }
-        k4 += KB;
-        workgroupBarrier();
-        multiply_stage(id.xy);
-        workgroupBarrier();
-    }
-    store_all();
+    k4 = counted(k, K4);
+    offset = i32(k4);
+    let seen0 = see(p); base0 = seen0.x + k - k4; taps0 = seen0.y;
+    let seen1 = see(p + invocations() / KB); base1 = seen1.x + k - k4; taps1 = seen1.y;
+    let seen2 = see(p + 2u * (invocations() / KB)); base2 = seen2.x + k - k4; taps2 = seen2.y;
+    let seen3 = see(p + 3u * (invocations() / KB)); base3 = seen3.x + k - k4; taps3 = seen3.y;
+
+    let c = first_c4 * 4u + index / KB;
+    let last_c = C4 * 4u - 1u;
+    w_row0 = min(c, last_c) * K4 + k - k4;
+    w_row1 = min(c + invocations() / KB, last_c) * K4 + k - k4;
+    w_row2 = min(c + 2u * (invocations() / KB), last_c) * K4 + k - k4;
+    w_row3 = min(c + 3u * (invocations() / KB), last_c) * K4 + k - k4;
+    w_at = (phase.first_tap.x * KERNEL + phase.first_tap.y) * C4 * 4u * K4 + k4;
+
+    prepare(id, index);
+    multiply_all(phase.taps.x * phase.taps.y * K4);
+    store_all(id);
 }

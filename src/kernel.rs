@@ -67,6 +67,7 @@ shaders! {
     Sigmoid "sigmoid",
     SigmoidDx "sigmoid_dx",
     SumPartials "sum_partials",
+    SumSeveral "sum_several",
     SumSquares "sum_squares",
     Unfold "unfold",
     Upsample "upsample",
@@ -353,6 +354,8 @@ pub struct Limits {
     pub workgroups: u32,
     /// Workgroups it runs at once, about: fewer leave a part of it idle.
     pub busy: u32,
+    /// Vec4s of sums that an invocation keeps in registers without spilling them: 16 or 8.
+    pub sums: u32,
     /// Cooperative matrices, where the adapter has them and they are wanted.
     pub cooperative: Option<Cooperative>,
 }
@@ -381,7 +384,8 @@ impl Default for Limits {
             invocations: 256,
             workgroup_bytes: 16 << 10,
             workgroups: 65535,
-            busy: 48,
+            busy: 176,
+            sums: 16,
             cooperative: None,
         }
     }

@@ -31,8 +31,8 @@ fn every_kernel_equals_its_meaning_on_the_cpu() {
 #[test]
 fn convolutions_on_cooperative_matrices_equal_their_meaning_on_the_cpu() {
     for gpu in common::gpus() {
-        match gpu.with_cooperative_matrices() {
-            Some(with) => check::cooperative_cases().iter().for_each(|case| assert_passes(&Device::Gpu(with.clone()), case)),
+        match check::with_cooperative_matrices(&gpu).unwrap() {
+            Some((with, _)) => check::cooperative_cases().iter().for_each(|case| assert_passes(&Device::Gpu(with.clone()), case)),
             None => cli::left_out(&format!("cooperative matrices, which {} does not have", gpu.adapter.name)),
         }
     }
@@ -43,7 +43,7 @@ fn convolutions_on_cooperative_matrices_equal_their_meaning_on_the_cpu() {
 fn every_kernel_equals_its_meaning_on_the_cpu_with_bounds_checked_in_shaders() {
     for mut gpu in common::gpus() {
         gpu.checked = true;
-        let with = gpu.with_cooperative_matrices().map(Device::Gpu);
+        let with = check::with_cooperative_matrices(&gpu).unwrap().map(|(with, _)| Device::Gpu(with));
         let device = Device::Gpu(gpu);
         check::cases().iter().filter(|c| c.suits(&device)).for_each(|case| assert_passes(&device, case));
         if let Some(with) = with {

@@ -121,7 +121,11 @@ fn every_limit_of_a_kernel_that_is_not_kept_to_is_an_error_of_the_planner() {
         ),
         (&norm, |l| l.invocations = 32, ["group_norm", "64 invocations"]),
         (&norm, |l| l.binding_bytes = 1 << 10, ["a buffer of 1 MiB", "at most 0 MiB"]),
-        (&check::conv(Conv::same3(2), true, [2, 8, 8], &[48], 48, 1.0), |l| l.workgroups = 3, ["conv2d", "4 workgroups"]),
+        (
+            &check::conv(Conv::same3(2), true, [2, 8, 8], &[48], 48, 1.0),
+            |l| l.workgroups = 3,
+            ["conv2d", "workgroups along one dimension, but the device has 3"],
+        ),
     ] {
         let message = plan(case, lower);
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");

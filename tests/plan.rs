@@ -57,16 +57,32 @@ fn every_read_finds_what_was_written_for_it() {
 }
 
 #[test]
-fn sharing_slots_saves_two_fifths_of_the_memory_of_a_training_step() {
-    let plan = plan(&large());
+fn sharing_slots_saves_a_third_of_the_memory_of_a_training_step() {
+    // Of a size whose pictures outweigh the partial sums of gradients.
+    let plan = plan(&check::training_step(Norm::None, 48, 5, [16, 128, 128], Update::ADAM));
     let (shared, unshared) = (plan.intermediate_bytes(), plan.unshared_bytes());
-    assert!(shared * 10 <= unshared * 6, "{shared} of {unshared} bytes");
+    assert!(shared * 3 <= unshared * 2, "{shared} of {unshared} bytes");
+}
+
+/// How often a dispatch waits for all before it. As wgpu tracks them: a buffer that was written is bound, or one that was in use is written.
+fn waits(plan: &Plan) -> usize {
+    let mut written = BTreeMap::new();
+    let mut waits = 0;
+    for step in &plan.steps {
+        let mut bound = BTreeMap::new();
+        for ((slot, ..), binding) in step.bindings.iter().zip(&kernel(step.kernel).bindings) {
+            *bound.entry(*slot).or_insert(false) |= binding.writes;
+        }
+        waits += usize::from(bound.iter().any(|(slot, writes)| written.get(slot).is_some_and(|before| *before || *writes)));
+        written.extend(bound);
+    }
+    waits
 }
 
 /// 33 convolutions with all gradients, sums over splits included.
 #[test]
-fn a_training_step_of_the_first_reports_network_takes_no_more_than_180_dispatches() {
-    for shared in [true, false] {
+fn a_training_step_of_the_first_reports_network_takes_few_dispatches_and_waits_for_fewer() {
+    for (shared, dispatches, most) in [(false, 120, 80), (true, 160, 130)] {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [30, 32, 32], 3));
         let y = EpflUnet { shared, ..EpflUnet::default() }.record(&mut Modules::new(&mut g, true), x);
@@ -74,8 +90,9 @@ fn a_training_step_of_the_first_reports_network_takes_no_more_than_180_dispatche
         let one = g.one();
         g.backward(&[(loss, one)]);
         g.optimize(loss, Update::ADAM, 1.0);
-        let steps = Plan::new(g, Some(&Limits::default())).unwrap().steps.len();
-        assert!(steps <= 180, "{steps} dispatches, blocks shared: {shared}");
+        let plan = Plan::new(g, Some(&Limits::default())).unwrap();
+        let (steps, waits) = (plan.steps.len(), waits(&plan));
+        assert!(steps <= dispatches && waits <= most, "{steps} dispatches, {waits} of which wait; blocks shared: {shared}");
     }
 }
 

@@ -1,68 +1,195 @@
-// A workgroup's tile of an implicit matrix product: ROWS*TY pixels by COLS*TX vec4s of channels. Every stage brings KB vec4s of
-// the inner dimension for all of them; an invocation stages always the same one of the KB, so that it can count its
-// way through taps and channels without dividing. Rows in workgroup memory have two vec4s to spare, against bank conflicts.
-override TX: u32;
-override TY: u32;          // a multiple of 4, so that KB divides TX * TY
+// An implicit matrix product by tiles of ROWS*TY pixels by COLS*TX vec4s of channels. Every stage brings KB vec4s of the inner dimension
+// for all of them to one half of workgroup memory; while it is multiplied, what the next stage needs is on its way to registers. No load
+// is in a branch, so that all of them are under way at once: what no tap sees is read somewhere else and replaced by zeros.
+//
+// An invocation stages always the same one of the KB vec4s, so that it can count its way through taps and channels without dividing.
+// Where KB divides the channels, all invocations are at the same tap, and the count is one of the workgroup's.
+// Rows in workgroup memory have two vec4s to spare, against bank conflicts.
+//#import registers
+override KB: u32;          // 4 or 8, one or two for each slice; such that an invocation has at most four loads of either operand
 override GRID_X: u32;
 
-const KB = 4u;
+// Two halves of: [inner vec4][pixel], then [inner vec4][one of its four][channel vec4].
+var<workgroup> memory: array<vec4f, MEMORY>;
 
-var<workgroup> corner: array<vec4i, TY * ROWS>;             // of each pixel's window: index of its first pixel, row, column
-var<workgroup> xs: array<vec4f, KB * (TY * ROWS + 2)>;      // [inner vec4][pixel]
-var<workgroup> ws: array<vec4f, KB * (TX * COLS * 4 + 2)>;  // [inner vec4][one of its four][channel vec4]
+var<private> offset: i32;  // from the element under a pixel's first tap to what is staged next
+var<private> row_bit: u32; // of the tap of that: 1 << row
+var<private> column_bit: u32; // and 0x10000 << column
+var<private> base0: u32; var<private> base1: u32; var<private> base2: u32; var<private> base3: u32; // elements under first taps
+var<private> taps0: u32; var<private> taps1: u32; var<private> taps2: u32; var<private> taps3: u32; // bits of taps within the picture
+var<private> x_to0: u32; var<private> x_to1: u32; var<private> x_to2: u32; var<private> x_to3: u32; // where loads of x go
+var<private> x0: in_t; var<private> x1: in_t; var<private> x2: in_t; var<private> x3: in_t; // what was loaded
+var<private> w_at: u32;    // element of the filter that is staged next
+var<private> w_row0: u32; var<private> w_row1: u32; var<private> w_row2: u32; var<private> w_row3: u32; // from there to those of its loads
+var<private> w_to0: u32; var<private> w_to1: u32; var<private> w_to2: u32; var<private> w_to3: u32; // where they go
+var<private> x_from: u32; var<private> w_from: u32; // where the invocation multiplies from
+var<private> w0: vec4f; var<private> w1: vec4f; var<private> w2: vec4f; var<private> w3: vec4f;
+
+fn invocations() -> u32 {
+    return TX * TY * SLICES;
+}
+
+fn x_loads() -> u32 {
+    return (KB * TY * ROWS + invocations() - 1u) / invocations();
+}
+
+fn w_loads() -> u32 {
+    return (KB * TX * COLS * 4u + invocations() - 1u) / invocations();
+}
 
 fn xs_at(k: u32) -> u32 {
     return k * (TY * ROWS + 2u);
 }
 
 fn ws_at(k: u32, one: u32) -> u32 {
-    return k * (TX * COLS * 4u + 2u) + one * TX * COLS;
+    return KB * (TY * ROWS + 2u) + k * (TX * COLS * 4u + 2u) + one * TX * COLS;
+}
+
+// What is counted of number k of `channels4`: itself, or nothing where all come to the next tap at once.
+fn counted(k: u32, channels4: u32) -> u32 {
+    return select(k, 0u, channels4 % KB == 0u);
+}
+
+// Beside the rows of the filter.
+fn nowhere() -> u32 {
+    return half_size() - 1u;
+}
+
+fn half_size() -> u32 {
+    return KB * (TY * ROWS + TX * COLS * 4u + 4u);
+}
+
+// Bits `first` to `end - 1`, as far as they are within 0 to `count - 1`.
+fn bits(first: i32, end: i32, count: u32) -> u32 {
+    let from_bit = clamp(first, 0, i32(count));
+    return (1u << u32(clamp(end, from_bit, i32(count)))) - (1u << u32(from_bit));
+}
+
+fn sees(taps: u32) -> bool {
+    let tap = row_bit | column_bit;
+    return (taps & tap) == tap;
+}
+
+// To the next tap of a window with so many columns; says whether it is in the next row. What comes after the last is seen by no pixel.
+fn next_tap(columns: u32) -> bool {
+    column_bit <<= 1u;
+    if column_bit < 0x10000u << columns {
+        return false;
+    }
+    column_bit = 0x10000u;
+    row_bit = min(row_bit << 1u, 0x8000u);
+    return true;
+}
+
+// Starts all loads of a stage. The kernel's load_x and load_w read an element.
+fn fetch() {
+    x0 = load_x(select(0u, base0 + u32(offset), sees(taps0)));
+    if x_loads() > 1u { x1 = load_x(select(0u, base1 + u32(offset), sees(taps1))); }
+    if x_loads() > 2u { x2 = load_x(select(0u, base2 + u32(offset), sees(taps2))); }
+    if x_loads() > 3u { x3 = load_x(select(0u, base3 + u32(offset), sees(taps3))); }
+    w0 = load_w(w_at + w_row0);
+    if w_loads() > 1u { w1 = load_w(w_at + w_row1); }
+    if w_loads() > 2u { w2 = load_w(w_at + w_row2); }
+    if w_loads() > 3u { w3 = load_w(w_at + w_row3); }
+}
+
+// Writes what was loaded to workgroup memory: in no branch either, beside the rows if it is too much.
+fn put(half: u32) {
+    memory[half + x_to0] = select(vec4f(), vec4f(x0), sees(taps0));
+    if x_loads() > 1u { memory[half + x_to1] = select(vec4f(), vec4f(x1), sees(taps1)); }
+    if x_loads() > 2u { memory[half + x_to2] = select(vec4f(), vec4f(x2), sees(taps2)); }
+    if x_loads() > 3u { memory[half + x_to3] = select(vec4f(), vec4f(x3), sees(taps3)); }
+    memory[half + w_to0] = w0;
+    if w_loads() > 1u { memory[half + w_to1] = w1; }
+    if w_loads() > 2u { memory[half + w_to2] = w2; }
+    if w_loads() > 3u { memory[half + w_to3] = w3; }
 }
 
 fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
     return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], acc))));
 }
 
-// Adds a stage to the registers. The kernel's block(..) makes a matrix, inner dimension by channels, of four rows of ws.
-fn multiply_stage(id: vec2u) {
-    for (var k = 0u; k < KB; k++) {
-        let w_at = ws_at(k, 0u) + id.x;
+// Adds the slice's part of a stage to the registers. The kernel's block(..) makes a matrix, inner dimension by channels, of four rows.
+fn multiply_stage(half: u32) {
+    for (var i = 0u; i < KB / SLICES; i++) {
+        let at_w = half + w_from + i * (ws_at(SLICES, 0u) - ws_at(0u, 0u));
         let down = TX * COLS;
-        let w0 = block(ws[w_at], ws[w_at + down], ws[w_at + 2u * down], ws[w_at + 3u * down]);
-        var w1 = mat4x4f();
+        let m0 = block(memory[at_w], memory[at_w + down], memory[at_w + 2u * down], memory[at_w + 3u * down]);
+        var m1 = mat4x4f();
         if COLS == 2u {
-            w1 = block(ws[w_at + TX], ws[w_at + TX + down], ws[w_at + TX + 2u * down], ws[w_at + TX + 3u * down]);
+            let next = at_w + TX;
+            m1 = block(memory[next], memory[next + down], memory[next + 2u * down], memory[next + 3u * down]);
         }
-        let at = xs_at(k) + id.y;
-        let x0 = xs[at];
-        let x1 = xs[at + TY];
-        let x2 = xs[at + TY * 2u];
-        let x3 = xs[at + TY * 3u];
-        a00 = multiply(a00, x0, w0);
-        a10 = multiply(a10, x1, w0);
-        a20 = multiply(a20, x2, w0);
-        a30 = multiply(a30, x3, w0);
+        let at = half + x_from + i * xs_at(SLICES);
+        let p0 = memory[at];
+        let p1 = memory[at + TY];
+        let p2 = memory[at + TY * 2u];
+        let p3 = memory[at + TY * 3u];
+        a00 = multiply(a00, p0, m0);
+        a10 = multiply(a10, p1, m0);
+        a20 = multiply(a20, p2, m0);
+        a30 = multiply(a30, p3, m0);
         if COLS == 2u {
-            a01 = multiply(a01, x0, w1);
-            a11 = multiply(a11, x1, w1);
-            a21 = multiply(a21, x2, w1);
-            a31 = multiply(a31, x3, w1);
+            a01 = multiply(a01, p0, m1);
+            a11 = multiply(a11, p1, m1);
+            a21 = multiply(a21, p2, m1);
+            a31 = multiply(a31, p3, m1);
         }
         if ROWS == 8u {
-            let x4 = xs[at + TY * 4u];
-            let x5 = xs[at + TY * 5u];
-            let x6 = xs[at + TY * 6u];
-            let x7 = xs[at + TY * 7u];
-            a40 = multiply(a40, x4, w0);
-            a50 = multiply(a50, x5, w0);
-            a60 = multiply(a60, x6, w0);
-            a70 = multiply(a70, x7, w0);
+            let p4 = memory[at + TY * 4u];
+            let p5 = memory[at + TY * 5u];
+            let p6 = memory[at + TY * 6u];
+            let p7 = memory[at + TY * 7u];
+            a40 = multiply(a40, p4, m0);
+            a50 = multiply(a50, p5, m0);
+            a60 = multiply(a60, p6, m0);
+            a70 = multiply(a70, p7, m0);
             if COLS == 2u {
-                a41 = multiply(a41, x4, w1);
-                a51 = multiply(a51, x5, w1);
-                a61 = multiply(a61, x6, w1);
-                a71 = multiply(a71, x7, w1);
+                a41 = multiply(a41, p4, m1);
+                a51 = multiply(a51, p5, m1);
+                a61 = multiply(a61, p6, m1);
+                a71 = multiply(a71, p7, m1);
             }
         }
+    }
+}
+
+// What all invocations have in common: what they read and write of workgroup memory, and the first tap. The kernel's
+// w_place(index, number) says where a load of the filter goes.
+fn prepare(id: vec3u, index: u32) {
+    x_from = xs_at(id.z) + id.y;
+    w_from = ws_at(id.z, 0u) + id.x;
+    let row = xs_at(index % KB);
+    let p = index / KB;
+    let step = invocations() / KB;
+    x_to0 = row + min(p, TY * ROWS);
+    x_to1 = row + min(p + step, TY * ROWS);
+    x_to2 = row + min(p + 2u * step, TY * ROWS);
+    x_to3 = row + min(p + 3u * step, TY * ROWS);
+    w_to0 = w_place(index, 0u);
+    w_to1 = w_place(index, 1u);
+    w_to2 = w_place(index, 2u);
+    w_to3 = w_place(index, 3u);
+    row_bit = 1u;
+    column_bit = 0x10000u;
+    carry();
+}
+
+// The whole product over an inner dimension of so many vec4s. The kernel's advance() counts on to the next stage; what is fetched beyond
+// the last is not used.
+fn multiply_all(inners: u32) {
+    var full = 0u;              // the half that is multiplied
+    var free = half_size();     // and the one that is written
+    fetch();
+    put(full);
+    workgroupBarrier();
+    for (var start = 0u; start < inners; start += KB) {
+        advance();
+        fetch();
+        multiply_stage(full);
+        put(free);
+        workgroupBarrier();
+        full = half_size() - full;
+        free = half_size() - free;
     }
 }

@@ -225,10 +225,9 @@ impl Device {
             let remark = format!("{name} has no 16-bit floats: f32 is used");
             return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
         }
-        let known = gpu.with_cooperative_matrices();
-        let (device, remark) = match known.map(|with| Ok::<_, Error>((self_test(&with)?, with))).transpose()? {
-            Some((None, with)) => (with, None),
-            Some((Some(why), _)) => (gpu, Some(format!("failed their self-test ({why})"))),
+        let (device, remark) = match with_cooperative_matrices(&gpu)? {
+            Some((with, None)) => (with, None),
+            Some((_, Some(why))) => (gpu, Some(format!("failed their self-test ({why})"))),
             None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
                 (gpu, Some("are of no kind that the kernels know".to_owned()))
             }
@@ -237,6 +236,30 @@ impl Device {
         let remark = remark.map(|why| format!("{name}: its cooperative matrices {why}, and are not used"));
         Ok((Self::Gpu(device), wanted, remark))
     }
+}
+
+/// The device with its cooperative matrices in use, if it has any, and what is wrong with convolutions on them, if anything is: with
+/// the first kind of them for which nothing is.
+///
+/// `N2N_SUBGROUP` says which size of a subgroup to take untested, where nothing runs: for `benches/offline`.
+///
+/// # Errors
+/// If the device is lost.
+pub fn with_cooperative_matrices(gpu: &Gpu) -> Result<Option<(Gpu, Option<String>)>> {
+    let given = std::env::var("N2N_SUBGROUP").ok().and_then(|size| size.parse().ok());
+    let mut last = None;
+    for with in gpu.with_cooperative_matrices() {
+        let kind = with.adapter.limits.cooperative.map(|kind| kind.subgroup);
+        if given.is_some() && kind != given {
+            continue;
+        }
+        let wrong = if given.is_some() { None } else { self_test(&with)? };
+        if wrong.is_none() {
+            return Ok(Some((with, None)));
+        }
+        last = Some((with, wrong));
+    }
+    Ok(last)
 }
 
 /// What is wrong with convolutions on a device with cooperative matrices in use, if anything is.

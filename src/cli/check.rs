@@ -1,6 +1,6 @@
 //! `n2n-gpu check`.
 
-use n2n_gpu::check::{Outcome, TOLERANCE, cases, cooperative_cases};
+use n2n_gpu::check::{Outcome, TOLERANCE, cases, cooperative_cases, with_cooperative_matrices};
 use n2n_gpu::device::Device;
 use serde_json::json;
 
@@ -16,7 +16,8 @@ pub(super) fn run(common: &Common) -> anyhow::Result<Output> {
         "result",
         device.name()
     ));
-    let with = if let Device::Gpu(gpu) = &device { gpu.with_cooperative_matrices().map(Device::Gpu) } else { None };
+    let with = if let Device::Gpu(gpu) = &device { with_cooperative_matrices(gpu)? } else { None };
+    let with = with.map(|(gpu, _)| Device::Gpu(gpu));
     let all = cases().into_iter().map(|case| (case, &device)).filter(|(case, device)| case.suits(device));
     let cooperative = with.iter().flat_map(|device| cooperative_cases().into_iter().map(move |case| (case, device)));
     for (case, device) in all.chain(cooperative) {

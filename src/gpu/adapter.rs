@@ -56,16 +56,16 @@ pub struct Adapter {
     pub limits: Limits,
     /// Optional features that kernels could use.
     pub features: BTreeSet<Feature>,
-    /// Cooperative matrices that kernels could use. They do once [`Limits::cooperative`] says so: see
-    /// [`crate::device::Device::with_precision`].
-    pub cooperative: Option<Cooperative>,
+    /// Cooperative matrices that kernels could use, for every size of a subgroup that the driver may choose, the smallest first. They do
+    /// use them once [`Limits::cooperative`] says so: see [`crate::device::Device::with_precision`].
+    pub cooperative: Vec<Cooperative>,
 }
 
 impl Adapter {
     /// Whether it is one of Apple's own GPUs: integrated, but as large as discrete ones, with all of the machine's memory. Metal tells
     /// no vendor, so that the name has to.
     fn is_apple(&self) -> bool {
-        self.backend == "Metal" && self.name.starts_with("Apple")
+        self.name.starts_with("Apple")
     }
 
     /// Whether large networks and batches pay on it: a discrete GPU, or one of Apple's.
@@ -73,16 +73,21 @@ impl Adapter {
         self.kind == DeviceKind::Discrete || self.is_apple()
     }
 
-    /// Workgroups that it runs at once, about. No API tells the number of compute units, so that it goes by the kind: of a software
-    /// adapter, the threads of a small machine; of integrated GPUs, whose 6 to 12 compute units hold two of our workgroups each, 16;
-    /// of Apple's, with 8 to 40 cores, 32; of discrete ones, with 20 to 140, 48, where larger tiles begin to win over full occupancy.
+    /// Workgroups of 200 invocations that it runs at once, about. No API tells the number of compute units, so that it goes by the kind:
+    /// of a software adapter, the threads of a small machine; of integrated GPUs, with 6 to 16 compute units, 32; of Apple's, with 8 to 40
+    /// cores, 64; of discrete ones, 176: eight waves of 32 for each multiprocessor of the largest, 132.
     fn busy(&self) -> u32 {
         match self.kind {
             DeviceKind::Software => Limits::BUSY_SOFTWARE,
-            _ if self.is_apple() => 32,
-            DeviceKind::Integrated => 16,
+            _ if self.is_apple() => 64,
+            DeviceKind::Integrated => 32,
             DeviceKind::Discrete | DeviceKind::Virtual | DeviceKind::Other => Limits::default().busy,
         }
+    }
+
+    /// Vec4s of sums that its registers hold beside all else, as their drivers' compilers tell: fewer where threads have 128 registers.
+    fn sums(&self) -> u32 {
+        if self.is_apple() || self.name.contains("Intel") { 8 } else { Limits::default().sums }
     }
 
     /// What is known of an adapter; limits and features are its own, or those that a device was opened with.
@@ -101,12 +106,13 @@ impl Adapter {
                 workgroup_bytes: limits.max_compute_workgroup_storage_size,
                 workgroups: limits.max_compute_workgroups_per_dimension,
                 busy: 0,
+                sums: 0,
                 cooperative: None,
             },
             features: known.collect(),
             cooperative: cooperative(adapter, features),
         };
-        described.limits.busy = described.busy();
+        (described.limits.busy, described.limits.sums) = (described.busy(), described.sums());
         described
     }
 }
@@ -134,18 +140,17 @@ pub(super) fn required_limits(of: &wgpu::Limits, planned: &Limits) -> wgpu::Limi
     }
 }
 
-/// The largest square cooperative matrices of halves that are multiplied into floats.
-fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Option<Cooperative> {
+/// The largest square cooperative matrices of halves that are multiplied into floats. Kernels reckon with subgroups of one size that
+/// stages divide by; which one it is of those that the driver may choose, a self-test tells.
+fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec<Cooperative> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let wanted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
     let there = adapter.cooperative_matrix_properties();
     let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, F16, F32));
-    let side = [16, 8].into_iter().find(|&side| has(side))?;
+    let side = [16, 8].into_iter().find(|&side| features.contains(wanted) && has(side));
     let info = adapter.get_info();
-    // Kernels reckon with subgroups of one size that stages divide by.
-    let subgroup = info.subgroup_min_size;
-    let one_size = subgroup == info.subgroup_max_size && [8, 16, 32, 64].contains(&subgroup);
-    (features.contains(wanted) && one_size).then_some(Cooperative { subgroup, side })
+    let sizes = [8, 16, 32, 64].into_iter().filter(|s| (info.subgroup_min_size..=info.subgroup_max_size).contains(s));
+    side.into_iter().flat_map(|side| sizes.clone().map(move |subgroup| Cooperative { subgroup, side })).collect()
 }
 
 pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
@@ -173,14 +178,14 @@ mod tests {
             kind,
             limits: Limits::default(),
             features: BTreeSet::new(),
-            cooperative: None,
+            cooperative: Vec::new(),
         };
         use DeviceKind::{Discrete, Integrated, Software};
         for (name, backend, kind, large, busy) in [
-            ("Apple M2 Max", "Metal", Integrated, true, 32),
-            ("Intel Iris Plus", "Metal", Integrated, false, 16),
-            ("AMD Radeon 780M", "Vulkan", Integrated, false, 16),
-            ("NVIDIA GeForce RTX 4070", "Vulkan", Discrete, true, 48),
+            ("Apple M2 Max", "Metal", Integrated, true, 64),
+            ("Intel Iris Plus", "Metal", Integrated, false, 32),
+            ("AMD Radeon 780M", "Vulkan", Integrated, false, 32),
+            ("NVIDIA GeForce RTX 4070", "Vulkan", Discrete, true, 176),
             ("llvmpipe", "Vulkan", Software, false, 4),
         ] {
             let adapter = adapter(name, backend, kind);

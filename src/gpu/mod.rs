@@ -104,7 +104,7 @@ impl Gpu {
             ..descriptor.clone()
         };
         let request = |descriptor| pollster::block_on(adapter.request_device(descriptor));
-        let opened = if described.cooperative.is_some() { request(&experimental).ok() } else { None };
+        let opened = if !described.cooperative.is_empty() { request(&experimental).ok() } else { None };
         let (device, queue) = opened
             .map_or_else(|| request(&descriptor), Ok)
             .map_err(|e| Error::device(&described.name, format!("the device cannot be opened: {e}")))?;
@@ -121,18 +121,19 @@ impl Gpu {
         let mut described = Adapter::describe(adapter, &device.limits(), device.features());
         let Limits { workgroup_bytes, invocations, .. } = described.limits;
         // What the kernels take with matrices of 16 x 16.
-        described.cooperative = described.cooperative.filter(|c| workgroup_bytes >= 24 << 10 && invocations >= 4 * c.subgroup);
+        described.cooperative.retain(|c| workgroup_bytes >= 24 << 10 && invocations >= 4 * c.subgroup);
         let errors = DeviceErrors::of(&device);
         let (compiled, adapter) = (Arc::default(), Box::new(described));
         Self { device, queue, errors, compiled, adapter, tuner: None, checked: false }
     }
 
-    /// The same device with plans for its cooperative matrices, if it has them.
-    #[doc(hidden)]
-    pub fn with_cooperative_matrices(&self) -> Option<Self> {
-        let mut gpu = self.clone();
-        gpu.adapter.limits.cooperative = Some(self.adapter.cooperative?);
-        Some(gpu)
+    /// The same device with plans for its cooperative matrices, for every kind that it may have.
+    pub(crate) fn with_cooperative_matrices(&self) -> impl Iterator<Item = Self> {
+        self.adapter.cooperative.iter().map(|&kind| {
+            let mut gpu = self.clone();
+            gpu.adapter.limits.cooperative = Some(kind);
+            gpu
+        })
     }
 
     /// Plans for this device from now on are made by what `tuner` knows or finds.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::conv_tiles::{CooperativeTile, Product};
+use super::conv_tiles::{CooperativeTile, Inner, Product};
 use super::{Activation, Constants, channel4, channels4, stride4};
 use crate::cpu::{Convolve, Epilogue, Inputs, Io, Patches, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
@@ -98,10 +98,14 @@ impl Conv {
     }
 }
 
-/// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than half of the
-/// device busy.
-fn is_tiny(product: &Product, inners: usize, limits: &Limits) -> bool {
-    inners >= 32 && 2 * product.rows.div_ceil(32) * product.columns4.div_ceil(8) * product.times < limits.busy as usize
+/// Rows or columns of the largest window whose taps the tiled kernels can tell apart.
+const LARGEST_WINDOW: usize = 15;
+
+/// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than an eighth of
+/// the device busy. So are those of enormous windows.
+fn is_tiny(product: &Product, inners: usize, conv: Conv, limits: &Limits) -> bool {
+    let tiles = product.rows.div_ceil(32) * product.columns4.div_ceil(8) * product.times;
+    inners >= 32 && tiles < (limits.busy as usize / 8).max(2) || conv.kernel > LARGEST_WINDOW
 }
 
 /// What becomes of the sums before they are written, in this order.
@@ -242,8 +246,8 @@ fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &
     let (step, x, y) = if forward { (1, &input, &output) } else { (conv.stride, &output, &input) };
     let (phases, taps) = (step * step, conv.kernel.div_ceil(step).pow(2));
     let rows = output.shape[0] * output.shape[1].div_ceil(step) * output.shape[2].div_ceil(step);
-    let product = Product { rows, columns4: output.padded() / 4, times: phases, multiple: 4 };
-    let (own, [down, across], shader) = if is_tiny(&product, taps * input.padded() / 4, l.limits) {
+    let product = Product { rows, columns4: output.padded() / 4, times: phases, inner: Inner::Channels };
+    let (own, [down, across], shader) = if is_tiny(&product, taps * input.padded() / 4, conv, l.limits) {
         // 128 invocations: 16 parts of the inner dimension by eight columns, two pixels each.
         let columns = product.columns4.min(8);
         let [tx, ty] = if forward { [columns, 16] } else { [16, columns] };
@@ -274,11 +278,12 @@ impl Op for Conv2d {
         let (x, w) = (node.inputs[0], node.inputs[1]);
         let dz = self.finish.activation.backward(g, node.outputs[0], dy[0].expect("conv2d has one output"));
         let b = node.inputs.get(2).copied().filter(|&b| g.needs_grad(b));
+        // First what others wait for.
+        let dx = g.needs_grad(x).then(|| g.conv2d_dx(dz, w, self.conv, x));
         let (dw, db) = match g.needs_grad(w) {
             true => g.conv2d_dw(x, dz, self.conv, w, b),
             false => (None, b.map(|_| g.channel_sum(dz))),
         };
-        let dx = g.needs_grad(x).then(|| g.conv2d_dx(dz, w, self.conv, x));
         vec![dx, dw, db]
     }
 
@@ -324,9 +329,9 @@ impl Op for Conv2dInputGrad {
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let (x, w) = (node.inputs[0], node.inputs[1]);
         let dz = self.finish.activation.backward(g, node.outputs[0], dy[0].expect("conv_transpose2d has one output"));
+        let dx = g.needs_grad(x).then(|| g.conv2d(dz, w, None, self.conv, Activation::NONE));
         let dw = g.needs_grad(w).then(|| g.conv2d_dw(dz, x, self.conv, w, None)).and_then(|(dw, _)| dw);
         let db = node.inputs.get(2).filter(|&&b| g.needs_grad(b)).map(|_| g.channel_sum(dz));
-        let dx = g.needs_grad(x).then(|| g.conv2d(dz, w, None, self.conv, Activation::NONE));
         vec![dx, dw, db]
     }
 

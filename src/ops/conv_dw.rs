@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::conv_tiles::{CooperativeTile, Product};
+use super::conv_tiles::{CooperativeTile, Inner, Product};
 use super::sums::sum_partials;
 use super::{Conv, channel4, stride4};
 use crate::cpu::{self, Convolve, Io, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Role, Tensor};
 use crate::kernel::Shader;
 use crate::plan::Lowering;
+
+/// Workgroups that a filter gradient is split over, about.
+const WORKGROUPS: usize = 192;
 
 /// dw, and db if there is one, of a convolution, from x and dy.
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +68,13 @@ impl Op for Conv2dWeightGrad {
         // The bias is one more row of the filter, with ones for pixels.
         let rows = self.conv.kernel * self.conv.kernel * x.padded() + usize::from(bias);
         let (rows4, k4) = (rows.div_ceil(4), dy.padded() / 4);
-        // As many splits as give the device 512 workgroups of 64 x 64, but at least 64 pixels each: whatever the tile, so that sums are
-        // added in the same order.
+        // As many splits as give large devices enough workgroups of 64 x 64, but at least 64 pixels each: whatever the tile, so that sums
+        // are added in the same order.
         let nominal = rows4.div_ceil(16) * k4.div_ceil(16);
-        let splits = 512_usize.div_ceil(nominal).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
-        let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(16);
+        let splits = WORKGROUPS.div_ceil(nominal).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
+        let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(32);
         let splits = dy.pixels().div_ceil(split_pixels);
-        let product = Product { rows: rows4 * 4, columns4: k4, times: splits, multiple: 1 };
+        let product = Product { rows: rows4 * 4, columns4: k4, times: splits, inner: Inner::Pixels };
         let mut constants = self.conv.constants(&x, &dy);
         constants.extend([("BIAS", f64::from(u8::from(bias))), ("SPLIT_PIXELS", split_pixels as f64)]);
         let (shader, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, k4) {

@@ -6,7 +6,14 @@ use crate::graph::{Precision, View};
 use crate::kernel::{Cooperative, Limits, Shader, kernel};
 use crate::plan::{Lowering, TuningKey};
 
-/// TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
+/// Slices of a workgroup, among which it splits the inner dimension: `SLICES` of `shaders/lib/registers.wgsl`.
+const SLICES: usize = 4;
+/// Loads of either operand that an invocation can have under way.
+const LOADS: usize = 4;
+/// Invocations of a wave of the widest GPUs: workgroups are whole ones.
+const WAVE: usize = 64;
+
+/// Four times TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     pub tx: usize,
@@ -15,12 +22,26 @@ pub(super) struct Tile {
     pub rows: usize,
     /// 2 or 1.
     pub cols: usize,
+    /// Of the inner dimension, what a stage brings: vec4s of channels, or pixels.
+    stage: (Inner, usize),
 }
 
 impl Tile {
     /// The kernels' constants.
-    pub(super) fn constants(&self) -> [(&'static str, f64); 4] {
-        [("TX", self.tx as f64), ("TY", self.ty as f64), ("ROWS", self.rows as f64), ("COLS", self.cols as f64)]
+    pub(super) fn constants(&self) -> [(&'static str, f64); 6] {
+        let Self { tx, ty, rows, cols, stage: (inner, size) } = *self;
+        // Of both operands, as the kernels lay them.
+        let (name, vec4s) = match inner {
+            Inner::Channels => ("KB", size * (ty * rows + 2 + tx * cols * 4 + 2)),
+            Inner::Pixels => ("PB", size * (ty * rows / 4 + tx * cols) + 1),
+        };
+        let memory = (2 * vec4s).max(4 * self.invocations());
+        let sizes = [("TX", tx), ("TY", ty), ("ROWS", rows), ("COLS", cols), (name, size), ("MEMORY", memory)];
+        sizes.map(|(name, size)| (name, size as f64))
+    }
+
+    fn invocations(&self) -> usize {
+        self.tx * self.ty * SLICES
     }
 }
 
@@ -52,11 +73,42 @@ impl CooperativeTile {
     }
 }
 
-/// Invocations, rows and vec4s of columns of the tiles that are tried, those first that are defaults: the largest that still keeps
-/// the device busy.
-const SHAPES: [(usize, usize, usize); 8] =
-    [(128, 8, 2), (64, 8, 2), (64, 8, 1), (64, 4, 1), (256, 8, 2), (256, 4, 2), (128, 8, 1), (128, 4, 1)];
-const DEFAULTS: usize = 4;
+/// What a stage of a product brings of its inner dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inner {
+    /// Channels of all taps.
+    Channels,
+    /// Pixels.
+    Pixels,
+}
+
+/// A kind of tiles.
+struct Shape {
+    rows: usize,
+    cols: usize,
+    /// Most invocations.
+    invocations: usize,
+    /// Most vec4s of channels in a stage, or a quarter of its pixels.
+    stage: usize,
+}
+
+const fn shape(rows: usize, cols: usize, invocations: usize, stage: usize) -> Shape {
+    Shape { rows, cols, invocations, stage }
+}
+
+/// The tiles that are tried, those first that are defaults: the largest that still keeps the device busy.
+const SHAPES: [Shape; 7] = [
+    shape(8, 2, 256, 8),
+    shape(4, 2, 256, 8),
+    shape(4, 1, 256, 8),
+    shape(8, 2, 256, 4),
+    shape(8, 2, 512, 8),
+    shape(8, 2, 128, 8),
+    shape(8, 1, 256, 8),
+];
+const DEFAULTS: usize = 3;
+/// Most workgroup memory, bytes: so much that several workgroups fit the larger GPUs' units.
+const MEMORY: u32 = 34 << 10;
 
 /// A matrix product of so many rows and vec4s of columns, done `times` times over (phases, splits).
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +116,7 @@ pub(super) struct Product {
     pub rows: usize,
     pub columns4: usize,
     pub times: usize,
-    /// TY has to be a multiple of it.
-    pub multiple: usize,
+    pub inner: Inner,
 }
 
 impl Product {
@@ -78,18 +129,48 @@ impl Product {
         self.grid(tile).iter().product::<usize>() * self.times
     }
 
-    fn tile(&self, (invocations, rows, cols): (usize, usize, usize), limits: &Limits, shader: Shader) -> Option<Tile> {
-        let invocations = invocations.min(limits.invocations as usize);
-        let needed = self.columns4.div_ceil(cols);
-        // Columns are spread evenly over the workgroups that they take.
-        let tx = needed.div_ceil(needed.div_ceil(16));
-        let down = |ty: usize| ty / self.multiple * self.multiple;
-        let most = self.rows.div_ceil(rows).next_multiple_of(self.multiple);
-        let mut tile = Tile { tx, ty: down(invocations / tx).min(most), rows, cols };
-        while tile.ty > 0 && kernel(shader).workgroup(&tile.constants()).bytes > limits.workgroup_bytes {
-            tile.ty -= self.multiple;
-        }
-        (tile.ty > 0 && cols <= self.columns4).then_some(tile)
+    /// Loads of either operand by an invocation in a stage.
+    fn loads(&self, tile: &Tile) -> [usize; 2] {
+        let Tile { tx, ty, rows, cols, stage: (_, size) } = *tile;
+        let vec4s = match self.inner {
+            Inner::Channels => [size * ty * rows, size * 4 * tx * cols],
+            Inner::Pixels => [size * ty * rows / 4, size * tx * cols],
+        };
+        vec4s.map(|n| n.div_ceil(tile.invocations()))
+    }
+
+    /// Instructions for every multiply-add of the product, about: those of the product, those beyond its rows and columns, and those of
+    /// loads and stages, as compilers for AMD's GPUs make them.
+    fn cost(&self, tile: &Tile) -> f64 {
+        let [down, across] = self.grid(tile);
+        let done = down * tile.ty * tile.rows * across * tile.tx * tile.cols;
+        let (inner, size) = tile.stage;
+        let vec4s = if inner == Inner::Channels { size } else { size / 4 };
+        let products = tile.rows * tile.cols * 16 * vec4s / SLICES;
+        let [x, w] = self.loads(tile);
+        let others = 13 * x + 7 * w + 40 + (tile.rows + 4 * tile.cols) * 3 * vec4s / SLICES;
+        done as f64 / (self.rows * self.columns4) as f64 * (products + others) as f64 / products as f64
+    }
+
+    /// The best tile of a shape.
+    fn tile(&self, shape: &Shape, limits: &Limits, shader: Shader) -> Option<Tile> {
+        let most = shape.invocations.min(limits.invocations as usize) / SLICES;
+        let sizes = (1..=most.min(16)).flat_map(|tx| (2..=most / tx).step_by(2).map(move |ty| (tx, ty)));
+        let stages = [4, 8].into_iter().filter(|&stage| stage <= shape.stage);
+        let tiles = stages.flat_map(|stage| {
+            let stage = if self.inner == Inner::Channels { stage } else { 4 * stage };
+            sizes.clone().map(move |(tx, ty)| Tile { tx, ty, rows: shape.rows, cols: shape.cols, stage: (self.inner, stage) })
+        });
+        let bytes = |t: &Tile| kernel(shader).workgroup(&t.constants()).bytes;
+        let fits = |t: &Tile| {
+            t.invocations().is_multiple_of(WAVE)
+                && self.loads(t).into_iter().all(|n| n <= LOADS)
+                && bytes(t) <= limits.workgroup_bytes.min(MEMORY)
+        };
+        tiles.filter(fits).min_by(|a, b| {
+            // The smaller of equal ones.
+            self.cost(a).total_cmp(&self.cost(b)).then(a.invocations().cmp(&b.invocations()))
+        })
     }
 
     /// The tile of the kernel in that file that the tuner knows or the default, for a convolution with the picture `result` on the
@@ -108,12 +189,14 @@ impl Product {
     fn tiles(&self, limits: &Limits, shader: Shader) -> (Vec<Tile>, usize) {
         let mut tiles: Vec<Tile> = Vec::new();
         let mut default = 0;
-        for (i, shape) in SHAPES.into_iter().enumerate() {
+        for (i, shape) in SHAPES.iter().enumerate() {
             let Some(tile) = self.tile(shape, limits, shader).filter(|t| !tiles.contains(t)) else { continue };
             // The last of the defaults is the smallest.
-            let busy = tiles.get(default).is_some_and(|t| self.workgroups(t) >= limits.busy as usize);
+            let good = tiles
+                .get(default)
+                .is_some_and(|t| self.workgroups(t) >= limits.busy as usize && t.rows * t.cols <= limits.sums as usize);
             tiles.push(tile);
-            if i < DEFAULTS && !busy {
+            if i < DEFAULTS && !good {
                 default = tiles.len() - 1;
             }
         }

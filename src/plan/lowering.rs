@@ -4,13 +4,13 @@ use super::tuning::{Tuning, TuningKey};
 use crate::graph::{Graph, StorageId, Tensor, View};
 use crate::kernel::{Binding, KernelId, Limits, Shader, kernel};
 
-/// A storage, or scratch memory that lives for one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A storage, or scratch memory that lives for one node, or until its partial results are added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Buffer {
     /// A storage of the graph.
     Storage(StorageId),
-    /// Scratch memory number i of the node.
-    Scratch(usize),
+    /// Scratch memory of a node, and its number there.
+    Scratch(usize, usize),
 }
 
 /// A range of a buffer, in elements.
@@ -52,6 +52,17 @@ pub struct Choice {
     pub variant: usize,
 }
 
+/// A sum whose partial results a node has made, to be added up together with others before somebody reads the totals.
+#[derive(Clone, Debug)]
+pub struct SplitSum {
+    /// The node's scratch memory with all partial results.
+    pub partials: Range,
+    /// How many there are.
+    pub count: usize,
+    /// What each partial result has a part of, one range after the other: one or two, in one storage.
+    pub totals: Vec<Range>,
+}
+
 /// Collects the dispatches of one node.
 #[derive(Debug)]
 pub struct Lowering<'a> {
@@ -65,12 +76,19 @@ pub struct Lowering<'a> {
     pub(super) choices: Vec<Choice>,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) scratch: Vec<usize>,
+    pub(super) sums: Vec<SplitSum>,
 }
 
 impl<'a> Lowering<'a> {
+    /// Nothing yet of a node of the graph.
+    pub(super) fn new(graph: &'a Graph, node: usize, limits: &'a Limits, tuning: &'a Tuning) -> Self {
+        let (choices, dispatches, scratch, sums) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { graph, limits, node, tuning, choices, dispatches, scratch, sums }
+    }
+
     /// Lowers one node of the graph.
     pub(super) fn of(graph: &'a Graph, node: usize, limits: &'a Limits, tuning: &'a Tuning) -> Self {
-        let mut lowering = Self { graph, limits, node, tuning, choices: Vec::new(), dispatches: Vec::new(), scratch: Vec::new() };
+        let mut lowering = Self::new(graph, node, limits, tuning);
         let node = &graph.nodes()[node];
         node.op.lower(&mut lowering, node);
         lowering
@@ -97,7 +115,12 @@ impl<'a> Lowering<'a> {
     /// Scratch memory of `len` floats, dead after the node.
     pub fn scratch(&mut self, len: usize) -> Range {
         self.scratch.push(len);
-        Range { buffer: Buffer::Scratch(self.scratch.len() - 1), offset: 0, len }
+        Range { buffer: Buffer::Scratch(self.node, self.scratch.len() - 1), offset: 0, len }
+    }
+
+    /// Leaves a sum to be added up later, before anything reads its totals.
+    pub fn sum_later(&mut self, sum: SplitSum) {
+        self.sums.push(sum);
     }
 
     /// Whether elements of a range are in half precision.

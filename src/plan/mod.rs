@@ -4,9 +4,10 @@
 mod lowering;
 mod serial;
 mod slots;
+mod sums;
 mod tuning;
 
-pub use lowering::{Buffer, Choice, Dispatch, Lowering, Range, grid};
+pub use lowering::{Buffer, Choice, Dispatch, Lowering, Range, SplitSum, grid};
 pub use tuning::{Tuning, TuningKey};
 
 use std::fmt;
@@ -82,6 +83,16 @@ struct Lifetime {
     slot: usize,
 }
 
+/// Dispatches of all nodes, and which sums of theirs wait how long.
+fn lower<'a>(graph: &'a Graph, limits: &'a Limits, tuning: &'a Tuning) -> (Vec<Lowering<'a>>, Vec<sums::Batch>) {
+    let mut lowered: Vec<_> = (0..graph.nodes().len()).map(|n| Lowering::of(graph, n, limits, tuning)).collect();
+    let batches = sums::batches(&lowered);
+    for batch in &batches {
+        lowered[batch.node].dispatches.extend(batch.lower(graph, limits, tuning).dispatches);
+    }
+    (lowered, batches)
+}
+
 impl Plan {
     /// Gives every storage memory; with an adapter's limits, also lowers every op to dispatches.
     ///
@@ -96,9 +107,7 @@ impl Plan {
     /// # Errors
     /// If it does not keep to the adapter's limits.
     pub fn tuned(graph: Graph, limits: Option<&Limits>, tuning: &Tuning) -> Result<Arc<Self>> {
-        let nodes = 0..graph.nodes().len();
-        let lowered: Vec<Lowering> =
-            limits.into_iter().flat_map(|limits| nodes.clone().map(|n| Lowering::of(&graph, n, limits, tuning))).collect();
+        let (lowered, batches) = limits.map_or_else(Default::default, |limits| lower(&graph, limits, tuning));
         let mut slots = Vec::new();
         let mut slot_of = vec![usize::MAX; graph.storages().len()];
         for (slot, s) in slot_of.iter_mut().zip(graph.storages()).filter(|(_, s)| s.role == Role::Host) {
@@ -115,18 +124,31 @@ impl Plan {
             let name = format!("{}.{node} scratch", graph.nodes()[node].op.name());
             lifetimes.extend(l.scratch.iter().map(|&len| Lifetime { name: name.clone(), len, first: node, last: node, slot: 0 }));
         }
+        for (batch, sum) in batches.iter().flat_map(|b| b.sums.iter().map(move |sum| (b, sum))) {
+            let place = |range: &Range| match range.buffer {
+                Buffer::Storage(id) => ids.iter().position(|&other| other == id),
+                Buffer::Scratch(node, i) => Some(scratch_of[node] + i),
+            };
+            for i in sum.totals.iter().chain([&sum.partials]).filter_map(place) {
+                lifetimes[i].last = lifetimes[i].last.max(batch.node);
+            }
+            if batch.apart {
+                // Nothing before it uses the slot: wgpu lets a dispatch wait for all before it that writes to a buffer which was in use.
+                place(&sum.partials).into_iter().for_each(|i| lifetimes[i].first = 0);
+            }
+        }
         slots::assign(&mut lifetimes, &mut slots);
         ids.iter().zip(&lifetimes).for_each(|(id, lifetime)| slot_of[id.0] = lifetime.slot);
-        let resolve = |node: usize, r: &Range| match r.buffer {
+        let resolve = |r: &Range| match r.buffer {
             Buffer::Storage(id) => (slot_of[id.0], packed(id, r.offset), packed(id, r.len)),
-            Buffer::Scratch(i) => (lifetimes[scratch_of[node] + i].slot, r.offset, r.len),
+            Buffer::Scratch(node, i) => (lifetimes[scratch_of[node] + i].slot, r.offset, r.len),
         };
         let (mut steps, mut choices) = (Vec::new(), Vec::new());
         for (node, l) in lowered.into_iter().enumerate() {
             choices.extend(l.choices);
             steps.extend(l.dispatches.into_iter().map(|d| Step {
                 node,
-                bindings: d.bindings.iter().map(|r| resolve(node, r)).collect(),
+                bindings: d.bindings.iter().map(resolve).collect(),
                 kernel: d.kernel,
                 constants: d.constants,
                 workgroups: d.workgroups,
@@ -201,11 +223,13 @@ impl Plan {
 impl fmt::Display for Plan {
     /// The dispatches as a table, then the memory.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        writeln!(f, "{:>4} {:>4}  {:<17} {:<20} bindings (slot:offset+length)", "step", "node", "kernel", "workgroups")?;
+        let head = format!("{:>4} {:>4}  {:<17} {:<20} {:>9}", "step", "node", "kernel", "workgroups", "MFLOP");
+        writeln!(f, "{head}  bindings (slot:offset+length)")?;
         for (i, s) in self.steps.iter().enumerate() {
             let [x, y, z] = s.workgroups;
             let bindings: Vec<String> = s.bindings.iter().map(|(slot, offset, len)| format!("{slot}:{offset}+{len}")).collect();
-            writeln!(f, "{i:>4} {:>4}  {:<17} {:<20} {}", s.node, s.kernel, format!("{x} x {y} x {z}"), bindings.join(" "))?;
+            let (workgroups, mflop) = (format!("{x} x {y} x {z}"), s.flops / 1e6);
+            writeln!(f, "{i:>4} {:>4}  {:<17} {workgroups:<20} {mflop:>9.2}  {}", s.node, s.kernel, bindings.join(" "))?;
         }
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(
