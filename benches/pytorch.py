@@ -2,6 +2,7 @@
 """Times PyTorch's training step and forward pass of a twin of our networks, and prints one JSON object.
 
     python3 benches/pytorch.py --net epfl-unet --batch 30 --size 32 [--device cpu|cuda] [--mode eager|channels-last|graph|compile]
+        [--bf16]
 
 A training step is forward, mean squared error, backward and Adam; single precision without TF32; medians. The twins are in
 tests/golden/nets.py. Needs: pip install torch
@@ -31,6 +32,7 @@ p.add_argument("--net", choices=TWINS, default="epfl-unet")
 for name, value in [("width", 48), ("levels", 5), ("batch", 30), ("size", 32), ("runs", 7), ("threads", 2)]:
     p.add_argument(f"--{name}", type=int, default=value)
 p.add_argument("--shared", action="store_true")
+p.add_argument("--bf16", action="store_true", help="under autocast to bfloat16")
 p.add_argument("--device", default="cpu")
 p.add_argument("--mode", choices=["eager", "channels-last", "graph", "compile"], default="eager")
 a = p.parse_args()
@@ -43,17 +45,20 @@ cuda = a.device == "cuda"
 net = TWINS[a.net](a).float().to(a.device, memory_format=layout)
 x, t = (torch.rand(a.batch, 3, a.size, a.size, device=a.device).to(memory_format=layout) for _ in range(2))
 adam = torch.optim.Adam(net.parameters(), betas=(0.9, 0.99), fused=cuda, capturable=a.mode == "graph")
+autocast = torch.autocast(torch.device(a.device).type, dtype=torch.bfloat16, enabled=a.bf16)
 model = torch.compile(net, mode="max-autotune") if a.mode == "compile" else net
 
 
 def step():
     adam.zero_grad(set_to_none=a.mode != "graph")
-    torch.nn.functional.mse_loss(model(x), t).backward()
+    with autocast:
+        loss = torch.nn.functional.mse_loss(model(x).float(), t)
+    loss.backward()
     adam.step()
 
 
 def forward():
-    with torch.no_grad():
+    with torch.no_grad(), autocast:
         model(x)
 
 
@@ -83,7 +88,7 @@ def median_ms(f):
 
 ready = captured if a.mode == "graph" else lambda f: f
 print(json.dumps({
-    "peer": f"PyTorch {torch.__version__}", "net": a.net, "mode": a.mode, "batch": a.batch, "size": a.size,
+    "peer": f"PyTorch {torch.__version__}", "net": a.net, "mode": a.mode, "bf16": a.bf16, "batch": a.batch, "size": a.size,
     "train_step_ms": median_ms(ready(step)), "forward_ms": median_ms(ready(forward)),
     "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
 }))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times the forward pass of a twin of our networks in ONNX Runtime or OpenVINO, on the CPU in single precision, and prints one JSON object.
 
-    python3 benches/onnx.py --engine openvino --net epfl-unet --batch 30 --size 32
+    python3 benches/inference.py --engine openvino --net epfl-unet --batch 30 --size 32
 
 Medians. The twins are in tests/golden/nets.py, with random weights; they are exported by PyTorch. Needs: pip install torch onnx
 onnxscript onnxruntime openvino
@@ -54,7 +54,7 @@ a = p.parse_args()
 x = torch.rand(a.batch, 3, a.size, a.size)
 with tempfile.TemporaryDirectory() as folder:
     path = str(Path(folder) / "net.onnx")
-    torch.onnx.export(TWINS[a.net](a).float().eval(), (x,), path, dynamo=False)
+    torch.onnx.export(TWINS[a.net](a).float().eval(), (x,), path, dynamo=True, verbose=False)
     peer, run = globals()[a.engine](path, a.threads)
 times = []
 for _ in range(a.runs + 3):
