@@ -8,6 +8,7 @@ use common::{Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::{self, Case, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Graph, ParamLayout, View, padded};
+use n2n_gpu::kernel::Limits;
 use n2n_gpu::ops::{Activation, Conv};
 
 fn assert_passes(device: &Device, case: &Case) {
@@ -35,6 +36,18 @@ fn convolutions_on_cooperative_matrices_equal_their_meaning_on_the_cpu() {
             Some((with, _)) => check::cooperative_cases().iter().for_each(|case| assert_passes(&Device::Gpu(with.clone()), case)),
             None => cli::left_out(&format!("cooperative matrices, which {} does not have", gpu.adapter.name)),
         }
+    }
+}
+
+/// Software adapters have workgroups of one slice; here they run those of four, checked and unchecked.
+#[test]
+fn convolutions_as_a_large_gpu_runs_them_equal_their_meaning_on_the_cpu() {
+    for (mut gpu, checked) in common::gpus().into_iter().flat_map(|gpu| [(gpu.clone(), false), (gpu, true)]) {
+        gpu.checked = checked;
+        gpu.adapter.limits.busy = Limits::default().busy;
+        let device = Device::Gpu(gpu);
+        let cases = check::cases().into_iter().filter(|c| c.suits(&device) && c.name.starts_with("conv"));
+        cases.skip(usize::from(checked)).step_by(2).for_each(|case| assert_passes(&device, &case));
     }
 }
 

@@ -6,14 +6,17 @@ use crate::graph::{Precision, View};
 use crate::kernel::{Cooperative, Limits, Shader, kernel};
 use crate::plan::{Lowering, TuningKey};
 
-/// Slices of a workgroup, among which it splits the inner dimension: `SLICES` of `shaders/lib/registers.wgsl`.
-const SLICES: usize = 4;
 /// Loads of either operand that an invocation can have under way.
 const LOADS: usize = 4;
-/// Invocations of a wave of the widest GPUs: workgroups are whole ones.
+/// Invocations of a wave of the widest GPUs: workgroups of four slices are whole ones.
 const WAVE: usize = 64;
 
-/// Four times TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
+/// Slices of a workgroup, among which it splits the inner dimension: four, or one on a software adapter, which is not to be filled with waves.
+fn slices(limits: &Limits) -> usize {
+    if limits.busy <= Limits::BUSY_SOFTWARE { 1 } else { 4 }
+}
+
+/// SLICES times TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     pub tx: usize,
@@ -22,26 +25,29 @@ pub(super) struct Tile {
     pub rows: usize,
     /// 2 or 1.
     pub cols: usize,
+    /// 4 or 1.
+    slices: usize,
     /// Of the inner dimension, what a stage brings: vec4s of channels, or pixels.
     stage: (Inner, usize),
 }
 
 impl Tile {
     /// The kernels' constants.
-    pub(super) fn constants(&self) -> [(&'static str, f64); 6] {
-        let Self { tx, ty, rows, cols, stage: (inner, size) } = *self;
+    pub(super) fn constants(&self) -> [(&'static str, f64); 7] {
+        let Self { tx, ty, rows, cols, slices, stage: (inner, size) } = *self;
         // Of both operands, as the kernels lay them.
         let (name, vec4s) = match inner {
             Inner::Channels => ("KB", size * (ty * rows + 2 + tx * cols * 4 + 2)),
             Inner::Pixels => ("PB", size * (ty * rows / 4 + tx * cols) + 1),
         };
-        let memory = (2 * vec4s).max(4 * self.invocations());
-        let sizes = [("TX", tx), ("TY", ty), ("ROWS", rows), ("COLS", cols), (name, size), ("MEMORY", memory)];
+        let memory = (2 * vec4s).max(if slices == 4 { 4 * self.invocations() } else { 0 });
+        let sizes =
+            [("TX", tx), ("TY", ty), ("ROWS", rows), ("COLS", cols), ("SLICES", slices), (name, size), ("MEMORY", memory)];
         sizes.map(|(name, size)| (name, size as f64))
     }
 
     fn invocations(&self) -> usize {
-        self.tx * self.ty * SLICES
+        self.tx * self.ty * self.slices
     }
 }
 
@@ -131,7 +137,7 @@ impl Product {
 
     /// Loads of either operand by an invocation in a stage.
     fn loads(&self, tile: &Tile) -> [usize; 2] {
-        let Tile { tx, ty, rows, cols, stage: (_, size) } = *tile;
+        let Tile { tx, ty, rows, cols, stage: (_, size), .. } = *tile;
         let vec4s = match self.inner {
             Inner::Channels => [size * ty * rows, size * 4 * tx * cols],
             Inner::Pixels => [size * ty * rows / 4, size * tx * cols],
@@ -146,24 +152,32 @@ impl Product {
         let done = down * tile.ty * tile.rows * across * tile.tx * tile.cols;
         let (inner, size) = tile.stage;
         let vec4s = if inner == Inner::Channels { size } else { size / 4 };
-        let products = tile.rows * tile.cols * 16 * vec4s / SLICES;
+        let products = tile.rows * tile.cols * 16 * vec4s / tile.slices;
         let [x, w] = self.loads(tile);
-        let others = 13 * x + 7 * w + 40 + (tile.rows + 4 * tile.cols) * 3 * vec4s / SLICES;
+        let others = 13 * x + 7 * w + 40 + (tile.rows + 4 * tile.cols) * 3 * vec4s / tile.slices;
         done as f64 / (self.rows * self.columns4) as f64 * (products + others) as f64 / products as f64
     }
 
     /// The best tile of a shape.
     fn tile(&self, shape: &Shape, limits: &Limits, shader: Shader) -> Option<Tile> {
-        let most = shape.invocations.min(limits.invocations as usize) / SLICES;
+        let slices = slices(limits);
+        let most = shape.invocations.min(limits.invocations as usize) / slices;
         let sizes = (1..=most.min(16)).flat_map(|tx| (2..=most / tx).step_by(2).map(move |ty| (tx, ty)));
         let stages = [4, 8].into_iter().filter(|&stage| stage <= shape.stage);
         let tiles = stages.flat_map(|stage| {
             let stage = if self.inner == Inner::Channels { stage } else { 4 * stage };
-            sizes.clone().map(move |(tx, ty)| Tile { tx, ty, rows: shape.rows, cols: shape.cols, stage: (self.inner, stage) })
+            sizes.clone().map(move |(tx, ty)| Tile {
+                tx,
+                ty,
+                rows: shape.rows,
+                cols: shape.cols,
+                slices,
+                stage: (self.inner, stage),
+            })
         });
         let bytes = |t: &Tile| kernel(shader).workgroup(&t.constants()).bytes;
         let fits = |t: &Tile| {
-            t.invocations().is_multiple_of(WAVE)
+            (t.tx * t.ty).is_multiple_of(WAVE / 4)
                 && self.loads(t).into_iter().all(|n| n <= LOADS)
                 && bytes(t) <= limits.workgroup_bytes.min(MEMORY)
         };
