@@ -20,6 +20,15 @@ use n2n_gpu::ops::{Activation, Conv, Strips, random_normals};
 /// in the last place for each. The networks here that run on adapters have no more.
 const REORDERED: f32 = 144.0 * f32::EPSILON / 2.0;
 
+/// The same where tiles of Winograd's convolution lie elsewhere in the picture: its transforms lose two bits to a plain sum.
+const RETILED: f32 = 4.0 * REORDERED;
+
+/// How far two pictures are apart at most, relative to the larger of 1 and their largest value.
+fn apart(found: &[f32], expected: &[f32]) -> f32 {
+    let largest = expected.iter().fold(1.0_f32, |largest, x| largest.max(x.abs()));
+    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+}
+
 /// A network with its ranges, and fresh parameters.
 fn network(network: impl Network + 'static, seed: u32) -> ((Arc<dyn Network>, Ranges), Vec<f32>) {
     let params = initial(&Anatomy::of(&network).graph, Init::He, seed);
@@ -45,9 +54,8 @@ fn tiles_give_the_same_picture_as_one_pass() {
                 let mut denoiser = Denoiser::with_params(&device, net.clone(), params.clone(), tile).unwrap();
                 denoiser.denoise(&picture, width, height).unwrap()
             });
-            let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            let most = if matches!(device, Device::Cpu) { 0.0 } else { REORDERED };
-            assert!(worst <= most, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
+            let worst = apart(&tiles, &whole);
+            assert!(worst <= RETILED, "{}, {levels} levels, tiles of {tile} pixels: {worst}", device.name());
         }
     }
 }
@@ -80,15 +88,14 @@ fn seams_of_no_network_are_seen() {
         for (width, height) in [(tile + 19, tile + 37), (2 * tile + 5, 21)] {
             let picture: Vec<f32> = random_normals(4, 0).take(width * height * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
             let [whole, cut] = [None, Some(tile)].map(|tile| with(tile).unwrap().denoise(&picture, width, height).unwrap());
-            let worst = whole.iter().zip(&cut).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            let name = net.0.name();
-            assert_eq!(worst, 0.0, "{name}, {width}x{height} in pieces of {tile} columns");
+            let (worst, name) = (apart(&cut, &whole), net.0.name());
+            assert!(worst <= RETILED, "{name}, {width}x{height} in pieces of {tile} columns: {worst}");
         }
     }
 }
 
-/// The graph from x to y for a whole picture, and in strips of several heights, gives the same.
-fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[usize]) {
+/// The graph from x to y for a whole picture, and in strips of several heights, gives the same within `most`.
+fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[usize], most: f32) {
     let ([_, h, w], channels) = (g.view(x).shape, g.view(y).padded());
     let mut numbers = random_normals(9, 1).map(|z| z as f32);
     let params: Vec<f32> = g.params_storage().map_or(Vec::new(), |_| initial(g, Init::He, 3));
@@ -124,8 +131,8 @@ fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[u
             }
         }
         let found = &found[lag * row..][..expected.len()];
-        let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert_eq!(worst, 0.0, "{name} in strips of {rows} rows, {lag} behind");
+        let worst = apart(found, &expected);
+        assert!(worst <= most, "{name} in strips of {rows} rows, {lag} behind: {worst}");
     }
 }
 
@@ -143,7 +150,7 @@ fn every_network_gives_in_strips_what_it_gives_in_one_pass() {
         let mut g = Graph::new();
         let x = g.host_picture("x", [1, 6 * multiple, 2 * multiple], 3);
         let y = network.record(&mut Modules::new(&mut g, false), x);
-        assert_strips_equal(network.name(), &g, [x, y], &[multiple, 2 * multiple, 5 * multiple]);
+        assert_strips_equal(network.name(), &g, [x, y], &[multiple, 2 * multiple, 5 * multiple], RETILED);
     }
     let mut g = Graph::new();
     let x = g.host_picture("x", [1, 8, 8], 3);
@@ -180,7 +187,8 @@ fn convolutions_of_any_window_give_in_strips_what_they_give_in_one_pass() {
         let z = g.conv2d(y, w2, None, Conv::same3(1), Activation::NONE);
         let z = g.concat(&[z, x]);
         let scale = down.stride;
-        assert_strips_equal(&format!("{down:?} and {up:?}"), &g, [x, z], &[scale, 4 * scale, 36]);
+        // Too few channels for Winograd's way: to the same bits.
+        assert_strips_equal(&format!("{down:?} and {up:?}"), &g, [x, z], &[scale, 4 * scale, 36], 0.0);
     }
     // One that makes pictures smaller by more than its stride does not.
     let mut g = Graph::new();

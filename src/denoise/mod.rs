@@ -1,5 +1,5 @@
 //! Denoising of pictures of any size: padded to what the network divides by, and given to it whole, in strips from top to bottom,
-//! or in tiles that overlap. Strips give the same picture as one pass, and compute no pixel twice where they are as wide as it.
+//! or in tiles that overlap. Strips give the same picture as one pass up to rounding, and compute no pixel twice where they are as wide as it.
 
 mod budget;
 mod evaluate;
