@@ -52,6 +52,20 @@ impl<T> Default for Packed<T> {
     }
 }
 
+impl<T> Packed<T> {
+    /// Whether nothing is left to make.
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Forgets what was kept.
+    pub(super) fn free(&mut self) {
+        if let Some(kept) = self.0.take() {
+            kept.free();
+        }
+    }
+}
+
 impl<T: Real> Packed<T> {
     /// What is kept, or else made now.
     pub(super) fn get(&mut self, make: impl FnOnce() -> Scratch<T>) -> &[T] {

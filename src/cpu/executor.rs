@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::graph::{Node, Role, StorageId};
 use crate::plan::{self, Plan, Ticket};
 
-/// Pixels of a result above which it takes nothing, beside using a filter, to pack it.
+/// Above so many pixels of a result, packing a filter costs nothing beside using it: it is not kept.
 const KEPT: usize = 64 << 10;
 
 /// A plan with its memory.
@@ -53,7 +53,7 @@ impl<T: Real> Executor<T> {
     /// Contents of a host storage in this executor's precision, to write.
     pub fn reals_mut(&mut self, id: StorageId) -> &mut [T] {
         for (packed, _) in self.packed.iter_mut().filter(|(_, filter)| *filter == Some(id)) {
-            *packed = Packed::default();
+            packed.free();
         }
         let len = self.plan.graph.storage(id).len;
         &mut self.slots[self.plan.slot_of[id.0]].reals_mut()[..len]
@@ -85,6 +85,12 @@ impl<T: Real> Executor<T> {
                 super::each_pixel((view, memory), |_, y| y.iter_mut().for_each(|v| *v = v.half()));
             }
         }
+    }
+}
+
+impl<T> Drop for Executor<T> {
+    fn drop(&mut self) {
+        self.packed.iter_mut().for_each(|(packed, _)| packed.free());
     }
 }
 

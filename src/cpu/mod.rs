@@ -109,6 +109,7 @@ pub(crate) fn sums_of(pixels: usize, len: usize, f: impl Fn(usize, &mut [f64]) +
     });
     let (sums, others) = blocks.split_at_mut(len);
     others.chunks_exact(len).for_each(|block| accumulate(sums, block));
+    blocks.truncate(len);
     blocks
 }
 

@@ -23,6 +23,13 @@ pub(crate) struct Scratch<T> {
     element: PhantomData<T>,
 }
 
+impl<T> Scratch<T> {
+    /// Gives the memory back to the system: kept by a thread that runs no ops, it would never be used again.
+    pub(crate) fn free(mut self) {
+        self.lines = Vec::new();
+    }
+}
+
 impl<T: Pod> Scratch<T> {
     /// `len` elements of no particular value.
     pub(crate) fn new(len: usize) -> Self {
@@ -45,6 +52,11 @@ impl<T: Pod> Scratch<T> {
         scratch.fill(T::zeroed());
         scratch
     }
+
+    /// Leaves the first `len` elements.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
 }
 
 impl<T: Pod> Deref for Scratch<T> {
@@ -64,6 +76,9 @@ impl<T: Pod> DerefMut for Scratch<T> {
 impl<T> Drop for Scratch<T> {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
+        if lines.is_empty() {
+            return;
+        }
         // A thread that ends has nowhere to keep it.
         let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
     }

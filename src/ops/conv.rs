@@ -366,10 +366,11 @@ impl Conv2dInputGrad {
         let (c, k) = (w_view.shape[2], w_view.stride);
         let s = self.conv.stride;
         let patches = |phase: usize| self.conv.backward_patches((phase / s, phase % s));
-        // Per phase its taps' filters, transposed to (tap, channel of dy, channel of dx).
+        // Per phase its taps' filters, transposed to (tap, channel of dy, channel of dx), unless what is made of them is kept.
         let room = self.conv.kernel.div_ceil(s).pow(2) * c * k;
         let mut weights = Scratch::new(s * s * room);
-        weights.par_chunks_exact_mut(c * k).enumerate().for_each(|(i, to)| {
+        let missing = if packed.is_made() { 0 } else { weights.len() };
+        weights[..missing].par_chunks_exact_mut(c * k).enumerate().for_each(|(i, to)| {
             let (patches, last) = patches(i * c * k / room);
             let tap = i % (room / (c * k));
             if tap < patches.taps() {

@@ -145,6 +145,13 @@ impl Product {
         vec4s.map(|n| n.div_ceil(tile.invocations()))
     }
 
+    /// Whether an invocation always loads from the same row or column: kernels step from a load to the next by whole pixels or channels.
+    fn is_loaded_evenly(&self, tile: &Tile) -> bool {
+        let of_pixel = tile.ty * tile.rows / 4;
+        let even = self.inner == Inner::Channels || tile.invocations().is_multiple_of(of_pixel);
+        even && tile.invocations().is_multiple_of(tile.tx * tile.cols)
+    }
+
     /// Instructions for every multiply-add of the product, about: those of the product, those beyond its rows and columns, and those of
     /// loads and stages, as compilers for AMD's GPUs make them.
     fn cost(&self, tile: &Tile) -> f64 {
@@ -178,6 +185,7 @@ impl Product {
         let bytes = |t: &Tile| kernel(shader).workgroup(&t.constants()).bytes;
         let fits = |t: &Tile| {
             (t.tx * t.ty).is_multiple_of(WAVE / 4)
+                && self.is_loaded_evenly(t)
                 && self.loads(t).into_iter().all(|n| n <= LOADS)
                 && bytes(t) <= limits.workgroup_bytes.min(MEMORY)
         };
@@ -216,5 +224,26 @@ impl Product {
         }
         assert!(!tiles.is_empty(), "no tile for {self:?} within {limits:?}");
         (tiles, default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernels would stage values of one row in the places of another.
+    #[test]
+    fn invocations_load_from_one_row_and_column_with_every_tile() {
+        for busy in [Limits::BUSY_SOFTWARE, 10 * Limits::BUSY_SOFTWARE] {
+            let limits = Limits { busy, invocations: 1024, workgroup_bytes: 32 << 10, ..Limits::default() };
+            for (c, k) in (4..=200).step_by(4).flat_map(|c| (4..=200).step_by(4).map(move |k| (c, k))) {
+                let filter = Product { rows: 9 * c + 1, columns4: k / 4, times: 30, inner: Inner::Pixels };
+                let forward = Product { rows: 1000, columns4: k / 4, times: 1, inner: Inner::Channels };
+                for (product, shader) in [(filter, Shader::Conv2dDw), (forward, Shader::Conv2d)] {
+                    let (tiles, _) = product.tiles(&limits, shader);
+                    assert!(tiles.iter().all(|tile| product.is_loaded_evenly(tile)), "{c} to {k}: {tiles:?}");
+                }
+            }
+        }
     }
 }

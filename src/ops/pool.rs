@@ -1,4 +1,5 @@
-//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`.
+//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`. The
+//! CPU passes on what is not a number; WGSL leaves open what `max` makes of it.
 
 use super::per_vec4;
 use crate::cpu::{self, Io, Real};
@@ -52,7 +53,7 @@ fn largest<T: Real>(values: impl Iterator<Item = [T; CHANNELS]>, mine: usize, dy
     for (t, x) in values.enumerate() {
         let here = if t == mine { T::one() } else { T::zero() };
         for c in 0..CHANNELS {
-            let larger = t == 0 || x[c] > largest[c];
+            let larger = t == 0 || x[c] > largest[c] || x[c].is_nan();
             largest[c] = if larger { x[c] } else { largest[c] };
             dx[c] = if larger { here } else { dx[c] };
         }
@@ -87,7 +88,7 @@ impl MaxPool {
             y.fill(T::neg_infinity());
             for at in square(vx, view, self.kernel, p) {
                 for (y, &x) in y.iter_mut().zip(&x[at..]) {
-                    *y = if x > *y { x } else { *y };
+                    *y = if x > *y || x.is_nan() { x } else { *y };
                 }
             }
         });

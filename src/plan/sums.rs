@@ -26,16 +26,23 @@ pub(super) fn batches(lowered: &[Lowering]) -> Vec<Batch> {
     let (mut batches, mut waiting): (Vec<Batch>, Vec<SplitSum>) = (Vec::new(), Vec::new());
     for (node, l) in lowered.iter().enumerate() {
         let mut bound = l.dispatches.iter().flat_map(|d| &d.bindings).chain(l.sums.iter().flat_map(|s| &s.totals));
-        let full = waiting.iter().chain(&l.sums).map(|s| s.partials.len).sum::<usize>() > MOST && !waiting.is_empty();
+        let full = !waiting.is_empty() && !fits(waiting.iter().chain(&l.sums));
         if full || bound.any(|range| waiting.iter().flat_map(|s| &s.totals).any(|total| overlap(range, total))) {
-            batches.push(Batch { node: node - 1, sums: std::mem::take(&mut waiting), apart: batches.is_empty() });
+            let apart = batches.is_empty() && fits(&waiting);
+            batches.push(Batch { node: node - 1, sums: std::mem::take(&mut waiting), apart });
         }
         waiting.extend(l.sums.iter().cloned());
     }
     if !waiting.is_empty() {
-        batches.push(Batch { node: lowered.len() - 1, sums: waiting, apart: batches.is_empty() });
+        let apart = batches.is_empty() && fits(&waiting);
+        batches.push(Batch { node: lowered.len() - 1, sums: waiting, apart });
     }
     batches
+}
+
+/// Whether so many partial results may wait.
+fn fits<'a>(sums: impl IntoIterator<Item = &'a SplitSum>) -> bool {
+    sums.into_iter().map(|s| s.partials.len).sum::<usize>() <= MOST
 }
 
 fn overlap(a: &Range, b: &Range) -> bool {

@@ -31,7 +31,7 @@ const TILE: usize = 4;
 const SEEN: usize = 6;
 /// Products of a tile.
 const POINTS: usize = SEEN * SEEN;
-/// Channels below which the transforms cost more than the products that they save.
+/// Channels, padded to four, below which the transforms cost more than the products that they save.
 const CHANNELS: usize = 8;
 /// Floats of transformed filters, 64 MiB, above which they are too much beside the filters themselves.
 const FILTERS: usize = 16 << 20;
