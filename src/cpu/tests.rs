@@ -140,7 +140,12 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 &epilogue,
             );
             winograd::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut dw, &mut db);
-            [y, dw, db].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            // The same in the direct way.
+            let (mut z, mut du, mut dc) = (y.clone(), dw.clone(), db.clone());
+            let set = std::iter::once((patches(1), &weights[..]));
+            direct::convolve(Isa::Native, (&source, &x), (&target, &mut z), set, &mut Packed::default(), &epilogue);
+            direct::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut du, &mut dc);
+            [y, dw, db, z, du, dc].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
         })
     };
     let one = run(1);
@@ -196,5 +201,24 @@ fn what_is_not_finite_stays_within_the_tiles_that_see_it() {
             assert!(inside || y.iter().all(|y| y.is_finite()), "{bad} in pixel {p}");
         }
         assert!(!y[(8 * 24 + 8) * 16].is_finite(), "{bad} is lost");
+    }
+}
+
+#[test]
+fn the_way_of_a_convolution_is_told_by_its_shape() {
+    let shapes = [
+        ([30, 32, 32], 48, 48, 1, true),
+        ([1, 4, 4], 16, 16, 1, true),
+        ([1, 4, 4], 8, 8, 1, true),
+        ([1, 3, 64], 48, 48, 1, false),
+        ([1, 64, 64], 4, 48, 1, false),
+        ([1, 64, 64], 48, 4, 1, false),
+        ([1, 64, 64], 512, 1024, 1, false),
+        ([1, 64, 64], 48, 48, 2, false),
+    ];
+    for (size, c, k, step, winograd) in shapes {
+        let patches = Patches { source_step: step, ..patches(1) };
+        let pays = winograd::pays(&patches, &view(size, c, [0, 0]), &view(size, k, [0, 0]));
+        assert_eq!(pays, winograd, "{size:?}, {c} to {k}, stride {step}");
     }
 }
