@@ -230,3 +230,10 @@ pub(crate) fn square_error(truth: &[f64], result: &[f64]) -> f64 {
     let difference: f64 = truth.iter().zip(result).map(|(t, r)| (t - r).powi(2)).sum();
     difference / truth.iter().map(|t| t * t).sum::<f64>().max(f64::MIN_POSITIVE)
 }
+
+/// Resident memory of this process in MiB, where the system tells it.
+pub(crate) fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}
