@@ -92,6 +92,6 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
     w_last = (KERNEL * KERNEL * C4 * 4u - 1u) * K4 + k4;
 
     prepare(id, index);
-    multiply_all(KERNEL * KERNEL * C4);
+    multiply_all(KERNEL * KERNEL * C4, KB);
     store_all(id);
 }

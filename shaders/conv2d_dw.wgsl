@@ -7,6 +7,7 @@
 // without dividing; where a stage is a part of a row of dy, all invocations count one pixel.
 //#import conv
 //#import registers
+//#import stages
 override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
 override SPLIT_PIXELS: u32; // pixels of dy per split
 override PB: u32;          // pixels per stage, a multiple of 8
@@ -283,21 +284,6 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
     dy_from = PB * row_vec4s() + id.z * TX * COLS + id.x;
     prepare_x(first_row4 + index % row_vec4s(), first, index);
     prepare_dy(first_k4 + index % (TX * COLS), first, end, index);
-
-    // What is fetched beyond the last stage is not used.
-    var full = 0u;              // the half that is multiplied
-    var free = half_size();     // and the one that is written
-    fetch();
-    put(full);
-    workgroupBarrier();
-    for (var start = first; start < end; start += PB) {
-        advance();
-        fetch();
-        multiply_stage(full);
-        put(free);
-        workgroupBarrier();
-        full = half_size() - full;
-        free = half_size() - free;
-    }
+    multiply_all(end - first, PB);
     store_all(id);
 }

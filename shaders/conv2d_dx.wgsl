@@ -105,6 +105,6 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
     w_at = (phase.first_tap.x * KERNEL + phase.first_tap.y) * C4 * 4u * K4 + k4;
 
     prepare(id, index);
-    multiply_all(phase.taps.x * phase.taps.y * K4);
+    multiply_all(phase.taps.x * phase.taps.y * K4, KB);
     store_all(id);
 }

@@ -104,6 +104,7 @@ library!(
     "reduce",
     "registers",
     "rng",
+    "stages",
     "tile",
 );
 

@@ -5,6 +5,7 @@
 // An invocation stages always the same one of the KB vec4s, so that it can count its way through taps and channels without dividing.
 // Where KB divides the channels, all invocations are at the same tap, and the count is one of the workgroup's.
 // Rows in workgroup memory have two vec4s to spare, against bank conflicts.
+//#import stages
 //#import registers
 override KB: u32;          // 4 or 8, one or two for each slice; such that an invocation has at most four loads of either operand
 override GRID_X: u32;
@@ -173,23 +174,4 @@ fn prepare(id: vec3u, index: u32) {
     row_bit = 1u;
     column_bit = 0x10000u;
     carry();
-}
-
-// The whole product over an inner dimension of so many vec4s. The kernel's advance() counts on to the next stage; what is fetched beyond
-// the last is not used.
-fn multiply_all(inners: u32) {
-    var full = 0u;              // the half that is multiplied
-    var free = half_size();     // and the one that is written
-    fetch();
-    put(full);
-    workgroupBarrier();
-    for (var start = 0u; start < inners; start += KB) {
-        advance();
-        fetch();
-        multiply_stage(full);
-        put(free);
-        workgroupBarrier();
-        full = half_size() - full;
-        free = half_size() - free;
-    }
 }
