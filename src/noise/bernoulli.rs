@@ -12,11 +12,11 @@ pub(super) const LAW: Law = Law {
     parameters: &[Parameter::new("share of missing pixels", Excluded(0.0), Excluded(1.0))],
     masks: true,
     branch: 3,
-    moments: |[share, _], clean| {
+    moments: Some(|[share, ..], clean| {
         let share = f64::from(share);
         Moments { mean: (1.0 - share) * clean, variance: share * (1.0 - share) * clean * clean }
-    },
-    parameter: |[share, _]| share,
+    }),
+    parameter: |[share, ..]| share,
     sampler: |share, shot| {
         let share = f64::from(share);
         Box::new(move |at, clean| {

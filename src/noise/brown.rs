@@ -10,8 +10,8 @@ pub(super) const LAW: Law = Law {
     examples: &["brown:25,2"],
     help: "Gaussian noise of that deviation, blurred by so many pixels",
     parameters: &[Parameter::DEVIATION, Parameter::new("blur", Included(0.1), Included(10.0))],
-    moments: |[sigma, _], mean| Moments { mean, variance: (f64::from(sigma) / 255.0).powi(2) },
-    blur: |[_, blur]| Some(blur),
-    sigma: |[sigma, _]| [sigma / 255.0; 2],
+    moments: Some(|[sigma, ..], mean| Moments { mean, variance: (f64::from(sigma) / 255.0).powi(2) }),
+    blur: |[_, _, blur, _]| Some(blur),
+    sigma: |[sigma, ..]| [sigma / 255.0; 2],
     ..Law::PIXELWISE
 };

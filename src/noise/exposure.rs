@@ -3,7 +3,8 @@
 
 use rayon::prelude::*;
 
-use super::{Noise, Place, Shot, Stream};
+use super::camera::Camera;
+use super::{Noise, Place, Shot, Stream, jpeg};
 use crate::ops::blur::{radius, weights};
 
 /// Exposures have other random numbers than training steps of the same seed.
@@ -53,6 +54,9 @@ impl Noise {
             let values = picture.rgb.iter().zip(noise).map(|(v, z)| v + sigma * z as f32).collect();
             return Exposure { values, known: None };
         }
+        if let Some(camera) = self.camera() {
+            return Exposure { values: camera.photograph(picture, stream), known: None };
+        }
         let cell = self.cell();
         let (width, height) = (picture.width / cell, picture.height / cell);
         // A deviation that is drawn is rounded as kernels do.
@@ -73,6 +77,28 @@ impl Noise {
             (*to, *known) = (drawn.map(|v| v as f32), is_known);
         });
         Exposure { values, known: self.masks().then_some(known) }
+    }
+}
+
+impl Camera {
+    /// An exposure (H, W, 3) of a whole picture.
+    fn photograph(&self, Clean { rgb, width, height }: Clean, stream: Stream) -> Vec<f32> {
+        let (settings, exposure) = (self.settings::<f32>(stream, 0), stream.exposure);
+        let pixels = rgb.as_chunks().0;
+        let counted: Vec<_> = pixels.par_iter().enumerate().map(|(p, rgb)| settings.sense(stream, p as u32, *rgb)).collect();
+        let size = [height, width];
+        let at = |row: usize, column: usize| counted[row * width + column];
+        let develop = |p: usize| settings.develop(at, size, [p / width, p % width], exposure);
+        let developed: Vec<[f32; 3]> = (0..pixels.len()).into_par_iter().map(develop).collect();
+        if exposure > 0 {
+            return developed.into_flattened();
+        }
+        let mut values = developed.clone();
+        values.par_chunks_mut(jpeg::SIDE * width).enumerate().for_each(|(band, values)| {
+            let at = |row: usize, column: usize| developed[row * width + column];
+            settings.compress_band(at, size, band, |row, column, rgb| values[row * width + column] = rgb);
+        });
+        values.into_flattened()
     }
 }
 

@@ -7,14 +7,14 @@ pub(super) const LAW: Law = Law {
     examples: &["gaussian:25", "gaussian:0-50"],
     help: "Gaussian noise of that deviation (of 255), or one drawn per picture",
     parameters: &[Parameter::DEVIATION],
-    spread: true,
+    spread: Some(0.0),
     branch: 1,
     // The mean of s^2 over s uniform from a to b.
-    moments: |values, mean| {
-        let [a, b] = values.map(|s| f64::from(s) / 255.0);
+    moments: Some(|[low, high, ..], mean| {
+        let [a, b] = [low, high].map(|s| f64::from(s) / 255.0);
         Moments { mean, variance: (a * a + a * b + b * b) / 3.0 }
-    },
-    sigma: |values| values.map(|s| s / 255.0),
+    }),
+    sigma: |[low, high, ..]| [low / 255.0, high / 255.0],
     sampler: |_, shot| Box::new(move |at, clean| (shot.plus_gaussian(at.pixel, clean), true)),
     ..Law::PIXELWISE
 };

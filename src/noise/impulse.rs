@@ -19,8 +19,8 @@ pub(super) const LAW: Law = Law {
     // Right most often, neither on average nor in the median.
     loss: |_| Loss::ANNEALED,
     // Colours are uniform in [0, 1].
-    moments: |[share, _], clean| Moments::of_replaced(share, 1.0 / 3.0, clean),
-    parameter: |[share, _]| share,
+    moments: Some(|[share, ..], clean| Moments::of_replaced(share, 1.0 / 3.0, clean)),
+    parameter: |[share, ..]| share,
     sampler: |share, shot| {
         let share = f64::from(share);
         Box::new(move |at, clean| {

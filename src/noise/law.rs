@@ -2,8 +2,12 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use super::camera::Camera;
 use super::{Sampler, Shot};
 use crate::ops::Loss;
+
+/// Numbers of a law: the ends of the first one, which are equal unless it is a range, and the others.
+pub(super) type Values = [f32; 4];
 
 /// All that there is to know of a noise law.
 #[derive(Debug)]
@@ -17,19 +21,21 @@ pub struct Law {
     pub help: &'static str,
     /// The numbers after the colon.
     pub parameters: &'static [Parameter],
-    /// Whether its one parameter may be a range `low-high`, from which every picture draws its own.
-    pub(super) spread: bool,
+    /// Whether its first parameter may be a range `low-high`, from which every picture draws its own: the least that `low` may be.
+    pub(super) spread: Option<f32>,
     pub(super) unbiased: bool,
     pub(super) masks: bool,
     pub(super) targets: usize,
     pub(super) least_side: usize,
     pub(super) branch: u8,
-    pub(super) loss: fn([f32; 2]) -> Loss,
-    pub(super) moments: fn([f32; 2], f64) -> Moments,
-    pub(super) cell: fn([f32; 2]) -> usize,
-    pub(super) blur: fn([f32; 2]) -> Option<f32>,
-    pub(super) parameter: fn([f32; 2]) -> f32,
-    pub(super) sigma: fn([f32; 2]) -> [f32; 2],
+    pub(super) loss: fn(Values) -> Loss,
+    /// `None` of a law without a formula for them.
+    pub(super) moments: Option<fn(Values, f64) -> Moments>,
+    pub(super) cell: fn(Values) -> usize,
+    pub(super) blur: fn(Values) -> Option<f32>,
+    pub(super) camera: fn(Values) -> Option<Camera>,
+    pub(super) parameter: fn(Values) -> f32,
+    pub(super) sigma: fn(Values) -> [f32; 2],
     /// Makes the CPU twin of the kernel's branch, from [`Noise::parameter`](super::Noise::parameter).
     pub(super) sampler: fn(f32, Shot) -> Sampler,
 }
@@ -61,6 +67,8 @@ pub struct Parameter {
     pub within: (Bound<f32>, Bound<f32>),
     /// Whether it is a whole number.
     pub whole: bool,
+    /// What it is where it is left out, if it may be.
+    pub default: Option<f32>,
 }
 
 impl Law {
@@ -71,71 +79,66 @@ impl Law {
         examples: &[],
         help: "",
         parameters: &[],
-        spread: false,
+        spread: None,
         unbiased: true,
         masks: false,
         targets: 1,
         least_side: 1,
         branch: 0,
         loss: |_| Loss::L2,
-        moments: |_, mean| Moments { mean, variance: 0.0 },
+        moments: Some(|_, mean| Moments { mean, variance: 0.0 }),
         cell: |_| 1,
         blur: |_| None,
+        camera: |_| None,
         parameter: |_| 1.0,
         sigma: |_| [0.0; 2],
         sampler: |_, _| Box::new(|_, clean| (clean, true)),
     };
 
     /// The values in what is written after the colon.
-    pub(super) fn parse(&self, text: &str) -> Result<[f32; 2], String> {
+    pub(super) fn parse(&self, text: &str) -> Result<Values, String> {
         let first = &self.parameters[0];
         if text.is_empty() {
             return Err(format!("the {} is missing: {}", first.name, self.usage()));
         }
         let given: Vec<&str> = text.split(',').map(str::trim).collect();
-        if given.len() != self.parameters.len() {
-            let (wanted, given) = (self.parameters.len(), given.len());
-            let plural = if wanted == 1 { "" } else { "s" };
-            return Err(format!("{} takes {wanted} number{plural}, not {given}: {}", self.name, self.usage()));
+        let (most, least) = (self.parameters.len(), self.parameters.iter().filter(|p| p.default.is_none()).count());
+        if !(least..=most).contains(&given.len()) {
+            let wanted = if least == most { most.to_string() } else { format!("{least} to {most}") };
+            let plural = if most == 1 { "" } else { "s" };
+            return Err(format!("{} takes {wanted} number{plural}, not {}: {}", self.name, given.len(), self.usage()));
         }
-        let mut values = [0.0; 2];
-        if self.spread {
-            // A minus in front is a sign, not a range.
-            let dash = given[0].char_indices().skip(1).find(|&(_, c)| c == '-').map(|(at, _)| at);
-            let (low, high) = dash.filter(|_| number(given[0]).is_err()).map_or((given[0], given[0]), |at| {
-                let (low, high) = given[0].split_at(at);
-                (low, &high[1..])
-            });
-            values = [number(low)?, number(high)?];
-        } else {
-            for (value, text) in values.iter_mut().zip(given) {
-                *value = number(text)?;
-            }
+        let [low, high] = if self.spread.is_some() { range(given[0])? } else { [number(given[0])?; 2] };
+        let mut values = [low, high, 0.0, 0.0];
+        for (i, (value, parameter)) in values[2..].iter_mut().zip(&self.parameters[1..]).enumerate() {
+            *value = match (given.get(i + 1), parameter.default) {
+                (Some(text), _) => parameter.check(number(text)?)?,
+                (None, default) => default.unwrap_or(0.0),
+            };
         }
-        self.check(values)?;
+        self.check_first([low, high])?;
         Ok(values)
     }
 
-    /// What is written after the colon.
-    pub(super) fn print(&self, values: [f32; 2]) -> String {
-        match (values, self.parameters.len()) {
-            ([low, high], _) if self.spread && low != high => format!("{low}-{high}"),
-            ([first, second], 2) => format!("{first},{second}"),
-            ([first, _], _) => first.to_string(),
-        }
+    /// What is written after the colon; numbers that are left out may be.
+    pub(super) fn print(&self, [low, high, others @ ..]: Values) -> String {
+        let first = if low == high { low.to_string() } else { format!("{low}-{high}") };
+        let others: Vec<_> = others.into_iter().zip(&self.parameters[1..]).collect();
+        let written = others.iter().rposition(|(value, p)| p.default != Some(*value)).map_or(0, |last| last + 1);
+        others[..written].iter().fold(first, |text, (value, _)| format!("{text},{value}"))
     }
 
-    /// Whether the parameters have values that they may have.
-    pub(super) fn check(&self, values: [f32; 2]) -> Result<(), String> {
-        if !self.spread {
-            return self.parameters.iter().zip(values).try_for_each(|(parameter, value)| parameter.check(value));
-        }
-        let ([low, high], parameter) = (values, &self.parameters[0]);
+    /// Whether the ends of the first parameter have values that they may have.
+    fn check_first(&self, [low, high]: [f32; 2]) -> Result<(), String> {
+        let parameter = &self.parameters[0];
         if low > high {
             return Err(format!("the {} cannot be from {low} to {high}: write the smaller one first", parameter.name));
         }
         parameter.check(high)?;
-        if low < 0.0 { Err(format!("the {} must not be below 0, as {low} is", parameter.name)) } else { Ok(()) }
+        match self.spread {
+            Some(least) if low < least => Err(format!("the {} must not be below {least}, as {low} is", parameter.name)),
+            _ => Ok(()),
+        }
     }
 
     fn usage(&self) -> String {
@@ -149,12 +152,13 @@ impl Parameter {
 
     /// Any number between these.
     pub(super) const fn new(name: &'static str, low: Bound<f32>, high: Bound<f32>) -> Self {
-        Self { name, within: (low, high), whole: false }
+        Self { name, within: (low, high), whole: false, default: None }
     }
 
-    fn check(&self, value: f32) -> Result<(), String> {
+    /// The value, if it may have it.
+    fn check(&self, value: f32) -> Result<f32, String> {
         if self.within.contains(&value) && (!self.whole || value.fract() == 0.0) {
-            return Ok(());
+            return Ok(value);
         }
         let whole = if self.whole { "a whole number " } else { "" };
         Err(format!("the {} must be {whole}{}, not {value}", self.name, self.range()))
@@ -176,6 +180,15 @@ impl Parameter {
             Bound::Included(high) => format!("{low} and up to {high}"),
             Bound::Unbounded => low,
         }
+    }
+}
+
+/// The ends of what is written `low-high`, or one number. A minus in front is a sign, not a range.
+fn range(text: &str) -> Result<[f32; 2], String> {
+    let dash = text.char_indices().skip(1).find(|&(_, c)| c == '-').map(|(at, _)| at);
+    match dash.filter(|_| number(text).is_err()) {
+        Some(at) => Ok([number(&text[..at])?, number(&text[at + 1..])?]),
+        None => Ok([number(text)?; 2]),
     }
 }
 

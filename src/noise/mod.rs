@@ -13,9 +13,11 @@
 
 mod bernoulli;
 mod brown;
+pub(crate) mod camera;
 mod exposure;
 mod gaussian;
 mod impulse;
+pub(crate) mod jpeg;
 mod law;
 mod pixelate;
 mod poisson;
@@ -44,6 +46,7 @@ pub static LAWS: &[Law] = &[
     impulse::LAW,
     text::LAW,
     brown::LAW,
+    camera::LAW,
     pixelate::LAW,
 ];
 
@@ -52,8 +55,7 @@ pub static LAWS: &[Law] = &[
 #[derive(Clone, Copy)]
 pub struct Noise {
     law: &'static Law,
-    /// Of a parameter that may be a range, its ends.
-    values: [f32; 2],
+    values: law::Values,
 }
 
 impl Noise {
@@ -72,9 +74,9 @@ impl Noise {
         self.law.targets
     }
 
-    /// How many can be drawn: noise that is blurred is made of a whole picture at a time, for one target.
+    /// How many can be drawn: noise that hangs together is made of a whole picture at a time, for one target.
     pub fn most_targets(&self) -> usize {
-        if self.blur().is_some() { 1 } else { Batch::MOST_TARGETS }
+        if self.blur().is_some() || self.camera().is_some() { 1 } else { Batch::MOST_TARGETS }
     }
 
     /// Whether noisy values are right on average, so that noisy pairs tell how good a denoiser is.
@@ -89,12 +91,12 @@ impl Noise {
 
     /// Whether the clean picture is the noisy one less something small, which a network may predict in its place.
     pub fn suits_residual(&self) -> bool {
-        self.unbiased() && !self.masks()
+        (self.unbiased() || self.camera().is_some()) && !self.masks()
     }
 
-    /// Mean and variance of the noisy values of a picture of one colour, whose clean value is `clean`.
-    pub fn moments(&self, clean: f64) -> Moments {
-        (self.law.moments)(self.values, clean)
+    /// Mean and variance of the noisy values of a picture of one colour, whose clean value is `clean`; `None` of a law without a formula.
+    pub fn moments(&self, clean: f64) -> Option<Moments> {
+        self.law.moments.map(|moments| moments(self.values, clean))
     }
 
     /// Side of the square cells of the picture that give one noisy pixel each; 1 of most laws.
@@ -110,6 +112,11 @@ impl Noise {
     /// Standard deviation, in pixels, of the blur of its Gaussian noise, where it has a spectrum.
     pub(crate) fn blur(&self) -> Option<f32> {
         (self.law.blur)(self.values)
+    }
+
+    /// The camera that takes noisy pictures as a whole.
+    pub(crate) fn camera(&self) -> Option<camera::Camera> {
+        (self.law.camera)(self.values)
     }
 
     /// Number of its branch in `shaders/lib/noise.wgsl`.

@@ -11,6 +11,6 @@ pub(super) const LAW: Law = Law {
     help: "one random pixel of each cell of that side; clean are their means",
     parameters: &[Parameter { whole: true, ..Parameter::new("side of the cells", Included(2.0), Included(64.0)) }],
     branch: 6,
-    cell: |[side, _]| side as usize,
+    cell: |[side, ..]| side as usize,
     ..Law::PIXELWISE
 };

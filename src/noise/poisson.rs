@@ -3,6 +3,7 @@
 use std::ops::Bound::{Excluded, Included};
 
 use super::{Law, Moments, Parameter, Sampler, Shot, Stream};
+use crate::cpu::Real;
 use crate::ops::rng::uniform;
 
 const PEAK: Parameter = Parameter::new("mean count of white", Excluded(0.0), Included(1000.0));
@@ -13,12 +14,12 @@ pub(super) const POISSON: Law = Law {
     help: "photon counts, white being that many on average",
     parameters: &[PEAK],
     branch: 2,
-    moments: |[peak, sigma], mean| {
+    moments: Some(|[peak, _, sigma, _], mean| {
         let sigma = f64::from(sigma) / 255.0;
         Moments { mean, variance: mean / f64::from(peak) + sigma * sigma }
-    },
-    parameter: |[peak, _]| peak,
-    sigma: |[_, sigma]| [sigma / 255.0; 2],
+    }),
+    parameter: |[peak, ..]| peak,
+    sigma: |[_, _, sigma, _]| [sigma / 255.0; 2],
     sampler,
     ..Law::PIXELWISE
 };
@@ -40,17 +41,17 @@ fn sampler(peak: f32, shot: Shot) -> Sampler {
 }
 
 /// Three Poisson numbers: sums of numbers of means up to 16, each by inversion (Devroye 1986, X.3).
-fn poisson3(stream: Stream, pixel: u32, means: [f64; 3], peak: f64) -> [f64; 3] {
+pub(super) fn poisson3<T: Real>(stream: Stream, pixel: u32, means: [T; 3], peak: f64) -> [T; 3] {
     let parts = (peak / 16.0).ceil();
-    let mut total = [0.0; 3];
+    let mut total = [T::zero(); 3];
     for part in 1..=parts as u32 {
-        let u = stream.numbers(pixel, part).map(uniform);
+        let u = stream.numbers(pixel, part).map(|bits| T::of(uniform(bits)));
         for ((total, mean), &u) in total.iter_mut().zip(means).zip(&u) {
-            let l = mean / parts;
-            let (mut p, mut k) = ((-l).exp(), 0.0);
+            let l = mean / T::of(parts);
+            let (mut p, mut k) = ((-l).exp(), T::zero());
             let mut sum = p;
-            while u > sum && p > 1e-9 && k < 99.0 {
-                k += 1.0;
+            while u > sum && p > T::of(1e-9) && k < T::of(99.0) {
+                k += T::one();
                 p *= l / k;
                 sum += p;
             }

@@ -33,7 +33,7 @@ pub(crate) type Sampler = Box<dyn Fn(Place, [f64; 3]) -> ([f64; 3], bool) + Send
 
 impl Stream {
     /// Four integers for `key`, others for every `block`.
-    pub(super) fn numbers(self, key: u32, block: u32) -> [u32; 4] {
+    pub(crate) fn numbers(self, key: u32, block: u32) -> [u32; 4] {
         pcg4d([key, self.step, self.seed, 2 + self.exposure + 16 * block])
     }
 

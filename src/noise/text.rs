@@ -17,10 +17,10 @@ pub(super) const LAW: Law = Law {
     // A smaller picture has hardly a letter.
     least_side: 32,
     branch: 5,
-    loss: |[share, _]| Loss::Outliers { share, range: [0.0, 1.0] },
+    loss: |[share, ..]| Loss::Outliers { share, range: [0.0, 1.0] },
     // Colours are uniform over the 256 grey levels.
-    moments: |[share, _], clean| Moments::of_replaced(share, 0.25 + (256.0 * 256.0 - 1.0) / 12.0 / (255.0 * 255.0), clean),
-    parameter: |[share, _]| of_string(share),
+    moments: Some(|[share, ..], clean| Moments::of_replaced(share, 0.25 + (256.0 * 256.0 - 1.0) / 12.0 / (255.0 * 255.0), clean)),
+    parameter: |[share, ..]| of_string(share),
     sampler,
     ..Law::PIXELWISE
 };

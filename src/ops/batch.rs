@@ -8,6 +8,7 @@ use super::{Shards, strides};
 use crate::cpu::{Io, Real};
 use crate::graph::{Element, Graph, Node, Op, Role, StorageId, Tensor};
 use crate::kernel::Shader;
+use crate::noise::camera::Camera;
 use crate::noise::{GLYPHS, Noise, Place, Sampler, Shot, Stream};
 use crate::plan::{Lowering, grid};
 
@@ -86,13 +87,19 @@ impl Graph {
         let x = self.add_tensor("x", shape, &[3], Role::Intermediate);
         let t = self.add_tensor("t", shape, &vec![3; batch.targets], Role::Intermediate);
         let mask = self.add_tensor("mask", shape, &vec![1; batch.targets], Role::Intermediate);
-        self.record_into(Draw { batch, floats: shards.floats }, &[draw, table, shard[0], shard[1], shard[2]], &[x, t, mask]);
-        let blurred = |g: &mut Self, x: Tensor, [low, high]: [f32; 2], exposure: u32| match batch.noise {
-            Some(noise) if exposure == 0 || !batch.clean_targets => g.add_blurred_noise(x, draw, &noise, exposure, high - low),
-            _ => x,
+        // A camera takes pictures of [0, 1].
+        let ranges = [batch.input, batch.target];
+        let of_camera = |exposure: u32| if batch.camera(exposure).is_some() { [0.0, 1.0] } else { ranges[exposure as usize] };
+        let drawn = Batch { input: of_camera(0), target: of_camera(1), ..batch };
+        let shards_of = [draw, table, shard[0], shard[1], shard[2]];
+        self.record_into(Draw { batch: drawn, floats: shards.floats }, &shards_of, &[x, t, mask]);
+        let whole = |g: &mut Self, x: Tensor, exposure: u32| {
+            let range = ranges[exposure as usize];
+            let Some(noise) = batch.noise_of(exposure) else { return x };
+            let x = g.add_blurred_noise(x, draw, &noise, exposure, range[1] - range[0]);
+            batch.camera(exposure).map_or(x, |camera| g.photograph(x, draw, camera, exposure, range))
         };
-        let x = blurred(self, x, batch.input, 0);
-        let t = blurred(self, t, batch.target, 1);
+        let [x, t] = [whole(self, x, 0), whole(self, t, 1)];
         let storage = |t: Tensor| self.view(t).storage;
         let pictures = Pictures { draw: storage(draw), table: storage(table), shards: shard.map(storage) };
         Drawn { x, t, mask: batch.masks().then_some(mask), pictures }
@@ -105,6 +112,16 @@ impl Batch {
 
     fn cell(&self) -> usize {
         self.noise.map_or(1, |n| n.cell())
+    }
+
+    /// The noise of an exposure, if it has some.
+    fn noise_of(&self, exposure: u32) -> Option<Noise> {
+        self.noise.filter(|_| exposure == 0 || !self.clean_targets)
+    }
+
+    /// The camera that takes an exposure.
+    fn camera(&self, exposure: u32) -> Option<Camera> {
+        self.noise_of(exposure).and_then(|noise| noise.camera())
     }
 
     /// Whether targets have pixels that are not known.

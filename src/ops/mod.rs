@@ -22,6 +22,7 @@ mod add;
 mod batch;
 mod batch_norm;
 pub(crate) mod blur;
+mod camera;
 mod concat;
 mod conv;
 mod conv_dw;

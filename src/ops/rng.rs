@@ -1,5 +1,7 @@
 //! Counter-based random numbers: the CPU twin of `shaders/lib/rng.wgsl`, in double precision.
 
+use crate::cpu::Real;
+
 /// Four random integers from a counter (Jarzynski and Olano 2020).
 pub fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
     let mut v = counter.map(|c| c.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
@@ -21,10 +23,10 @@ pub(crate) fn uniform(bits: u32) -> f64 {
 }
 
 /// Three independent standard normal numbers (Box and Muller 1958).
-pub(crate) fn normal3(bits: [u32; 4]) -> [f64; 3] {
-    let [a, b, c, d] = bits.map(uniform);
-    let tau = std::f64::consts::TAU;
-    let (r, s) = ((-2.0 * a.ln()).sqrt(), (-2.0 * c.ln()).sqrt());
+pub(crate) fn normal3<T: Real>(bits: [u32; 4]) -> [T; 3] {
+    let [a, b, c, d] = bits.map(|bits| T::of(uniform(bits)));
+    let tau = T::of(std::f64::consts::TAU);
+    let [r, s] = [a, c].map(|u| (T::of(-2.0) * u.ln()).sqrt());
     [r * (tau * b).cos(), r * (tau * b).sin(), s * (tau * d).cos()]
 }
 
