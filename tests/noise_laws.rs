@@ -5,7 +5,7 @@ use n2n_gpu::noise::{LAWS, Noise};
 
 #[test]
 fn a_noise_law_is_written_as_it_is_read_also_in_files() {
-    for text in LAWS.iter().flat_map(|law| law.examples).chain(&["gaussian:12.5"]) {
+    for text in LAWS.iter().flat_map(|law| law.examples).chain(&["gaussian:12.5", "camera:0.5-8,1", "camera:3,2,0"]) {
         let noise: Noise = text.parse().unwrap();
         assert_eq!(noise.to_string(), *text);
         let json = serde_json::to_string(&noise).unwrap();
@@ -45,6 +45,13 @@ fn what_is_no_law_is_refused_with_its_reason_once() {
         ("brown:25", "takes 2 numbers"),
         ("brown:25,0", "the blur must be from 0.1 to 10"),
         ("brown:25,11", "not 11"),
+        ("camera", "the ISO / 100 is missing: write camera:4 or camera:0.5-8"),
+        ("camera:0", "the ISO / 100 must be from 0.01 to 100, not 0"),
+        ("camera:0-8", "must not be below 0.01"),
+        ("camera:8-0.5", "the smaller one first"),
+        ("camera:2,-1", "the read noise in electrons must be from 0 to 100, not -1"),
+        ("camera:2,2,101", "the JPEG quality (100: 8 bits, 0: neither) must be a whole number from 0 to 100, not 101"),
+        ("camera:1,2,3,4", "takes 1 to 3 numbers, not 4"),
         ("pixelate:1", "from 2 to 64"),
         ("pixelate:2.5", "the side of the cells must be a whole number from 2 to 64, not 2.5"),
         ("pixelate:1000", "not 1000"),

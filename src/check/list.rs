@@ -124,6 +124,8 @@ fn batches() -> Vec<Case> {
     let others = [
         batch(24, Some(law("gaussian:0-50")), true, true),
         batch(24, Some(law("pixelate:2")), true, false),
+        batch(19, Some(law("camera:0.5-8")), false, true),
+        batch(17, Some(law("camera:8,2,60")), true, false),
         batch(24, None, false, false),
         batch_of_floats(24, Some(law("poisson-gaussian:30,5"))),
         batch_of_floats(24, Some(law("pixelate:2"))),
@@ -168,6 +170,7 @@ fn half_cases() -> Vec<Case> {
         resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
         noise("gaussian:0-50"),
         noise("brown:25,2"),
+        noise("camera:4,2,0"),
         training_step(Norm::None, 12, 2, [2, 16, 24], Update::Sgd { momentum: 0.9 }),
         training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
     ];

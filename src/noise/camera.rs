@@ -203,9 +203,8 @@ fn decode<T: Real>(v: T) -> T {
 
 /// sRGB value of light.
 fn encode<T: Real>(v: T) -> T {
-    if v <= T::of(0.003_130_8) {
-        T::of(12.92) * v
-    } else {
-        T::of(1.055) * v.powf(T::of(1.0 / 2.4)) - T::of(0.055)
-    }
+    if v <= T::of(0.003_130_8) { T::of(12.92) * v } else { T::of(1.055) * v.powf(T::of(1.0 / 2.4)) - T::of(0.055) }
 }
+
+#[cfg(test)]
+mod tests;

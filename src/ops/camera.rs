@@ -75,8 +75,7 @@ impl Op for Sense {
     op_facts!(self, "camera_sense", None);
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
-        let own =
-            [("EXPOSURE", self.exposure.into()), ("LIGHT", light(self.exposure).into()), ("READ", self.camera.read.into())];
+        let own = [("EXPOSURE", self.exposure.into()), ("LIGHT", light(self.exposure).into()), ("READ", self.camera.read.into())];
         per_pixel(l, node, Shader::CameraSense, self.camera, &own);
     }
 }
