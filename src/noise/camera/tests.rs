@@ -32,7 +32,7 @@ fn a_sensor_counts_as_poisson_does_with_read_noise() {
         let drawn = |exposure, scale: f64| move |p: u32| settings.sense(stream(exposure), p, [v; 3]).map(|v| v * scale);
         for (exposure, factor) in [(0, 1.0), (1, f64::from(LIGHT))] {
             let drawn = drawn(exposure, 1000.0 * factor);
-            let [mean, variance, third] = moments((0..n).flat_map(|p| drawn(p)), 3.0 * f64::from(n));
+            let [mean, variance, third] = moments((0..n).flat_map(drawn), 3.0 * f64::from(n));
             let (m, n) = (light * factor, 3.0 * f64::from(n));
             let s2 = m + 9.0;
             assert!((mean - m).abs() < 4.5 * (s2 / n).sqrt(), "mean {mean} of {m}");
@@ -183,7 +183,7 @@ fn what_jpeg_rounds_is_what_files_hold() {
 #[test]
 fn halved_colours_are_one_to_four_pixels() {
     let settings = Settings { quality: 98, halved: true, ..plain(100.0) };
-    let at = |row: usize, column: usize| if (row + column) % 2 == 0 { [0.9, 0.3, 0.3] } else { [0.1, 0.5, 0.5] };
+    let at = |row: usize, column: usize| if (row + column).is_multiple_of(2) { [0.9, 0.3, 0.3] } else { [0.1, 0.5, 0.5] };
     settings.compress_band(at, [16, 16], 0, |_, _, [r, g, b]| {
         assert!(((r - g) - 0.1).abs() < 0.03 && (g - b).abs() < 0.03, "{r} {g} {b}");
     });
