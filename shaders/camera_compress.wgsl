@@ -1,10 +1,8 @@
-// Pictures as a file holds them: as they are, of 8 bits, or as a JPEG (ITU-T T.81, JFIF), by the picture's quality. A workgroup rounds
-// 16x16 pixels: four blocks of 8x8 of each component, or one of a colour that is halved. What is missing at the right and at the bottom
-// repeats the last pixels.
+// Pictures as a file holds them, by the picture's quality: sRGB as it is, sRGB of 8 bits, or the brightness and colours of a JPEG (ITU-T
+// T.81, JFIF). A workgroup quantises 16x16 pixels: four blocks of 8x8 of each component, or one of a colour that is halved. What is missing
+// at the right and at the bottom repeats the last pixels.
 
 override N: u32;
-override Y_LOW: f32;       // what 0 and 1 are in y
-override Y_HIGH: f32;
 override GRID_X: u32;
 
 //#import at_x
@@ -57,10 +55,6 @@ fn along_columns(b: u32, i: u32, forward: bool) -> f32 {
     return sum;
 }
 
-fn level(v: vec3f) -> vec3f {
-    return clamp(floor(v + 0.5), vec3f(), vec3f(255.0)) / 255.0;
-}
-
 // The pixel that value i of block b of brightness belongs to.
 fn place(b: u32, i: u32) -> vec2u {
     return vec2u(b / 2u * 8u + i / 8u, b % 2u * 8u + i % 8u);
@@ -78,7 +72,6 @@ fn main(@builtin(local_invocation_index) i: u32, @builtin(workgroup_id) group: v
     let corner = vec2u(number / across % down, number % across) * 16u;
     let first = n * H * W;
     let s = settings(n);
-    let is_jpeg = s.quality != 0u && s.quality != 100u;
     var pixels: array<vec3f, 4>;
     for (var b = 0u; b < 4u; b++) {
         let at = min(corner + place(b, i), vec2u(H, W) - 1u);
@@ -92,7 +85,7 @@ fn main(@builtin(local_invocation_index) i: u32, @builtin(workgroup_id) group: v
         blocks[512u + b * 64u + i] = dot(v, vec3f(0.5, -0.41868759, -0.08131241));
     }
     workgroupBarrier();
-    if is_jpeg {
+    if is_jpeg(s) {
         // Value i of a colour that is halved: the mean of four pixels, which are in one block.
         let b = i / 32u * 2u + i % 8u / 4u;
         let least = b * 64u + i / 8u % 4u * 16u + i % 4u * 2u;
@@ -128,16 +121,13 @@ fn main(@builtin(local_invocation_index) i: u32, @builtin(workgroup_id) group: v
         for (var b = 0u; b < 4u; b++) {
             let at = place(b, i) / 2u;
             let of_colour = 256u + select(b * 64u + i, at.x * 8u + at.y, s.halved);
-            let luma = blocks[b * 64u + i] + 128.0;
-            let cb = blocks[of_colour];
-            let cr = blocks[256u + of_colour];
-            pixels[b] = level(vec3f(luma + 1.402 * cr, luma - 0.34413629 * cb - 0.71413629 * cr, luma + 1.772 * cb));
+            pixels[b] = vec3f(blocks[b * 64u + i] + 128.0, blocks[of_colour], blocks[256u + of_colour]);
         }
     }
     for (var b = 0u; b < 4u; b++) {
         let at = corner + place(b, i);
         if at.x < H && at.y < W {
-            y[y_at(first + at.x * W + at.y, 0u)] = y_t(vec4f(Y_LOW + pixels[b] * (Y_HIGH - Y_LOW), 0.0));
+            y[y_at(first + at.x * W + at.y, 0u)] = y_t(vec4f(pixels[b], 0.0));
         }
     }
 }

@@ -41,6 +41,7 @@ shaders! {
     BatchNormRunning "batch_norm_running",
     Blur "blur",
     CameraCompress "camera_compress",
+    CameraDecompress "camera_decompress",
     CameraDevelop "camera_develop",
     CameraSense "camera_sense",
     ChannelSum "channel_sum",

@@ -21,18 +21,27 @@ fn settings(n: u32) -> Settings {
     let b = uniform4(bits);
     var s: Settings;
     s.white = LOW_WHITE * pow(GAINS, -a.x);
-    s.saturation = 0.8 * a.w;
+    s.saturation = a.w;
     s.balance = vec3f(1.2 + 1.2 * a.y, 1.0, 1.2 + a.z);
     s.mosaic = select((b.y - 0.25) / 0.75, -1.0, b.y < 0.25);
     s.quality = u32(max(QUALITY, 0.0));
     if QUALITY < 0.0 {
-        s.quality = select(select(70u + u32(29.0 * b.w), 100u, b.z < 2.0 / 3.0), 0u, b.z < 1.0 / 3.0);
+        s.quality = select(select(70u + u32(29.0 * b.w), 100u, b.z < 2.0 / 6.0), 0u, b.z < 1.0 / 6.0);
     }
     s.phase = vec2u(bits.x >> 31u, (bits.x >> 30u) & 1u);
-    s.halved = ((bits.x >> 29u) & 1u) == 1u;
+    s.halved = ((bits.x >> 28u) & 3u) != 0u;
     return s;
 }
 
 fn mean3(v: vec3f) -> f32 {
     return (v.x + v.y + v.z) / 3.0;
+}
+
+// The nearest of 256 levels, in [0, 1].
+fn level(v: vec3f) -> vec3f {
+    return clamp(floor(v + 0.5), vec3f(), vec3f(255.0)) / 255.0;
+}
+
+fn is_jpeg(s: Settings) -> bool {
+    return s.quality != 0u && s.quality != 100u;
 }

@@ -2,6 +2,7 @@
 //! or in tiles that overlap. Strips give the same picture as one pass up to rounding, and compute no pixel twice where they are as wide as it.
 
 mod budget;
+mod estimate;
 mod evaluate;
 mod pieces;
 mod windows;
@@ -10,6 +11,7 @@ use std::array::from_fn;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use estimate::{Estimate, Estimator};
 pub use evaluate::{Evaluation, Scored, evaluate};
 use rayon::prelude::*;
 

@@ -13,6 +13,7 @@ macro_rules! name_and_options {
     };
 }
 
+mod builtin;
 pub mod import;
 mod init;
 pub mod model;
@@ -28,6 +29,7 @@ mod epfl_unet;
 mod n2n;
 mod unet;
 
+pub use builtin::{BUILT_IN, Builtin};
 pub use epfl_convnet::EpflConvnet;
 pub use epfl_resunet::EpflResunet;
 pub use epfl_unet::EpflUnet;

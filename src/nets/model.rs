@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::network::{Anatomy, Network, Ranges};
 use super::registry;
-use super::state_dict;
+use super::state_dict::{self, Named, Parsed};
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
 
@@ -102,10 +102,23 @@ impl Model {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder: give the model in it, best.safetensors"));
         }
+        Self::of_tensors(path, state_dict::load(path)?, build)
+    }
+
+    /// Reads a model file of one of our networks in memory; `name` is for errors.
+    pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
+        let path = Path::new(name);
+        Self::of_tensors(path, state_dict::parse(path, bytes)?, registry::build)
+    }
+
+    fn of_tensors(
+        path: &Path,
+        (tensors, metadata): Parsed,
+        build: impl FnOnce(&str, Map<String, Value>) -> Result<Arc<dyn Network>, String>,
+    ) -> Result<Self> {
         let what = |problem: String| {
             Error::file(path, format!("{problem}; give a model that `n2n-gpu train` wrote, such as run/best.safetensors"))
         };
-        let (tensors, metadata) = state_dict::load(path)?;
         let json = metadata.get(ENTRY).ok_or_else(|| what("holds no n2n-gpu model".into()))?;
         let metadata: Metadata =
             serde_json::from_str(json).map_err(|e| what(format!("describes a network this version does not know ({e})")))?;
@@ -125,6 +138,18 @@ impl Model {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.write(path, |tensors, metadata| state_dict::file(tensors, metadata))
+    }
+
+    /// Writes a model file whose parameters are rounded to half precision, of half the size.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_half(&self, path: &Path) -> Result<()> {
+        self.write(path, |tensors, metadata| state_dict::half_file(tensors, metadata))
+    }
+
+    fn write(&self, path: &Path, file: impl FnOnce(Vec<Named>, Option<(&str, String)>) -> Vec<u8>) -> Result<()> {
         let Ranges { input, output } = self.ranges;
         let metadata = Metadata {
             net: self.network.name().to_owned(),
@@ -138,6 +163,6 @@ impl Model {
         };
         let json = serde_json::to_string(&metadata).expect("metadata is plain data");
         let g = Anatomy::of(self.network.as_ref()).graph;
-        save_bytes(path, &state_dict::file(state_dict::tensors(&g, &self.params), Some((ENTRY, json))))
+        save_bytes(path, &file(state_dict::tensors(&g, &self.params), Some((ENTRY, json))))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::data::array::{Array, DType, from_view};
@@ -13,31 +14,52 @@ use crate::graph::Graph;
 /// Tensors by name.
 pub(crate) type Tensors = BTreeMap<String, Array>;
 
+/// Tensors of a safetensors file, and its metadata.
+pub(crate) type Parsed = (Tensors, HashMap<String, String>);
+
 /// Reads the tensors of a safetensors file, and its metadata.
 /// Fails if the file cannot be read, is no ordinary file, or none of this kind.
-pub(crate) fn load(path: &Path) -> Result<(Tensors, HashMap<String, String>)> {
-    let bytes = read(path)?;
+pub(crate) fn load(path: &Path) -> Result<Parsed> {
+    parse(path, &read(path)?)
+}
+
+/// The same of a file in memory; `path` is for errors.
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed> {
     let damaged = |e| Error::file_from(path, format!("is no whole safetensors file ({e}): copy or export it again"), e);
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let mut tensors = Tensors::new();
-    for (name, view) in SafeTensors::deserialize(&bytes).map_err(damaged)?.tensors() {
+    for (name, view) in SafeTensors::deserialize(bytes).map_err(damaged)?.tensors() {
         let array = from_view(&view).map_err(|what| Error::file(path, format!("the tensor {} {what}", excerpt(&name))))?;
         tensors.insert(name, array);
     }
     Ok((tensors, header.metadata().clone().unwrap_or_default()))
 }
 
-/// The bytes of a safetensors file of single-precision tensors: name, shape, values. `metadata` is a key and its text.
+/// A tensor of a file to be written: name, shape, values.
+pub(crate) type Named<'a> = (&'a str, Vec<usize>, Vec<f32>);
+
+/// The bytes of a safetensors file of single-precision tensors. `metadata` is a key and its text.
 /// Panics if a shape does not fit its values.
-pub(crate) fn file<'a>(
-    tensors: impl IntoIterator<Item = (&'a str, Vec<usize>, Vec<f32>)>,
+pub(crate) fn file<'a>(tensors: impl IntoIterator<Item = Named<'a>>, metadata: Option<(&str, String)>) -> Vec<u8> {
+    serialize(tensors, Dtype::F32, |values| bytemuck::cast_slice(values).to_vec(), metadata)
+}
+
+/// The same, rounded to half precision: of half the size.
+pub(crate) fn half_file<'a>(tensors: impl IntoIterator<Item = Named<'a>>, metadata: Option<(&str, String)>) -> Vec<u8> {
+    let half = |values: &[f32]| values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+    serialize(tensors, Dtype::F16, half, metadata)
+}
+
+fn serialize<'a>(
+    tensors: impl IntoIterator<Item = Named<'a>>,
+    dtype: Dtype,
+    bytes: impl Fn(&[f32]) -> Vec<u8>,
     metadata: Option<(&str, String)>,
 ) -> Vec<u8> {
-    let tensors: Vec<_> = tensors.into_iter().collect();
-    let views = tensors.iter().map(|(name, shape, values)| {
-        let bytes = bytemuck::cast_slice(values);
-        (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and values agree"))
-    });
+    let tensors: Vec<_> = tensors.into_iter().map(|(name, shape, values)| (name, shape, bytes(&values))).collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| (*name, TensorView::new(dtype, shape.clone(), bytes).expect("shape and values agree")));
     let metadata = metadata.map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
     safetensors::serialize(views, metadata).expect("tensors in memory have no gaps")
 }

@@ -38,7 +38,7 @@ pub(super) const LAW: Law = Law {
 
 /// Least gain.
 const LEAST: f32 = 0.01;
-/// The quality that stands for one drawn per picture: no rounding, 8 bits or JPEG, a third of the pictures each.
+/// The quality that stands for one drawn per picture: 0 or 100 for one in six pictures each, else 70 to 98.
 const DRAWN: f32 = -1.0;
 /// Electrons of a pixel that is white in the green of a picture at ISO 100.
 pub(crate) const WHITE: f32 = 1000.0;
@@ -66,7 +66,7 @@ pub(crate) struct Settings<T> {
     read: T,
     /// White balance: factors of red, green and blue, 1.2 to 2.4 and 1.2 to 2.2 of the outer two.
     balance: [T; 3],
-    /// Of the colour matrix (1 + s) v - s mean(v): 0 to 0.8.
+    /// Of the colour matrix (1 + s) v - s mean(v): 0 to 1.
     saturation: T,
     /// How much of the correction of Malvar, He and Cutler the demosaicking has: 0 is bilinear. `None` for a quarter of the pictures:
     /// without a mosaic, as if they had been made smaller.
@@ -75,7 +75,7 @@ pub(crate) struct Settings<T> {
     phase: [u32; 2],
     /// As in [`Camera`], drawn.
     pub(super) quality: u32,
-    /// Whether a JPEG has one colour to four pixels.
+    /// Whether a JPEG has one colour to four pixels: three in four have.
     pub(super) halved: bool,
 }
 
@@ -94,19 +94,19 @@ impl Camera {
         let bits = drawn(1)[0];
         let quality = match self.quality {
             given if given >= 0.0 => given as u32,
-            _ if b[2] < 1.0 / 3.0 => 0,
-            _ if b[2] < 2.0 / 3.0 => 100,
+            _ if b[2] < 1.0 / 6.0 => 0,
+            _ if b[2] < 2.0 / 6.0 => 100,
             _ => 70 + (29.0 * b[3]) as u32,
         };
         Settings {
             white: T::of(f64::from(WHITE) / gain),
             read: T::of(self.read.into()),
             balance: [1.2 + 1.2 * a[1], 1.0, 1.2 + a[2]].map(T::of),
-            saturation: T::of(0.8 * a[3]),
+            saturation: T::of(a[3]),
             mosaic: (b[1] >= 0.25).then(|| T::of((b[1] - 0.25) / 0.75)),
             phase: [bits >> 31, bits >> 30 & 1],
             quality,
-            halved: bits >> 29 & 1 == 1,
+            halved: bits >> 28 & 3 != 0,
         }
     }
 }

@@ -96,9 +96,12 @@ impl Camera {
         let mut values = developed.clone();
         values.par_chunks_mut(jpeg::SIDE * width).enumerate().for_each(|(band, values)| {
             let at = |row: usize, column: usize| developed[row * width + column];
-            settings.compress_band(at, size, band, |row, column, rgb| values[row * width + column] = rgb);
+            settings.compress_band(at, size, band, |row, column, put| values[row * width + column] = put);
         });
-        values.into_flattened()
+        let put = |row: usize, column: usize| values[row * width + column];
+        let read = |p: usize| settings.decompress(put, size, [p / width, p % width]);
+        let read: Vec<[f32; 3]> = (0..values.len()).into_par_iter().map(read).collect();
+        read.into_flattened()
     }
 }
 

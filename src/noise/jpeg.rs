@@ -30,8 +30,9 @@ pub(crate) fn tables(quality: u32) -> [[u32; 64]; 2] {
 }
 
 impl<T: Real> Settings<T> {
-    /// Band number `band` of sixteen rows, rounded: `put` is told row in it, column and colour of all its pixels. What blocks lack at the
-    /// right and at the bottom repeats the last pixels.
+    /// Band number `band` of sixteen rows, quantised: `put` is told row in it, column and values of all its pixels. Of a JPEG these are
+    /// brightness and colours, for [`Settings::decompress`]; else sRGB. What blocks lack at the right and at the bottom repeats the last
+    /// pixels.
     pub(crate) fn compress_band(
         &self,
         picture: impl Fn(usize, usize) -> [T; 3],
@@ -52,7 +53,33 @@ impl<T: Real> Settings<T> {
         }
     }
 
-    /// Rounds 16x16 sRGB pixels in [0, 1] as a file of this quality would.
+    fn is_jpeg(&self) -> bool {
+        !matches!(self.quality, 0 | 100)
+    }
+
+    /// A pixel as it is read from a file: its sRGB value in [0, 1], from what [`Settings::compress_band`] put for all. Colours that are
+    /// halved are interpolated, as decoders do.
+    pub(crate) fn decompress(
+        &self,
+        put: impl Fn(usize, usize) -> [T; 3],
+        [height, width]: [usize; 2],
+        [row, column]: [usize; 2],
+    ) -> [T; 3] {
+        let own = put(row, column);
+        if !self.is_jpeg() {
+            return own;
+        }
+        if !self.halved {
+            return rgb_of(own).map(byte);
+        }
+        // Three quarters of the nearer of two, along both axes. All pixels of four have their colour.
+        let other = |at: usize, n: usize| if at % 2 == 0 { at.saturating_sub(1) } else { (at + 1).min(n - 1) };
+        let (above, beside) = (other(row, height), other(column, width));
+        let [a, b, c] = [put(above, column), put(row, beside), put(above, beside)];
+        let colour = |i: usize| (T::of(9.0) * own[i] + T::of(3.0) * (a[i] + b[i]) + c[i]) / T::of(16.0);
+        rgb_of([own[0], colour(1), colour(2)]).map(byte)
+    }
+
     fn compress(&self, pixels: &mut [[T; 3]; PIXELS]) {
         match self.quality {
             0 => {}
@@ -93,8 +120,8 @@ fn compress<T: Real>(pixels: &mut [[T; 3]; PIXELS], tables: [[u32; 64]; 2], halv
             }
         }
     }
-    for (at, rgb) in pixels.iter_mut().enumerate() {
-        *rgb = rgb_of([planes[0][at] + T::of(128.0), planes[1][at], planes[2][at]]).map(byte);
+    for (at, ycc) in pixels.iter_mut().enumerate() {
+        *ycc = [planes[0][at] + T::of(128.0), planes[1][at], planes[2][at]];
     }
 }
 

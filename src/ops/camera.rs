@@ -25,9 +25,15 @@ struct Develop {
     range: [f32; 2],
 }
 
-/// Pictures in [0, 1] as a file holds them, 0 and 1 being `range`; inputs: x, draw.
+/// Pictures in [0, 1] as a file holds them: JPEGs in brightness and colours; inputs: x, draw.
 #[derive(Clone, Copy, Debug)]
 struct Compress {
+    camera: Camera,
+}
+
+/// sRGB pictures as they are read from files, 0 and 1 being `range`; inputs: x, draw.
+#[derive(Clone, Copy, Debug)]
+struct Decompress {
     camera: Camera,
     range: [f32; 2],
 }
@@ -42,7 +48,8 @@ impl Graph {
             return self.record(Develop { camera, exposure, range }, &[counted, draw], shape, &[3]);
         }
         let developed = self.record(Develop { camera, exposure, range: [0.0, 1.0] }, &[counted, draw], shape, &[3]);
-        self.record(Compress { camera, range }, &[developed, draw], shape, &[3])
+        let file = self.record(Compress { camera }, &[developed, draw], shape, &[3]);
+        self.record(Decompress { camera, range }, &[file, draw], shape, &[3])
     }
 }
 
@@ -125,8 +132,7 @@ impl Op for Compress {
         let tensors = [("x", node.inputs[0]), ("y", node.outputs[0])];
         let [n, h, w] = l.view(node.outputs[0]).shape;
         let [gx, gy] = grid(n * h.div_ceil(jpeg::SIDE) * w.div_ceil(jpeg::SIDE), l.limits);
-        let [low, high] = self.range.map(f64::from);
-        let own = [("N", n as f64), ("Y_LOW", low), ("Y_HIGH", high), ("GRID_X", gx.into())];
+        let own = [("N", n as f64), ("GRID_X", gx.into())];
         let strides = strides(l, &tensors);
         let strides = strides.iter().map(|(n, v)| (n.as_str(), *v));
         let all: Vec<_> = constants(self.camera, l, node).into_iter().chain(own).chain(strides).collect();
@@ -140,18 +146,42 @@ impl Compress {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
         let ((vx, x), stream, [_, h, w]) = (inputs.x(0), stream(inputs.ints(1), 0), view.shape);
-        let [low, high] = self.range.map(|v| T::of(v.into()));
         // Sixteen rows at a time, of each picture.
         y.par_chunks_mut(h * w * view.stride).enumerate().for_each(|(n, y)| {
             let settings: Settings<T> = self.camera.settings(stream, n as u32);
             y.par_chunks_mut(jpeg::SIDE * w * view.stride).enumerate().for_each(|(band, y)| {
                 let picture = |row: usize, column: usize| rgb(x, ((n * h + row) * w + column) * vx.stride + vx.channel);
-                settings.compress_band(picture, [h, w], band, |row, column, rgb| {
+                settings.compress_band(picture, [h, w], band, |row, column, put| {
                     let y = &mut y[(row * w + column) * view.stride + view.channel..][..4];
-                    y[..3].copy_from_slice(&rgb.map(|v| low + v * (high - low)));
+                    y[..3].copy_from_slice(&put);
                     y[3] = T::zero();
                 });
             });
+        });
+    }
+}
+
+impl Op for Decompress {
+    op_facts!(self, "camera_decompress", None);
+
+    fn lower(&self, l: &mut Lowering, node: &Node) {
+        let [low, high] = self.range.map(f64::from);
+        per_pixel(l, node, Shader::CameraDecompress, self.camera, &[("Y_LOW", low), ("Y_HIGH", high)]);
+    }
+}
+
+impl Decompress {
+    fn run<T: Real>(&self, io: &mut Io<T>) {
+        let (inputs, view, y) = io.split(0);
+        let ((vx, x), stream, [n, h, w]) = (inputs.x(0), stream(inputs.ints(1), 0), view.shape);
+        let settings: Vec<Settings<T>> = (0..n as u32).map(|n| self.camera.settings(stream, n)).collect();
+        let [low, high] = self.range.map(|v| T::of(v.into()));
+        cpu::each_pixel((view, y), |p, y| {
+            let first = p / (h * w) * h * w;
+            let put = |row: usize, column: usize| rgb(x, (first + row * w + column) * vx.stride + vx.channel);
+            let read = settings[p / (h * w)].decompress(put, [h, w], [p / w % h, p % w]);
+            y[..3].copy_from_slice(&read.map(|v| low + v * (high - low)));
+            y[3] = T::zero();
         });
     }
 }

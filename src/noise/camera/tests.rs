@@ -56,7 +56,7 @@ fn exposures_and_colours_are_independent() {
     }
 }
 
-/// A quarter of the pictures have no mosaic; a third of each kind of file; gains are spread over all doublings alike.
+/// A quarter of the pictures have no mosaic; a sixth of them are not rounded, a sixth of 8 bits; gains are spread over all doublings alike.
 #[test]
 fn settings_are_spread_as_told() {
     let camera = Camera { gain: [0.5, 8.0], quality: DRAWN, ..CAMERA };
@@ -64,11 +64,11 @@ fn settings_are_spread_as_told() {
     let share = |of: fn(&Settings<f64>) -> bool| all.iter().filter(|s| of(s)).count() as f64 / 6000.0;
     for (found, wanted) in [
         (share(|s| s.mosaic.is_none()), 0.25),
-        (share(|s| s.quality == 0), 1.0 / 3.0),
-        (share(|s| s.quality == 100), 1.0 / 3.0),
+        (share(|s| s.quality == 0), 1.0 / 6.0),
+        (share(|s| s.quality == 100), 1.0 / 6.0),
         (share(|s| s.white > 1000.0), 0.25),
         (share(|s| s.white < 250.0), 0.25),
-        (share(|s| s.halved), 0.5),
+        (share(|s| s.halved), 0.75),
         (share(|s| s.phase == [1, 0]), 0.25),
     ] {
         assert!((found - wanted).abs() < 4.5 * (0.25 / 6000.0_f64).sqrt(), "{found} of {wanted}");
@@ -146,6 +146,16 @@ fn the_curve_moves_the_mean_as_its_second_derivative_tells() {
     }
 }
 
+/// A picture (H, W, 3), written and read.
+fn through_file(settings: &Settings<f64>, at: impl Fn(usize, usize) -> [f64; 3], [h, w]: [usize; 2]) -> Vec<[f64; 3]> {
+    let mut file = vec![[0.0; 3]; w * h];
+    for band in 0..h.div_ceil(jpeg::SIDE) {
+        settings.compress_band(&at, [h, w], band, |row, column, put| file[(band * jpeg::SIDE + row) * w + column] = put);
+    }
+    let put = |row: usize, column: usize| file[row * w + column];
+    (0..w * h).map(|p| settings.decompress(put, [h, w], [p / w, p % w])).collect()
+}
+
 /// The same as a file of that quality, written and read by others, but for their arithmetic in integers.
 #[test]
 fn what_jpeg_rounds_is_what_files_hold() {
@@ -162,29 +172,35 @@ fn what_jpeg_rounds_is_what_files_hold() {
         let read = image::load_from_memory(&file).unwrap().into_rgb8().into_raw();
         let settings = Settings { quality, halved: false, ..plain(100.0) };
         let at = |row: usize, column: usize| [0, 1, 2].map(|c| f64::from(rgb[(row * w + column) * 3 + c]) / 255.0);
-        let mut ours = vec![0.0; w * h * 3];
-        for band in 0..h.div_ceil(jpeg::SIDE) {
-            settings.compress_band(at, [h, w], band, |row, column, rgb| {
-                ours[((band * jpeg::SIDE + row) * w + column) * 3..][..3].copy_from_slice(&rgb.map(|v| v * 255.0));
-            });
-        }
+        let ours = through_file(&settings, at, [h, w]).into_flattened();
         // Most values differ by no more than rounding; those of blocks with a coefficient on the edge between two levels by more.
         let apart = |to: &[u8]| {
-            let mut each: Vec<f64> = ours.iter().zip(to).map(|(a, &b)| (a - f64::from(b)).abs()).collect();
+            let mut each: Vec<f64> = ours.iter().zip(to).map(|(a, &b)| (255.0 * a - f64::from(b)).abs()).collect();
             each.sort_by(f64::total_cmp);
             each[each.len() / 2]
         };
         let (from_file, from_original) = (apart(&read), apart(&rgb));
-        assert!(from_file < 1.5 && from_original >= 2.0 * from_file, "quality {quality}: {from_file}, {from_original} of the original");
+        assert!(
+            from_file < 1.5 && from_original >= 2.0 * from_file,
+            "quality {quality}: {from_file}, {from_original} of the original"
+        );
     }
 }
 
-/// Colours that are halved are even over squares of four.
+/// A colour that is halved is the mean of four, and what is read is interpolated between them, three quarters of the nearer.
 #[test]
-fn halved_colours_are_one_to_four_pixels() {
+fn halved_colours_are_averaged_and_interpolated() {
     let settings = Settings { quality: 98, halved: true, ..plain(100.0) };
-    let at = |row: usize, column: usize| if (row + column).is_multiple_of(2) { [0.9, 0.3, 0.3] } else { [0.1, 0.5, 0.5] };
-    settings.compress_band(at, [16, 16], 0, |_, _, [r, g, b]| {
+    let chequered = |row: usize, column: usize| if (row + column).is_multiple_of(2) { [0.9, 0.3, 0.3] } else { [0.1, 0.5, 0.5] };
+    for [r, g, b] in through_file(&settings, chequered, [16, 16]) {
         assert!(((r - g) - 0.1).abs() < 0.03 && (g - b).abs() < 0.03, "{r} {g} {b}");
-    });
+    }
+    // From grey to red between columns 15 and 16, which lie in two blocks.
+    let red =
+        |_: usize, column: usize| if column < 16 { [0.5; 3] } else { [0.5 + 0.701 * 0.2, 0.5 - 0.299 * 0.2, 0.5 - 0.299 * 0.2] };
+    let read = through_file(&settings, red, [6, 32]);
+    for (column, wanted) in [(13, 0.0), (14, 0.0), (15, 0.05), (16, 0.15), (17, 0.2), (18, 0.2)] {
+        let [r, g, _] = read[3 * 32 + column];
+        assert!((r - g - wanted).abs() < 0.015, "{column}: {}, not {wanted}", r - g);
+    }
 }

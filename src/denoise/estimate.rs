@@ -1,0 +1,122 @@
+//! How noisy a photo is, told by a model, and how much of what the model takes away is that noise.
+//!
+//! Where the denoised picture is even, all that was taken away is noise. Elsewhere it may be texture as well: a model for more noise than
+//! there is, or any model on a clean picture, takes away more there than where the picture is even. If the noise n and the model's own
+//! error are independent, the blend y + w (f(y) - y) nearest to the clean picture has w = |n|^2 / |f(y) - y|^2.
+
+use std::array::from_fn;
+
+use super::Denoiser;
+use crate::data::picture::Picture;
+use crate::device::Device;
+use crate::error::Result;
+use crate::nets::Model;
+
+/// Side of the windows that a photo is judged by, pixels; more where a network divides by more.
+const SIDE: usize = 128;
+/// Most windows.
+const WINDOWS: usize = 12;
+/// Pixels at the borders of a window that do not count: they see less than others.
+const BORDER: usize = 8;
+/// Side of the blocks that are even or not.
+const BLOCK: usize = 8;
+/// One block in so many counts as even.
+const EVEN: usize = 5;
+/// Means outside are clipped, in [0, 1]: black and white hide their noise.
+const SEEN: [f32; 2] = [0.02, 0.98];
+/// A model's residuals are up to so many times the noise before its strength falls: noise that differs over the picture does that.
+const SLACK: f64 = 1.6;
+
+/// What a photo shows of its noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Standard deviation of the noise where the picture is even, in grey levels of 255.
+    pub noise: f64,
+    /// How much of the denoised picture to blend in, 0 to 1.
+    pub strength: f32,
+}
+
+/// Judges photos by a model, on the CPU.
+#[derive(Debug)]
+pub struct Estimator {
+    denoiser: Denoiser,
+    side: usize,
+}
+
+/// What is known of a block.
+struct Block {
+    /// Variance of the denoised picture.
+    texture: f64,
+    /// Mean square of what was taken away.
+    residual: f64,
+}
+
+impl Estimator {
+    /// Readies a model.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn new(model: &Model) -> Result<Self> {
+        let denoiser = Denoiser::new(&Device::Cpu, model, None)?;
+        let side = SIDE.next_multiple_of(denoiser.budget.padded([1, 1])[0]);
+        Ok(Self { denoiser, side })
+    }
+
+    /// Judges a photo by windows spread over it; `None` if nothing of it can be judged: it is tiny, or black and white.
+    ///
+    /// # Errors
+    /// If the network gives values that are not finite.
+    pub fn estimate(&mut self, photo: &Picture) -> Result<Option<Estimate>> {
+        let [width, height] = photo.header().size();
+        let [w, h] = [width.min(self.side), height.min(self.side)];
+        let mut blocks = Vec::new();
+        for [left, top] in places([width, height], [w, h]) {
+            let noisy: Vec<[f32; 3]> = (0..w * h).map(|i| photo.rgb((top + i / w) * width + left + i % w)).collect();
+            let denoised = self.denoiser.denoise(noisy.as_flattened(), w, h)?;
+            blocks.extend(blocks_of(&noisy, denoised.as_chunks().0, [w, h]));
+        }
+        Ok(judged(blocks))
+    }
+}
+
+/// Left and top of windows of a size, in a grid over a picture of a size (width, height).
+fn places(picture: [usize; 2], window: [usize; 2]) -> Vec<[usize; 2]> {
+    let aspect = picture[0] as f64 / picture[1] as f64;
+    let columns = ((WINDOWS as f64 * aspect).sqrt().round() as usize).clamp(1, WINDOWS);
+    let counts = [columns, (WINDOWS / columns).max(1)];
+    // No more than fit beside each other.
+    let counts: [usize; 2] = from_fn(|i| counts[i].min(picture[i].div_ceil(window[i])));
+    let at = |i: usize, k: usize| (picture[i] - window[i]) * (2 * k + 1) / (2 * counts[i]);
+    (0..counts[0] * counts[1]).map(|n| [at(0, n % counts[0]), at(1, n / counts[0])]).collect()
+}
+
+/// The blocks of a window that are neither black nor white.
+fn blocks_of(noisy: &[[f32; 3]], denoised: &[[f32; 3]], [w, h]: [usize; 2]) -> Vec<Block> {
+    let border = if w.min(h) > 4 * BORDER { BORDER } else { 0 };
+    let starts = |n: usize| (border..(n - border + 1).saturating_sub(BLOCK)).step_by(BLOCK);
+    let corners = starts(h).flat_map(|top| starts(w).map(move |left| (top, left)));
+    let block = |(top, left): (usize, usize)| {
+        let at = |i: usize| (top + i / BLOCK) * w + left + i % BLOCK;
+        let n = (BLOCK * BLOCK) as f64;
+        let mean: [f64; 3] = from_fn(|c| (0..BLOCK * BLOCK).map(|i| f64::from(denoised[at(i)][c])).sum::<f64>() / n);
+        let seen = |v: &f64| (SEEN[0].into()..=SEEN[1].into()).contains(v);
+        let squares = |of: &dyn Fn(usize, usize) -> f64| {
+            (0..BLOCK * BLOCK).flat_map(|i| (0..3).map(move |c| of(i, c).powi(2))).sum::<f64>() / (3.0 * n)
+        };
+        let texture = squares(&|i, c| f64::from(denoised[at(i)][c]) - mean[c]);
+        let residual = squares(&|i, c| f64::from(denoised[at(i)][c] - noisy[at(i)][c]));
+        mean.iter().all(seen).then_some(Block { texture, residual })
+    };
+    corners.filter_map(block).collect()
+}
+
+/// Noise is the median of the residuals of even blocks; strength is as told above.
+fn judged(mut blocks: Vec<Block>) -> Option<Estimate> {
+    blocks.sort_by(|a, b| a.texture.total_cmp(&b.texture));
+    let all = blocks.iter().map(|b| b.residual).sum::<f64>() / blocks.len() as f64;
+    let mut even: Vec<f64> = blocks[..blocks.len().div_ceil(EVEN)].iter().map(|b| b.residual).collect();
+    even.sort_by(f64::total_cmp);
+    let noise = *even.get(even.len() / 2)?;
+    let strength = if all > 0.0 { (SLACK * noise / all).min(1.0) } else { 1.0 };
+    Some(Estimate { noise: 255.0 * noise.sqrt(), strength: strength as f32 })
+}
