@@ -8,6 +8,8 @@ mod encode;
 pub mod files;
 mod formats;
 pub(crate) mod input;
+mod kinds;
+mod listing;
 pub mod metrics;
 pub mod npy;
 mod output;

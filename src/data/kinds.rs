@@ -1,0 +1,66 @@
+//! Kinds of picture files that are not read, by the extensions of their names: to tell people what was left out of a folder, and why.
+
+use std::path::Path;
+
+/// What a file that is not read seems to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A picture of a kind with this name.
+    Picture(&'static str),
+    /// What a camera recorded, before it is developed; its extension in capitals.
+    Raw(String),
+    /// Anything else.
+    Other,
+}
+
+const PICTURES: &[(&str, &[&str])] = &[
+    ("AVIF", &["avif"]),
+    ("DDS", &["dds"]),
+    ("GIF", &["gif"]),
+    ("HEIC", &["heic", "heif", "hif"]),
+    ("JPEG 2000", &["jp2", "j2k", "jpf", "jpx"]),
+    ("JPEG XL", &["jxl"]),
+    ("OpenEXR", &["exr"]),
+    ("PDF", &["pdf"]),
+    ("PFM", &["pfm"]),
+    ("PSD", &["psd", "psb"]),
+    ("QOI", &["qoi"]),
+    ("Radiance HDR", &["hdr"]),
+    ("SVG", &["svg"]),
+    ("TGA", &["tga"]),
+    ("XCF", &["xcf"]),
+];
+
+const RAW: &[&str] = &[
+    "3fr", "ari", "arw", "bay", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "gpr", "iiq", "k25", "kdc", "mef", "mos", "mrw",
+    "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f",
+];
+
+/// The kind that the name of a file tells, of those that are not read.
+pub(super) fn kind_of(path: &Path) -> Kind {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if let Some((name, _)) = PICTURES.iter().find(|(_, extensions)| extensions.contains(&extension.as_str())) {
+        return Kind::Picture(name);
+    }
+    if RAW.contains(&extension.as_str()) { Kind::Raw(extension.to_uppercase()) } else { Kind::Other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_is_told_by_the_extension_in_any_case() {
+        for (name, kind) in [
+            ("a.heic", Kind::Picture("HEIC")),
+            ("a.b.HIF", Kind::Picture("HEIC")),
+            ("a.nef", Kind::Raw("NEF".into())),
+            ("a.Cr3", Kind::Raw("CR3".into())),
+            ("nef", Kind::Other),
+            ("a.txt", Kind::Other),
+            (".gif", Kind::Other),
+        ] {
+            assert_eq!(kind_of(Path::new(name)), kind, "{name}");
+        }
+    }
+}
