@@ -67,7 +67,6 @@ fn misuse_is_told_from_failure() {
         ("denoise a.png -o b.png --format jpg", "b.png"),
         ("denoise a.png -o {nam}.png", "{nam}"),
         ("denoise a.png - ", "stdin goes with no others"),
-        ("denoise a.png -o - --json", "--json"),
         ("denoise - -o out/", "--format"),
         ("denoise a.png a.png", "both be saved"),
         ("denoise a.png -o a.png", "a.png"),
@@ -75,7 +74,6 @@ fn misuse_is_told_from_failure() {
         ("denoise a.png -o b.png --strength 2", "--strength"),
         ("denoise a.png -o b.png --strength nan", "--strength"),
         ("denoise a.png -o b.png --tile many", "--tile"),
-        ("denoise a.png -o b.png --tile 0", "--tile"),
         ("eval a.png", "--noise"),
         ("demo --minutes 0", "--minutes"),
         ("demo --levels 9", "--levels"),
@@ -100,11 +98,11 @@ fn what_cannot_be_read_is_named() {
     let jpeg = fs::read(asset("spices.jpg")).unwrap();
     fs::write(shell.path("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
     for input in ["missing.png", "missing", "empty", "broken/text.png", "nothing.png", "cut.png", "cut.jpg"] {
-        shell.run(&format!("denoise {input} -o out.png {DENOISE}")).fails(&[input]);
+        shell.run(&format!("denoise {input} -o out/ {DENOISE}")).fails(&[input]);
         shell.run(&format!("eval {input} --noise gaussian:25 {DENOISE}")).fails(&[input]);
         shell.run(&format!("train {input} --out run {TINY}")).fails(&[input]);
         shell.run(&format!("train whole.png --val {input} --out run {TINY}")).fails(&[input]);
-        assert!(!shell.path("out.png").exists() && !shell.path("run").exists(), "{input} leaves files");
+        assert!(!shell.path("out").exists() && !shell.path("run").exists(), "{input} leaves files");
     }
 }
 

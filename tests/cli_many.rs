@@ -76,7 +76,7 @@ fn twenty_broken_files_among_a_thousand_are_named_and_memory_stays_flat() {
     let errors: Vec<&str> = stderr.lines().rev().take(21).collect();
     assert!(errors[0].starts_with("error: 20 of 1000 pictures"), "{}", errors[0]);
     for (line, name) in errors[1..].iter().rev().zip(&broken) {
-        assert!(line.starts_with(&format!("error: {name}: ")), "{line}");
+        assert!(line.starts_with(&format!("error: {name}: ")), "{name}: {line}");
     }
     let (Some(early), Some(late)) = (early, late) else {
         return cli::left_out("memory is not measured: this system does not tell it in /proc");

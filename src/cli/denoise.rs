@@ -18,6 +18,7 @@ use super::compare::Comparison;
 use super::output::{Bar, Output, complain, counted, path_text, program, time_left};
 use super::pipes::{self, is_pipe};
 use super::places::{Places, Task, Tasks, skipped_line, skipped_object};
+use super::train::make_folder;
 
 /// What `demo` writes when no folder is named.
 const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
@@ -198,7 +199,10 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let model = Model::load(&options.model)?;
     let device = common.open()?;
     let denoiser = Denoiser::new(&device, &model, options.tile)?.with_flips(options.tta);
-    tasks.folders.iter().try_for_each(|(flag, folder)| super::train::make_folder(flag, folder))?;
+    // A single picture makes its folder itself, once it was read.
+    if tasks.tasks.len() > 1 {
+        tasks.folders.iter().try_for_each(|(flag, folder)| make_folder(flag, folder))?;
+    }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for (task, outcome) in tasks.tasks.iter().zip(denoise_all(common, denoiser, options.strength, &tasks)) {
         match outcome {

@@ -32,13 +32,17 @@ pub(super) struct Manual {
 pub(super) fn completions(common: &Common, options: &Completions, mut program: Command) -> anyhow::Result<Output> {
     let mut script = Vec::new();
     let name = program.get_name().to_owned();
-    generate(options.shell, &mut program, name, &mut script);
+    generate(options.shell, &mut program, &name, &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if options.shell == Shell::Bash {
+        // clap_complete 4.6 spells a hyphen in the program's name in two ways, so that no command would be completed.
+        script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
+    }
     if common.json {
-        let script = String::from_utf8_lossy(&script);
         return Ok(Output::new(json!({"shell": options.shell.to_string(), "script": script}), ""));
     }
     // As it is: what is printed for people has its control characters escaped, tabs among them.
-    pipes::write(&script)?;
+    pipes::write(script.as_bytes())?;
     Ok(Output::new(json!({}), ""))
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 pub use super::formats::{extension_of_bytes, is_picture_name, picture_extensions, picture_formats, same_format, writes};
 pub use super::input::MAX_BYTES;
-pub use super::listing::{Found, Listing, Search, Skipped, list, search};
+pub use super::listing::{Found, Listing, Search, list, search};
 pub use super::output::{Lock, lock, save_bytes};
+pub use super::skipped::Skipped;
 use crate::error::{Error, Result};
 
 /// Two files, or the pictures of two folders matched by name without extension, in order of name.

@@ -1,12 +1,11 @@
 //! The pictures in files and folders, and what was left out there: nothing is skipped without being counted.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
 use super::formats::{is_picture_name, picture_formats};
-use super::kinds::{Kind, kind_of};
+use super::skipped::Skipped;
 use crate::error::{Error, Result};
 
 /// How folders are searched. By default, their own pictures are taken.
@@ -34,38 +33,6 @@ impl Found {
     pub fn folder(&self) -> &Path {
         let below = |root: &PathBuf| self.path.parent()?.strip_prefix(root).ok();
         self.root.as_ref().and_then(below).unwrap_or(Path::new(""))
-    }
-}
-
-/// What was left out of folders. Hidden files are not counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// Pictures of kinds that are not read, by the name of the kind.
-    pub pictures: BTreeMap<&'static str, usize>,
-    /// Raw files, by extension in capitals.
-    pub raw: BTreeMap<String, usize>,
-    /// Results of earlier runs, and folders of them.
-    pub results: usize,
-    /// Folders within folders.
-    pub folders: usize,
-    /// Links to folders.
-    pub links: usize,
-    /// Files that are no pictures.
-    pub others: usize,
-}
-
-impl Skipped {
-    /// Whether nothing was left out.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn add_file(&mut self, path: &Path) {
-        match kind_of(path) {
-            Kind::Picture(kind) => *self.pictures.entry(kind).or_default() += 1,
-            Kind::Raw(extension) => *self.raw.entry(extension).or_default() += 1,
-            Kind::Other => self.others += 1,
-        }
     }
 }
 
