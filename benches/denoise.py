@@ -36,7 +36,7 @@ def picture(size, folder):
 
 def denoise(binary, model, device, path):
     """Seconds for the picture, seconds of all cores for the whole command, and the most memory that was resident, in MiB."""
-    command = [binary, "denoise", path, "-o", path.with_stem("out"), "--model", model, "--device", device, "--json", "--quiet"]
+    command = [binary, "denoise", path, "-o", path.with_stem("out"), "--force", "--model", model, "--device", device, "--json", "--quiet"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     result = json.loads(child.stdout.read())
     _, status, usage = os.wait4(child.pid, 0)

@@ -21,7 +21,7 @@ pub enum Error {
         problem: String,
     },
     /// A file or folder cannot be read, written or understood.
-    #[error("{}: {}", name(path), printable(problem))]
+    #[error("{}: {}", shown(path), printable(problem))]
     File {
         /// Which one.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum Error {
         source: Option<Cause>,
     },
     /// The name of a file says nothing that can be written or read.
-    #[error("{}: {}", name(path), printable(problem))]
+    #[error("{}: {}", shown(path), printable(problem))]
     Format {
         /// Which one.
         path: PathBuf,
@@ -93,7 +93,8 @@ pub fn excerpt(text: &str) -> String {
     one_line(&short)
 }
 
-fn name(path: &Path) -> String {
+/// A path as it may stand in a message: on one line.
+pub fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy())
 }
 

@@ -76,7 +76,7 @@ fn a_format_that_holds_less_is_remarked_on() {
     kinds(&shell);
     let done = shell.run(&format!("denoise in/deep-alpha.png -o out.jpg {MODEL}"));
     assert!(done.succeeds().stderr.contains("out.jpg: this format cannot hold the alpha channel"), "{done}");
-    let done = shell.run(&format!("denoise in/deep-alpha.png -o out.jpg --quiet {MODEL}"));
+    let done = shell.run(&format!("denoise in/deep-alpha.png -o out.jpg --force --quiet {MODEL}"));
     assert!(done.succeeds().stderr.is_empty(), "{done}");
 }
 
@@ -91,7 +91,7 @@ fn any_size_is_denoised() {
     }
     for model in ["model", "deep"] {
         let model = format!("--model {model}/last.safetensors --device cpu");
-        let json = shell.run(&format!("denoise in -o out --json {model}")).json("files");
+        let json = shell.run(&format!("denoise in -o out --force --json {model}")).json("files");
         for file in json["files"].as_array().unwrap() {
             let output = image::open(shell.path(file["output"].as_str().unwrap())).unwrap();
             assert_eq!(format!("out/{}x{}.png", output.width(), output.height()), file["output"]);
@@ -112,10 +112,10 @@ fn the_smallest_tiles_give_the_same_picture_as_one_pass() {
         let misused = shell.run(&format!("denoise photo.png -o a.png --tile 1 {MODEL}"));
         let words: Vec<_> = misused.stderr.split_whitespace().collect();
         let least = words[words.iter().position(|w| *w == "least").unwrap() + 1];
-        shell.run(&format!("denoise photo.png -o whole.png {MODEL}")).succeeds();
-        shell.run(&format!("denoise photo.png -o tiles.png --tile {least} {MODEL}")).succeeds();
+        shell.run(&format!("denoise photo.png -o whole.png --force {MODEL}")).succeeds();
+        shell.run(&format!("denoise photo.png -o tiles.png --force --tile {least} {MODEL}")).succeeds();
         assert_eq!(difference(&shell, "whole.png", "tiles.png"), 0, "tiles of {least} pixels");
-        shell.run(&format!("denoise photo.png -o huge.png --tile 18446744073709551615 {MODEL}")).succeeds();
+        shell.run(&format!("denoise photo.png -o huge.png --force --tile 18446744073709551615 {MODEL}")).succeeds();
         assert_eq!(difference(&shell, "whole.png", "huge.png"), 0);
     }
 }
@@ -140,7 +140,7 @@ fn a_bar_shows_progress_on_a_terminal_unless_quiet() {
     shell.picture("photo.png", 600, 400);
     // `script` of util-linux gives the program a terminal.
     let on_a_terminal = |flag: &str| {
-        let line = format!("{} denoise photo.png -o out.png {flag} {MODEL}", env!("CARGO_BIN_EXE_n2n-gpu"));
+        let line = format!("{} denoise photo.png -o out.png --force {flag} {MODEL}", env!("CARGO_BIN_EXE_n2n-gpu"));
         let mut command = std::process::Command::new("script");
         command.args(["-qec", &line, "/dev/null"]).current_dir(shell.path("")).stdin(std::process::Stdio::null());
         let output = command.env("TERM", "xterm").output().ok()?;

@@ -57,7 +57,18 @@ fn misuse_is_told_from_failure() {
         ("train a.png --noise gaussian:25 --out run --device cpu --net epfl-unet --levels 3", "--levels"),
         ("train a.png --noise gaussian:25 --out run --device cpu --shared", "--shared"),
         ("train a.png --noise gaussian:25 --out run --device cpu --momentum 0.9", "--momentum"),
-        ("denoise a.png", "--output"),
+        ("denoise -o b.png", "INPUT"),
+        ("denoise a.png -o b.png --shard 3/2", "from 1 to 2"),
+        ("denoise a.png -o b.png --shard 0/2", "from 1 to 2"),
+        ("denoise a.png -o b.png --shard 2", "1/3"),
+        ("denoise a.png --suffix a/b", "part of a file name"),
+        ("denoise a.png -o b.png --suffix -x", "write -x into b.png"),
+        ("denoise a.png --format doc", "png, jpg"),
+        ("denoise a.png -o b.png --format jpg", "b.png"),
+        ("denoise a.png -o {nam}.png", "{nam}"),
+        ("denoise a.png - ", "stdin goes with no others"),
+        ("denoise - -o out/", "--format"),
+        ("denoise a.png a.png", "both be saved"),
         ("denoise a.png -o a.png", "a.png"),
         ("denoise a.png -o .", "a.png"),
         ("denoise a.png -o b.png --strength 2", "--strength"),
@@ -87,11 +98,11 @@ fn what_cannot_be_read_is_named() {
     let jpeg = fs::read(asset("spices.jpg")).unwrap();
     fs::write(shell.path("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
     for input in ["missing.png", "missing", "empty", "broken/text.png", "nothing.png", "cut.png", "cut.jpg"] {
-        shell.run(&format!("denoise {input} -o out.png {DENOISE}")).fails(&[input]);
+        shell.run(&format!("denoise {input} -o out/ {DENOISE}")).fails(&[input]);
         shell.run(&format!("eval {input} --noise gaussian:25 {DENOISE}")).fails(&[input]);
         shell.run(&format!("train {input} --out run {TINY}")).fails(&[input]);
         shell.run(&format!("train whole.png --val {input} --out run {TINY}")).fails(&[input]);
-        assert!(!shell.path("out.png").exists() && !shell.path("run").exists(), "{input} leaves files");
+        assert!(!shell.path("out").exists() && !shell.path("run").exists(), "{input} leaves files");
     }
 }
 

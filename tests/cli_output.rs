@@ -46,7 +46,7 @@ fn files_that_failed_are_in_the_object_with_the_error() {
         fs::create_dir_all(shell.path("in")).unwrap();
         fs::write(shell.path(name), "not a picture\n").unwrap();
     }
-    let denoise = "denoise in -o out --model model/last.safetensors --device cpu";
+    let denoise = "denoise in -o out --force --model model/last.safetensors --device cpu";
     let json = shell.run(&format!("{denoise} --json")).ends_with(1).json("files failed error exit_code");
     assert_eq!((json["files"].as_array().unwrap().len(), json["failed"].as_array().unwrap().len()), (0, 2));
     shell.picture("in/c.png", 40, 32);

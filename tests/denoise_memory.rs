@@ -7,13 +7,10 @@ use cli::Shell;
 
 /// Waits for the child and tells the most memory that was resident of it, MiB; nothing where the system does not tell.
 fn peak_of(child: &mut std::process::Child) -> Option<f64> {
-    let status = format!("/proc/{}/status", child.id());
     let mut peak = None;
     // The file is gone with the child: looked at often, its last state is at most a little old, and a peak stays.
     while child.try_wait().unwrap().is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
-        peak = kib.map(|kib| kib / 1024.0).or(peak);
+        peak = cli::peak(child).or(peak);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(child.wait().unwrap().success());

@@ -97,7 +97,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     Ok(trained.output(
         json!({"psnr": psnr, "model": path_text(&done.best), "samples": path_text(&samples)}),
         &format!(
-            "{}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE -o OUT.png --model {}",
+            "{}: {}\nlook:    {}\npictures: {}\nnow try: {} denoise PICTURE --model {}",
             trained.summary(),
             verdict(done.psnr_noisy, psnr),
             trained.report.display(),

@@ -92,7 +92,7 @@ impl Files {
     fn check_outputs(&self, folder: &Path, model: Option<&Path>) -> anyhow::Result<()> {
         let outputs: Vec<_> = self.inputs.iter().map(|input| (input.clone(), output(folder, input))).collect();
         let read: Vec<&Path> = self.inputs.iter().chain(&self.clean).map(PathBuf::as_path).chain(model).collect();
-        check_outputs("--save", &read, &outputs)
+        check_outputs("--save", &read, &outputs, None)
     }
 
     /// Reads picture `i`.

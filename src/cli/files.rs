@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use n2n_gpu::error::shown;
+
 use super::Usage;
+use super::output::counted;
 
 /// What makes two paths the same file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,23 +37,45 @@ impl Identity {
 }
 
 /// Refuses `results`, which are inputs with their outputs, where an output is one of `read`, all files that the command reads, or
-/// that of another input: by name, or by links of any kind. `flag` is what names the outputs.
+/// that of another input: by name, or by links of any kind. `flag` is what names the outputs. Where the command has `--force`,
+/// `force` tells whether it was given: an input may then be replaced by its own result.
 /// The error names the first output that would replace something.
-pub(super) fn check_outputs(flag: &str, read: &[&Path], results: &[(PathBuf, PathBuf)]) -> anyhow::Result<()> {
+pub(super) fn check_outputs(
+    flag: &str,
+    read: &[&Path],
+    results: &[(PathBuf, PathBuf)],
+    force: Option<bool>,
+) -> anyhow::Result<()> {
     let read: HashMap<Identity, &Path> = read.iter().map(|path| (Identity::of(path), *path)).collect();
     let mut written: HashMap<Identity, &Path> = HashMap::new();
     // A terminal or /dev/null takes any number of results.
     for (input, output) in results.iter().filter(|(_, output)| !output.exists() || output.is_file()) {
         let identity = Identity::of(output);
-        if let Some(&original) = read.get(&identity) {
-            let through = if original == output { String::new() } else { format!(" through {}", output.display()) };
-            let original = original.display();
-            return Err(Usage::new(format!("{flag}: {original} would be replaced by a result{through}: name another place")));
+        let original = read.get(&identity);
+        let in_place = original.is_some() && Identity::of(input) == identity;
+        if let Some(&original) = original.filter(|_| !(in_place && force == Some(true))) {
+            let through = if original == output { String::new() } else { format!(" through {}", shown(output)) };
+            let or = if in_place && force.is_some() { ", or replace it with --force" } else { "" };
+            let original = shown(original);
+            return Err(Usage::new(format!("{flag}: {original} would be replaced by a result{through}: name another place{or}")));
         }
         if let Some(other) = written.insert(identity, input) {
-            let (a, b, output) = (other.display(), input.display(), output.display());
+            let (a, b, output) = (shown(other), shown(input), shown(output));
             return Err(Usage::new(format!("{flag} {output}: {a} and {b} would both be saved there: name another place")));
         }
     }
     Ok(())
+}
+
+/// Refuses results where files are already. The error names the first and counts the others.
+pub(super) fn check_existing<'a>(results: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
+    // A link that leads nowhere is something as well.
+    let mut existing = results.filter(|path| path.is_file() || (path.is_symlink() && !path.exists()));
+    let Some(first) = existing.next().map(shown) else { return Ok(()) };
+    Err(Usage::new(match existing.count() {
+        0 => format!("{first} exists already: replace it with --force, or name another place"),
+        more => {
+            format!("{first} and {} exist already: replace them with --force, or name another place", counted(more, "other file"))
+        }
+    }))
 }

@@ -58,7 +58,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     if options.out.is_dir() {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }
-    check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())])?;
+    check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())], None)?;
     let model = import(&options.file, entry, &options.net.given, statistics)?;
     let network = model.network.options();
     model.save(&options.out)?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod demo;
 mod denoise;
 mod devices;
@@ -11,7 +12,10 @@ mod import;
 mod interrupt;
 mod net;
 mod output;
+mod pipes;
+mod places;
 mod recipe;
+mod shell;
 mod train;
 mod tuning;
 
@@ -75,6 +79,10 @@ enum Command {
     Check,
     /// Time a training step, a forward pass, and every kernel
     Bench(bench::Options),
+    /// Print completions for a shell
+    Completions(shell::Completions),
+    /// Write man pages
+    Man(shell::Manual),
 }
 
 impl Common {
@@ -119,6 +127,8 @@ fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
         Command::Devices => devices::run(&cli.common),
         Command::Check => check::run(&cli.common),
         Command::Bench(options) => bench::run(&cli.common, options, start),
+        Command::Completions(options) => shell::completions(&cli.common, options, Cli::command()),
+        Command::Man(options) => shell::manual(options, Cli::command()),
     }
 }
 

@@ -96,6 +96,13 @@ pub(super) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Time that is left of work of which a share took these seconds: `1:02`, `1:00:05`.
+pub(super) fn time_left(seconds: f64, share: f64) -> String {
+    let left = if share > 0.0 { seconds * (1.0 - share) / share } else { 0.0 } as u64;
+    let (hours, minutes, seconds) = (left / 3600, left / 60 % 60, left % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
 /// How this program was called, for commands that a user may copy: it need not be on the path.
 pub(super) fn program() -> String {
     let called = std::env::args_os().next().unwrap_or_else(|| "n2n-gpu".into());
@@ -168,11 +175,23 @@ impl TrainingBar {
 
     fn show(&mut self, p: &Progress) {
         self.0.show(p.share, || {
-            let left = if p.share > 0.0 { p.seconds * (1.0 - p.share) / p.share } else { 0.0 };
             let psnr = p.psnr.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));
             let kind = if p.estimated { "estimated PSNR" } else { "PSNR" };
-            let left = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
+            let left = time_left(p.seconds, p.share);
             format!("step {}, {:.0} pictures/s, {kind} {psnr}, {left} left", p.step, p.pictures_per_second)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time_left;
+
+    #[test]
+    fn the_time_left_is_that_of_the_share_to_come() {
+        let cases = [(0.0, 0.0, "0:00"), (10.0, 0.5, "0:10"), (1.0, 0.01, "1:39"), (61.0, 0.01, "1:40:39"), (9.0, 1.0, "0:00")];
+        for (seconds, share, left) in cases {
+            assert_eq!(time_left(seconds, share), left);
+        }
     }
 }

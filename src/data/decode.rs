@@ -47,7 +47,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
             format!("is a {name} file of a kind that cannot be read ({e}): save it as PNG")
         }
         Some(ImageError::Limits(_)) => format!("is too large: cut it into pictures of at most {MAX_PIXELS} pixels"),
-        Some(e) => format!("is damaged or cut short ({e}): copy or export it again"),
+        // The decoder of JPEG ends some of its messages with a line break.
+        Some(e) => format!("is damaged or cut short ({}): copy or export it again", e.to_string().trim_end()),
         None => "is damaged: copy or export it again".to_owned(),
     })
 }

@@ -2,43 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-pub use super::formats::{is_picture_name, picture_formats};
+pub use super::formats::{extension_of_bytes, is_picture_name, picture_extensions, picture_formats, same_format, writes};
+pub use super::input::MAX_BYTES;
+pub use super::listing::{Found, Listing, Search, list, search};
 pub use super::output::{Lock, lock, save_bytes};
+pub use super::skipped::Skipped;
 use crate::error::{Error, Result};
-
-/// The picture files that `inputs` name: files as given, a folder's own pictures (by extension, hidden ones left out) in
-/// order of name.
-///
-/// # Errors
-/// When a path does not exist or a folder has no pictures.
-pub fn list(inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for input in inputs {
-        if input.is_dir() {
-            files.extend(list_folder(input)?);
-        } else if input.exists() {
-            files.push(input.clone());
-        } else {
-            return Err(Error::file(input, "does not exist: check its name and folder"));
-        }
-    }
-    Ok(files)
-}
-
-fn list_folder(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let entries = entries.map_err(|e| Error::file(folder, format!("cannot be listed: {e}")))?;
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).filter(|p| is_picture_name(p) && p.is_file()).collect();
-    files.sort();
-    if files.is_empty() {
-        return Err(Error::file(folder, format!("has no pictures ({}) in it: name another folder", picture_formats())));
-    }
-    Ok(files)
-}
 
 /// Two files, or the pictures of two folders matched by name without extension, in order of name.
 ///

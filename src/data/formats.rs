@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use image::ExtendedColorType::{self, L1, L8, L16, La8, La16, Rgb8, Rgb16, Rgba8, Rgba16};
+use image::ImageFormat;
 
 use super::encode::{self, Raw};
 use crate::error::{Error, Result};
@@ -135,12 +136,12 @@ fn by_extension(extension: &str) -> Option<&'static Format> {
 
 /// The format that a file name ends in. Fails when the extension is missing or unknown.
 pub(super) fn format_of(path: &Path) -> Result<&'static Format> {
-    let known = || FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ");
     let Some(extension) = extension(path) else {
-        return Err(Error::format(path, format!("has no extension: end its name in one of {}", known())));
+        return Err(Error::format(path, format!("has no extension: end its name in one of {}", picture_extensions())));
     };
-    by_extension(&extension)
-        .ok_or_else(|| Error::format(path, format!("cannot write .{extension} files: end its name in one of {}", known())))
+    by_extension(&extension).ok_or_else(|| {
+        Error::format(path, format!("cannot write .{extension} files: end its name in one of {}", picture_extensions()))
+    })
 }
 
 /// Bytes 16 to 19 of an ICC profile name the colour space it is for. One for CMYK is wrong once the pixels are RGB.
@@ -152,6 +153,31 @@ pub(super) fn profile_fits(icc: &[u8], grey: bool) -> bool {
 pub fn is_picture_name(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && extension(path).is_some_and(|e| by_extension(&e).is_some())
+}
+
+/// Whether the extensions of two names are of one format that is written.
+pub fn same_format(a: &Path, b: &Path) -> bool {
+    matches!((format_of(a), format_of(b)), (Ok(a), Ok(b)) if a.extensions == b.extensions)
+}
+
+/// Whether files with this extension are written.
+pub fn writes(path: &Path) -> bool {
+    format_of(path).is_ok()
+}
+
+/// The extension that files of such content have, if such files are written.
+pub fn extension_of_bytes(bytes: &[u8]) -> Option<&'static str> {
+    let extension = match image::guess_format(bytes).ok()? {
+        ImageFormat::Pnm if bytes.starts_with(b"P7") => "pam",
+        ImageFormat::Pnm => "pnm",
+        format => format.extensions_str().first()?,
+    };
+    by_extension(extension).map(|_| extension)
+}
+
+/// The extensions of files that are read and written, for people: `png, jpg, jpeg, ...`.
+pub fn picture_extensions() -> String {
+    FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ")
 }
 
 /// The formats that are read and written, for people: `PNG, JPEG, TIFF, WebP, BMP, PNM`.

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// The most bytes that are read of one file. More is not asked of the system on a file's word alone.
-pub(crate) const MAX_BYTES: u64 = 8 << 30;
+pub const MAX_BYTES: u64 = 8 << 30;
 
 /// How to make a file whole that is not.
 pub(super) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";

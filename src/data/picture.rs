@@ -149,7 +149,7 @@ impl Picture {
     /// # Errors
     /// When the extension is missing or unknown, the format cannot have this size, or the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        self.header.write(path, |encoding| std::iter::once(Ok(self.rows.encoded_as(encoding))))
+        save_bytes(path, &self.header.encoded(path, |encoding| std::iter::once(Ok(self.rows.encoded_as(encoding))))?)
     }
 
     /// Whether `path` could name a picture: to know before the work is done.
@@ -186,7 +186,7 @@ impl From<Decoded> for Picture {
 
 impl Rows {
     /// Pixels of all of them.
-    pub(crate) fn pixels(&self) -> usize {
+    pub fn pixels(&self) -> usize {
         let samples = match &self.samples {
             Samples::Bytes(v) => v.len(),
             Samples::Words(v) => v.len(),
@@ -211,7 +211,8 @@ impl Rows {
         }
     }
 
-    fn rgb(&self, i: usize) -> [f32; 3] {
+    /// Colour of pixel `i` of these rows, values in `[0, 1]`; the three of a grey picture are equal.
+    pub fn rgb(&self, i: usize) -> [f32; 3] {
         let at = i * self.channels;
         if self.channels < 3 { [self.unit(at); 3] } else { [self.unit(at), self.unit(at + 1), self.unit(at + 2)] }
     }
@@ -291,10 +292,22 @@ impl Header {
     /// # Errors
     /// Those of [`Picture::save`], and the first error among the rows. Nothing is written then.
     pub fn save(&self, path: &Path, rows: impl Iterator<Item = Result<Rows>>) -> Result<()> {
-        self.write(path, |encoding| rows.map(move |rows| Ok(rows?.encoded_as(encoding).into_owned().into())))
+        save_bytes(path, &self.encode(path, rows)?)
     }
 
-    fn write<'s, B: Iterator<Item = Result<Band<'s>>>>(&self, path: &Path, bands: impl FnOnce(Encoding) -> B) -> Result<()> {
+    /// What [`Header::save`] would write to a file with this name.
+    ///
+    /// # Errors
+    /// Those of [`Header::save`], but for the writing.
+    pub fn encode(&self, name: &Path, rows: impl Iterator<Item = Result<Rows>>) -> Result<Vec<u8>> {
+        self.encoded(name, |encoding| rows.map(move |rows| Ok(rows?.encoded_as(encoding).into_owned().into())))
+    }
+
+    fn encoded<'s, B: Iterator<Item = Result<Band<'s>>>>(
+        &self,
+        path: &Path,
+        bands: impl FnOnce(Encoding) -> B,
+    ) -> Result<Vec<u8>> {
         let encoding = Encoding::nearest(path, self.color())?;
         encoding.check_size(path, self.size())?;
         let mut error = None;
@@ -311,10 +324,7 @@ impl Header {
                 bands: Box::new(bands),
             },
         );
-        match error {
-            Some(e) => Err(e),
-            None => save_bytes(path, &encoded?),
-        }
+        error.map_or(encoded, Err)
     }
 }
 

@@ -36,6 +36,13 @@ pub(crate) fn left_out(what: &str) {
     let _ = writeln!(std::io::stderr(), "left out: {what}");
 }
 
+/// The most memory that was resident of a child until now, MiB; nothing where the system does not tell.
+pub(crate) fn peak(child: &std::process::Child) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let kib: f64 = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())?;
+    Some(kib / 1024.0)
+}
+
 impl Shell {
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
@@ -58,6 +65,13 @@ impl Shell {
     /// Runs `n2n-gpu` with the words of `line`.
     pub(crate) fn run(&self, line: &str) -> Done {
         Done::of(line, self.command(line))
+    }
+
+    /// Runs `n2n-gpu` with the words of `line` and then `args`, which need be no words.
+    pub(crate) fn run_with<S: AsRef<std::ffi::OsStr>>(&self, line: &str, args: impl IntoIterator<Item = S>) -> Done {
+        let mut command = self.command(line);
+        command.args(args);
+        Done::of(line, command)
     }
 
     /// As on a machine without any adapter.
