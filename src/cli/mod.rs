@@ -70,9 +70,9 @@ enum Command {
     Denoise(denoise::Options),
     /// Measure PSNR and SSIM on a set of pictures
     Eval(eval::Options),
-    /// Make a model file from parameters that PyTorch saved
+    /// Make a model file from parameters that PyTorch or Open Image Denoise saved
     Import(import::Options),
-    /// Write a model for other programs: ONNX
+    /// Write a model for other programs: ONNX, darktable, bioimage.io, Open Image Denoise
     Export(export::Options),
     /// Tell what a model is, and what it was trained for
     Info(info::Options),

@@ -15,4 +15,5 @@ mod pickle;
 pub mod picture;
 mod streamed;
 pub mod torch;
+pub mod tza;
 mod value;

@@ -68,6 +68,7 @@ impl Denoiser {
         params: Vec<f32>,
         tile: Option<usize>,
     ) -> Result<Self> {
+        network.check_colour()?;
         let budget = Budget::new(device, network.as_ref(), tile)?;
         Ok(Self { device: device.clone(), network, ranges, params, prepared: Vec::new(), budget })
     }

@@ -1,6 +1,13 @@
 //! Models for other programs: ONNX, and what is made of it.
 
+mod archive;
+pub mod bioimage;
+mod card;
+pub mod darktable;
+pub mod oidn;
 pub mod onnx;
+
+pub use card::Card;
 
 use crate::nets::Model;
 

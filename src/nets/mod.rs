@@ -26,12 +26,14 @@ mod epfl_convnet;
 mod epfl_resunet;
 mod epfl_unet;
 mod n2n;
+mod oidn;
 mod unet;
 
 pub use epfl_convnet::EpflConvnet;
 pub use epfl_resunet::EpflResunet;
 pub use epfl_unet::EpflUnet;
 pub use n2n::N2nUnet;
+pub use oidn::{OidnUnet, OidnUnetSmall};
 pub use unet::Unet;
 
 pub use init::{Init, initial};
@@ -50,6 +52,8 @@ pub static NETWORKS: &[Entry] = &[
     Entry::of::<EpflUnet>(),
     Entry::of::<EpflResunet>(),
     Entry::of::<EpflConvnet>(),
+    Entry::of::<OidnUnet>(),
+    Entry::of::<OidnUnetSmall>(),
 ];
 
 /// Normalisation after the convolutions of a block.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Modules;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 
 /// A network. Ours are in the [registry](super::NETWORKS); one of your own gets everything that those get: training with
@@ -40,7 +41,12 @@ pub trait Network: Send + Sync {
         Map::new()
     }
 
-    /// Records y (N, H, W, 3) for pictures x (N, H, W, 3), for training or for use as `modules` says. Recorded for any size that
+    /// Channels of what it reads: 3 of a colour, and those of other pictures beside it.
+    fn inputs(&self) -> usize {
+        3
+    }
+
+    /// Records y (N, H, W, 3) for pictures x (N, H, W, 3, or [`Network::inputs`]), for training or for use as `modules` says. Recorded for any size that
     /// divides by its strides, also very large ones.
     fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
 
@@ -75,6 +81,20 @@ impl dyn Network + '_ {
         let x = g.host_picture("x", shape, c);
         let y = self.record(&mut Modules::new(&mut g, false), x);
         (g, x, y)
+    }
+
+    /// Refuses one that reads more than a colour.
+    ///
+    /// # Errors
+    /// A sentence that says what it reads.
+    pub fn check_colour(&self) -> Result<()> {
+        match self.inputs() {
+            3 => Ok(()),
+            more => Err(Error::data(format!(
+                "the network {} reads {more} channels, but only colours are given to networks yet: take one of 3",
+                self.name()
+            ))),
+        }
     }
 
     /// Name and options for people: `unet, width 16, levels 3`.
@@ -171,7 +191,7 @@ pub struct Anatomy {
 impl Anatomy {
     /// Records a network and looks at its ops.
     pub fn of(network: &dyn Network) -> Self {
-        let (graph, x, y) = network.forward([1, SIDE, SIDE], 3);
+        let (graph, x, y) = network.forward([1, SIDE, SIDE], network.inputs());
         let (multiple, radius) = geometry(&graph, x, y);
         Self { graph, multiple, radius }
     }

@@ -1,10 +1,10 @@
 """Compares exported models, run by the programs they are for, with `n2n-gpu denoise`: all within one grey level.
 
-    cargo build && python3 tests/clients/exports.py target/debug/n2n-gpu [--venv DIR] [--large]
+    cargo build && python3 tests/clients/exports.py target/debug/n2n-gpu [--venv DIR] [--large] [--net NAME]
 
 What it needs is installed from PyPI into DIR, a virtual environment that is made where there is none (/tmp/n2n-clients). It makes
 models of every network, by a few steps of training; with --large also those of the published size. It prints a line for each
-comparison, and exits with 1 if one fails.
+comparison, and exits with 1 if one fails. --net tests the models of one network alone.
 """
 import json
 import os
@@ -14,8 +14,10 @@ import sys
 import tempfile
 import zipfile
 
-PACKAGES = ["numpy", "onnx", "onnxruntime", "openvino"]
-TILE, OVERLAP = 256, 64
+# bioimageio.spec 0.5.12 fails with later versions of pydantic.
+PACKAGES = ["numpy", "onnx", "onnxruntime", "openvino", "pyoidn", "bioimageio.core", "pydantic<2.12"]
+# darktable's overlap of tiles, and a side of them.
+OVERLAP, TILE = 64, 256
 # Network, options of a small one, options of a large one.
 NETS = [
     ("unet", "--width 8 --levels 2", ""),
@@ -26,6 +28,8 @@ NETS = [
     ("epfl-resunet", "--width 12", ""),
     ("epfl-resunet", "--width 12 --down conv --residual", ""),
     ("epfl-convnet", "", ""),
+    ("oidn-unet-small", "", ""),
+    ("oidn-unet", "", ""),
 ]
 
 
@@ -43,10 +47,13 @@ def enter_venv():
 
 enter_venv()
 
+import bioimageio.core
+import bioimageio.core.digest_spec
 import numpy as np
 import onnx
 import onnxruntime
 import openvino
+import pyoidn
 
 binary = os.path.abspath(sys.argv[1])
 folder = pathlib.Path(tempfile.mkdtemp())
@@ -130,13 +137,86 @@ def check_onnx(net, model):
                 compare(net, f"{client}, {name} size", result, run(given[None])[0])
 
 
+def check_darktable(net, model):
+    """The package, tile by tile: tiles overlap, are mirrored at the edges of the picture, and their middles are kept."""
+    about = n2n(f"info {model}")
+    if about["radius"] is None or about["radius"] > OVERLAP:
+        print(f"left out: {net}: darktable's tiles overlap by less than what a pixel sees: they are approximate")
+        return
+    n2n(f"export {model} --darktable my.dtmodel --size {TILE}")
+    with zipfile.ZipFile(folder / "my.dtmodel") as package:
+        names = package.namelist()
+        top = names[0].split("/")[0]
+        assert names == [f"{top}/config.json", f"{top}/model.onnx"], names
+        config = json.loads(package.read(names[0]))
+        assert config["id"] == top and config["task"] == "denoise" and config["backend"] == "onnx", config
+        (size,) = config["attributes"]["input_sizes"]
+        package.extractall(folder)
+    run = onnxruntime_runner(folder / names[1])
+    step = size - 2 * OVERLAP
+    noisy = picture(300, 333)
+    around = [(OVERLAP, (-n) % step + OVERLAP) for n in noisy.shape[1:]]
+    expected, given = denoise(model, np.pad(noisy, [(0, 0), *around], mode="reflect"))
+    got = np.zeros_like(noisy)
+    for top in range(0, noisy.shape[1], step):
+        for left in range(0, noisy.shape[2], step):
+            tile = run(given[None, :, top : top + size, left : left + size])[0]
+            kept = got[:, top : top + step, left : left + step]
+            kept[:] = tile[:, OVERLAP:, OVERLAP:][:, : kept.shape[1], : kept.shape[2]]
+    compare(net, "darktable's tiles", expected[:, OVERLAP:, OVERLAP:][:, :300, :333], got)
+
+
+def check_bioimage(net, model):
+    """The description is valid, and the package's own test passes; its network is run on another picture, too."""
+    n2n(f"export {model} --bioimage model.zip --author Somebody --license CC0-1.0")
+    description = bioimageio.core.load_description(folder / "model.zip", format_version="latest", perform_io_checks=True)
+    assert description.validation_summary.status in ("valid-format", "passed"), description.validation_summary.format()
+    summary = bioimageio.core.test_description(description, weight_format="onnx")
+    if summary.status != "passed":
+        sys.exit(summary.format())
+    pipeline = bioimageio.core.create_prediction_pipeline(description, weight_format="onnx")
+    expected, given = denoise(model, picture(128, 192))
+    sample = bioimageio.core.digest_spec.create_sample_for_model(description, inputs={"input": given[None]})
+    got = pipeline.predict_sample_without_blocking(sample).members["output"].data.values[0]
+    compare(net, "bioimageio.core", expected, got)
+
+
+def save_pfm(name, values):
+    rows = values.transpose(1, 2, 0)[::-1].astype("<f4")
+    (folder / name).write_bytes(f"PF\n{values.shape[2]} {values.shape[1]}\n-1.0\n".encode() + rows.tobytes())
+
+
+def load_pfm(name):
+    kind, size, scale, data = (folder / name).read_bytes().split(b"\n", 3)
+    width, height = map(int, size.split())
+    assert kind == b"PF" and float(scale) < 0
+    return np.frombuffer(data, "<f4").reshape(height, width, 3)[::-1].transpose(2, 0, 1)
+
+
+def check_oidn(net, model):
+    """Open Image Denoise pads with zeros where `denoise` mirrors: sizes are multiples of what it pads to."""
+    home = pathlib.Path(pyoidn.__file__).parent / "oidn"
+    n2n(f"export {model} --oidn weights.tza")
+    for size in [(96, 128), (320, 208)]:
+        expected, given = denoise(model, picture(*size))
+        save_pfm("noisy.pfm", given)
+        line = [home / "bin/oidnDenoise", "-d", "cpu", "--ldr", "noisy.pfm", "--srgb", "-w", "weights.tza", "-q", "h", "-o", "out.pfm"]
+        env = {**os.environ, "LD_LIBRARY_PATH": str(home / "lib")}
+        subprocess.run(line, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+        compare(net, "Open Image Denoise", expected, load_pfm("out.pfm"))
+
+
 def models():
     """Models of every network: a name for people, and the file."""
     (folder / "photos").mkdir()
     for i in range(4):
         save(f"photos/{i}.ppm", picture(160, 160 + i))
+    only = sys.argv[sys.argv.index("--net") + 1] if "--net" in sys.argv else None
     for number, (net, small, large) in enumerate(NETS):
-        for options in [small] + ["--width 48 --levels 5 " * (net == "unet") + large] * ("--large" in sys.argv):
+        if only not in (None, net):
+            continue
+        large = ("--width 48 --levels 5 " if net == "unet" else "") + large
+        for options in [small, large] if "--large" in sys.argv and large != small else [small]:
             run = f"{net}-{number}-{len(options)}"
             steps = "--steps 30 --batch 2 --crop 32" if options == small else "--steps 2 --batch 1 --crop 32"
             n2n(f"train photos --noise gaussian:25 --net {net} {options} {steps} --out {run}")
@@ -145,5 +225,9 @@ def models():
 
 for net, model in models():
     check_onnx(net, model)
+    check_darktable(net, model)
+    check_bioimage(net, model)
+    if net.startswith("oidn"):
+        check_oidn(net, model)
 print("all equal within one grey level" if not failed else f"{failed} comparisons failed")
 sys.exit(bool(failed))

@@ -1,4 +1,4 @@
-//! ONNX: a network as a graph of standard operators with its parameters, which ONNX Runtime, `OpenVINO`, Core ML and others run.
+//! ONNX: a network as a graph of standard operators with its parameters, which ONNX Runtime, OpenVINO, Core ML and others run.
 //!
 //! Opset 17 and format version 8 (ONNX 1.12) are read by everything that was looked at. The graph takes and gives RGB pictures
 //! (N, 3, H, W) with values from 0 to 1; conversion to the network's own range, padding and cropping are part of it:
@@ -22,8 +22,9 @@ use super::facts;
 use crate::error::{Error, Result};
 use crate::nets::{Anatomy, Model};
 
-/// Version of the operators, and of the file format that came with it.
-const OPSET: i64 = 17;
+/// Version of the operators.
+pub const OPSET: i64 = 17;
+/// Version of the file format that came with it.
 const IR_VERSION: i64 = 8;
 /// Side of pictures that a network for any size is recorded with.
 const SIDE: usize = 1024;
@@ -46,7 +47,8 @@ pub fn export(model: &Model, size: Option<usize>) -> Result<Vec<u8>> {
         check_size(size, multiple)?;
     }
     let side = size.unwrap_or(SIDE.next_multiple_of(multiple));
-    let (g, x, y) = network.forward([1, side, side], 3);
+    let inputs = network.inputs();
+    let (g, x, y) = network.forward([1, side, side], inputs);
     let mut builder = Builder::default();
     let begun = ends::begin(&mut builder, size.is_none().then_some(multiple), model.ranges.input);
     let name = network.name();
@@ -54,9 +56,9 @@ pub fn export(model: &Model, size: Option<usize>) -> Result<Vec<u8>> {
         .map_err(|problem| Error::data(format!("the network {name} cannot be expressed in ONNX: {problem}")))?;
     ends::end(&mut builder, done, &begun, model.ranges.output);
     builder.graph.name = name.to_owned();
-    for (values, name) in [(&mut builder.graph.input, INPUT), (&mut builder.graph.output, OUTPUT)] {
-        let any = [Size::Any("batch"), Size::Fixed(3), Size::Any("height"), Size::Any("width")];
-        let shape = size.map_or(any, |size| [1, 3, size, size].map(Size::Fixed));
+    for (values, name, c) in [(&mut builder.graph.input, INPUT, inputs), (&mut builder.graph.output, OUTPUT, 3)] {
+        let any = [Size::Any("batch"), Size::Fixed(c), Size::Any("height"), Size::Any("width")];
+        let shape = size.map_or(any, |size| [1, c, size, size].map(Size::Fixed));
         values.push(Builder::value(name, shape));
     }
     encode(model, builder)
