@@ -20,7 +20,7 @@ PACKAGES = ["numpy", "onnx", "onnxruntime", "openvino", "pyoidn", "bioimageio.co
 OVERLAP, TILE = 64, 256
 # Network, options of a small one, options of a large one.
 NETS = [
-    ("unet", "--width 8 --levels 2", ""),
+    ("unet", "--width 16 --levels 3", ""),
     ("unet", "--width 8 --levels 2 --norm batch --residual", "--norm batch"),
     ("unet", "--width 8 --levels 2 --norm group --up nearest --down maxpool", "--norm group"),
     ("n2n-unet", "--width 6", ""),
@@ -101,12 +101,14 @@ def denoise(model, values):
     return load("denoised.ppm"), given
 
 
-def compare(net, client, expected, got):
+def compare(net, client, expected, got, must=True):
+    """Prints how far a result is from `denoise`; where it `must` be near, a far one is a failure."""
     global failed
     worst = float(np.abs(expected - got).max()) * 255
-    failed += not worst <= 1
+    outcome = "ok  " if worst <= 1 else "FAIL" if must else "    "
+    failed += outcome == "FAIL"
     height, width = expected.shape[1:]
-    print(f"{'ok  ' if worst <= 1 else 'FAIL'} {net:66} {client:34} {width}x{height}: {worst:.4f} grey levels", flush=True)
+    print(f"{outcome} {net:66} {client:26} {width}x{height}: {worst:.4f} grey levels", flush=True)
 
 
 def openvino_runner(path):
@@ -139,10 +141,6 @@ def check_onnx(net, model):
 
 def check_darktable(net, model):
     """The package, tile by tile: tiles overlap, are mirrored at the edges of the picture, and their middles are kept."""
-    about = n2n(f"info {model}")
-    if about["radius"] is None or about["radius"] > OVERLAP:
-        print(f"left out: {net}: darktable's tiles overlap by less than what a pixel sees: they are approximate")
-        return
     n2n(f"export {model} --darktable my.dtmodel --size {TILE}")
     with zipfile.ZipFile(folder / "my.dtmodel") as package:
         names = package.namelist()
@@ -163,7 +161,12 @@ def check_darktable(net, model):
             tile = run(given[None, :, top : top + size, left : left + size])[0]
             kept = got[:, top : top + step, left : left + step]
             kept[:] = tile[:, OVERLAP:, OVERLAP:][:, : kept.shape[1], : kept.shape[2]]
-    compare(net, "darktable's tiles", expected[:, OVERLAP:, OVERLAP:][:, :300, :333], got)
+    one = given[:, -size:, -size:]
+    compare(net, "one tile of darktable", denoise(model, one)[0], run(one[None])[0])
+    # Where a pixel sees beyond the overlap, tiles are an approximation, by darktable's design.
+    radius = n2n(f"info {model}")["radius"]
+    exact = radius is not None and radius <= OVERLAP
+    compare(net, "darktable's tiles", expected[:, OVERLAP:, OVERLAP:][:, :300, :333], got, must=exact)
 
 
 def check_bioimage(net, model):

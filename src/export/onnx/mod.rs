@@ -65,7 +65,7 @@ pub fn export(model: &Model, size: Option<usize>) -> Result<Vec<u8>> {
 }
 
 /// Refuses a size that a network cannot have.
-pub(super) fn check_size(size: usize, multiple: usize) -> Result<()> {
+fn check_size(size: usize, multiple: usize) -> Result<()> {
     if (1..=LARGEST).contains(&size) && size.is_multiple_of(multiple) {
         return Ok(());
     }
