@@ -133,6 +133,11 @@ fn weights_for_open_image_denoise_come_back_bit_for_bit() {
     assert!(bytes == fs::read(shell.path("b.tza")).unwrap());
     shell.run("denoise a.png -o denoised.png --model b.safetensors --device cpu").succeeds();
 
+    // Of the same weights, another network: for linear values.
+    shell.run("import a.tza --net oidn-unet-small --hdr -o hdr.safetensors").succeeds();
+    shell.run("export hdr.safetensors --oidn b.tza --onnx b.onnx").succeeds();
+    assert!(bytes == fs::read(shell.path("b.tza")).unwrap());
+    shell.run("export hdr.safetensors --darktable b.dtmodel").fails(&["oidn-unet-small", "linear values"]);
     shell.run("import a.tza --net oidn-unet -o c.safetensors").fails(&["a.tza", "enc_conv2.weight", "[48, 32, 3, 3]"]);
     shell.run("import a.tza --net oidn-unet-small --inputs 9 -o c.safetensors").fails(&["a.tza", "[32, 9, 3, 3]"]);
     fs::write(shell.path("cut.tza"), &bytes[..bytes.len() / 2]).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use n2n_gpu::export::onnx;
 use n2n_gpu::export::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use n2n_gpu::graph::Tensor;
-use n2n_gpu::nets::{Anatomy, Init, Model, Modules, NETWORKS, Network, Ranges, Statistics, initial};
+use n2n_gpu::nets::{Anatomy, Init, Model, Modules, NETWORKS, Network, OidnUnetSmall, Ranges, Statistics, initial};
 use n2n_gpu::ops::{Activation, Conv};
 use prost::Message;
 use safetensors::SafeTensors;
@@ -156,6 +156,24 @@ fn values_are_brought_to_the_range_of_the_network_and_back() {
         [("Mul", 8.0), ("Add", -2.0), ("Sub", 10.0), ("Div", 4.0)]
     );
     assert_eq!((first.input[0].as_str(), clip.output[0].as_str()), ("input", "output"));
+}
+
+#[test]
+fn linear_values_go_through_the_curve_of_their_network() {
+    let hdr = |inputs| decoded(&fresh(Arc::new(OidnUnetSmall { inputs, hdr: true })), Some(32)).graph.unwrap();
+    let (plain, with_others) = (hdr(3), hdr(9));
+    for g in [&plain, &with_others] {
+        check_order(g);
+        let kinds = kinds(g);
+        assert!(["Log", "Exp"].iter().all(|kind| kinds[kind] == 1) && kinds["Pow"] == 2 && kinds["Where"] == 4, "{kinds:?}");
+        assert!(!kinds.contains_key("Clip") && g.node.last().unwrap().op_type == "Max");
+    }
+    // Albedo and normals have another range: they go round it.
+    assert!(!kinds(&plain).contains_key("Slice") && kinds(&with_others)["Slice"] == 2);
+    assert_eq!(
+        (shape(&with_others.input[0]).join(" "), shape(&with_others.output[0]).join(" ")),
+        ("1 9 32 32".into(), "1 3 32 32".into())
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ const NOISE: f32 = 0.1;
 /// # Errors
 /// If the card names no author or licence, an op has no counterpart in ONNX, or the network gives values that are not finite.
 pub fn export(model: &Model, card: &Card) -> Result<Vec<u8>> {
-    model.network.check_colour()?;
+    model.network.check_photographs()?;
     let required = |option, text: &Option<String>, example| {
         text.clone().ok_or_else(|| Error::option(option, format!("bioimage.io asks for it: give one, such as {example}")))
     };

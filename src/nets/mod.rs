@@ -21,6 +21,7 @@ mod network;
 mod registry;
 mod sequential;
 pub(crate) mod state_dict;
+mod transfer;
 
 mod epfl_convnet;
 mod epfl_resunet;
@@ -42,6 +43,8 @@ pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
 pub use registry::{Entry, Kind, Named, NetOption, Task};
 pub use sequential::{Layer, Sequential};
+pub use transfer::Transfer;
+pub(crate) use transfer::pu;
 
 use serde::{Deserialize, Serialize};
 

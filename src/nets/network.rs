@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Modules;
+use super::{Modules, Transfer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 
@@ -55,6 +55,11 @@ pub trait Network: Send + Sync {
         Values::range([-0.5, 0.5])
     }
 
+    /// What values of pictures go through before they are brought to its range.
+    fn transfer(&self) -> Transfer {
+        Transfer::None
+    }
+
     /// Whether the options are those of a network that can be recorded.
     ///
     /// # Errors
@@ -92,6 +97,21 @@ impl dyn Network + '_ {
             3 => Ok(()),
             more => Err(Error::data(format!(
                 "the network {} reads {more} channels, but only colours are given to networks yet: take one of 3",
+                self.name()
+            ))),
+        }
+    }
+
+    /// Refuses one that reads other pictures than photographs: colours in sRGB from 0 to 1.
+    ///
+    /// # Errors
+    /// A sentence that says what it reads.
+    pub fn check_photographs(&self) -> Result<()> {
+        self.check_colour()?;
+        match self.transfer() {
+            Transfer::None => Ok(()),
+            Transfer::Pu => Err(Error::data(format!(
+                "the network {} reads linear values of any size (hdr), but photographs are in sRGB from 0 to 1: take one without",
                 self.name()
             ))),
         }

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Modules;
 use super::network::{Network, Values};
 use super::registry::{Kind, Named, NetOption};
+use super::{Modules, Transfer};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
@@ -27,18 +27,20 @@ macro_rules! oidn_network {
         pub struct $name {
             /// Channels that it reads: 3 of the colour, 6 with albedo, 9 with albedo and normals.
             pub inputs: usize,
+            /// Whether colours are linear values from 0 without an upper end, not sRGB from 0 to 1.
+            pub hdr: bool,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { inputs: 3 }
+                Self { inputs: 3, hdr: false }
             }
         }
 
         impl Named for $name {
             const NAME: &'static str = $command_line;
             const ABOUT: &'static str = $sentence;
-            const OPTIONS: &'static [NetOption] = &[INPUTS];
+            const OPTIONS: &'static [NetOption] = &[INPUTS, HDR];
         }
 
         impl Network for $name {
@@ -50,6 +52,10 @@ macro_rules! oidn_network {
 
             fn values(&self) -> Values {
                 Values::range([0.0, 1.0])
+            }
+
+            fn transfer(&self) -> Transfer {
+                if self.hdr { Transfer::Pu } else { Transfer::None }
             }
 
             fn check(&self) -> Result<(), String> {
@@ -72,8 +78,14 @@ const INPUTS: NetOption = NetOption::new(
     Kind::Count(3, 9),
 );
 
+const HDR: NetOption = NetOption::new(
+    "hdr",
+    "Read linear values from 0 without an upper end, as of a renderer, in place of sRGB from 0 to 1",
+    Kind::Flag,
+);
+
 oidn_network!(
-    /// Open Image Denoise's U-Net of balanced quality, for colours in sRGB from 0 to 1. Its result is never negative.
+    /// Open Image Denoise's U-Net of balanced quality. Its result is never negative.
     OidnUnet,
     BASE,
     "oidn-unet",

@@ -196,17 +196,37 @@ def load_pfm(name):
     return np.frombuffer(data, "<f4").reshape(height, width, 3)[::-1].transpose(2, 0, 1)
 
 
+def oidn(values, *options):
+    """What Open Image Denoise makes of a picture by weights.tza."""
+    home = pathlib.Path(pyoidn.__file__).parent / "oidn"
+    save_pfm("noisy.pfm", values)
+    line = [home / "bin/oidnDenoise", "-d", "cpu", "-w", "weights.tza", "-q", "h", "-o", "out.pfm", *options]
+    env = {**os.environ, "LD_LIBRARY_PATH": str(home / "lib")}
+    subprocess.run(line, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+    return load_pfm("out.pfm")
+
+
 def check_oidn(net, model):
     """Open Image Denoise pads with zeros where `denoise` mirrors: sizes are multiples of what it pads to."""
-    home = pathlib.Path(pyoidn.__file__).parent / "oidn"
     n2n(f"export {model} --oidn weights.tza")
     for size in [(96, 128), (320, 208)]:
         expected, given = denoise(model, picture(*size))
-        save_pfm("noisy.pfm", given)
-        line = [home / "bin/oidnDenoise", "-d", "cpu", "--ldr", "noisy.pfm", "--srgb", "-w", "weights.tza", "-q", "h", "-o", "out.pfm"]
-        env = {**os.environ, "LD_LIBRARY_PATH": str(home / "lib")}
-        subprocess.run(line, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
-        compare(net, "Open Image Denoise", expected, load_pfm("out.pfm"))
+        compare(net, "Open Image Denoise", expected, oidn(given, "--ldr", "noisy.pfm", "--srgb"))
+    check_oidn_hdr(net)
+
+
+def check_oidn_hdr(net):
+    """The same weights for linear values of any size: those of Open Image Denoise against ONNX."""
+    global failed
+    n2n(f"import weights.tza --net {net.split()[0]} --hdr -o hdr.safetensors")
+    n2n("export hdr.safetensors --onnx hdr.onnx")
+    values = (20 * picture(96, 128) ** 4).astype(np.float32)
+    theirs = oidn(values, "--hdr", "noisy.pfm", "--is", "1")
+    for client, runner in RUNNERS:
+        ours = runner(folder / "hdr.onnx")(values[None])[0]
+        worst = float((np.abs(ours - theirs) / (np.abs(theirs) + 0.01)).max())
+        failed += not worst <= 1e-3
+        print(f"{'ok  ' if worst <= 1e-3 else 'FAIL'} {net:66} {client} and OIDN, HDR: {worst:.2e} relative", flush=True)
 
 
 def models():

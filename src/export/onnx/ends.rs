@@ -1,7 +1,8 @@
 //! What comes before a network's layers, and after them: sizes and values.
 
 use super::builder::{Builder, int};
-use super::{INPUT, OUTPUT};
+use super::{INPUT, OUTPUT, curve};
+use crate::nets::{Network, Transfer};
 
 /// What the layers are given.
 pub(super) struct Begun {
@@ -11,8 +12,8 @@ pub(super) struct Begun {
     size: Option<String>,
 }
 
-/// Mirrors the picture up to a multiple of `multiple`, if sizes are any, and brings it to the range that 0 and 1 are in.
-pub(super) fn begin(builder: &mut Builder, multiple: Option<usize>, range: [f32; 2]) -> Begun {
+/// Mirrors the picture up to a multiple of `multiple`, if sizes are any, and brings it to the network's curve and range.
+pub(super) fn begin(builder: &mut Builder, multiple: Option<usize>, network: &dyn Network, range: [f32; 2]) -> Begun {
     let mut begun = Begun { value: INPUT.to_owned(), size: None };
     if let Some(multiple) = multiple.filter(|&m| m > 1) {
         let shape = builder.node("Shape", &[INPUT], vec![]);
@@ -25,6 +26,7 @@ pub(super) fn begin(builder: &mut Builder, multiple: Option<usize>, range: [f32;
             begun.value = builder.node("Gather", &[&begun.value, &places], vec![int("axis", axis as usize)]);
         }
     }
+    begun.value = curve::forward(builder, network.transfer(), begun.value, network.inputs());
     let [low, high] = range;
     for (operator, number, neutral) in [("Mul", high - low, 1.0), ("Add", low, 0.0)] {
         begun.value = by_number(builder, operator, begun.value, number, neutral);
@@ -49,8 +51,9 @@ fn mirrored(builder: &mut Builder, size: &str, multiple: i64) -> String {
     builder.node("Min", &[&there, &back], vec![])
 }
 
-/// Crops the result to the picture's size, and brings it to values from 0 to 1.
-pub(super) fn end(builder: &mut Builder, value: String, begun: &Begun, range: [f32; 2]) {
+/// Crops the result to the picture's size, and brings it back from the network's range and curve. Values that pictures do not have are cut
+/// off.
+pub(super) fn end(builder: &mut Builder, value: String, begun: &Begun, transfer: Transfer, range: [f32; 2]) {
     let mut value = value;
     if let Some(size) = &begun.size {
         let (starts, axes) = (builder.integers(&[0, 0]), builder.integers(&[2, 3]));
@@ -60,8 +63,15 @@ pub(super) fn end(builder: &mut Builder, value: String, begun: &Begun, range: [f
     for (operator, number, neutral) in [("Sub", low, 0.0), ("Div", high - low, 1.0)] {
         value = by_number(builder, operator, value, number, neutral);
     }
-    let [black, white] = [0.0, 1.0].map(|v| builder.scalar(v));
-    builder.node("Clip", &[&value, &black, &white], vec![]);
+    value = curve::inverse(builder, transfer, value);
+    let black = builder.scalar(0.0);
+    match transfer {
+        Transfer::None => {
+            let white = builder.scalar(1.0);
+            builder.node("Clip", &[&value, &black, &white], vec![]);
+        }
+        Transfer::Pu => drop(builder.node("Max", &[&value, &black], vec![])),
+    }
     builder.graph.node.last_mut().expect("it was just added").output = vec![OUTPUT.to_owned()];
 }
 

@@ -4,12 +4,13 @@
 //! (N, 3, H, W) with values from 0 to 1; conversion to the network's own range, padding and cropping are part of it:
 //!
 //! ```text
-//! input -> mirrored at the right and at the bottom -> network's range -> layers -> cropped -> 0 to 1 -> output
+//! input -> mirrored at the right and at the bottom -> curve and range of the network -> layers -> cropped -> back -> output
 //! ```
 //!
 //! Padding needs operators on shapes, which Core ML lacks: a graph for one size has none of them.
 
 mod builder;
+mod curve;
 mod ends;
 mod layers;
 pub mod proto;
@@ -20,7 +21,7 @@ use self::builder::{Builder, Size};
 use self::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use super::facts;
 use crate::error::{Error, Result};
-use crate::nets::{Anatomy, Model};
+use crate::nets::{Anatomy, Model, Transfer};
 
 /// Version of the operators.
 pub const OPSET: i64 = 17;
@@ -50,11 +51,11 @@ pub fn export(model: &Model, size: Option<usize>) -> Result<Vec<u8>> {
     let inputs = network.inputs();
     let (g, x, y) = network.forward([1, side, side], inputs);
     let mut builder = Builder::default();
-    let begun = ends::begin(&mut builder, size.is_none().then_some(multiple), model.ranges.input);
+    let begun = ends::begin(&mut builder, size.is_none().then_some(multiple), network, model.ranges.input);
     let name = network.name();
     let done = layers::add(&mut builder, (&g, &model.params), (x, begun.value.clone()), y, size.is_some())
         .map_err(|problem| Error::data(format!("the network {name} cannot be expressed in ONNX: {problem}")))?;
-    ends::end(&mut builder, done, &begun, model.ranges.output);
+    ends::end(&mut builder, done, &begun, network.transfer(), model.ranges.output);
     builder.graph.name = name.to_owned();
     for (values, name, c) in [(&mut builder.graph.input, INPUT, inputs), (&mut builder.graph.output, OUTPUT, 3)] {
         let any = [Size::Any("batch"), Size::Fixed(c), Size::Any("height"), Size::Any("width")];
@@ -74,11 +75,15 @@ fn check_size(size: usize, multiple: usize) -> Result<()> {
 }
 
 fn encode(model: &Model, builder: Builder) -> Result<Vec<u8>> {
+    let values = match model.network.transfer() {
+        Transfer::None => "in sRGB from 0 to 1",
+        Transfer::Pu => "in linear values from 0",
+    };
     let file = ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        doc_string: "Removes noise from RGB pictures (N, 3, H, W) with values from 0 to 1.".to_owned(),
+        doc_string: format!("Removes noise from pictures (N, C, H, W), RGB {values}."),
         graph: Some(builder.graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         metadata_props: facts(model).into_iter().map(|(key, value)| StringStringEntryProto { key: key.into(), value }).collect(),
