@@ -47,13 +47,13 @@
 //! ```
 //!
 //! Reading order: [`kernel`], [`graph`], [`ops`], [`noise`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
-//! [`denoise`].
+//! [`denoise`], [`export`].
 //!
 //! Layers, from the top to the bottom. Imports point down, or sideways within a layer (tests/layers.rs reads this table):
 //!
 //! ```text
 //! main, cli
-//! check, profile, train
+//! check, export, profile, train
 //! denoise
 //! nets
 //! data, device
@@ -69,6 +69,7 @@ pub mod data;
 pub mod denoise;
 pub mod device;
 pub mod error;
+pub mod export;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

@@ -17,7 +17,7 @@ use super::recipe::positive;
 /// Arguments of `import`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// State dict that PyTorch saved: .pth, .pt or .safetensors
+    /// State dict that PyTorch saved: .pth, .pt or .safetensors; or weights of Open Image Denoise: .tza
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]

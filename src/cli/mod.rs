@@ -7,9 +7,12 @@ mod demo;
 mod denoise;
 mod devices;
 mod eval;
+mod export;
 mod files;
 mod import;
+mod info;
 mod interrupt;
+mod model;
 mod net;
 mod output;
 mod pipes;
@@ -71,8 +74,12 @@ enum Command {
     Denoise(denoise::Options),
     /// Measure PSNR and SSIM on a set of pictures
     Eval(eval::Options),
-    /// Make a model file from parameters that PyTorch saved
+    /// Make a model file from parameters that PyTorch or Open Image Denoise saved
     Import(import::Options),
+    /// Write a model for other programs: ONNX, darktable, bioimage.io, Open Image Denoise
+    Export(export::Options),
+    /// Tell what a model is, and what it was trained for
+    Info(info::Options),
     /// List adapters, and what `--device auto` would pick
     Devices,
     /// Test every kernel on the device against the CPU in double precision
@@ -124,6 +131,8 @@ fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
         Command::Denoise(options) => denoise::run(&cli.common, options),
         Command::Eval(options) => eval::run(&cli.common, options),
         Command::Import(options) => import::run(options),
+        Command::Export(options) => export::run(options),
+        Command::Info(options) => info::run(options),
         Command::Devices => devices::run(&cli.common),
         Command::Check => check::run(&cli.common),
         Command::Bench(options) => bench::run(&cli.common, options, start),

@@ -17,4 +17,5 @@ pub mod picture;
 mod skipped;
 mod streamed;
 pub mod torch;
+pub mod tza;
 mod value;

@@ -54,6 +54,22 @@ pub fn load_npz(path: &Path) -> Result<Vec<(String, Array)>> {
     Ok(arrays)
 }
 
+/// The bytes of a `.npy` file of single-precision floats in row-major order.
+///
+/// # Panics
+/// If the values do not fit the shape.
+pub fn file(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    assert_eq!(shape.iter().product::<usize>(), values.len(), "an array of {shape:?} has another number of values");
+    let shape: String = shape.iter().map(|n| format!("{n},")).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    // Values begin at a multiple of 64, after magic, version, length and a line break.
+    header += &" ".repeat(64 - (MAGIC.len() + 4 + header.len() + 1) % 64);
+    header.push('\n');
+    let mut file = [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
+    file.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    file
+}
+
 /// What is wrong, when something is, as the end of a sentence that a name begins.
 fn read_npy(mut from: impl Read, len: u64) -> Result<Array, String> {
     let header = Header::read(&mut from)?;

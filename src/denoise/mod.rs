@@ -73,6 +73,7 @@ impl Denoiser {
         params: Vec<f32>,
         tile: Option<usize>,
     ) -> Result<Self> {
+        network.check_colour()?;
         let budget = Budget::new(device, network.as_ref(), tile)?;
         Ok(Self { device: device.clone(), network, ranges, params, prepared: Vec::new(), budget, flips: false })
     }
@@ -241,7 +242,8 @@ impl Denoiser {
         self.fit(padded)?;
         let prepared = self.prepared.last_mut().expect("it was just put there");
         let places = self.budget.places(prepared.cut, size, prepared.lag);
-        let original = Original { size, padded_height: padded[0], load, ranges: self.ranges };
+        let transfer = self.network.transfer();
+        let original = Original { size, padded_height: padded[0], load, ranges: self.ranges, transfer };
         let done = prepared.run(&original, &places, &mut store);
         if done.is_err() {
             // Reads of this picture may still be under way there; the next one must not get them.

@@ -11,7 +11,7 @@ use super::windows::reflect;
 use crate::device::Device;
 use crate::error::Result;
 use crate::graph::StorageId;
-use crate::nets::{Network, Ranges};
+use crate::nets::{Network, Ranges, Transfer};
 use crate::ops::Strips;
 use crate::plan::{Executor, Ticket};
 
@@ -40,6 +40,8 @@ pub(super) struct Original<F> {
     pub load: F,
     /// What the network reads and writes.
     pub ranges: Ranges,
+    /// What values go through before that.
+    pub transfer: Transfer,
 }
 
 /// What came of a piece of a picture.
@@ -54,6 +56,7 @@ pub(super) struct Piece<'a> {
     stride: usize,
     /// What 0 and 1 are in `y`.
     range: [f32; 2],
+    transfer: Transfer,
 }
 
 impl Piece<'_> {
@@ -61,7 +64,7 @@ impl Piece<'_> {
     pub(super) fn row(&self, row: usize) -> impl Iterator<Item = [f32; 3]> {
         let [low, high] = self.range;
         let pixels = self.y[self.first + (row - self.rows.start) * self.stride..].chunks_exact(4).take(self.columns.len());
-        pixels.map(move |v| from_fn(|c| (v[c] - low) / (high - low)))
+        pixels.map(move |v| from_fn(|c| self.transfer.inverse((v[c] - low) / (high - low))))
     }
 }
 
@@ -75,7 +78,7 @@ impl<F: Fn(usize) -> [f32; 3] + Sync> Original<F> {
             let start = reflect(place.rows.start + i, height) * width;
             for (j, pixel) in row.chunks_exact_mut(4).enumerate() {
                 let values = (self.load)(start + reflect(place.columns.start + j, width));
-                pixel.iter_mut().zip(values).for_each(|(to, v)| *to = low + v * (high - low));
+                pixel.iter_mut().zip(values).for_each(|(to, v)| *to = low + self.transfer.forward(v) * (high - low));
             }
         });
     }
@@ -164,6 +167,7 @@ impl Prepared {
             columns: columns.keep.start..columns.keep.end.min(width),
             stride: row * 4,
             range: original.ranges.output,
+            transfer: original.transfer,
             y,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Graph, Node, Tensor};
 use crate::cpu::Io;
+use crate::ops::Operator;
 use crate::plan::Lowering;
 
 /// One op. All that belongs to it lives in one file of `ops/`.
@@ -52,6 +53,11 @@ pub trait Op: Debug + Send + Sync {
     /// Which pixels of its pictures a pixel of its result depends on. `None`: on all of them, or there is no such picture, or not all of
     /// its inputs are seen alike.
     fn halo(&self) -> Option<Halo>;
+
+    /// What it is to other programs; `None` if they have nothing of the kind, or it is of training.
+    fn operator(&self) -> Option<Operator> {
+        None
+    }
 
     /// Of an op that runs nothing and only lays views: records it again, on other inputs.
     fn lay(&self, _g: &mut Graph, _inputs: &[Tensor]) -> Option<Tensor> {

@@ -10,13 +10,14 @@ use super::model::ENTRY;
 use super::state_dict::{self, Tensors};
 use super::{Anatomy, Entry, Input, Kind, Model, NetOption, Statistics};
 use crate::data::torch::{self, Value};
+use crate::data::tza;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Param};
 
 /// Most values of an option that are tried one after the other.
 const TRIED: u64 = 16;
 
-/// Reads a state dict, saved by `torch.save` or as safetensors, as a model of a network. Names may have a prefix. Options that are
+/// Reads a state dict, saved by `torch.save`, as safetensors or as TZA, as a model of a network. Names may have a prefix. Options that are
 /// not `given` are taken from the file; `statistics` are those of the training pictures, for a network that normalises its input.
 ///
 /// # Errors
@@ -60,6 +61,9 @@ fn read(path: &Path) -> Result<Tensors> {
         }
         return Ok(tensors);
     }
+    if path.extension().is_some_and(|e| e == "tza") {
+        return tza::load(path);
+    }
     let mut value = torch::load(path)?;
     // Training programs save more than the parameters.
     for key in ["state_dict", "model_state_dict", "model", "params"] {
@@ -98,7 +102,8 @@ fn prefix<'a>(g: &Graph, tensors: &'a Tensors) -> (&'a str, usize) {
     counts.into_iter().max_by_key(|&(prefix, count)| (count, std::cmp::Reverse(prefix.len()))).unwrap_or(("", 0))
 }
 
-/// The options that a file fits: those with most of its names and fewest others, and the width of its first filter.
+/// The options that a file fits: those with most of its names and fewest others, then with most of its shapes; and the width of its
+/// first filter.
 fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<String, Json> {
     let mut base = entry.published().options();
     base.extend(given.clone());
@@ -120,7 +125,9 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
         let graph = entry.build(options.clone()).ok().map(|network| Anatomy::of(network.as_ref()).graph)?;
         let (prefix, found) = prefix(&graph, tensors);
         let first = graph.params().first().map(|p| format!("{prefix}{}", p.name));
-        Some(((found, std::cmp::Reverse(graph.params().len())), first))
+        let fits = |p: &&Param| tensors.get(&format!("{prefix}{}", p.name)).is_some_and(|t| t.shape() == p.layout.file_shape());
+        let fitting = graph.params().iter().filter(fits).count();
+        Some(((found, std::cmp::Reverse(graph.params().len()), fitting), first))
     };
     let mut best = (candidates[0].clone(), score(&candidates[0]));
     for options in candidates.into_iter().skip(1) {

@@ -22,11 +22,13 @@ mod network;
 mod registry;
 mod sequential;
 pub(crate) mod state_dict;
+mod transfer;
 
 mod epfl_convnet;
 mod epfl_resunet;
 mod epfl_unet;
 mod n2n;
+mod oidn;
 mod unet;
 
 pub use builtin::{BUILT_IN, Builtin};
@@ -34,6 +36,7 @@ pub use epfl_convnet::EpflConvnet;
 pub use epfl_resunet::EpflResunet;
 pub use epfl_unet::EpflUnet;
 pub use n2n::N2nUnet;
+pub use oidn::{OidnUnet, OidnUnetSmall};
 pub use unet::Unet;
 
 pub use init::{Init, initial};
@@ -42,6 +45,8 @@ pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
 pub use registry::{Entry, Kind, Named, NetOption, Task};
 pub use sequential::{Layer, Sequential};
+pub use transfer::Transfer;
+pub(crate) use transfer::pu;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +57,8 @@ pub static NETWORKS: &[Entry] = &[
     Entry::of::<EpflUnet>(),
     Entry::of::<EpflResunet>(),
     Entry::of::<EpflConvnet>(),
+    Entry::of::<OidnUnet>(),
+    Entry::of::<OidnUnetSmall>(),
 ];
 
 /// Normalisation after the convolutions of a block.

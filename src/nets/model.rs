@@ -18,6 +18,17 @@ use crate::error::{Error, Result};
 /// Name of the metadata entry of model files.
 pub(super) const ENTRY: &str = "n2n-gpu";
 
+/// Version of this program.
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// The version of the program that wrote a model, if it is newer than this one.
+fn newer_version(json: &str) -> Option<String> {
+    let metadata: Value = serde_json::from_str(json).ok()?;
+    let written = metadata.get("version")?.as_str()?;
+    let numbers = |version: &str| -> Option<Vec<u64>> { version.split('.').map(|n| n.parse().ok()).collect() };
+    (numbers(written)? > numbers(OWN)?).then(|| written.to_owned())
+}
+
 /// What a model file says of itself.
 #[derive(Serialize, Deserialize)]
 struct Metadata {
@@ -64,7 +75,7 @@ impl fmt::Debug for Model {
 impl Model {
     /// A network trained here by this version.
     pub fn new(network: Arc<dyn Network>, ranges: Ranges, noise: String, steps: u64, params: Vec<f32>) -> Self {
-        Self { network, ranges, noise, steps, version: env!("CARGO_PKG_VERSION").to_owned(), params }
+        Self { network, ranges, noise, steps, version: OWN.to_owned(), params }
     }
 
     /// Reads a model file of one of our networks.
@@ -120,16 +131,22 @@ impl Model {
             Error::file(path, format!("{problem}; give a model that `n2n-gpu train` wrote, such as run/best.safetensors"))
         };
         let json = metadata.get(ENTRY).ok_or_else(|| what("holds no n2n-gpu model".into()))?;
+        let unknown = |problem: String| match newer_version(json) {
+            Some(version) => {
+                Error::file(path, format!("{problem}: version {version} of n2n-gpu wrote it, this is {OWN}: update it"))
+            }
+            None => what(problem),
+        };
         let metadata: Metadata =
-            serde_json::from_str(json).map_err(|e| what(format!("describes a network this version does not know ({e})")))?;
+            serde_json::from_str(json).map_err(|e| unknown(format!("describes a network this version does not know ({e})")))?;
         let Metadata { net, options, range, output_range, noise, steps, version, others } = metadata;
-        let network = build(&net, options.unwrap_or(others)).map_err(what)?;
-        network.check().map_err(what)?;
+        let network = build(&net, options.unwrap_or(others)).map_err(unknown)?;
+        network.check().map_err(unknown)?;
         let ranges = Ranges { input: range, output: output_range.unwrap_or(range) };
         if [ranges.input, ranges.output].iter().any(|[a, b]| !(a.is_finite() && b.is_finite() && a < b)) {
             return Err(what("describes a network with a range of values that is none".into()));
         }
-        let params = state_dict::params(&Anatomy::of(network.as_ref()).graph, &net, "", &tensors).map_err(what)?;
+        let params = state_dict::params(&Anatomy::of(network.as_ref()).graph, &net, "", &tensors).map_err(unknown)?;
         Ok(Self { network, ranges, noise, steps, version, params })
     }
 

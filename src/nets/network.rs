@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Modules;
+use super::{Modules, Transfer};
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 
 /// A network. Ours are in the [registry](super::NETWORKS); one of your own gets everything that those get: training with
@@ -40,13 +41,23 @@ pub trait Network: Send + Sync {
         Map::new()
     }
 
-    /// Records y (N, H, W, 3) for pictures x (N, H, W, 3), for training or for use as `modules` says. Recorded for any size that
+    /// Channels of what it reads: 3 of a colour, and those of other pictures beside it.
+    fn inputs(&self) -> usize {
+        3
+    }
+
+    /// Records y (N, H, W, 3) for pictures x (N, H, W, 3, or [`Network::inputs`]), for training or for use as `modules` says. Recorded for any size that
     /// divides by its strides, also very large ones.
     fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
 
     /// Which values it reads and writes: centred ones, unless it says otherwise.
     fn values(&self) -> Values {
         Values::range([-0.5, 0.5])
+    }
+
+    /// What values of pictures go through before they are brought to its range.
+    fn transfer(&self) -> Transfer {
+        Transfer::None
     }
 
     /// Whether the options are those of a network that can be recorded.
@@ -75,6 +86,35 @@ impl dyn Network + '_ {
         let x = g.host_picture("x", shape, c);
         let y = self.record(&mut Modules::new(&mut g, false), x);
         (g, x, y)
+    }
+
+    /// Refuses one that reads more than a colour.
+    ///
+    /// # Errors
+    /// A sentence that says what it reads.
+    pub fn check_colour(&self) -> Result<()> {
+        match self.inputs() {
+            3 => Ok(()),
+            more => Err(Error::data(format!(
+                "the network {} reads {more} channels, but only colours are given to networks yet: take one of 3",
+                self.name()
+            ))),
+        }
+    }
+
+    /// Refuses one that reads other pictures than photographs: colours in sRGB from 0 to 1.
+    ///
+    /// # Errors
+    /// A sentence that says what it reads.
+    pub fn check_photographs(&self) -> Result<()> {
+        self.check_colour()?;
+        match self.transfer() {
+            Transfer::None => Ok(()),
+            Transfer::Pu => Err(Error::data(format!(
+                "the network {} reads linear values of any size (hdr), but photographs are in sRGB from 0 to 1: take one without",
+                self.name()
+            ))),
+        }
     }
 
     /// Name and options for people: `unet, width 16, levels 3`.
@@ -171,7 +211,7 @@ pub struct Anatomy {
 impl Anatomy {
     /// Records a network and looks at its ops.
     pub fn of(network: &dyn Network) -> Self {
-        let (graph, x, y) = network.forward([1, SIDE, SIDE], 3);
+        let (graph, x, y) = network.forward([1, SIDE, SIDE], network.inputs());
         let (multiple, radius) = geometry(&graph, x, y);
         Self { graph, multiple, radius }
     }

@@ -1,6 +1,6 @@
 //! Sums and differences of two tensors of one shape, with an activation: residual connections, and gradients that meet.
 
-use super::{Activation, per_vec4};
+use super::{Activation, Operator, per_vec4};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Halo, Node, Op, Tensor};
 use crate::kernel::Shader;
@@ -39,6 +39,10 @@ impl Graph {
 
 impl Op for Add {
     op_facts!(self, "add", Some(Halo::POINT));
+
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::Add { b_scale: self.scale, activation: self.activation })
+    }
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let dz = self.activation.backward(g, node.outputs[0], dy[0].expect("add has one output"));

@@ -2,7 +2,7 @@
 //! normalisation does with one channel to a group and all pictures taken together, and moves the running statistics; in evaluation it
 //! normalises by those.
 
-use super::{Activation, GroupNorm, per_vec4};
+use super::{Activation, GroupNorm, Operator, per_vec4};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Halo, Node, Op, Tensor};
 use crate::kernel::Shader;
@@ -65,6 +65,10 @@ impl Op for Evaluate {
 
     fn halo(&self) -> Option<Halo> {
         Some(Halo::POINT)
+    }
+
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::BatchNorm(self.0))
     }
 
     crate::cpu_meaning!();

@@ -1,7 +1,7 @@
 //! Concatenation along channels. Producers are laid into the result's storage, so that it costs nothing; what cannot
 //! be moved (an input, a tensor already concatenated elsewhere) is copied.
 
-use super::per_vec4;
+use super::{Operator, per_vec4};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
 use crate::kernel::Shader;
@@ -82,6 +82,10 @@ impl Graph {
 impl Op for Concat {
     op_facts!(self, "concat", Some(Halo::POINT));
 
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::Concat)
+    }
+
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let mut first = 0;
         let mut slices = Vec::new();
@@ -107,6 +111,10 @@ impl Concat {
 impl Op for Join {
     op_facts!(self, "join", Some(Halo::POINT));
 
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::Identity)
+    }
+
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let parts = g.view(node.inputs[0]).parts.clone();
         vec![dy[0].map(|dy| g.add_view(View { parts, ..g.view(dy).clone() }))]
@@ -125,6 +133,10 @@ impl Join {
 
 impl Op for Copy {
     op_facts!(self, "copy", Some(Halo::POINT));
+
+    fn operator(&self) -> Option<Operator> {
+        Some(if self.scale == 1.0 { Operator::Identity } else { Operator::Scale(self.scale) })
+    }
 
     fn backward(&self, g: &mut Graph, _node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let scaled = |dy| if self.scale == 1.0 { dy } else { g.scale(dy, self.scale) };

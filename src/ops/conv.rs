@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::conv_tiles::{CooperativeTile, Inner, Product};
-use super::{Activation, Constants, channel4, channels4, stride4};
+use super::{Activation, Constants, Operator, channel4, channels4, stride4};
 use crate::cpu::{Convolve, Epilogue, Inputs, Io, Patches, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
-use crate::kernel::{Limits, Shader};
+use crate::kernel::Shader;
 use crate::plan::{Lowering, grid};
 
 /// Window of a convolution: square, with the same stride and zero padding both ways.
@@ -96,16 +96,6 @@ impl Conv {
         let size = (rows.1, columns.1);
         (Patches { first, size, source_step: 1, target_step: self.stride, target_first: phase }, (rows.2, columns.2))
     }
-}
-
-/// Rows or columns of the largest window whose taps the tiled kernels can tell apart.
-const LARGEST_WINDOW: usize = 15;
-
-/// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than an eighth of
-/// the device busy. So are those of enormous windows.
-fn is_tiny(product: &Product, inners: usize, conv: Conv, limits: &Limits) -> bool {
-    let tiles = product.rows.div_ceil(32) * product.columns4.div_ceil(8) * product.times;
-    inners >= 32 && tiles < (limits.busy as usize / 8).max(2) || conv.kernel > LARGEST_WINDOW
 }
 
 /// What becomes of the sums before they are written, in this order.
@@ -247,7 +237,7 @@ fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &
     let (phases, taps) = (step * step, conv.kernel.div_ceil(step).pow(2));
     let rows = output.shape[0] * output.shape[1].div_ceil(step) * output.shape[2].div_ceil(step);
     let product = Product { rows, columns4: output.padded() / 4, times: phases, inner: Inner::Channels };
-    let (own, [down, across], shader) = if is_tiny(&product, taps * input.padded() / 4, conv, l.limits) {
+    let (own, [down, across], shader) = if product.is_tiny(taps * input.padded() / 4, conv, l.limits) {
         // 128 invocations: 16 parts of the inner dimension by eight columns, two pixels each.
         let columns = product.columns4.min(8);
         let [tx, ty] = if forward { [columns, 16] } else { [16, columns] };
@@ -307,6 +297,10 @@ impl Op for Conv2d {
         self.finish.reads_window_only().then(|| self.conv.halo())
     }
 
+    fn operator(&self) -> Option<Operator> {
+        self.finish.reads_window_only().then_some(Operator::Conv(self.conv, self.finish.activation))
+    }
+
     crate::cpu_meaning!();
 }
 
@@ -353,6 +347,10 @@ impl Op for Conv2dInputGrad {
 
     fn halo(&self) -> Option<Halo> {
         self.finish.reads_window_only().then(|| self.conv.transposed_halo())
+    }
+
+    fn operator(&self) -> Option<Operator> {
+        self.finish.reads_window_only().then_some(Operator::ConvTranspose(self.conv, self.finish.activation))
     }
 
     crate::cpu_meaning!();

@@ -6,6 +6,9 @@ use crate::graph::{Precision, View};
 use crate::kernel::{Cooperative, Limits, Shader, kernel};
 use crate::plan::{Lowering, TuningKey};
 
+/// Rows or columns of the largest window whose taps the tiled kernels can tell apart.
+const LARGEST_WINDOW: usize = 15;
+
 /// Loads of either operand that an invocation can have under way.
 const LOADS: usize = 4;
 /// Invocations of a wave of the widest GPUs: workgroups of four slices are whole ones.
@@ -126,6 +129,13 @@ pub(super) struct Product {
 }
 
 impl Product {
+    /// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than an eighth
+    /// of the device busy. So are those of enormous windows.
+    pub(super) fn is_tiny(&self, inners: usize, conv: Conv, limits: &Limits) -> bool {
+        let tiles = self.rows.div_ceil(32) * self.columns4.div_ceil(8) * self.times;
+        inners >= 32 && tiles < (limits.busy as usize / 8).max(2) || conv.kernel > LARGEST_WINDOW
+    }
+
     /// Workgroups along rows and along columns.
     pub(super) fn grid(&self, tile: &Tile) -> [usize; 2] {
         [self.rows.div_ceil(tile.ty * tile.rows), self.columns4.div_ceil(tile.tx * tile.cols)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Activation, strides, sums::sum_partials};
+use super::{Activation, Operator, strides, sums::sum_partials};
 use crate::cpu::{self, Io, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Role, Tensor, View};
 use crate::kernel::Shader;
@@ -168,6 +168,10 @@ impl Op for Normalise {
     /// Statistics are of the whole picture.
     fn halo(&self) -> Option<Halo> {
         None
+    }
+
+    fn operator(&self) -> Option<Operator> {
+        (!self.merged).then_some(Operator::GroupNorm(self.norm))
     }
 
     crate::cpu_meaning!();

@@ -1,7 +1,7 @@
 //! Functions of one picture, element by element: leaky ReLU (Maas, Hannun, Ng 2013), with slope 0 the ReLU (Nair and Hinton 2010), and the
 //! logistic sigmoid. Their gradients need only the result.
 
-use super::per_vec4;
+use super::{Operator, per_vec4};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Halo, Node, Op, Tensor};
 use crate::kernel::Shader;
@@ -49,6 +49,10 @@ pub(super) fn backward(g: &mut Graph, slope: f32, y: Tensor, dy: Tensor) -> Tens
 
 impl Op for LeakyRelu {
     op_facts!(self, "leaky_relu", Some(Halo::POINT));
+
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::LeakyRelu(self.slope))
+    }
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         vec![dy[0].map(|dy| backward(g, self.slope, node.outputs[0], dy))]
@@ -107,6 +111,10 @@ impl Graph {
 
 impl Op for Sigmoid {
     op_facts!(self, "sigmoid", Some(Halo::POINT));
+
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::Sigmoid)
+    }
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let view = g.view(node.outputs[0]).clone();

@@ -1,7 +1,7 @@
 //! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`. The
 //! CPU passes on what is not a number; WGSL leaves open what `max` makes of it.
 
-use super::per_vec4;
+use super::{Operator, per_vec4};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
 use crate::kernel::Shader;
@@ -65,6 +65,10 @@ fn largest<T: Real>(values: impl Iterator<Item = [T; CHANNELS]>, mine: usize, dy
 
 impl Op for MaxPool {
     op_facts!(self, "max_pool", Some(Halo { down: self.kernel, ..Halo::POINT }));
+
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::MaxPool(self.kernel))
+    }
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let x = node.inputs[0];

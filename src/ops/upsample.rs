@@ -1,6 +1,6 @@
 //! Nearest upsampling, and its gradient, the sum over each square.
 
-use super::{per_vec4, pool::geometry};
+use super::{Operator, per_vec4, pool::geometry};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Halo, Node, Op, Tensor};
 use crate::kernel::Shader;
@@ -30,6 +30,10 @@ impl Graph {
 
 impl Op for Upsample {
     op_facts!(self, "upsample", Some(Halo { up: self.kernel, ..Halo::POINT }));
+
+    fn operator(&self) -> Option<Operator> {
+        Some(Operator::Upsample(self.kernel))
+    }
 
     fn backward(&self, g: &mut Graph, node: &Node, dy: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
         let view = g.view(node.inputs[0]).clone();

@@ -139,6 +139,7 @@ impl Options {
     /// If the crop does not suit the network, or a step would take absurdly much memory.
     pub fn check(&self, network: &dyn Network) -> Result<()> {
         network.check().map_err(|problem| Error::option("net", problem))?;
+        network.check_photographs()?;
         let (crop, multiple, name) = (self.crop, Anatomy::of(network).multiple, network.name());
         if crop == 0 || !crop.is_multiple_of(multiple) {
             let problem =

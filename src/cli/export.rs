@@ -1,0 +1,143 @@
+//! `n2n-gpu export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use n2n_gpu::data::files::save_bytes;
+use n2n_gpu::error::Error;
+use n2n_gpu::export::{Card, bioimage, darktable, oidn, onnx};
+use n2n_gpu::nets::Model;
+use serde_json::json;
+
+use super::Usage;
+use super::files::check_outputs;
+use super::model::load_model;
+use super::output::{Output, path_text};
+
+/// Arguments of `export`.
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// Model that `train` or `import` wrote
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    #[command(flatten)]
+    targets: Targets,
+    /// Side of the pictures that the network is given, pixels [default: any size for --onnx, 768 for --darktable]
+    #[arg(long, value_name = "T")]
+    size: Option<usize>,
+    /// Short name in --darktable, as of a folder [default: that of the run or the file]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Name that people see
+    #[arg(long)]
+    name: Option<String>,
+    /// Who trained it
+    #[arg(long)]
+    author: Option<String>,
+    /// Licence of the model, such as CC-BY-4.0
+    #[arg(long)]
+    license: Option<String>,
+}
+
+/// Files to write.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Targets {
+    /// For ONNX Runtime, OpenVINO and others: FILE.onnx
+    #[arg(long, value_name = "FILE")]
+    onnx: Option<PathBuf>,
+    /// For darktable 5.6: FILE.dtmodel
+    #[arg(long, value_name = "FILE")]
+    darktable: Option<PathBuf>,
+    /// For the model zoo bioimage.io: FILE.zip
+    #[arg(long, value_name = "FILE", requires_all = ["author", "license"])]
+    bioimage: Option<PathBuf>,
+    /// For Intel Open Image Denoise 2, of oidn-unet and oidn-unet-small: FILE.tza
+    #[arg(long, value_name = "FILE")]
+    oidn: Option<PathBuf>,
+}
+
+/// What models are exported to.
+#[derive(Clone, Copy)]
+enum Kind {
+    Onnx,
+    Darktable,
+    Bioimage,
+    Oidn,
+}
+
+/// A file that is asked for.
+struct Target {
+    kind: Kind,
+    flag: &'static str,
+    path: PathBuf,
+}
+
+impl Targets {
+    fn list(&self) -> Vec<Target> {
+        let all = [
+            (Kind::Onnx, "--onnx", &self.onnx),
+            (Kind::Darktable, "--darktable", &self.darktable),
+            (Kind::Bioimage, "--bioimage", &self.bioimage),
+            (Kind::Oidn, "--oidn", &self.oidn),
+        ];
+        let asked = |(kind, flag, path): (_, _, &Option<PathBuf>)| Some(Target { kind, flag, path: path.clone()? });
+        all.into_iter().filter_map(asked).collect()
+    }
+}
+
+impl Target {
+    fn check_name(&self) -> Result<(), Error> {
+        let ending = match self.kind {
+            Kind::Onnx => "onnx",
+            Kind::Darktable => "dtmodel",
+            Kind::Bioimage => "zip",
+            Kind::Oidn => "tza",
+        };
+        if self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)) {
+            return Ok(());
+        }
+        Err(Error::format(&self.path, format!("{} writes files whose names end in .{ending}", self.flag)))
+    }
+
+    fn bytes(&self, model: &Model, options: &Options) -> Result<Vec<u8>, Error> {
+        match self.kind {
+            Kind::Onnx => onnx::export(model, options.size),
+            Kind::Darktable => darktable::export(model, options.size, &options.card()),
+            Kind::Bioimage => bioimage::export(model, &options.card()),
+            Kind::Oidn => oidn::export(model),
+        }
+    }
+}
+
+impl Options {
+    fn card(&self) -> Card {
+        let Card { id, name, pictures, .. } = Card::of(&self.model);
+        Card {
+            id: self.id.clone().unwrap_or(id),
+            name: self.name.clone().unwrap_or(name),
+            author: self.author.clone(),
+            license: self.license.clone(),
+            pictures,
+        }
+    }
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
+    let targets = options.targets.list();
+    if options.size.is_some() && !targets.iter().any(|t| matches!(t.kind, Kind::Onnx | Kind::Darktable)) {
+        return Err(Usage::new("--size is for --onnx and --darktable: the others have no fixed size"));
+    }
+    targets.iter().try_for_each(Target::check_name)?;
+    let results: Vec<_> = targets.iter().map(|t| (t.flag.into(), t.path.clone())).collect();
+    check_outputs("export", &[&options.model], &results)?;
+    let model = load_model(&options.model)?;
+    // All of them, before any is written.
+    let files = targets.iter().map(|t| Ok((&t.path, t.bytes(&model, options)?))).collect::<Result<Vec<_>, Error>>()?;
+    for (path, bytes) in &files {
+        save_bytes(path, bytes)?;
+    }
+    let list: Vec<_> = files.iter().map(|(path, bytes)| json!({"path": path_text(path), "bytes": bytes.len()})).collect();
+    let text: Vec<_> = files.iter().map(|(path, bytes)| format!("{}: {} bytes", path.display(), bytes.len())).collect();
+    Ok(Output::new(json!({"net": model.network.name(), "files": list}), text.join("\n")))
+}
