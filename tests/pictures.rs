@@ -328,7 +328,7 @@ fn errors_name_the_file_and_say_what_to_do() {
     assert!(message(Picture::load(folder.path())).contains("is a folder"));
     assert!(message(load_bytes("a.png", b"hello, I am a text\n")).contains("a.png: is not a picture of a known kind"));
     assert!(message(load_bytes("a.png", b"")).contains("is empty"));
-    assert!(message(load_bytes("a.png", b"GIF89a and more")).contains("is a picture of kind GIF"));
+    assert!(message(load_bytes("a.png", b"GIF89a and more")).contains("is a GIF file"));
     let huge = message(load_bytes("a.ppm", b"P6\n100000 100000\n255\n"));
     assert!(huge.contains("is too large"), "{huge}");
     for name in ["a", "a.xyz"] {

@@ -3,11 +3,12 @@
 
 use std::io::{self, Cursor};
 
-use image::codecs::{png::PngDecoder, tiff::TiffDecoder};
+use image::codecs::{png::PngDecoder, tiff::TiffDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::formats::{picture_formats, profile_fits};
+use super::kinds;
 
 /// The largest picture read, in pixels (16384 x 16384), and what its decoder may allocate: 16 bit RGBA takes half of that.
 const MAX_PIXELS: u64 = 1 << 28;
@@ -24,10 +25,14 @@ pub(super) struct Decoded {
 }
 
 /// What is wrong, when something is, as the end of a sentence that the file name begins.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+/// `extension` is that of its name, in small letters.
+pub(super) fn decode(extension: &str, bytes: &[u8]) -> Result<Decoded, String> {
     let readable = || format!("save it as one of {}", picture_formats());
     if bytes.is_empty() {
         return Err("is empty: copy or export it again".to_owned());
+    }
+    if let Some(what) = kinds::refused(extension, bytes) {
+        return Err(what);
     }
     let Ok(format) = image::guess_format(bytes) else {
         return Err(format!("is not a picture of a known kind: {}", readable()));
@@ -36,8 +41,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     if !format.reading_enabled() {
         return Err(format!("is a picture of kind {name}, which cannot be read: {}", readable()));
     }
+    if format == ImageFormat::Tiff && kinds::is_raw_tiff(&mut Cursor::new(bytes)) {
+        return Err(kinds::raw());
+    }
     if format == ImageFormat::Jpeg && !jpeg_has_an_end(bytes) {
         return Err("is cut short: copy or export it again".to_owned());
+    }
+    if is_animated(format, bytes) {
+        return Err(kinds::animation());
     }
     decode_as(format, bytes).map_err(|e| match e {
         Some(ImageError::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof => {
@@ -50,6 +61,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
         Some(e) => format!("is damaged or cut short ({e}): copy or export it again"),
         None => "is damaged: copy or export it again".to_owned(),
     })
+}
+
+fn is_animated(format: ImageFormat, bytes: &[u8]) -> bool {
+    match format {
+        ImageFormat::Png => PngDecoder::new(Cursor::new(bytes)).and_then(|decoder| decoder.is_apng()).unwrap_or(false),
+        ImageFormat::WebP => WebPDecoder::new(Cursor::new(bytes)).is_ok_and(|decoder| decoder.has_animation()),
+        _ => false,
+    }
 }
 
 /// An error of `None` is one that the decoder has no words for.

@@ -125,7 +125,8 @@ fn lost(from: ExtendedColorType, to: ExtendedColorType) -> [bool; 3] {
     [is_grey(to) && !is_grey(from), has_alpha(from) && !has_alpha(to), depth(to) < depth(from)]
 }
 
-fn extension(path: &Path) -> Option<String> {
+/// The extension of a file name, in small letters.
+pub(super) fn extension(path: &Path) -> Option<String> {
     path.extension().map(|e| e.to_string_lossy().to_lowercase())
 }
 

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::decode::{Decoded, decode};
 use super::encode::{Band, Raw};
-use super::formats::{Encoding, format_of, is_grey};
+use super::formats::{Encoding, extension, format_of, is_grey};
 use super::input::read;
 use super::output::{place, save_bytes};
 use crate::error::{Error, Result};
@@ -59,7 +59,8 @@ impl Picture {
     /// # Errors
     /// When the file is missing, unreadable, not a picture, damaged, of an unsupported kind, or over 268 million pixels.
     pub fn load(path: &Path) -> Result<Self> {
-        decode(&read(path)?).map(Self::from).map_err(|what| Error::file(path, what))
+        let extension = extension(path).unwrap_or_default();
+        decode(&extension, &read(path)?).map(Self::from).map_err(|what| Error::file(path, what))
     }
 
     /// The same of a file in memory; `name` is for errors.
@@ -67,7 +68,8 @@ impl Picture {
     /// # Errors
     /// When it is not a picture, damaged, of an unsupported kind, or over 268 million pixels.
     pub fn decode(name: &str, bytes: &[u8]) -> Result<Self> {
-        decode(bytes).map(Self::from).map_err(|what| Error::file(name, what))
+        let extension = extension(Path::new(name)).unwrap_or_default();
+        decode(&extension, bytes).map(Self::from).map_err(|what| Error::file(name, what))
     }
 
     /// A picture of all its rows.

@@ -1,0 +1,128 @@
+//! Directories of TIFF structures: the tags of TIFF files, of BigTIFF files and of EXIF data.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use tiff::tags::{ByteOrder, Type};
+
+/// The most that a value may take, and the most entries of a directory.
+const MAX_VALUE: u64 = 64 << 20;
+const MAX_ENTRIES: u64 = 4096;
+
+/// A value of a directory.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) tag: u16,
+    pub(super) kind: Type,
+    /// In the byte order of the machine.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// The first of its whole numbers.
+    pub(super) fn first(&self) -> Option<u64> {
+        let bytes = &self.bytes;
+        match self.kind {
+            Type::BYTE | Type::UNDEFINED => bytes.first().map(|v| u64::from(*v)),
+            Type::SHORT => bytes.first_chunk().map(|v| u64::from(u16::from_ne_bytes(*v))),
+            Type::LONG | Type::IFD => bytes.first_chunk().map(|v| u64::from(u32::from_ne_bytes(*v))),
+            Type::LONG8 | Type::IFD8 => bytes.first_chunk().map(|v| u64::from_ne_bytes(*v)),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of a value.
+fn size(kind: Type) -> u64 {
+    match kind {
+        Type::BYTE | Type::SBYTE | Type::ASCII | Type::UNDEFINED => 1,
+        Type::SHORT | Type::SSHORT => 2,
+        Type::LONG | Type::SLONG | Type::FLOAT | Type::IFD => 4,
+        _ => 8,
+    }
+}
+
+/// How a file writes its directories.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    order: ByteOrder,
+    /// BigTIFF, with offsets of eight bytes.
+    big: bool,
+    /// Where the first directory is.
+    pub(super) first: u64,
+}
+
+/// Whether a file begins as TIFF or BigTIFF files do.
+pub(super) fn is_tiff(start: &[u8]) -> bool {
+    [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| start.starts_with(*magic))
+}
+
+impl Layout {
+    /// Reads the header of a file. Fails when it is none of TIFF.
+    pub(super) fn read(file: &mut (impl Read + Seek)) -> io::Result<Self> {
+        file.rewind()?;
+        let mut magic = [0; 4];
+        file.read_exact(&mut magic)?;
+        if !is_tiff(&magic) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let order = if magic[0] == b'I' { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
+        let mut layout = Self { order, big: magic.contains(&b'+'), first: 0 };
+        if layout.big {
+            file.read_exact(&mut [0; 4])?;
+        }
+        layout.first = layout.offset(file)?;
+        Ok(layout)
+    }
+
+    fn number<const N: usize>(self, file: &mut impl Read) -> io::Result<u64> {
+        let mut bytes = [0; N];
+        file.read_exact(&mut bytes)?;
+        if self.order == ByteOrder::BigEndian {
+            bytes.reverse();
+        }
+        let mut long = [0; 8];
+        long[..N].copy_from_slice(&bytes);
+        Ok(u64::from_le_bytes(long))
+    }
+
+    fn offset(self, file: &mut impl Read) -> io::Result<u64> {
+        if self.big { self.number::<8>(file) } else { self.number::<4>(file) }
+    }
+
+    /// Reads the entries of a directory that are `wanted`, and where the next one is. Entries of unknown types and those that are too
+    /// large are left out, and so are those behind the end of the file.
+    pub(super) fn directory(
+        self,
+        file: &mut (impl Read + Seek),
+        at: u64,
+        wanted: impl Fn(u16) -> bool,
+    ) -> io::Result<(Vec<Entry>, Option<u64>)> {
+        file.seek(SeekFrom::Start(at))?;
+        let count = if self.big { self.number::<8>(file)? } else { self.number::<2>(file)? };
+        if count > MAX_ENTRIES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let size = if self.big { 20 } else { 12 };
+        let mut table = vec![0; (count * size) as usize];
+        file.read_exact(&mut table)?;
+        let next = Some(self.offset(file)?).filter(|next| *next > 0);
+        let rows = table.chunks_exact(size as usize);
+        Ok((rows.filter_map(|row| self.entry(file, row, &wanted)).collect(), next))
+    }
+
+    fn entry(self, file: &mut (impl Read + Seek), mut row: &[u8], wanted: impl Fn(u16) -> bool) -> Option<Entry> {
+        let tag = self.number::<2>(&mut row).ok().filter(|tag| wanted(*tag as u16))? as u16;
+        let kind = Type::from_u16(self.number::<2>(&mut row).ok()? as u16)?;
+        let count = self.offset(&mut row).ok()?;
+        let len = count.checked_mul(size(kind)).filter(|len| *len <= MAX_VALUE)?;
+        let mut bytes = Vec::new();
+        if len <= row.len() as u64 {
+            bytes.extend_from_slice(&row[..len as usize]);
+        } else {
+            file.seek(SeekFrom::Start(self.offset(&mut row).ok()?)).ok()?;
+            file.take(len).read_to_end(&mut bytes).ok().filter(|read| *read as u64 == len)?;
+        }
+        self.order.convert(kind, &mut bytes, ByteOrder::native());
+        Some(Entry { tag, kind, bytes })
+    }
+}
