@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 5] = ["README.md", "BENCHMARKS.md", "CHANGELOG.md", "docs/architecture.md", "docs/reports.md"];
+const DOCUMENTS: [&str; 6] =
+    ["README.md", "BENCHMARKS.md", "CHANGELOG.md", "docs/architecture.md", "docs/formats.md", "docs/reports.md"];
 
 fn read(document: &str) -> String {
     fs::read_to_string(document).unwrap_or_else(|e| panic!("{document}: {e}"))

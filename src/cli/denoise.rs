@@ -24,7 +24,7 @@ const DEMO_MODEL: &str = "n2n-demo/best.safetensors";
 /// Arguments of `denoise`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// Pictures and folders of pictures: PNG, JPEG, TIFF, WebP, BMP, PNM
+    /// Pictures and folders of pictures: PNG, JPEG, TIFF, WebP, BMP, PNM, OpenEXR, Radiance HDR
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
     /// Output: a file for one picture, else a folder
@@ -78,7 +78,7 @@ fn load((input, output): &(PathBuf, PathBuf)) -> Result<Loaded, Error> {
     let start = Instant::now();
     Picture::check_output(output)?;
     let photo = Picture::load(input)?;
-    photo.header().check_size(output)?;
+    photo.header().check(output, false)?;
     Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64() })
 }
 

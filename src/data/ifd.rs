@@ -1,6 +1,6 @@
 //! Directories of TIFF structures: the tags of TIFF files, of BigTIFF files and of EXIF data.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use tiff::tags::{ByteOrder, Type};
 
@@ -29,6 +29,12 @@ impl Entry {
             _ => None,
         }
     }
+
+    /// Numerator and denominator of the first of its fractions.
+    pub(super) fn fraction(&self) -> Option<[u32; 2]> {
+        let [a, b, c, d, e, f, g, h] = *self.bytes.first_chunk().filter(|_| self.kind == Type::RATIONAL)?;
+        Some([[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes))
+    }
 }
 
 /// Bytes of a value.
@@ -46,7 +52,7 @@ fn size(kind: Type) -> u64 {
 pub(super) struct Layout {
     order: ByteOrder,
     /// BigTIFF, with offsets of eight bytes.
-    big: bool,
+    pub(super) big: bool,
     /// Where the first directory is.
     pub(super) first: u64,
 }
@@ -124,5 +130,53 @@ impl Layout {
         }
         self.order.convert(kind, &mut bytes, ByteOrder::native());
         Some(Entry { tag, kind, bytes })
+    }
+
+    /// Where the directories of a file are, in order. The last one may be unreadable, or one that was there before.
+    pub(super) fn chain(self, file: &mut (impl Read + Seek)) -> Vec<u64> {
+        let mut all = vec![self.first];
+        let mut seen = std::collections::HashSet::from([self.first]);
+        while let Ok((_, Some(next))) = self.directory(file, all[all.len() - 1], |_| false) {
+            all.push(next);
+            if !seen.insert(next) {
+                break;
+            }
+        }
+        all
+    }
+}
+
+/// Directories that another one points to: tag of the pointer, entries.
+pub(super) type Inner = Vec<(u16, Vec<Entry>)>;
+
+/// The first directory of EXIF data, and those that it points to.
+pub(super) fn exif(data: &[u8]) -> Option<(Vec<Entry>, Inner)> {
+    let mut file = Cursor::new(data);
+    let layout = Layout::read(&mut file).ok()?;
+    let (entries, _) = layout.directory(&mut file, layout.first, |_| true).ok()?;
+    Some(layout.with_inner(&mut file, entries))
+}
+
+/// Whether EXIF data says how many pixels an inch has.
+pub(super) fn says_resolution(data: &[u8]) -> bool {
+    const X_RESOLUTION: u16 = 282;
+    exif(data).is_some_and(|(entries, _)| entries.iter().any(|entry| entry.tag == X_RESOLUTION))
+}
+
+/// Pointers to the directories of EXIF and GPS data.
+pub(super) const INNER: [u16; 2] = [34_665, 34_853];
+
+impl Layout {
+    /// Takes the pointers to inner directories out of `entries`, and gives these directories beside them.
+    pub(super) fn with_inner(self, file: &mut (impl Read + Seek), entries: Vec<Entry>) -> (Vec<Entry>, Inner) {
+        /// Interoperability data, which is about the file it came in, and a pointer.
+        const INTEROPERABILITY: u16 = 40_965;
+        let (pointers, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| INNER.contains(&entry.tag));
+        let inner = pointers.iter().filter_map(|pointer| {
+            let (entries, _) = self.directory(file, pointer.first()?, |tag| tag != INTEROPERABILITY).ok()?;
+            Some((pointer.tag, entries))
+        });
+        let inner = inner.collect();
+        (entries, inner)
     }
 }
