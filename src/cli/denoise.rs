@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 use n2n_gpu::data::files::{is_picture_name, list};
-use n2n_gpu::data::picture::{Header, Picture, Rows};
+use n2n_gpu::data::picture::{Header, Pages, Picture, Rows, save_pages};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Model;
@@ -68,37 +68,76 @@ fn files(options: &Options) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     Ok(files)
 }
 
-/// A photo that was read, and the seconds that took.
+/// A page that was read, and the seconds that took. Most files have one.
 struct Loaded {
     photo: Picture,
     seconds: f64,
+    /// Its number in the file, and the number of pages there.
+    page: usize,
+    pages: usize,
 }
 
-fn load((input, output): &(PathBuf, PathBuf)) -> Result<Loaded, Error> {
-    let start = Instant::now();
-    Picture::check_output(output)?;
-    let photo = Picture::load(input)?;
-    photo.header().check(output, false)?;
-    Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64() })
+/// Reads the pages of a file one after the other, until one cannot be read; `take` gets them.
+fn load((input, output): &(PathBuf, PathBuf), mut take: impl FnMut(Result<Loaded, Error>)) {
+    let mut start = Instant::now();
+    let mut reader = match Picture::check_output(output).and_then(|()| Pages::open(input)) {
+        Ok(reader) => reader,
+        Err(e) => return take(Err(e)),
+    };
+    for page in 1..=reader.total() {
+        let photo = reader.next().expect("there are so many").and_then(|photo| {
+            photo.header().check(output, false)?;
+            Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64(), page, pages: reader.total() })
+        });
+        let failed = photo.is_err();
+        take(photo);
+        if failed {
+            return;
+        }
+        start = Instant::now();
+    }
 }
 
-/// A photo that is being denoised: its rows come while it is written.
-struct Denoised {
+/// A page that is being denoised: its rows come while it is written.
+struct Page {
     header: Header,
     rows: Receiver<Result<Rows, Error>>,
-    /// When denoising began, and the seconds that reading took before.
+    /// Told when the page begins to be written, and dropped where it never will be.
+    begun: Sender<()>,
+}
+
+/// A file that is being denoised, page by page.
+struct Denoised {
+    pages: Receiver<Result<Page, Error>>,
+    /// When denoising began, and the seconds that reading the first page took before.
     start: Instant,
     loading: f64,
 }
 
 impl Denoised {
-    /// Writes the photo; the lines for people go to `remark`. Gives what `--json` says of it.
+    /// Writes the file; the lines for people go to `remark`. Gives what `--json` says of it.
     fn write(self, (input, output): &(PathBuf, PathBuf), remark: &dyn Fn(&str)) -> Result<Value, Error> {
-        if let Some(lost) = self.header.loses(output) {
-            remark(&format!("{}: this format cannot hold {lost}", output.display()));
-        }
-        self.header.save(output, self.rows.into_iter())?;
-        let ([width, height], seconds) = (self.header.size(), self.loading + self.start.elapsed().as_secs_f64());
+        let (mut size, mut said) = ([0, 0], Vec::new());
+        let mut say_once = |line: String| {
+            if !said.contains(&line) {
+                remark(&line);
+                said.push(line);
+            }
+        };
+        let pages = self.pages.into_iter().map(|page| {
+            let Page { header, rows, begun } = page?;
+            size = header.size();
+            if let Some(lost) = header.loses(output) {
+                say_once(format!("{}: this format cannot hold {lost}", output.display()));
+            }
+            if let Some(dropped) = header.dropped() {
+                say_once(format!("{}: not kept: {dropped}", output.display()));
+            }
+            let _ = begun.send(());
+            Ok((header, rows.into_iter()))
+        });
+        save_pages(output, pages)?;
+        let ([width, height], seconds) = (size, self.loading + self.start.elapsed().as_secs_f64());
         remark(&format!("{} -> {} ({width}x{height}, {seconds:.2} s)", input.display(), output.display()));
         Ok(json!({
             "input": path_text(input), "output": path_text(output), "width": width, "height": height, "seconds": seconds,
@@ -106,8 +145,8 @@ impl Denoised {
     }
 }
 
-/// Denoises files one after the other, and gives what came of each, in order. Three threads work on neighbouring files, so that
-/// three photos are in memory at most, that which is denoised twice:
+/// Denoises files one after the other, and gives what came of each, in order. Three threads work on neighbouring pages, so that
+/// three are in memory at most, that which is denoised twice:
 ///
 /// ```text
 /// reader   | load n+1, wait until it is taken
@@ -124,54 +163,71 @@ fn denoise_all(
     let above = bar.above();
     let remark = move |line: &str| above(&|| common.remark(line));
     // It holds nothing: the reader waits with what it has loaded.
-    let (loaded, to_denoise) = sync_channel::<Result<Loaded, Error>>(0);
-    let (denoised, to_write) = channel::<Result<Denoised, Error>>();
-    let (begin, has_begun) = channel();
+    let (loaded, to_denoise) = sync_channel::<(usize, Result<Loaded, Error>)>(0);
+    let (denoised, to_write) = channel::<Denoised>();
     thread::scope(|scope| {
         scope.spawn(move || {
-            for file in files {
+            for (number, file) in files.iter().enumerate() {
                 // A receiver that is gone has panicked, and the panic is passed on in the end.
-                let _ = loaded.send(load(file));
+                load(file, |page| drop(loaded.send((number, page))));
             }
         });
-        let writer = scope.spawn(move || {
-            let photos = to_write.into_iter().inspect(|_| begin.send(()).unwrap_or_default());
-            files.iter().zip(photos).map(|(file, photo)| photo?.write(file, &remark)).collect()
-        });
-        for (number, ((input, _), photo)) in files.iter().zip(to_denoise).enumerate() {
+        let writer = scope.spawn(move || files.iter().zip(to_write).map(|(file, photo)| photo.write(file, &remark)).collect());
+        // The pages of the file that is being denoised, which its writer takes.
+        let mut current: Option<(usize, Sender<Result<Page, Error>>)> = None;
+        for (number, photo) in to_denoise {
+            if current.as_ref().is_none_or(|(file, _)| *file != number) {
+                let (page, pages) = channel();
+                let loading = photo.as_ref().map_or(0.0, |photo| photo.seconds);
+                let _ = denoised.send(Denoised { pages, start: Instant::now(), loading });
+                current = Some((number, page));
+            }
+            let (_, pages) = current.as_ref().expect("it was just made");
             let place = if files.len() > 1 { format!(" ({} of {})", number + 1, files.len()) } else { String::new() };
-            let show = |share: f64| {
-                let all = (number as f64 + share) / files.len() as f64;
-                bar.show(all, || format!("{}{place}: {:.0} %", input.display(), 100.0 * share));
+            let photo = match photo {
+                Ok(photo) => photo,
+                Err(e) => {
+                    let _ = pages.send(Err(e));
+                    continue;
+                }
             };
-            match photo {
-                Ok(photo) => denoise_rows(&mut denoiser, photo, strength, show, &denoised),
-                Err(e) => drop(denoised.send(Err(e))),
+            let (page, of) = (photo.page, photo.pages);
+            let show = |share: f64| {
+                let file = (page as f64 - 1.0 + share) / of as f64;
+                let all = (number as f64 + file) / files.len() as f64;
+                bar.show(all, || format!("{}{place}: {:.0} %", files[number].0.display(), 100.0 * file));
+            };
+            denoise_rows(&mut denoiser, photo, strength, show, pages);
+            if page == of {
+                current = None;
             }
-            let _ = has_begun.recv();
         }
         // The last photo is written without the memory of strips.
-        drop((denoiser, denoised));
+        drop((denoiser, denoised, current));
         writer.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
-/// Denoises a photo, which is sent to the writer at once and followed by its rows.
+/// Denoises a page, which is sent to the writer at once and followed by its rows. Returns when the writer has begun with it, or never will.
 fn denoise_rows(
     denoiser: &mut Denoiser,
-    Loaded { photo, seconds }: Loaded,
+    Loaded { photo, .. }: Loaded,
     strength: f32,
     show: impl FnMut(f64),
-    denoised: &Sender<Result<Denoised, Error>>,
+    pages: &Sender<Result<Page, Error>>,
 ) {
     let (row, rows) = channel();
-    let header = photo.header().clone();
-    let _ = denoised.send(Ok(Denoised { header, rows, start: Instant::now(), loading: seconds }));
-    // The writer that takes no more rows has said why.
+    let (begun, has_begun) = channel();
+    // A writer that takes no more pages or rows has said why.
+    if pages.send(Ok(Page { header: photo.header().clone(), rows, begun })).is_err() {
+        return;
+    }
     let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
     if let Err(e) = denoiser.denoise_rows(&photo, strength, show, emit) {
         let _ = row.send(Err(e));
     }
+    drop(row);
+    let _ = has_begun.recv();
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
