@@ -114,6 +114,8 @@ fn depth_and_alpha_are_lost_only_by_force_and_metadata_with_a_remark() {
     refused("alpha.tif -o a.jpg", &["a.jpg: a JPEG file cannot hold the alpha channel", "png, tif"]);
     let done = shell.run(&format!("denoise named.tif -o a.bmp {DENOISE}"));
     assert!(done.succeeds().stderr.contains("a.bmp: this format cannot hold the XMP data"), "{done}");
+    let done = shell.run(&format!("denoise named.tif -o a.bmp --quiet {DENOISE}"));
+    assert!(done.succeeds().stderr.is_empty(), "{done}");
 }
 
 #[test]
@@ -125,4 +127,13 @@ fn raw_files_and_animations_are_named_and_the_others_done() {
     let done = shell.run(&format!("denoise in -o out {DENOISE}"));
     assert!(done.ends_with(1).stderr.contains("in/a.tif: is a raw file of a camera"), "{done}");
     assert_eq!(shell.names("out"), ["b.png"]);
+}
+
+#[test]
+fn trainings_and_measures_want_files_of_one_picture() {
+    let shell = shell();
+    write(&shell, "stack.tif", &vec![Page::bytes([40, 32], 1, &[100; 1280]); 2]);
+    let wanted = ["stack.tif", "has 2 pages where a single picture is wanted"];
+    shell.run(&format!("train stack.tif --out run {}", cli::TINY)).fails(&wanted);
+    shell.run("eval stack.tif --noise gaussian:25").fails(&wanted);
 }

@@ -274,7 +274,7 @@ fn damaged_files_never_panic() {
     };
     let image = image(false, true, true);
     let original = with(&image, Some(profile(b"RGB ")), Some(exif(1)));
-    for name in ["turned.png", "a.png", "a.jpg", "a.tif", "a.webp", "a.bmp", "a.ppm", "a.pam"] {
+    for name in ["turned.png", "a.png", "a.jpg", "a.tif", "a.webp", "a.bmp", "a.ppm", "a.pam", "a.pfm", "a.exr", "a.hdr"] {
         let path = folder.path().join(name);
         original.save(&path).unwrap();
         let turned = || png(&image, Some(profile(b"RGB ")), Some(exif(6)));

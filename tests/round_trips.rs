@@ -77,14 +77,15 @@ fn profile(space: &[u8; 4]) -> Vec<u8> {
     [&[0; 16], space.as_slice(), &[0; 108]].concat()
 }
 
-const XMP: &str = "<x:xmpmeta xmlns:x='adobe:ns:meta/'>stars</x:xmpmeta>";
+const XMP: &str = "<x:xmpmeta xmlns:x='adobe:ns:meta/'>stars <a tiff:Orientation=\"1\"/></x:xmpmeta>";
 const IPTC: &[u8] = b"\x1c\x02\x78\0\x05hello";
 
 /// A page with all the metadata that several formats hold.
 fn with_metadata() -> Vec<u8> {
     let tags: [Tag; 8] = [
         (34_675, 7, profile(b"RGB ")),
-        (700, 1, XMP.as_bytes().to_vec()),
+        // It is upright as the file is read.
+        (700, 1, XMP.replace("=\"1\"", "=\"6\"").into_bytes()),
         (33_723, 7, IPTC.to_vec()),
         fraction(282, 300, 1),
         fraction(283, 150, 1),
@@ -114,6 +115,7 @@ fn metadata(extension: &str, bytes: &[u8]) -> [bool; 5] {
     // 300 and 150 per inch: per metre, as whole numbers with their unit, as fractions.
     let density = match extension {
         "png" => contains(b"pHYs\0\0\x2e\x23\0\0\x17\x12\x01"),
+        "bmp" => bytes[38..46] == [11_811_u32, 5906].map(u32::to_le_bytes).concat(),
         "jpg" => contains(b"JFIF\0\x01\x02\x01\x01\x2c\0\x96"),
         "tif" => contains(&[300_u32, 1, 150, 1].map(u32::to_le_bytes).concat()),
         _ => false,
@@ -212,12 +214,12 @@ fn a_radiance_picture_comes_back_to_the_last_bit_with_its_header() {
 #[test]
 fn metadata_goes_from_format_to_format_and_back() {
     let first = read("a.tif", &with_metadata());
-    for extension in ["png", "jpg", "tif"] {
+    for extension in ["png", "jpg", "tif", "bmp"] {
         let there = again(&first, extension).0;
         let (back, file) = again(&there, "tif");
         let kept = metadata("tif", &file);
-        assert_eq!(kept[..3], [true; 3], "{extension}");
-        assert_eq!(kept[3], extension != "png", "{extension}");
+        assert_eq!(kept[..3], [extension != "bmp"; 3], "{extension}");
+        assert_eq!(kept[3], ["jpg", "tif"].contains(&extension), "{extension}");
         let mut decoder = Decoder::new(Cursor::new(file)).unwrap();
         let resolution = [282, 283].map(|tag| match decoder.get_tag(tiff::tags::Tag::from_u16_exhaustive(tag)).unwrap() {
             tiff::decoder::ifd::Value::Rational(n, d) => f64::from(n) / f64::from(d),

@@ -31,7 +31,7 @@ fn pages(bytes: &[u8]) -> Vec<Result<Picture>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tif");
     fs::write(&path, bytes).unwrap();
-    Pages::open(&path).unwrap().collect()
+    Pages::open(&path).map_or_else(|e| vec![Err(e)], Iterator::collect)
 }
 
 /// The bytes of a file of these pictures, as it is written while their rows are made: here, all at once.
@@ -185,6 +185,24 @@ fn differences_of_floats_are_read_by_others() {
 }
 
 #[test]
+fn palettes_are_expanded() {
+    let colours = |number: usize| [number * 2 % 256, 255 - number, number / 2];
+    let palette = |word: fn(usize) -> usize| -> Vec<u8> {
+        (0..3).flat_map(|c| (0..256).flat_map(move |n| (word(colours(n)[c]) as u16).to_le_bytes())).collect()
+    };
+    let page = |word| grey(200).with(short(262, 3)).with((320, 3, palette(word)));
+    for word in [|v| v * 257, |v| v << 8] {
+        let read: Vec<Picture> = pages(&file(&[grey(1), page(word)], &[])).into_iter().map(Result::unwrap).collect();
+        assert_eq!(read[0].to_rgb8()[..3], [1; 3]);
+        let wanted: Vec<u8> = [200, 10, 20, 30, 40, 50].into_iter().flat_map(colours).map(|v| v as u8).collect();
+        assert_eq!(read[1].to_rgb8(), wanted);
+        assert_eq!(read[1].header().loses(Path::new("a.ppm")), None);
+    }
+    let deep = Picture::decode("a.tif", &file(&[page(|v| v * 200)], &[])).unwrap();
+    assert_eq!(deep.header().loses_of_pixels(Path::new("a.webp")).unwrap(), "the 16 bit depth");
+}
+
+#[test]
 fn inks_become_rgb_and_it_is_said() {
     let page = Page::bytes([1, 1], 4, &[20, 200, 100, 64]).with(short(262, 5)).with((338, 3, Vec::new()));
     let picture = Picture::decode("a.tif", &file(&[page], &[])).unwrap();
@@ -199,7 +217,8 @@ fn kinds_that_are_not_read_are_refused_with_what_to_do() {
         (rgb(short(262, 8)), "Lab", "RGB"),
         (rgb(short(262, 9)), "Lab", "RGB"),
         (rgb(short(262, 6)), "YCbCr", "RGB"),
-        (grey(1).with(short(262, 3)), "palette", "RGB"),
+        (Page { bits: 4, ..grey(1) }.with(short(262, 3)), "palette", "RGB"),
+        (grey(1).with(short(262, 3)), "palette is no whole one", "damaged"),
         (Page { bits: 32, ..grey(1) }, "32 bit or signed", "16 bit"),
         (Page { bits: 12, ..grey(1) }, "not of 1, 8 or 16 bit", "16 bit"),
         (Page { bits: 64, float: true, ..grey(1) }, "neither half nor single", "32 bit floating point"),
@@ -236,4 +255,29 @@ fn floats_within_a_displays_range_are_taken_as_they_are_and_others_as_linear_lig
     // The first page decides, so that a stack is treated alike.
     let stack = file(&[Page::floats([1, 1], 1, &[0.5]), Page::floats([1, 1], 1, &[2.0])], &[]);
     assert_eq!(pages(&stack)[1].as_ref().unwrap().to_rgb(), [2.0; 3]);
+}
+
+#[test]
+fn damaged_pages_never_panic() {
+    let rgb = Page::words([3, 2], 3, &[7000; 18]).with(short(274, 6)).with((34_675, 7, vec![1; 40]));
+    let palette = grey(200).with(short(262, 3)).with((320, 3, vec![5; 1536]));
+    let one = Page { bits: 1, size: [12, 2], data: vec![0xA5; 4], ..grey(0) };
+    let whole = file(&[rgb, palette, one, Page::floats([3, 2], 4, &[0.5; 24])], &[(34_665, vec![text(36_867, "2026")])]);
+    assert!(pages(&whole).iter().all(Result::is_ok));
+    let mut state = 1_u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..500 {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + random(3) {
+            let at = random(bytes.len());
+            bytes[at] = random(256) as u8;
+        }
+        for picture in pages(&bytes).into_iter().flatten() {
+            // What was read can be written.
+            assert_eq!(picture.to_rgb().len(), 3 * picture.width() * picture.height());
+        }
+    }
 }

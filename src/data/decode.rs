@@ -8,8 +8,9 @@ use image::codecs::{png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+use super::encode::BMP_DENSITY;
 use super::formats::{picture_formats, profile_fits};
-use super::metadata::{Metadata, Own};
+use super::metadata::{Density, Metadata, Own, Unit};
 use super::samples::{Color, Depth, Rows, Samples};
 use super::transfer::Transfer;
 use super::{exr, jpeg, kinds, pfm, png, tiff};
@@ -54,7 +55,7 @@ pub(super) fn decode(extension: &str, bytes: &[u8]) -> Result<Decoded, String> {
             None => return Err(format!("is not a picture of a known kind: {}", readable())),
         },
     };
-    check_finite(decoded)
+    finished(decoded)
 }
 
 fn readable() -> String {
@@ -74,8 +75,10 @@ pub(super) fn several(pages: usize) -> String {
     format!("has {pages} pages where a single picture is wanted: split it into files of one page")
 }
 
-/// Refuses values that are no numbers, or infinite: a network would spread them.
-pub(super) fn check_finite(decoded: Decoded) -> Result<Decoded, String> {
+/// Resets the orientation of XMP data, since pixels are upright. Refuses values that are no numbers, or infinite: a network would spread
+/// them.
+pub(super) fn finished(mut decoded: Decoded) -> Result<Decoded, String> {
+    decoded.metadata.reset_orientation();
     match decoded.rows.first_not_finite() {
         None => Ok(decoded),
         Some(i) => {
@@ -119,10 +122,21 @@ fn decode_by_image(format: ImageFormat, bytes: &[u8]) -> Result<Decoded, String>
     match format {
         ImageFormat::Jpeg => jpeg::read_segments(bytes, metadata),
         ImageFormat::Png => png::read_chunks(bytes, MAX_METADATA as usize, metadata),
+        ImageFormat::Bmp => metadata.density = bmp_density(bytes),
         ImageFormat::Hdr => metadata.own = hdr_header(bytes)?,
         _ => {}
     }
     Ok(decoded)
+}
+
+fn bmp_density(bytes: &[u8]) -> Option<Density> {
+    // The header of OS/2 has none.
+    if bytes.get(14) == Some(&12) {
+        return None;
+    }
+    let [x, y] = *bytes.get(BMP_DENSITY)?.as_chunks::<4>().0 else { return None };
+    let [x, y] = [x, y].map(|v| f64::from(i32::from_le_bytes(v)));
+    (x > 0.0 && y > 0.0).then_some(Density { x, y, unit: Unit::Metre })
 }
 
 /// Lines of a Radiance header but its format and remarks.

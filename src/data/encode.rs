@@ -2,13 +2,14 @@
 //! that a large picture is never there a second time.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use image::codecs::bmp::BmpEncoder;
 use image::codecs::hdr::HdrEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use image_webp::{ColorType, WebPEncoder};
 
-use super::metadata::{Density, Own};
+use super::metadata::{Density, Own, Unit};
 use super::samples::{Color, Depth};
 
 /// Some whole rows: `(H, W, C)` samples in the byte order of the machine.
@@ -77,6 +78,9 @@ pub(super) fn webp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
     Ok(file)
 }
 
+/// Where a BMP file says how many pixels a metre has, from left to right and from top to bottom.
+pub(super) const BMP_DENSITY: Range<usize> = 38..46;
+
 pub(super) fn bmp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
     let mut file = Vec::new();
     let color = match raw.color {
@@ -85,6 +89,10 @@ pub(super) fn bmp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
         _ => ExtendedColorType::Rgb8,
     };
     BmpEncoder::new(&mut file).write_image(&raw.samples()?, raw.width, raw.height, color)?;
+    if let Some(density) = raw.metadata.density.filter(|density| density.unit != Unit::Shape) {
+        let Density { x, y, .. } = density.per(Unit::Metre);
+        file[BMP_DENSITY].copy_from_slice(&[x, y].map(|v| (v.round() as i32).to_le_bytes()).concat());
+    }
     Ok(file)
 }
 

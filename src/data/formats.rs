@@ -129,6 +129,7 @@ const FORMATS: [Format; 13] = [
         extensions: &["bmp"],
         alpha: Alpha::Coloured,
         depths: EIGHT,
+        density: true,
         encoder: Encoder::Whole(encode::bmp),
         ..PNM
     },

@@ -95,6 +95,22 @@ impl Layout {
         if self.big { self.number::<8>(file) } else { self.number::<4>(file) }
     }
 
+    /// Two bytes as the file writes a number.
+    pub(super) fn short(self, value: u16) -> [u8; 2] {
+        if self.order == ByteOrder::LittleEndian { value.to_le_bytes() } else { value.to_be_bytes() }
+    }
+
+    /// Where in a file the value of an entry is that takes four bytes at most.
+    pub(super) fn place(self, file: &mut (impl Read + Seek), directory: u64, tag: u16) -> Option<u64> {
+        file.seek(SeekFrom::Start(directory)).ok()?;
+        let (count, first) = if self.big { (self.number::<8>(file).ok()?, 8) } else { (self.number::<2>(file).ok()?, 2) };
+        let (size, value) = if self.big { (20, 12) } else { (12, 8) };
+        (0..count.min(MAX_ENTRIES)).map(|i| directory + first + size * i).find_map(|row| {
+            file.seek(SeekFrom::Start(row)).ok()?;
+            (self.number::<2>(file).ok()? == u64::from(tag)).then_some(row + value)
+        })
+    }
+
     /// Reads the entries of a directory that are `wanted`, and where the next one is. Entries of unknown types and those that are too
     /// large are left out, and so are those behind the end of the file.
     pub(super) fn directory(

@@ -74,6 +74,19 @@ pub(super) struct Metadata {
     pub(super) dropped: Vec<&'static str>,
 }
 
+impl Metadata {
+    /// Makes XMP data say of an upright picture that it is upright.
+    pub(super) fn reset_orientation(&mut self) {
+        let Some(xmp) = &mut self.xmp else { return };
+        for before in [&b"tiff:Orientation=\""[..], b"tiff:Orientation='", b"<tiff:Orientation>"] {
+            let found = xmp.windows(before.len()).position(|window| window == before);
+            if let Some(digit) = found.and_then(|at| xmp.get_mut(at + before.len())).filter(|digit| digit.is_ascii_digit()) {
+                *digit = b'1';
+            }
+        }
+    }
+}
+
 /// A list in a sentence: `a, b and c`. Nothing of nothing.
 pub(super) fn in_words(list: &[&str]) -> Option<String> {
     let (last, others) = list.split_last()?;

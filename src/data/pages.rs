@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::decode::{Decoded, check_finite, decode, several};
+use super::decode::{Decoded, decode, finished, several};
 use super::formats::extension;
 use super::picture::Picture;
 use super::{ifd, input, kinds, tiff};
@@ -64,7 +64,7 @@ impl Pages {
                 let bytes = input::read_all(file, *len)?;
                 decode(&extension(&self.path).unwrap_or_default(), &bytes)
             }
-            Source::Tiff(reader) => reader.page(n).and_then(check_finite),
+            Source::Tiff(reader) => reader.page(n).and_then(finished),
         }
     }
 }

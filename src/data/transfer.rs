@@ -10,8 +10,8 @@
 //! f(-x) = -f(x)
 //! ```
 //!
-//! It has an inverse everywhere, and nothing is clamped: 10,000 becomes 5.05. Rounding in single precision costs 1e-6 of a value at most,
-//! a thousandth of what half precision resolves.
+//! It has an inverse everywhere, and nothing is clamped: 10,000 becomes 5.05. Rounding in single precision costs 2e-6 of a value at most,
+//! a hundredth of what half precision resolves.
 
 /// Slope of the sRGB curve at 1.
 const SLOPE: f32 = 1.055 / 2.4;
@@ -69,7 +69,7 @@ mod tests {
             last = encoded;
             let back = Transfer::Linear.decode(encoded);
             assert_eq!(f16::from_f32(back), f16::from_f32(value));
-            assert!((back - value).abs() <= 1e-6 * value.abs(), "{value} comes back as {back}");
+            assert!((back - value).abs() <= 2e-6 * value.abs(), "{value} comes back as {back}");
         }
     }
 

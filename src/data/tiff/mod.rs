@@ -1,5 +1,6 @@
 //! TIFF and BigTIFF by the crate `tiff`: pages of whole and floating point numbers, with their tags.
 
+mod palette;
 mod read;
 mod write;
 
@@ -82,6 +83,7 @@ mod tag {
     pub(super) const PLANAR: u16 = 284;
     pub(super) const RESOLUTION_UNIT: u16 = 296;
     pub(super) const PREDICTOR: u16 = 317;
+    pub(super) const PALETTE: u16 = 320;
     pub(super) const SUB_DIRECTORIES: u16 = 330;
     pub(super) const EXTRA_SAMPLES: u16 = 338;
     pub(super) const SAMPLE_FORMAT: u16 = 339;
@@ -96,7 +98,7 @@ mod tag {
 #[rustfmt::skip]
 const STRUCTURE: [u16; 50] = [
     255, tag::WIDTH, tag::HEIGHT, tag::BITS, tag::COMPRESSION, tag::PHOTOMETRIC, 263, 264, 265, 266, tag::STRIP_OFFSETS, tag::ORIENTATION,
-    tag::SAMPLES, tag::STRIP_ROWS, tag::STRIP_BYTES, 280, 281, tag::PLANAR, 288, 289, 290, 291, 292, 293, tag::PREDICTOR, 320, 321, 322, 323,
+    tag::SAMPLES, tag::STRIP_ROWS, tag::STRIP_BYTES, 280, 281, tag::PLANAR, 288, 289, 290, 291, 292, 293, tag::PREDICTOR, tag::PALETTE, 321, 322, 323,
     324, 325, tag::SUB_DIRECTORIES, 332, 333, 334, 336, tag::EXTRA_SAMPLES, tag::SAMPLE_FORMAT, 340, 341, 342, 347, 512, 513, 514, 515, 519,
     520, 521, tag::PHOTOSHOP_LAYERS,
 ];

@@ -7,6 +7,7 @@ use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits};
 use tiff::encoder::TiffEncoder;
 use tiff::{ColorType, TiffError};
 
+use super::palette::{Shown, colours};
 use super::write::put;
 use super::{Compression, DESCRIPTIVE, STRUCTURE, TiffTags, tag};
 use crate::data::decode::{Decoded, INKS, MAX_ALLOCATION, MAX_METADATA, check_pixels};
@@ -18,12 +19,19 @@ use crate::data::orient::turn;
 use crate::data::samples::{Color, Depth, Rows, Samples, byte, word};
 use crate::data::transfer::Transfer;
 
+/// Where a page is.
+struct Place {
+    /// Number and place of its directory.
+    number: usize,
+    directory: u64,
+    palette: bool,
+}
+
 /// A file of pages.
 pub(in crate::data) struct Reader<R: Read + Seek> {
-    decoder: Decoder<R>,
+    decoder: Decoder<Shown<R>>,
     layout: Layout,
-    /// Number of the directory and its place, of pages in full.
-    pages: Vec<(usize, u64)>,
+    pages: Vec<Place>,
     /// What floating point values of this file are, once a page has said so.
     transfer: Option<Transfer>,
     /// Whether there are smaller copies of pages, which are left out.
@@ -46,12 +54,16 @@ impl<R: Read + Seek> Reader<R> {
         let pages: Vec<_> = all.iter().copied().filter(|(_, at)| in_full(*at, &mut file)).collect();
         let first = pages.first().ok_or("holds nothing but a thumbnail: export it again")?;
         check_stack(layout, &mut file, first.1, pages.len())?;
+        let mut file = Shown::new(file);
+        let place = |(number, directory)| Place { number, directory, palette: file.make_grey(layout, directory) };
+        let pages: Vec<_> = pages.into_iter().map(place).collect();
         file.rewind().map_err(|e| sentence(&e.into()))?;
         let mut limits = Limits::default();
         limits.decoding_buffer_size = MAX_ALLOCATION as usize;
         limits.intermediate_buffer_size = MAX_ALLOCATION as usize;
         limits.ifd_value_size = MAX_METADATA as usize;
-        let decoder = Decoder::new(file).map_err(|e| sentence(&e))?.with_limits(limits);
+        let number = |what: String| if pages.len() > 1 { format!("page 1 of {} {what}", pages.len()) } else { what };
+        let decoder = Decoder::new(file).map_err(|e| number(sentence(&e)))?.with_limits(limits);
         let copies = pages.len() < all.len();
         Ok(Self { decoder, layout, pages, transfer: None, copies })
     }
@@ -63,10 +75,10 @@ impl<R: Read + Seek> Reader<R> {
 
     /// Page `n`, from 0.
     pub(in crate::data) fn page(&mut self, n: usize) -> Result<Decoded, String> {
-        let (number, at) = self.pages[n];
+        let Place { number, directory, palette } = self.pages[n];
         let (entries, _) = self
             .layout
-            .directory(self.decoder.inner(), at, |tag| ![tag::STRIP_OFFSETS, tag::STRIP_BYTES, 324, 325].contains(&tag))
+            .directory(self.decoder.inner(), directory, |tag| ![tag::STRIP_OFFSETS, tag::STRIP_BYTES, 324, 325].contains(&tag))
             .map_err(|e| sentence(&e.into()))?;
         if let Some(what) = unread(&entries) {
             return Err(what.to_owned());
@@ -75,7 +87,11 @@ impl<R: Read + Seek> Reader<R> {
         let (width, height) = self.decoder.dimensions().map_err(|e| sentence(&e))?;
         let mut size = [width as usize, height as usize];
         check_pixels(size, 1)?;
-        let (rows, dropped) = self.rows(size, &entries)?;
+        let (mut rows, dropped) = self.rows(size, &entries)?;
+        if palette {
+            let (samples, depth) = colours(&rows.samples, &entries)?;
+            rows = Rows { color: Color::new(3, depth), samples, ..rows };
+        }
         let mut rows = self.with_transfer(rows);
         let mut metadata = self.metadata(entries.clone(), rows.color.grey);
         metadata.dropped.extend(dropped);
@@ -105,6 +121,9 @@ impl<R: Read + Seek> Reader<R> {
             }
             _ => return Err("has colours that are not read: save it as grey or RGB".to_owned()),
         };
+        if bits == 1 && in_file > 1 {
+            return Err("has colours of one bit, which are not read: save it as 8 bit".to_owned());
+        }
         let mut buffer = DecodingResult::U8(Vec::new());
         let layout = self.decoder.read_image_to_buffer(&mut buffer).map_err(|e| sentence(&e))?;
         let (samples, depth) = typed(buffer, bits, size)?;
@@ -194,7 +213,7 @@ fn density(entries: &[Entry]) -> Option<Density> {
 /// What pages hold that is not read.
 fn unread(entries: &[Entry]) -> Option<&'static str> {
     match find(entries, tag::PHOTOMETRIC) {
-        Some(3) => return Some("has a palette, which is not read in TIFF files: save it as RGB"),
+        Some(3) => return Some("has a palette of other than 8 bit, which is not read: save it as RGB"),
         Some(6) => return Some("has colours as YCbCr, which are not read in TIFF files: save it as RGB"),
         Some(8..=10) => return Some("has colours as Lab, which are not read: convert it to RGB"),
         _ => {}
@@ -248,11 +267,13 @@ fn interleaved(samples: Samples, layout: &BufferLayoutPreference, size: [usize; 
         return Ok(samples.gather((0..pixels).flat_map(|i| (0..kept).map(move |c| c * pixels + i))));
     }
     let there = samples.len() / pixels;
-    match there {
-        _ if there == kept => Ok(samples),
-        _ if there > kept => Ok(samples.gather((0..pixels).flat_map(|i| (0..kept).map(move |c| i * there + c)))),
-        _ => Err("is damaged: samples are missing".to_owned()),
+    if there < kept || there * pixels != samples.len() {
+        return Err("is damaged: samples are missing".to_owned());
     }
+    if there == kept {
+        return Ok(samples);
+    }
+    Ok(samples.gather((0..pixels).flat_map(|i| (0..kept).map(move |c| i * there + c))))
 }
 
 /// Red, green and blue of what cyan, magenta, yellow and black leave of white.

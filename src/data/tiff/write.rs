@@ -120,14 +120,14 @@ fn put_metadata<W: Write + Seek, K: TiffKind>(
     }
     let said = entries.iter().any(|entry| entry.tag == tag::X_RESOLUTION);
     if let Some(density) = metadata.density.filter(|_| !said) {
-        let density = if density.unit == Unit::Metre { density.per(Unit::Centimetre) } else { density };
+        let density = if density.unit == Unit::Metre { density.per(Unit::Inch) } else { density };
         let fraction = |v: f64| Rational { n: (v * 1000.0).round() as u32, d: 1000 };
         directory.write_tag(Tag::XResolution, fraction(density.x))?;
         directory.write_tag(Tag::YResolution, fraction(density.y))?;
         let unit: u16 = match density.unit {
             Unit::Shape => 1,
-            Unit::Inch => 2,
-            Unit::Centimetre | Unit::Metre => 3,
+            Unit::Inch | Unit::Metre => 2,
+            Unit::Centimetre => 3,
         };
         directory.write_tag(Tag::ResolutionUnit, unit)?;
     }
