@@ -70,17 +70,6 @@ fn strength_0_gives_the_picture_back() {
 }
 
 #[test]
-fn a_format_that_holds_less_is_remarked_on() {
-    let shell = Shell::new();
-    shell.model();
-    kinds(&shell);
-    let done = shell.run(&format!("denoise in/deep-alpha.png -o out.jpg {MODEL}"));
-    assert!(done.succeeds().stderr.contains("out.jpg: this format cannot hold the alpha channel"), "{done}");
-    let done = shell.run(&format!("denoise in/deep-alpha.png -o out.jpg --force --quiet {MODEL}"));
-    assert!(done.succeeds().stderr.is_empty(), "{done}");
-}
-
-#[test]
 fn any_size_is_denoised() {
     let shell = Shell::new();
     shell.model();

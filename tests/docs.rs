@@ -3,8 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "BENCHMARKS.md", "CHANGELOG.md", "docs/architecture.md", "docs/export.md", "docs/reports.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "BENCHMARKS.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/export.md",
+    "docs/formats.md",
+    "docs/reports.md",
+];
 
 fn read(document: &str) -> String {
     fs::read_to_string(document).unwrap_or_else(|e| panic!("{document}: {e}"))

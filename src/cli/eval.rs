@@ -8,11 +8,12 @@ use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate};
 use n2n_gpu::error::Error;
-use n2n_gpu::nets::Model;
+
 use n2n_gpu::noise::{self, Clean, Noise};
 use serde_json::{Value, json};
 
 use super::files::check_outputs;
+use super::model::load_model;
 use super::output::{Output, complain, counted, path_text};
 use super::{Common, Usage};
 
@@ -29,7 +30,7 @@ pub(super) struct Options {
     /// Folders with noisy and with clean pictures under the same names
     #[arg(long, num_args = 2, value_names = ["NOISY", "CLEAN"])]
     pairs: Option<Vec<PathBuf>>,
-    /// Model that `train` wrote; without one, the noisy pictures alone are measured
+    /// Model that `train` wrote, or one in the box; without one, the noisy pictures alone are measured
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Clip noisy pictures to what a picture file can hold
@@ -164,7 +165,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     }
     let (mut denoiser, device) = match &options.model {
         Some(path) => {
-            let model = Model::load(path)?;
+            let model = load_model(path)?;
             let device = common.open()?;
             (Some(Denoiser::new(&device, &model, options.tile)?), device.name().to_owned())
         }

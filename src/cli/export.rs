@@ -130,7 +130,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     }
     targets.iter().try_for_each(Target::check_name)?;
     let results: Vec<_> = targets.iter().map(|t| (t.flag.into(), t.path.clone())).collect();
-    check_outputs("export", &[&options.model], &results)?;
+    check_outputs("export", &[&options.model], &results, None)?;
     let model = load_model(&options.model)?;
     // All of them, before any is written.
     let files = targets.iter().map(|t| Ok((&t.path, t.bytes(&model, options)?))).collect::<Result<Vec<_>, Error>>()?;

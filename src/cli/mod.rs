@@ -15,6 +15,7 @@ mod interrupt;
 mod model;
 mod net;
 mod output;
+mod pipeline;
 mod pipes;
 mod places;
 mod recipe;

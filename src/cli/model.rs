@@ -3,11 +3,29 @@
 use std::path::Path;
 
 use n2n_gpu::error::{Error, Result};
-use n2n_gpu::nets::Model;
+use n2n_gpu::nets::{BUILT_IN, Builtin, Model};
 
-/// The model of an argument.
+/// What models there are, for `--help`.
+pub(super) fn help() -> String {
+    let model = |model: &Builtin| format!("{} ({})", model.name, model.about);
+    format!("Model that `train` wrote, or one in the box: {}", BUILT_IN.iter().map(model).collect::<Vec<_>>().join(", "))
+}
+
+fn built_in(path: &Path) -> Option<&'static Builtin> {
+    path.to_str().and_then(Builtin::find)
+}
+
+/// The file that an argument names, unless it is a model in the box.
+pub(super) fn file(path: &Path) -> Option<&Path> {
+    if built_in(path).is_some() { None } else { Some(path) }
+}
+
+/// The model of an argument: one in the box by its name, else a file.
 /// Fails as [`Model::load`] does; of files that other programs have models in, it says what they are to this one.
 pub(super) fn load_model(path: &Path) -> Result<Model> {
+    if let Some(model) = built_in(path) {
+        return model.load();
+    }
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("onnx" | "dtmodel" | "zip") if path.is_file() => {

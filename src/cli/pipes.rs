@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write, stdin, stdout};
 use std::path::Path;
 
 use n2n_gpu::data::files::{MAX_BYTES, extension_of_bytes};
-use n2n_gpu::data::picture::Picture;
+use n2n_gpu::data::picture::Pages;
 use n2n_gpu::error::Error;
 
 /// Stands for stdin and stdout; a file of this name is `./-`.
@@ -12,11 +12,12 @@ pub(super) fn is_pipe(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// The picture that comes from stdin, and the extension of files of its format.
-pub(super) fn read() -> Result<(Picture, Option<&'static str>), Error> {
+/// The pictures that come from stdin, and the extension of files of their format.
+pub(super) fn read() -> Result<(Pages, Option<&'static str>), Error> {
     let mut bytes = Vec::new();
     stdin().lock().take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| Error::file("stdin", format!("cannot be read: {e}")))?;
-    Ok((Picture::decode("stdin", &bytes)?, extension_of_bytes(&bytes)))
+    let extension = extension_of_bytes(&bytes);
+    Ok((Pages::of_bytes("stdin", bytes)?, extension))
 }
 
 /// Writes a picture to stdout. A reader that has closed the pipe wants no more, which is no failure.

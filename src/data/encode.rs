@@ -1,14 +1,16 @@
-//! The bytes of picture files. Encoders get samples of 8 or 16 bit in bands of whole rows, from the top down, and those that can work
-//! row by row do, so that a large picture is never there a second time.
+//! The bytes of picture files. Encoders get samples in bands of whole rows, from the top down, and those that can work row by row do, so
+//! that a large picture is never there a second time.
 
 use std::borrow::Cow;
-use std::io::{Cursor, Write};
+use std::ops::Range;
 
-use image::codecs::{bmp::BmpEncoder, jpeg::JpegEncoder, tiff::TiffEncoder, webp::WebPEncoder};
-use image::{ExtendedColorType, ImageEncoder, ImageError, ImageResult, Luma, Rgb};
+use image::codecs::bmp::BmpEncoder;
+use image::codecs::hdr::HdrEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+use image_webp::{ColorType, WebPEncoder};
 
-use super::formats::is_grey;
-use super::streamed::Streamed;
+use super::metadata::{Density, Own, Unit};
+use super::samples::{Color, Depth};
 
 /// Some whole rows: `(H, W, C)` samples in the byte order of the machine.
 pub(super) type Band<'s> = Cow<'s, [u8]>;
@@ -16,142 +18,106 @@ pub(super) type Band<'s> = Cow<'s, [u8]>;
 /// What went wrong, for a sentence around it.
 pub(super) type Failure = Box<dyn std::error::Error>;
 
-const JPEG_QUALITY: u8 = 95;
-
 /// What is wrong where bands end too early: a mistake of ours.
-const MISSING: &str = "rows are missing";
+pub(super) const MISSING: &str = "rows are missing";
+
+/// What an encoder writes beside the pixels: what of a picture's metadata its format holds.
+pub(super) struct Beside<'s> {
+    pub(super) icc: Option<&'s [u8]>,
+    pub(super) exif: Option<&'s [u8]>,
+    pub(super) xmp: Option<&'s [u8]>,
+    pub(super) iptc: Option<&'s [u8]>,
+    pub(super) density: Option<Density>,
+    pub(super) own: &'s Own,
+}
 
 /// A picture as an encoder gets it.
 pub(super) struct Raw<'s> {
-    pub(super) color: ExtendedColorType,
+    pub(super) color: Color,
     pub(super) width: u32,
     pub(super) height: u32,
-    pub(super) icc: Option<&'s [u8]>,
-    pub(super) exif: Option<&'s [u8]>,
+    pub(super) metadata: Beside<'s>,
     pub(super) bands: Box<dyn Iterator<Item = Band<'s>> + 's>,
 }
 
-impl<'s> Raw<'s> {
-    fn is_deep(&self) -> bool {
-        self.color.bits_per_pixel() > 8 * u16::from(self.color.channel_count())
-    }
-
+impl Raw<'_> {
     /// Bytes of all samples.
-    fn len(&self) -> usize {
-        let channels = usize::from(self.color.channel_count());
-        (self.width as usize * self.height as usize * channels) << usize::from(self.is_deep())
+    pub(super) fn len(&self) -> usize {
+        self.width as usize * self.height as usize * self.color.bytes()
     }
 
     /// All samples at once.
-    fn samples(&mut self) -> Result<Band<'s>, Failure> {
-        let mut samples = self.bands.next().unwrap_or_default();
-        self.bands.by_ref().for_each(|band| samples.to_mut().extend_from_slice(&band));
+    pub(super) fn samples(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut samples = self.bands.next().unwrap_or_default().into_owned();
+        self.bands.by_ref().for_each(|band| samples.extend_from_slice(&band));
         if samples.len() == self.len() { Ok(samples) } else { Err(MISSING.into()) }
     }
 
     /// The same with bytes in the order of the file formats that put the high one first.
-    fn into_big_endian(mut self) -> Self {
-        if self.is_deep() && cfg!(target_endian = "little") {
-            self.bands = Box::new(self.bands.map(|mut band| {
-                band.to_mut().chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
+    pub(super) fn into_big_endian(mut self) -> Self {
+        let bytes = self.color.depth.bytes();
+        if bytes > 1 && cfg!(target_endian = "little") {
+            self.bands = Box::new(self.bands.map(move |mut band| {
+                band.to_mut().chunks_exact_mut(bytes).for_each(<[u8]>::reverse);
                 band
             }));
         }
         self
     }
-
-    fn metadata_to(&self, encoder: &mut impl ImageEncoder) -> ImageResult<()> {
-        if let Some(icc) = self.icc {
-            encoder.set_icc_profile(icc.to_vec()).map_err(ImageError::Unsupported)?;
-        }
-        if let Some(exif) = self.exif {
-            encoder.set_exif_metadata(exif.to_vec()).map_err(ImageError::Unsupported)?;
-        }
-        Ok(())
-    }
-
-    fn write_to(mut self, mut encoder: impl ImageEncoder) -> Result<(), Failure> {
-        self.metadata_to(&mut encoder)?;
-        Ok(encoder.write_image(&self.samples()?, self.width, self.height, self.color)?)
-    }
 }
 
-pub(super) fn tiff(raw: Raw) -> Result<Vec<u8>, Failure> {
-    let mut file = Cursor::new(Vec::new());
-    raw.write_to(TiffEncoder::new(&mut file))?;
-    Ok(file.into_inner())
-}
-
-pub(super) fn webp(raw: Raw) -> Result<Vec<u8>, Failure> {
+pub(super) fn webp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
     let mut file = Vec::new();
-    raw.write_to(WebPEncoder::new_lossless(&mut file))?;
+    let mut encoder = WebPEncoder::new(&mut file);
+    let owned = |data: Option<&[u8]>| data.unwrap_or_default().to_vec();
+    encoder.set_icc_profile(owned(raw.metadata.icc));
+    encoder.set_exif_metadata(owned(raw.metadata.exif));
+    encoder.set_xmp_metadata(owned(raw.metadata.xmp));
+    let color = if raw.color.alpha { ColorType::Rgba8 } else { ColorType::Rgb8 };
+    encoder.encode(&raw.samples()?, raw.width, raw.height, color)?;
     Ok(file)
 }
 
-pub(super) fn bmp(raw: Raw) -> Result<Vec<u8>, Failure> {
-    let mut file = Vec::new();
-    raw.write_to(BmpEncoder::new(&mut file))?;
-    Ok(file)
-}
+/// Where a BMP file says how many pixels a metre has, from left to right and from top to bottom.
+pub(super) const BMP_DENSITY: Range<usize> = 38..46;
 
-pub(super) fn jpeg(raw: Raw) -> Result<Vec<u8>, Failure> {
+pub(super) fn bmp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
     let mut file = Vec::new();
-    let mut encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
-    raw.metadata_to(&mut encoder)?;
-    let (size, grey) = ([raw.width, raw.height], is_grey(raw.color));
-    let missing = if grey {
-        let rows = Streamed::<Luma<u8>>::new(size, raw.bands);
-        encoder.encode_image(&rows)?;
-        rows.ended_early()
-    } else {
-        let rows = Streamed::<Rgb<u8>>::new(size, raw.bands);
-        encoder.encode_image(&rows)?;
-        rows.ended_early()
+    let color = match raw.color {
+        Color { grey: true, .. } => ExtendedColorType::L8,
+        Color { alpha: true, .. } => ExtendedColorType::Rgba8,
+        _ => ExtendedColorType::Rgb8,
     };
-    if missing { Err(MISSING.into()) } else { Ok(file) }
+    BmpEncoder::new(&mut file).write_image(&raw.samples()?, raw.width, raw.height, color)?;
+    if let Some(density) = raw.metadata.density.filter(|density| density.unit != Unit::Shape) {
+        let Density { x, y, .. } = density.per(Unit::Metre);
+        file[BMP_DENSITY].copy_from_slice(&[x, y].map(|v| (v.round() as i32).to_le_bytes()).concat());
+    }
+    Ok(file)
 }
 
-/// PNG row by row, which the `image` crate does not do.
-pub(super) fn png(raw: Raw) -> Result<Vec<u8>, Failure> {
-    /// Bytes of a data chunk.
-    const CHUNK: usize = 1 << 16;
-    let mut info = png::Info::with_size(raw.width, raw.height);
-    info.icc_profile = raw.icc.map(Cow::Borrowed);
-    info.exif_metadata = raw.exif.map(Cow::Borrowed);
+/// Radiance HDR, with the lines of the header that the picture came with in place of the encoder's remark.
+pub(super) fn hdr(mut raw: Raw) -> Result<Vec<u8>, Failure> {
+    const SIGNATURE: &[u8] = b"#?RADIANCE\n";
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::with_info(&mut file, info)?;
-    encoder.set_color(match raw.color.channel_count() {
-        1 => png::ColorType::Grayscale,
-        2 => png::ColorType::GrayscaleAlpha,
-        3 => png::ColorType::Rgb,
-        _ => png::ColorType::Rgba,
-    });
-    encoder.set_depth(if raw.is_deep() { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
-    encoder.set_compression(png::Compression::Fast);
-    encoder.set_filter(png::Filter::Adaptive);
-    if raw.is_deep() {
-        // The fast one has a fixed code, in which the noise of lower bytes takes more space than uncompressed.
-        encoder.set_deflate_compression(png::DeflateCompression::Level(2));
-    }
-    let mut writer = encoder.write_header()?;
-    let mut raw = raw.into_big_endian();
-    let first = raw.bands.next().unwrap_or_default();
-    if raw.len() == first.len() {
-        // All at once; what does not compress is then stored uncompressed.
-        writer.write_image_data(&first)?;
-    } else {
-        let mut stream = writer.stream_writer_with_size(CHUNK)?;
-        stream.write_all(&first)?;
-        raw.bands.try_for_each(|band| stream.write_all(&band))?;
-        stream.finish()?;
-    }
-    writer.finish()?;
+    let mut samples = raw.samples()?;
+    // The format has no values below zero.
+    bytemuck::cast_slice_mut::<u8, [u8; 4]>(&mut samples)
+        .iter_mut()
+        .for_each(|v| *v = f32::from_ne_bytes(*v).max(0.0).to_ne_bytes());
+    HdrEncoder::new(&mut file).write_image(&samples, raw.width, raw.height, ExtendedColorType::Rgb32F)?;
+    let remark = file[SIGNATURE.len()..].iter().position(|byte| *byte == b'\n').unwrap_or_default();
+    let lines = match raw.metadata.own {
+        Own::Hdr(lines) => lines.iter().map(|line| format!("{line}\n")).collect(),
+        _ => String::new(),
+    };
+    file.splice(SIGNATURE.len()..=SIGNATURE.len() + remark, lines.into_bytes());
     Ok(file)
 }
 
 /// P5 or P6, by hand: the `image` crate writes 16 bit samples only as PAM.
 pub(super) fn pnm(raw: Raw) -> Result<Vec<u8>, Failure> {
-    let kind = if is_grey(raw.color) { "P5" } else { "P6" };
+    let kind = if raw.color.grey { "P5" } else { "P6" };
     let header = format!("{kind}\n{} {}\n{}\n", raw.width, raw.height, largest(&raw));
     Ok([header.as_bytes(), &raw.into_big_endian().samples()?].concat())
 }
@@ -159,15 +125,15 @@ pub(super) fn pnm(raw: Raw) -> Result<Vec<u8>, Failure> {
 /// P7, by hand: the `image` crate does not write grey with alpha.
 pub(super) fn pam(raw: Raw) -> Result<Vec<u8>, Failure> {
     let Raw { width, height, color, .. } = raw;
-    let depth = color.channel_count();
-    let kind = ["GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"][usize::from(depth) - 1];
+    let depth = color.channels();
+    let kind = ["GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"][depth - 1];
     let largest = largest(&raw);
     let header = format!("P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {largest}\nTUPLTYPE {kind}\nENDHDR\n");
     Ok([header.as_bytes(), &raw.into_big_endian().samples()?].concat())
 }
 
 fn largest(raw: &Raw) -> u16 {
-    if raw.is_deep() { u16::MAX } else { u8::MAX.into() }
+    if raw.color.depth == Depth::Sixteen { u16::MAX } else { u8::MAX.into() }
 }
 
 /// P4: one bit per pixel, 1 where it is darker than the middle; rows begin at whole bytes.
@@ -176,6 +142,17 @@ pub(super) fn pbm(mut raw: Raw) -> Result<Vec<u8>, Failure> {
     for row in raw.samples()?.chunks(raw.width as usize) {
         let byte = |pixels: &[u8]| pixels.iter().zip(0..).fold(0, |byte, (&v, i)| byte | u8::from(v < 128) << (7 - i));
         file.extend(row.chunks(8).map(byte));
+    }
+    Ok(file)
+}
+
+/// PFM: floats from the bottom up, the low byte first, as the sign of the scale says.
+pub(super) fn pfm(mut raw: Raw) -> Result<Vec<u8>, Failure> {
+    let kind = if raw.color.grey { "Pf" } else { "PF" };
+    let mut file = format!("{kind}\n{} {}\n-1.0\n", raw.width, raw.height).into_bytes();
+    let samples = raw.samples()?;
+    for row in samples.chunks_exact(raw.width as usize * raw.color.bytes()).rev() {
+        file.extend(row.chunks_exact(4).flat_map(|v| f32::from_ne_bytes([v[0], v[1], v[2], v[3]]).to_le_bytes()));
     }
     Ok(file)
 }

@@ -3,104 +3,259 @@
 
 use std::path::Path;
 
-use image::ExtendedColorType::{self, L1, L8, L16, La8, La16, Rgb8, Rgb16, Rgba8, Rgba16};
 use image::ImageFormat;
 
-use super::encode::{self, Raw};
+use super::encode::{self, Beside, Raw};
+use super::jpeg::{self, IPTC_AROUND, MAX_SEGMENT, XMP_NAME};
+use super::metadata::{Metadata, Own, in_words};
+use super::samples::{Color, Depth};
+use super::transfer::Transfer;
+use super::{exr, ifd, png};
 use crate::error::{Error, Result};
 
-/// The most EXIF data that fits one JPEG segment beside its length and its name.
-pub(super) const JPEG_MAX_EXIF: usize = 65_535 - 2 - 6;
+/// Which pictures of a format have alpha.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alpha {
+    None,
+    Coloured,
+    All,
+}
+
+/// What writes a format.
+#[derive(Clone, Copy)]
+pub(super) enum Encoder {
+    /// One picture at once, in memory.
+    Whole(fn(Raw) -> Result<Vec<u8>, encode::Failure>),
+    /// Pages one after the other: TIFF.
+    Pages,
+}
 
 /// A format that pictures are written in.
 pub(super) struct Format {
     pub(super) name: &'static str,
     extensions: &'static [&'static str],
-    /// Grey (L) or colour, with alpha (a) or without, and bits per sample.
-    colors: &'static [ExtendedColorType],
-    /// Whether it holds colour profiles.
+    grey: bool,
+    colour: bool,
+    alpha: Alpha,
+    depths: &'static [Depth],
+    /// Whether values are linear light. Nothing where a file may hold both.
+    transfer: Option<Transfer>,
+    /// Whether it holds colour profiles, resolutions.
     icc: bool,
-    /// Most bytes of EXIF data.
+    density: bool,
+    /// Most bytes of EXIF, XMP and IPTC data.
     exif: usize,
+    xmp: usize,
+    iptc: usize,
     /// Most pixels a side.
     side: usize,
-    encode: fn(Raw) -> Result<Vec<u8>, encode::Failure>,
+    pub(super) encoder: Encoder,
 }
 
-const ALL: &[ExtendedColorType] = &[L8, La8, Rgb8, Rgba8, L16, La16, Rgb16, Rgba16];
 const ANY: usize = usize::MAX;
-const PNM: Format =
-    Format { name: "PNM", extensions: &[], colors: &[], icc: false, exif: 0, side: u32::MAX as usize, encode: encode::pnm };
+const WHOLE: &[Depth] = &[Depth::Eight, Depth::Sixteen];
+const EIGHT: &[Depth] = &[Depth::Eight];
+/// What holds nothing but grey and colour.
+const PNM: Format = Format {
+    name: "PNM",
+    extensions: &["pnm"],
+    grey: true,
+    colour: true,
+    alpha: Alpha::None,
+    depths: WHOLE,
+    transfer: Some(Transfer::Display),
+    icc: false,
+    density: false,
+    exif: 0,
+    xmp: 0,
+    iptc: 0,
+    side: u32::MAX as usize,
+    encoder: Encoder::Whole(encode::pnm),
+};
+const LINEAR: Format = Format { transfer: Some(Transfer::Linear), depths: &[Depth::Float], ..PNM };
 
-/// TIFF could hold grey with alpha and EXIF data, but the `image` crate's encoder cannot write them.
-#[rustfmt::skip]
-const FORMATS: [Format; 10] = [
-    Format { name: "PNG", extensions: &["png"], colors: ALL, icc: true, exif: ANY, encode: encode::png, ..PNM },
-    Format { name: "JPEG", extensions: &["jpg", "jpeg"], colors: &[L8, Rgb8], icc: true, exif: JPEG_MAX_EXIF, side: 65_535, encode: encode::jpeg },
-    Format { name: "TIFF", extensions: &["tif", "tiff"], colors: &[L8, Rgb8, Rgba8, L16, Rgb16, Rgba16], icc: true, encode: encode::tiff, ..PNM },
-    Format { name: "WebP", extensions: &["webp"], colors: &[Rgb8, Rgba8], icc: true, exif: ANY, side: 16_383, encode: encode::webp },
-    Format { name: "BMP", extensions: &["bmp"], colors: &[L8, Rgb8, Rgba8], encode: encode::bmp, ..PNM },
-    Format { extensions: &["pbm"], colors: &[L1], encode: encode::pbm, ..PNM },
-    Format { extensions: &["pgm"], colors: &[L8, L16], ..PNM },
-    Format { extensions: &["ppm"], colors: &[Rgb8, Rgb16], ..PNM },
-    Format { extensions: &["pnm"], colors: &[L8, Rgb8, L16, Rgb16], ..PNM },
-    Format { extensions: &["pam"], colors: ALL, encode: encode::pam, ..PNM },
+const FORMATS: [Format; 13] = [
+    Format {
+        name: "PNG",
+        extensions: &["png"],
+        alpha: Alpha::All,
+        icc: true,
+        density: true,
+        exif: ANY,
+        xmp: ANY,
+        encoder: Encoder::Whole(png::encode),
+        ..PNM
+    },
+    Format {
+        name: "JPEG",
+        extensions: &["jpg", "jpeg"],
+        depths: EIGHT,
+        icc: true,
+        density: true,
+        exif: MAX_SEGMENT - 6,
+        xmp: MAX_SEGMENT - XMP_NAME.len(),
+        iptc: MAX_SEGMENT - IPTC_AROUND - 1,
+        side: 65_535,
+        encoder: Encoder::Whole(jpeg::encode),
+        ..PNM
+    },
+    Format {
+        name: "TIFF",
+        extensions: &["tif", "tiff"],
+        alpha: Alpha::All,
+        depths: &[Depth::Eight, Depth::Sixteen, Depth::Half, Depth::Float],
+        transfer: None,
+        icc: true,
+        density: true,
+        exif: ANY,
+        xmp: ANY,
+        iptc: ANY,
+        encoder: Encoder::Pages,
+        ..PNM
+    },
+    Format {
+        name: "WebP",
+        extensions: &["webp"],
+        grey: false,
+        alpha: Alpha::Coloured,
+        depths: EIGHT,
+        icc: true,
+        exif: ANY,
+        xmp: ANY,
+        side: 16_383,
+        encoder: Encoder::Whole(encode::webp),
+        ..PNM
+    },
+    Format {
+        name: "BMP",
+        extensions: &["bmp"],
+        alpha: Alpha::Coloured,
+        depths: EIGHT,
+        density: true,
+        encoder: Encoder::Whole(encode::bmp),
+        ..PNM
+    },
+    Format { extensions: &["pbm"], colour: false, depths: &[Depth::One], encoder: Encoder::Whole(encode::pbm), ..PNM },
+    Format { extensions: &["pgm"], colour: false, ..PNM },
+    Format { extensions: &["ppm"], grey: false, ..PNM },
+    PNM,
+    Format { extensions: &["pam"], alpha: Alpha::All, encoder: Encoder::Whole(encode::pam), ..PNM },
+    Format { extensions: &["pfm"], encoder: Encoder::Whole(encode::pfm), ..LINEAR },
+    Format {
+        name: "OpenEXR",
+        extensions: &["exr"],
+        alpha: Alpha::All,
+        depths: &[Depth::Half, Depth::Float],
+        encoder: Encoder::Whole(exr::encode),
+        ..LINEAR
+    },
+    Format {
+        name: "Radiance HDR",
+        extensions: &["hdr"],
+        grey: false,
+        depths: &[Depth::SharedExponent],
+        encoder: Encoder::Whole(encode::hdr),
+        ..LINEAR
+    },
 ];
 
-pub(super) fn is_grey(color: ExtendedColorType) -> bool {
-    color.channel_count() < 3
-}
+impl Format {
+    pub(super) fn has_pages(&self) -> bool {
+        matches!(self.encoder, Encoder::Pages)
+    }
 
-fn has_alpha(color: ExtendedColorType) -> bool {
-    color.channel_count().is_multiple_of(2)
-}
+    fn holds(&self, color: Color) -> bool {
+        let colours = if color.grey { self.grey } else { self.colour };
+        let alpha = match self.alpha {
+            Alpha::None => !color.alpha,
+            Alpha::Coloured => !(color.alpha && color.grey),
+            Alpha::All => true,
+        };
+        colours && alpha && self.depths.contains(&color.depth)
+    }
 
-fn depth(color: ExtendedColorType) -> u16 {
-    color.bits_per_pixel() / u16::from(color.channel_count())
+    /// The nearest thing to a colour that it holds: colours matter most, then alpha, then depth; then, the smallest thing that loses
+    /// nothing, or the largest where something is lost.
+    fn nearest(&self, color: Color) -> Color {
+        let channels = (1..=4).flat_map(|channels| self.depths.iter().map(move |depth| Color::new(channels, *depth)));
+        let held = channels.filter(|to| self.holds(*to));
+        let key = |to: &Color| {
+            let [colours, alpha, depth] = lost(color, *to);
+            let bytes = to.depth.bytes();
+            (colours, alpha, depth, to.channels(), if depth { ANY - bytes } else { bytes })
+        };
+        held.min_by_key(key).expect("a format holds something")
+    }
 }
 
 /// What of a picture goes into a file.
 #[derive(Clone, Copy)]
 pub(super) struct Encoding {
-    format: &'static Format,
-    pub(super) color: ExtendedColorType,
+    pub(super) format: &'static Format,
+    pub(super) color: Color,
+    pub(super) transfer: Transfer,
 }
 
 impl Encoding {
-    /// The nearest thing to samples of `color` that the format which `path` names can hold: colours matter most, then alpha, then depth.
-    pub(super) fn nearest(path: &Path, color: ExtendedColorType) -> Result<Self> {
+    /// The nearest thing to samples of `color` that the format which `path` names can hold.
+    pub(super) fn nearest(path: &Path, color: Color, transfer: Transfer) -> Result<Self> {
         let format = format_of(path)?;
-        let nearest = format.colors.iter().copied().min_by_key(|&to| (lost(color, to), to.bits_per_pixel()));
-        Ok(Self { format, color: nearest.expect("a format holds something") })
+        let nearest = format.nearest(color);
+        let own = if nearest.depth.is_float() { transfer } else { Transfer::Display };
+        Ok(Self { format, color: nearest, transfer: format.transfer.unwrap_or(own) })
     }
 
-    /// Whether encoders get samples of two bytes; of fewer bits than eight they get one.
-    pub(super) fn is_deep(self) -> bool {
-        depth(self.color) > 8
+    /// What the file keeps of metadata.
+    pub(super) fn beside(self, metadata: &Metadata) -> Beside<'_> {
+        fn at_most(data: Option<&Vec<u8>>, most: usize) -> Option<&[u8]> {
+            data.map(Vec::as_slice).filter(|data| data.len() <= most)
+        }
+        let Format { icc, exif, xmp, iptc, density, .. } = self.format;
+        let fits = |icc: &&[u8]| profile_fits(icc, self.color.grey);
+        Beside {
+            icc: at_most(metadata.icc.as_ref(), if *icc { ANY } else { 0 }).filter(fits),
+            exif: at_most(metadata.exif.as_ref(), *exif),
+            xmp: at_most(metadata.xmp.as_ref(), *xmp),
+            iptc: at_most(metadata.iptc.as_ref(), *iptc),
+            density: metadata.density.filter(|_| *density),
+            own: &metadata.own,
+        }
     }
 
-    /// A colour profile, if the file keeps it.
-    pub(super) fn icc(self, icc: Option<&[u8]>) -> Option<&[u8]> {
-        icc.filter(|icc| self.format.icc && profile_fits(icc, is_grey(self.color)))
+    /// What is dropped of samples of `color`, e.g. `the alpha channel`.
+    pub(super) fn loses_of_pixels(self, color: Color) -> Option<String> {
+        let [colours, alpha, depth] = lost(color, self.color);
+        let depth_lost = match (self.color.depth, color.depth) {
+            (Depth::One, _) => "the shades between black and white",
+            (_, Depth::Sixteen) => "the 16 bit depth",
+            (Depth::SharedExponent | Depth::Half, _) => "the precision",
+            _ => "floating point values",
+        };
+        let list = [(colours, "the colours"), (alpha, "the alpha channel"), (depth, depth_lost)];
+        in_words(&list.into_iter().filter(|item| item.0).map(|item| item.1).collect::<Vec<_>>())
     }
 
-    /// EXIF data, likewise.
-    pub(super) fn exif(self, exif: Option<&[u8]>) -> Option<&[u8]> {
-        exif.filter(|exif| exif.len() <= self.format.exif)
-    }
-
-    /// What is dropped of samples of `color` and of metadata, e.g. `the alpha channel`. Metadata is named only when the pixels are kept.
-    pub(super) fn loses(self, color: ExtendedColorType, icc: Option<&[u8]>, exif: Option<&[u8]>) -> Option<String> {
-        let [colours, alpha, bits] = lost(color, self.color);
-        let bits_lost = if depth(self.color) == 1 { "the shades between black and white" } else { "the 16 bit depth" };
-        let pixels = [(colours, "the colours"), (alpha, "the alpha channel"), (bits, bits_lost)];
-        let icc = icc.is_some() && self.icc(icc).is_none();
-        let exif = exif.is_some() && self.exif(exif).is_none();
-        let metadata = [(icc, "the colour profile"), (exif, "the EXIF data")];
-        let list = |items: &[(bool, &'static str)]| items.iter().filter(|i| i.0).map(|i| i.1).collect::<Vec<_>>();
-        let lost = if colours || alpha || bits { list(&pixels) } else { list(&metadata) };
-        let (last, others) = lost.split_last()?;
-        Some(if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) })
+    /// What is dropped of metadata.
+    pub(super) fn loses_of_metadata(self, metadata: &Metadata) -> Option<String> {
+        let beside = self.beside(metadata);
+        let in_exif = beside.exif.is_some_and(ifd::says_resolution);
+        let density = metadata.density.is_some() && beside.density.is_none() && !in_exif;
+        let own = match &metadata.own {
+            Own::Png(chunks) if self.format.name != "PNG" => chunks.name(),
+            Own::Tiff(tags) if self.format.name != "TIFF" => tags.name(),
+            Own::Exr(layers) if self.format.name != "OpenEXR" => layers.name(),
+            Own::Hdr(_) if self.format.name != "Radiance HDR" => Some("the lines of the header"),
+            _ => None,
+        };
+        let list = [
+            (metadata.icc.is_some() && beside.icc.is_none(), "the colour profile"),
+            (metadata.exif.is_some() && beside.exif.is_none(), "the EXIF data"),
+            (metadata.xmp.is_some() && beside.xmp.is_none(), "the XMP data"),
+            (metadata.iptc.is_some() && beside.iptc.is_none(), "the IPTC data"),
+            (density, "the resolution"),
+        ];
+        let lost = list.into_iter().filter(|item| item.0).map(|item| item.1);
+        in_words(&lost.chain(own).collect::<Vec<_>>())
     }
 
     /// Whether the format can have pictures of this size (width, height). Fails when it cannot.
@@ -112,21 +267,24 @@ impl Encoding {
         Err(Error::file(path, format!("a {name} file holds at most {most} pixels a side: choose another format, such as PNG")))
     }
 
-    /// The bytes of the file.
-    pub(super) fn encode(self, path: &Path, raw: Raw) -> Result<Vec<u8>> {
-        let encoded = if raw.width == 0 || raw.height == 0 { Err("it has no pixels".into()) } else { (self.format.encode)(raw) };
-        encoded.map_err(|e| {
-            Error::file(path, format!("cannot be written as {} ({e}): choose another format, such as PNG", self.format.name))
-        })
+    pub(super) fn failed(self, path: &Path, what: &str) -> Error {
+        Error::file(path, format!("cannot be written as {} ({what}): choose another format, such as PNG", self.format.name))
     }
 }
 
 /// Whether colours, the alpha channel and bits of samples are lost from one type to another.
-fn lost(from: ExtendedColorType, to: ExtendedColorType) -> [bool; 3] {
-    [is_grey(to) && !is_grey(from), has_alpha(from) && !has_alpha(to), depth(to) < depth(from)]
+fn lost(from: Color, to: Color) -> [bool; 3] {
+    [to.grey && !from.grey, from.alpha && !to.alpha, !to.depth.holds(from.depth)]
 }
 
-fn extension(path: &Path) -> Option<String> {
+/// Extensions of formats that hold a picture whole.
+pub(super) fn that_hold(color: Color) -> String {
+    let whole = FORMATS.iter().filter(|format| !lost(color, format.nearest(color)).contains(&true));
+    whole.map(|format| format.extensions[0]).take(3).collect::<Vec<_>>().join(", ")
+}
+
+/// The extension of a file name, in small letters.
+pub(super) fn extension(path: &Path) -> Option<String> {
     path.extension().map(|e| e.to_string_lossy().to_lowercase())
 }
 
@@ -144,17 +302,6 @@ pub(super) fn format_of(path: &Path) -> Result<&'static Format> {
     })
 }
 
-/// Bytes 16 to 19 of an ICC profile name the colour space it is for. One for CMYK is wrong once the pixels are RGB.
-pub(super) fn profile_fits(icc: &[u8], grey: bool) -> bool {
-    icc.get(16..20) == Some(if grey { b"GRAY" } else { b"RGB " })
-}
-
-/// Whether a file counts as a picture of its folder: by extension, hidden ones left out.
-pub fn is_picture_name(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && extension(path).is_some_and(|e| by_extension(&e).is_some())
-}
-
 /// Whether the extensions of two names are of one format that is written.
 pub fn same_format(a: &Path, b: &Path) -> bool {
     matches!((format_of(a), format_of(b)), (Ok(a), Ok(b)) if a.extensions == b.extensions)
@@ -167,10 +314,13 @@ pub fn writes(path: &Path) -> bool {
 
 /// The extension that files of such content have, if such files are written.
 pub fn extension_of_bytes(bytes: &[u8]) -> Option<&'static str> {
-    let extension = match image::guess_format(bytes).ok()? {
-        ImageFormat::Pnm if bytes.starts_with(b"P7") => "pam",
-        ImageFormat::Pnm => "pnm",
-        format => format.extensions_str().first()?,
+    let extension = match image::guess_format(bytes) {
+        Ok(ImageFormat::Pnm) if bytes.starts_with(b"P7") => "pam",
+        Ok(ImageFormat::Pnm) => "pnm",
+        Ok(format) => format.extensions_str().first()?,
+        Err(_) if ifd::is_tiff(bytes) => "tif",
+        Err(_) if matches!(bytes, [b'P', b'F' | b'f', ..]) => "pfm",
+        Err(_) => return None,
     };
     by_extension(extension).map(|_| extension)
 }
@@ -178,6 +328,17 @@ pub fn extension_of_bytes(bytes: &[u8]) -> Option<&'static str> {
 /// The extensions of files that are read and written, for people: `png, jpg, jpeg, ...`.
 pub fn picture_extensions() -> String {
     FORMATS.iter().flat_map(|f| f.extensions).copied().collect::<Vec<_>>().join(", ")
+}
+
+/// Bytes 16 to 19 of an ICC profile name the colour space it is for. One for CMYK is wrong once the pixels are RGB.
+pub(super) fn profile_fits(icc: &[u8], grey: bool) -> bool {
+    icc.get(16..20) == Some(if grey { b"GRAY" } else { b"RGB " })
+}
+
+/// Whether a file counts as a picture of its folder: by extension, hidden ones left out.
+pub fn is_picture_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && extension(path).is_some_and(|e| by_extension(&e).is_some())
 }
 
 /// The formats that are read and written, for people: `PNG, JPEG, TIFF, WebP, BMP, PNM`.

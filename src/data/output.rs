@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Cursor, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -21,9 +21,23 @@ const SUFFIX: &str = ".tmp";
 /// # Errors
 /// When the folder is missing or read-only, the disk is full, or `path` is a folder.
 pub fn save_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    save_with(path, |file| file.write_all(bytes))
+}
+
+/// What a file is written to.
+pub(super) trait Sink: Write + Seek {}
+
+impl<T: Write + Seek> Sink for T {}
+
+/// The same of a file that `write` writes as it comes.
+pub(super) fn save_with(path: &Path, write: impl FnOnce(&mut dyn Sink) -> io::Result<()>) -> Result<()> {
     let (target, folder) = place(path)?;
-    let written =
-        if target.exists() && !target.is_file() { fs::write(&target, bytes) } else { write_and_rename(&target, &folder, bytes) };
+    let written = if target.exists() && !target.is_file() {
+        let mut bytes = Cursor::new(Vec::new());
+        write(&mut bytes).and_then(|()| fs::write(&target, bytes.into_inner()))
+    } else {
+        write_and_rename(&target, &folder, write)
+    };
     written.map_err(|e| {
         let problem = match e.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -71,7 +85,7 @@ fn is_pipe(_: &Path) -> bool {
     false
 }
 
-fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_and_rename(target: &Path, folder: &Path, write: impl FnOnce(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
     /// Folders that this process has looked at for temporary files.
     static CLEANED: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let mut cleaned = CLEANED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -81,7 +95,9 @@ fn write_and_rename(target: &Path, folder: &Path, bytes: &[u8]) -> io::Result<()
         remove_abandoned(folder);
     }
     let mut file = temporary(folder)?;
-    file.as_file_mut().write_all(bytes)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered)?;
+    buffered.into_inner()?;
     // Else some file systems rename before they write, and a power loss leaves an empty file.
     file.as_file().sync_data()?;
     file.persist(target).map_err(|e| e.error)?;

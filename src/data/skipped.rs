@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::kinds::RAW_EXTENSIONS;
+
 /// What a file that is not read seems to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
@@ -21,20 +23,12 @@ const PICTURES: &[(&str, &[&str])] = &[
     ("HEIC", &["heic", "heif", "hif"]),
     ("JPEG 2000", &["jp2", "j2k", "jpf", "jpx"]),
     ("JPEG XL", &["jxl"]),
-    ("OpenEXR", &["exr"]),
     ("PDF", &["pdf"]),
-    ("PFM", &["pfm"]),
     ("PSD", &["psd", "psb"]),
     ("QOI", &["qoi"]),
-    ("Radiance HDR", &["hdr"]),
     ("SVG", &["svg"]),
     ("TGA", &["tga"]),
     ("XCF", &["xcf"]),
-];
-
-const RAW: &[&str] = &[
-    "3fr", "ari", "arw", "bay", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "gpr", "iiq", "k25", "kdc", "mef", "mos", "mrw",
-    "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f",
 ];
 
 /// The kind that the name of a file tells, of those that are not read.
@@ -43,7 +37,7 @@ fn kind_of(path: &Path) -> Kind {
     if let Some((name, _)) = PICTURES.iter().find(|(_, extensions)| extensions.contains(&extension.as_str())) {
         return Kind::Picture(name);
     }
-    if RAW.contains(&extension.as_str()) { Kind::Raw(extension.to_uppercase()) } else { Kind::Other }
+    if RAW_EXTENSIONS.contains(&extension.as_str()) { Kind::Raw(extension.to_uppercase()) } else { Kind::Other }
 }
 
 /// What was left out of folders. Hidden files are not counted.

@@ -5,12 +5,14 @@
 //! error are independent, the blend y + w (f(y) - y) nearest to the clean picture has w = |n|^2 / |f(y) - y|^2.
 
 use std::array::from_fn;
+use std::fmt;
 
 use super::Denoiser;
 use crate::data::picture::Picture;
 use crate::device::Device;
 use crate::error::Result;
 use crate::nets::Model;
+use crate::noise::Noise;
 
 /// Side of the windows that a photo is judged by, pixels; more where a network divides by more.
 const SIDE: usize = 128;
@@ -36,6 +38,14 @@ pub struct Estimate {
     pub strength: f32,
 }
 
+impl fmt::Display for Estimate {
+    /// For people: `noise 7.3 of 255`, and the strength where it is not 1.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "noise {:.1} of 255", self.noise)?;
+        if self.strength < 1.0 { write!(f, ", strength {:.2}", self.strength) } else { Ok(()) }
+    }
+}
+
 /// Judges photos by a model, on the CPU.
 #[derive(Debug)]
 pub struct Estimator {
@@ -52,6 +62,11 @@ struct Block {
 }
 
 impl Estimator {
+    /// Whether the model's noise is one that photos are judged by: not one that leaves most pixels right, or hides some.
+    pub fn suits(model: &Model) -> bool {
+        model.noise.parse().map_or(true, |noise: Noise| noise.suits_residual())
+    }
+
     /// Readies a model.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub(super) struct Places {
     /// Search folders within folders too, but not links to folders; results get the same tree
     #[arg(short, long)]
     recursive: bool,
-    /// Replace files that exist. An input is replaced by its own result alone
+    /// Replace files that exist, and write formats that hold less than the picture. An input is replaced by its own result alone
     #[arg(short, long)]
     force: bool,
     /// Part I of N of the pictures, sorted by name, for one of N machines: 1/3, 2/3, 3/3
@@ -95,6 +95,8 @@ pub(super) struct Tasks {
     pub(super) tasks: Vec<Task>,
     /// Extension of what goes to stdout, unless that of its content.
     pub(super) format: Option<String>,
+    /// Whether a format may hold less than the picture.
+    pub(super) force: bool,
     /// Folders that results go to, in folders of their own or not.
     pub(super) folders: Vec<(&'static str, PathBuf)>,
     pub(super) skipped: Skipped,
@@ -130,7 +132,7 @@ impl Places {
             check_existing(results.map(PathBuf::as_path).filter(|path| !is_pipe(path)))?;
         }
         let format = found.first().and_then(|found| self.stdout_format(found));
-        Ok(Tasks { tasks, format, folders: self.folders(&destination, &found, one), skipped })
+        Ok(Tasks { tasks, format, force: self.force, folders: self.folders(&destination, &found, one), skipped })
     }
 
     /// Refuses results that would replace what is read, or one another: of all shards, for they have the same places.

@@ -2,13 +2,19 @@
 
 use std::fs;
 
+use super::super::samples::word;
 use super::*;
 
 /// A picture of so many pixels and channels, of noise.
 fn noise(width: usize, height: usize, channels: usize, deep: bool) -> Picture {
     let values = crate::ops::random_normals(3, 0).map(|z| 0.5 + 0.2 * z as f32).take(width * height * channels);
-    let samples = if deep { Samples::Words(values.map(word).collect()) } else { Samples::Bytes(values.map(byte).collect()) };
-    Picture { header: Header { width, height, channels, deep, icc: None, exif: None }, rows: Rows { channels, samples } }
+    let (depth, samples) = if deep {
+        (Depth::Sixteen, Samples::Words(values.map(word).collect()))
+    } else {
+        (Depth::Eight, Samples::Bytes(values.map(byte).collect()))
+    };
+    let rows = Rows { color: Color::new(channels, depth), transfer: Transfer::Display, samples };
+    Picture::of_pages(Decoded { size: [width, height], rows, metadata: Metadata::default() }, 1)
 }
 
 #[test]
