@@ -1,7 +1,7 @@
 //! Packages for darktable's neural restore (5.6): a zip archive of one folder with `config.json` and `model.onnx`.
 //!
-//! darktable gives the network squares of one size that overlap by 64 pixels, mirrored at the edges of the picture, in sRGB with values
-//! from 0 to 1, and keeps their middles.
+//! darktable gives the network squares of one size that overlap by 64 pixels, mirrored at the edges of the picture, in sRGB with
+//! values from 0 to 1, and keeps their middles.
 
 use serde_json::json;
 
