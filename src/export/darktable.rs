@@ -33,7 +33,7 @@ pub fn export(model: &Model, size: Option<usize>, card: &Card) -> Result<Vec<u8>
     let notes = match radius {
         Some(radius) if radius <= OVERLAP => "A pixel depends on what is within the overlap of tiles: there are no seams.",
         Some(_) => "A pixel depends on more than the overlap of tiles: there may be faint seams.",
-        None => "Its normalisation sees a tile at a time: tiles may differ a little.",
+        None => "Its normalisation sees a tile at a time: tiles may differ visibly.",
     };
     let stated = |text: &Option<String>| text.clone().unwrap_or_else(|| "not stated".to_owned());
     let config = json!({

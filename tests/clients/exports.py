@@ -26,7 +26,7 @@ NETS = [
     ("n2n-unet", "--width 6", ""),
     ("epfl-unet", "--width 6 --shared", ""),
     ("epfl-resunet", "--width 12", ""),
-    ("epfl-resunet", "--width 12 --down conv --residual", ""),
+    ("epfl-resunet", "--width 12 --down conv --residual", "--down conv --residual"),
     ("epfl-convnet", "", ""),
     ("oidn-unet-small", "", ""),
     ("oidn-unet", "", ""),
