@@ -62,7 +62,8 @@ failed = 0
 
 def n2n(line):
     """Runs `n2n-gpu` on the CPU, and returns its JSON object."""
-    done = subprocess.run([binary, *line.split(), "--json", "--quiet", "--device", "cpu"], cwd=folder, capture_output=True, text=True)
+    words = [binary, *line.split(), "--json", "--quiet", "--device", "cpu"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"n2n-gpu {line}\n{done.stderr}")
     return json.loads(done.stdout)
