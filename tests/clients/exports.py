@@ -56,7 +56,8 @@ import openvino
 import pyoidn
 
 binary = os.path.abspath(sys.argv[1])
-folder = pathlib.Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory()
+folder = pathlib.Path(scratch.name)
 failed = 0
 
 
