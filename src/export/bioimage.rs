@@ -1,5 +1,5 @@
-//! Packages for the model zoo of microscopy (<https://bioimage.io>, model description 0.5): a zip archive of `rdf.yaml`, the network in
-//! ONNX, a test picture with its result, and a cover.
+//! Packages for the model zoo of microscopy (<https://bioimage.io>, model description 0.5): a zip archive of `rdf.yaml`, the
+//! network in ONNX, a test picture with its result, and a cover.
 
 use std::io::Cursor;
 
@@ -46,8 +46,20 @@ pub fn export(model: &Model, card: &Card) -> Result<Vec<u8>> {
         ("cover.png", cover(&noisy, &denoised, side)),
         ("README.md", readme(model, card).into_bytes()),
     ];
+    let mut description = describe(model, multiple, &files);
+    description["name"] = json!(card.name);
+    description["authors"] = json!([{"name": author}]);
+    description["license"] = json!(license);
+    // JSON is YAML, too.
+    let description = serde_json::to_string_pretty(&description).expect("it is plain data").into_bytes();
+    let files = files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
+    Ok(archive(&std::iter::once(("rdf.yaml".to_owned(), description)).chain(files).collect::<Vec<_>>()))
+}
+
+/// What `rdf.yaml` says of the model and of the other files. Sizes are multiples of `multiple`.
+fn describe(model: &Model, multiple: usize, files: &[(&str, Vec<u8>)]) -> Value {
     let of = |name: &str| {
-        let (name, bytes) = files.iter().find(|(file, _)| *file == name).expect("it is listed above");
+        let (name, bytes) = files.iter().find(|(file, _)| *file == name).expect("the package has it");
         let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         json!({"source": name, "sha256": hash})
     };
@@ -63,14 +75,15 @@ pub fn export(model: &Model, card: &Card) -> Result<Vec<u8>> {
     };
     let any_size = space(&|_| json!({"min": multiple, "step": multiple}));
     let same_size = space(&|id| json!({"tensor_id": onnx::INPUT, "axis_id": id}));
-    let description = json!({
+    let facts: Map<_, _> = facts(model).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    json!({
         "format_version": "0.5.3",
         "type": "model",
-        "name": card.name,
+        "name": null,
         "description": format!("Removes noise of the kind {} from RGB pictures", model.noise),
-        "authors": [{"name": author}],
-        "license": license,
-        "cite": [{"text": "Lehtinen et al. 2018, Noise2Noise: Learning Image Restoration without Clean Data", "url": "https://arxiv.org/abs/1803.04189"}],
+        "authors": null,
+        "license": null,
+        "cite": [{"text": "Lehtinen et al. 2018, Noise2Noise", "url": "https://arxiv.org/abs/1803.04189"}],
         "documentation": "README.md",
         "covers": ["cover.png"],
         "git_repo": env!("CARGO_PKG_REPOSITORY"),
@@ -78,12 +91,8 @@ pub fn export(model: &Model, card: &Card) -> Result<Vec<u8>> {
         "inputs": [tensor(onnx::INPUT, of("test_input.npy"), any_size)],
         "outputs": [tensor(onnx::OUTPUT, of("test_output.npy"), same_size)],
         "weights": {"onnx": weights},
-        "config": {"n2n-gpu": facts(model).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect::<Map<_, _>>()},
-    });
-    // JSON is YAML, too.
-    let description = serde_json::to_string_pretty(&description).expect("it is plain data").into_bytes();
-    let files = files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
-    Ok(archive(&std::iter::once(("rdf.yaml".to_owned(), description)).chain(files).collect::<Vec<_>>()))
+        "config": {"n2n-gpu": facts},
+    })
 }
 
 fn readme(model: &Model, card: &Card) -> String {

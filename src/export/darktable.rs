@@ -1,7 +1,7 @@
 //! Packages for darktable's neural restore (5.6): a zip archive of one folder with `config.json` and `model.onnx`.
 //!
-//! darktable gives the network squares of one size that overlap by 64 pixels, mirrored at the edges of the picture, in sRGB with values
-//! from 0 to 1, and keeps their middles.
+//! darktable gives the network squares of one size that overlap by 64 pixels, mirrored at the edges of the picture, in sRGB with
+//! values from 0 to 1, and keeps their middles.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub fn export(model: &Model, size: Option<usize>, card: &Card) -> Result<Vec<u8>
     let notes = match radius {
         Some(radius) if radius <= OVERLAP => "A pixel depends on what is within the overlap of tiles: there are no seams.",
         Some(_) => "A pixel depends on more than the overlap of tiles: there may be faint seams.",
-        None => "Its normalisation sees a tile at a time: tiles may differ a little.",
+        None => "Its normalisation sees a tile at a time: tiles may differ visibly.",
     };
     let stated = |text: &Option<String>| text.clone().unwrap_or_else(|| "not stated".to_owned());
     let config = json!({

@@ -17,8 +17,9 @@ use crate::graph::{Graph, Param};
 /// Most values of an option that are tried one after the other.
 const TRIED: u64 = 16;
 
-/// Reads a state dict, saved by `torch.save`, as safetensors or as TZA, as a model of a network. Names may have a prefix. Options that are
-/// not `given` are taken from the file; `statistics` are those of the training pictures, for a network that normalises its input.
+/// Reads a state dict, saved by `torch.save`, as safetensors or as TZA, as a model of a network. Names may have a prefix. Options
+/// that are not `given` are taken from the file; `statistics` are those of the training pictures, for a network that normalises
+/// its input.
 ///
 /// # Errors
 /// If the file cannot be read, its tensors are not those of the network, or it does not tell what has to be known.
@@ -102,8 +103,8 @@ fn prefix<'a>(g: &Graph, tensors: &'a Tensors) -> (&'a str, usize) {
     counts.into_iter().max_by_key(|&(prefix, count)| (count, std::cmp::Reverse(prefix.len()))).unwrap_or(("", 0))
 }
 
-/// The options that a file fits: those with most of its names and fewest others, then with most of its shapes; and the width of its
-/// first filter.
+/// The options that a file fits: those with most of its names and fewest others, then with most of its shapes; and the width of
+/// its first filter.
 fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<String, Json> {
     let mut base = entry.published().options();
     base.extend(given.clone());

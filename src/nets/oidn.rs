@@ -1,5 +1,5 @@
-//! The U-Nets of Intel Open Image Denoise (<https://www.openimagedenoise.org>; `core/unet_filter.cpp`, `training/model.py`), with parameters
-//! named as in its weights files: its filters run what is trained here.
+//! The U-Nets of Intel Open Image Denoise (<https://www.openimagedenoise.org>; `core/unet_filter.cpp`, `training/model.py`), with
+//! parameters named as in its weights files: its filters run what is trained here.
 
 use serde::{Deserialize, Serialize};
 
@@ -99,8 +99,8 @@ oidn_network!(
     "fast U-Net of Intel Open Image Denoise, which runs its weights"
 );
 
-/// Skips are the pooled results and the input. A ReLU follows the last convolution as well, but not in training: there it would keep
-/// values at 0 that have become negative once.
+/// Skips are the pooled results and the input. A ReLU follows the last convolution as well, but not in training: there it would
+/// keep values at 0 that have become negative once.
 fn record(Widths { encoder, decoder }: &Widths, net: &mut Modules, x: Tensor) -> Tensor {
     let conv = |net: &mut Modules, name: &str, x, channels| net.conv2d(name, x, channels, Conv::same3(1), Activation::RELU);
     let mut skips = vec![x];

@@ -1,5 +1,5 @@
-//! Curves between values of pictures and what networks work on: of linear values without an upper end, noise and detail are then alike at
-//! every brightness.
+//! Curves between values of pictures and what networks work on: of linear values without an upper end, noise and detail are then
+//! alike at every brightness.
 
 /// What happens to values of pictures on their way to a network, before they are brought to its range; and the inverse after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -7,8 +7,8 @@ pub enum Transfer {
     /// Nothing.
     #[default]
     None,
-    /// Linear values from 0, as of a renderer, to a scale of equal visibility (perceptually uniform, Aydın et al. 2008), on which 65,504,
-    /// the largest of half precision, is 1.
+    /// Linear values from 0, as of a renderer, to a scale of equal visibility (perceptually uniform, Aydın et al. 2008), on which
+    /// 65,504, the largest of half precision, is 1.
     Pu,
 }
 

@@ -26,7 +26,7 @@ NETS = [
     ("n2n-unet", "--width 6", ""),
     ("epfl-unet", "--width 6 --shared", ""),
     ("epfl-resunet", "--width 12", ""),
-    ("epfl-resunet", "--width 12 --down conv --residual", ""),
+    ("epfl-resunet", "--width 12 --down conv --residual", "--down conv --residual"),
     ("epfl-convnet", "", ""),
     ("oidn-unet-small", "", ""),
     ("oidn-unet", "", ""),
@@ -56,13 +56,15 @@ import openvino
 import pyoidn
 
 binary = os.path.abspath(sys.argv[1])
-folder = pathlib.Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory()
+folder = pathlib.Path(scratch.name)
 failed = 0
 
 
 def n2n(line):
     """Runs `n2n-gpu` on the CPU, and returns its JSON object."""
-    done = subprocess.run([binary, *line.split(), "--json", "--quiet", "--device", "cpu"], cwd=folder, capture_output=True, text=True)
+    words = [binary, *line.split(), "--json", "--quiet", "--device", "cpu"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"n2n-gpu {line}\n{done.stderr}")
     return json.loads(done.stdout)

@@ -3,28 +3,15 @@
 use super::builder::{Builder, int};
 use crate::nets::{Transfer, pu};
 
-/// Nodes on one value after the other.
-struct Chain<'a> {
-    builder: &'a mut Builder,
-    value: String,
-}
-
-impl<'a> Chain<'a> {
-    fn of(builder: &'a mut Builder, value: &str) -> Self {
-        Self { builder, value: value.to_owned() }
-    }
-
-    /// The operator on what there is and a number.
-    fn then(self, operator: &str, number: f32) -> Self {
-        let number = self.builder.scalar(number);
-        let value = self.builder.node(operator, &[&self.value, &number], vec![]);
-        Self { value, ..self }
-    }
-
-    fn alone(self, operator: &str) -> Self {
-        let value = self.builder.node(operator, &[&self.value], vec![]);
-        Self { value, ..self }
-    }
+/// One operator after the other on a value, each with its number if it takes one.
+fn chain(builder: &mut Builder, value: &str, steps: &[(&str, Option<f32>)]) -> String {
+    steps.iter().fold(value.to_owned(), |value, (operator, number)| match number {
+        Some(number) => {
+            let number = builder.scalar(*number);
+            builder.node(operator, &[&value, &number], vec![])
+        }
+        None => builder.node(operator, &[&value], vec![]),
+    })
 }
 
 /// The first three channels of `value`, of so many, through the curve; others beside a colour have no such values.
@@ -45,12 +32,12 @@ pub(super) fn forward(builder: &mut Builder, transfer: Transfer, value: String, 
 }
 
 fn pu_forward(builder: &mut Builder, value: &str) -> String {
-    let y = Chain::of(builder, value).then("Max", 0.0).value;
-    let low = Chain::of(builder, &y).then("Mul", pu::A).value;
-    let middle = Chain::of(builder, &y).then("Pow", pu::C).then("Mul", pu::B).then("Add", pu::D).value;
-    let high = Chain::of(builder, &y).then("Add", pu::F).alone("Log").then("Mul", pu::E).then("Add", pu::G).value;
+    let y = chain(builder, value, &[("Max", Some(0.0))]);
+    let low = chain(builder, &y, &[("Mul", Some(pu::A))]);
+    let middle = chain(builder, &y, &[("Pow", Some(pu::C)), ("Mul", Some(pu::B)), ("Add", Some(pu::D))]);
+    let high = chain(builder, &y, &[("Add", Some(pu::F)), ("Log", None), ("Mul", Some(pu::E)), ("Add", Some(pu::G))]);
     let x = pieces(builder, &y, [pu::Y0, pu::Y1], [&low, &middle, &high]);
-    Chain::of(builder, &x).then("Div", pu::largest()).value
+    chain(builder, &x, &[("Div", Some(pu::largest()))])
 }
 
 /// The inverse, on a result of three channels.
@@ -58,17 +45,18 @@ pub(super) fn inverse(builder: &mut Builder, transfer: Transfer, value: String) 
     if transfer == Transfer::None {
         return value;
     }
-    let x = Chain::of(builder, &value).then("Mul", pu::largest()).value;
-    let low = Chain::of(builder, &x).then("Div", pu::A).value;
-    // Powers of negative numbers, which are not taken, would not be numbers.
-    let middle = Chain::of(builder, &x).then("Sub", pu::D).then("Div", pu::B).then("Max", 0.0).then("Pow", 1.0 / pu::C).value;
-    let high = Chain::of(builder, &x).then("Sub", pu::G).then("Div", pu::E).alone("Exp").then("Sub", pu::F).value;
+    let x = chain(builder, &value, &[("Mul", Some(pu::largest()))]);
+    let low = chain(builder, &x, &[("Div", Some(pu::A))]);
+    // Where it is not taken, it may be negative, and a power of that no number.
+    let base = chain(builder, &x, &[("Sub", Some(pu::D)), ("Div", Some(pu::B)), ("Max", Some(0.0))]);
+    let middle = chain(builder, &base, &[("Pow", Some(1.0 / pu::C))]);
+    let high = chain(builder, &x, &[("Sub", Some(pu::G)), ("Div", Some(pu::E)), ("Exp", None), ("Sub", Some(pu::F))]);
     pieces(builder, &x, [pu::X0, pu::X1], [&low, &middle, &high])
 }
 
 /// The first where `at` is no larger than the first of `ends`, else the second up to the second, else the third.
 fn pieces(builder: &mut Builder, at: &str, ends: [f32; 2], [low, middle, high]: [&str; 3]) -> String {
-    let [is_low, is_middle] = ends.map(|end| Chain::of(builder, at).then("LessOrEqual", end).value);
+    let [is_low, is_middle] = ends.map(|end| chain(builder, at, &[("LessOrEqual", Some(end))]));
     let above = builder.node("Where", &[&is_middle, middle, high], vec![]);
     builder.node("Where", &[&is_low, low, &above], vec![])
 }

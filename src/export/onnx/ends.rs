@@ -34,8 +34,8 @@ pub(super) fn begin(builder: &mut Builder, multiple: Option<usize>, network: &dy
     begun
 }
 
-/// Places along an axis of `size` pixels, mirrored after its end without doubling the edge (a b c | b a), as often as it takes to reach
-/// a multiple. `Pad` mirrors once, which pictures of a few pixels exceed.
+/// Places along an axis of `size` pixels, mirrored after its end without doubling the edge (a b c | b a), as often as it takes to
+/// reach a multiple. `Pad` mirrors once, which pictures of a few pixels exceed.
 fn mirrored(builder: &mut Builder, size: &str, multiple: i64) -> String {
     let [zero, one, two] = [0, 1, 2].map(|i| builder.integer(i));
     let (multiple, below) = (builder.integer(multiple), builder.integer(multiple - 1));
@@ -51,8 +51,8 @@ fn mirrored(builder: &mut Builder, size: &str, multiple: i64) -> String {
     builder.node("Min", &[&there, &back], vec![])
 }
 
-/// Crops the result to the picture's size, and brings it back from the network's range and curve. Values that pictures do not have are cut
-/// off.
+/// Crops the result to the picture's size, and brings it back from the network's range and curve. Values that pictures do not
+/// have are cut off.
 pub(super) fn end(builder: &mut Builder, value: String, begun: &Begun, transfer: Transfer, range: [f32; 2]) {
     let mut value = value;
     if let Some(size) = &begun.size {

@@ -1,4 +1,5 @@
-//! The layers of a recorded network as nodes of ONNX. Pictures are (N, C, H, W) there, filters and vectors laid out as in `PyTorch`.
+//! The layers of a recorded network as nodes of ONNX. Pictures are (N, C, H, W) there, filters and vectors laid out as in
+//! `PyTorch`.
 
 use std::collections::HashMap;
 
@@ -123,8 +124,8 @@ impl Layers<'_> {
         Ok(self.builder.floats(&name, &shape, &values))
     }
 
-    /// A filter with `extra` rows and columns of zeros after its own: what output padding is to a transposed convolution. Core ML knows
-    /// no output padding.
+    /// A filter with `extra` rows and columns of zeros after its own: what output padding is to a transposed convolution. Core ML
+    /// knows no output padding.
     fn extended(&mut self, t: Tensor, extra: usize) -> Result<String, String> {
         let Parameter { name, shape, values } = self.param(t)?;
         let [a, b, h, w] = shape[..] else { return Err("has a filter that is none".into()) };

@@ -1,4 +1,5 @@
-//! The messages of ONNX that networks need, with the field numbers of `onnx.proto` (<https://github.com/onnx/onnx>, version 1.12).
+//! The messages of ONNX that networks need, with the field numbers of `onnx.proto` (<https://github.com/onnx/onnx>, version
+//! 1.12).
 
 /// Types of attributes.
 pub mod attribute_type {
