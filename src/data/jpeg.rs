@@ -153,4 +153,13 @@ mod tests {
         assert_eq!(iptc(resources).unwrap(), b"hello");
         (0..resources.len()).for_each(|length| assert!(iptc(&resources[..length]).is_none_or(|v| v == b"hello")));
     }
+
+    #[test]
+    fn what_is_not_kept_is_noted_once() {
+        let extended = segment(APP1, &[XMP_EXTENSION, &[0; 50]]);
+        let file = [&[0xFF, 0xD8], &extended[..], &extended, &segment(APP2, &[b"MPF\0", &[0; 9]])].concat();
+        let mut metadata = Metadata::default();
+        read_segments(&file, &mut metadata);
+        assert_eq!(metadata.dropped, ["the extended XMP data", "the pictures behind the first (as a gain map)"]);
+    }
 }
