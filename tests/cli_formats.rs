@@ -114,8 +114,10 @@ fn depth_and_alpha_are_lost_only_by_force_and_metadata_with_a_remark() {
     refused("alpha.tif -o a.jpg", &["a.jpg: a JPEG file cannot hold the alpha channel", "png, tif"]);
     let done = shell.run(&format!("denoise named.tif -o a.bmp {DENOISE}"));
     assert!(done.succeeds().stderr.contains("a.bmp: this format cannot hold the XMP data"), "{done}");
-    let done = shell.run(&format!("denoise named.tif -o a.bmp --quiet {DENOISE}"));
+    let done = shell.run(&format!("denoise named.tif -o b.bmp --quiet {DENOISE}"));
     assert!(done.succeeds().stderr.is_empty(), "{done}");
+    let done = shell.run(&format!("denoise deep.tif -o a.jpg --force {DENOISE}"));
+    assert!(done.succeeds().stderr.contains("a.jpg: this format cannot hold the 16 bit depth"), "{done}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::ops::rng::{normal3, pcg4d, uniform};
 
 pub(super) const LAW: Law = Law {
     name: "camera",
-    examples: &["camera:4", "camera:0.5-8", "camera:2,2,90"],
+    examples: &["camera:4", "camera:0.5-8"],
     help: "a camera at that ISO / 100; also read noise and JPEG quality",
     parameters: &[
         Parameter::new("ISO / 100", Included(LEAST), Included(100.0)),

@@ -73,7 +73,7 @@ impl<T: Real> Settings<T> {
             return rgb_of(own).map(byte);
         }
         // Three quarters of the nearer of two, along both axes. All pixels of four have their colour.
-        let other = |at: usize, n: usize| if at % 2 == 0 { at.saturating_sub(1) } else { (at + 1).min(n - 1) };
+        let other = |at: usize, n: usize| if at.is_multiple_of(2) { at.saturating_sub(1) } else { (at + 1).min(n - 1) };
         let (above, beside) = (other(row, height), other(column, width));
         let [a, b, c] = [put(above, column), put(row, beside), put(above, beside)];
         let colour = |i: usize| (T::of(9.0) * own[i] + T::of(3.0) * (a[i] + b[i]) + c[i]) / T::of(16.0);
