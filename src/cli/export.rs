@@ -17,7 +17,7 @@ use super::output::{Output, path_text};
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// Model that `train` or `import` wrote
+    /// Model that `train` or `import` wrote, or the name of one in the box
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
@@ -55,6 +55,9 @@ struct Targets {
     /// For Intel Open Image Denoise 2, of oidn-unet and oidn-unet-small: FILE.tza
     #[arg(long, value_name = "FILE")]
     oidn: Option<PathBuf>,
+    /// For this program, in half precision: FILE.safetensors of half the size
+    #[arg(long, value_name = "FILE")]
+    half: Option<PathBuf>,
 }
 
 /// What models are exported to.
@@ -64,6 +67,7 @@ enum Kind {
     Darktable,
     Bioimage,
     Oidn,
+    Half,
 }
 
 /// A file that is asked for.
@@ -80,6 +84,7 @@ impl Targets {
             (Kind::Darktable, "--darktable", &self.darktable),
             (Kind::Bioimage, "--bioimage", &self.bioimage),
             (Kind::Oidn, "--oidn", &self.oidn),
+            (Kind::Half, "--half", &self.half),
         ];
         let asked = |(kind, flag, path): (_, _, &Option<PathBuf>)| Some(Target { kind, flag, path: path.clone()? });
         all.into_iter().filter_map(asked).collect()
@@ -93,6 +98,7 @@ impl Target {
             Kind::Darktable => "dtmodel",
             Kind::Bioimage => "zip",
             Kind::Oidn => "tza",
+            Kind::Half => "safetensors",
         };
         if self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)) {
             return Ok(());
@@ -106,6 +112,7 @@ impl Target {
             Kind::Darktable => darktable::export(model, options.size, &options.card()),
             Kind::Bioimage => bioimage::export(model, &options.card()),
             Kind::Oidn => oidn::export(model),
+            Kind::Half => Ok(model.half_file()),
         }
     }
 }

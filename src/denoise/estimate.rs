@@ -1,8 +1,9 @@
 //! How noisy a photo is, told by a model, and how much of what the model takes away is that noise.
 //!
-//! Where the denoised picture is even, all that was taken away is noise. Elsewhere it may be texture as well: a model for more noise than
-//! there is, or any model on a clean picture, takes away more there than where the picture is even. If the noise n and the model's own
-//! error are independent, the blend y + w (f(y) - y) nearest to the clean picture has w = |n|^2 / |f(y) - y|^2.
+//! Where the denoised picture is even, all that was taken away is noise. Elsewhere it may be texture as well, of which any model takes some
+//! away from a clean picture: where hardly anything was taken away, little of the result is blended in. A model for more noise than there
+//! is takes texture for noise everywhere. If the noise n and the model's own error are independent, the blend y + w (f(y) - y) nearest to
+//! the clean picture has w = |n|^2 / |f(y) - y|^2.
 
 use std::array::from_fn;
 use std::fmt;
@@ -23,11 +24,15 @@ const BORDER: usize = 8;
 /// Side of the blocks that are even or not.
 const BLOCK: usize = 8;
 /// One block in so many counts as even.
-const EVEN: usize = 5;
+const EVEN: usize = 20;
 /// Means outside are clipped, in [0, 1]: black and white hide their noise.
 const SEEN: [f32; 2] = [0.02, 0.98];
-/// A model's residuals are up to so many times the noise before its strength falls: noise that differs over the picture does that.
-const SLACK: f64 = 1.6;
+/// Deviations of noise, of 255, below which nothing is blended in, and from which on everything is.
+const CLEAN: [f64; 2] = [0.6, 2.4];
+/// The same of all that is taken away: much of it is more than texture (errors of demosaicking, for example).
+const TAKEN: [f64; 2] = [4.0, 7.0];
+/// Below this share of the least noise that it was trained for, a model is one for more noise than there is.
+const LESS: f64 = 0.7;
 
 /// What a photo shows of its noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +56,8 @@ impl fmt::Display for Estimate {
 pub struct Estimator {
     denoiser: Denoiser,
     side: usize,
+    /// Least deviation of the noise that the model was trained for, of 255; 0 if that is not known.
+    least: f64,
 }
 
 /// What is known of a block.
@@ -74,7 +81,8 @@ impl Estimator {
     pub fn new(model: &Model) -> Result<Self> {
         let denoiser = Denoiser::new(&Device::Cpu, model, None)?;
         let side = SIDE.next_multiple_of(denoiser.budget.padded([1, 1])[0]);
-        Ok(Self { denoiser, side })
+        let least = model.noise.parse().map_or(0.0, |noise: Noise| 255.0 * noise.least_deviation());
+        Ok(Self { denoiser, side, least })
     }
 
     /// Judges a photo by windows spread over it; `None` if nothing of it can be judged: it is tiny, or black and white.
@@ -90,7 +98,7 @@ impl Estimator {
             let denoised = self.denoiser.denoise(noisy.as_flattened(), w, h)?;
             blocks.extend(blocks_of(&noisy, denoised.as_chunks().0, [w, h]));
         }
-        Ok(judged(blocks))
+        Ok(judged(blocks, self.least))
     }
 }
 
@@ -125,13 +133,64 @@ fn blocks_of(noisy: &[[f32; 3]], denoised: &[[f32; 3]], [w, h]: [usize; 2]) -> V
     corners.filter_map(block).collect()
 }
 
-/// Noise is the median of the residuals of even blocks; strength is as told above.
-fn judged(mut blocks: Vec<Block>) -> Option<Estimate> {
+/// Noise is the median of the residuals of even blocks; strength is as told above. `least` is that of [`Estimator`].
+fn judged(mut blocks: Vec<Block>, least: f64) -> Option<Estimate> {
     blocks.sort_by(|a, b| a.texture.total_cmp(&b.texture));
     let all = blocks.iter().map(|b| b.residual).sum::<f64>() / blocks.len() as f64;
     let mut even: Vec<f64> = blocks[..blocks.len().div_ceil(EVEN)].iter().map(|b| b.residual).collect();
     even.sort_by(f64::total_cmp);
-    let noise = *even.get(even.len() / 2)?;
-    let strength = if all > 0.0 { (SLACK * noise / all).min(1.0) } else { 1.0 };
-    Some(Estimate { noise: 255.0 * noise.sqrt(), strength: strength as f32 })
+    let variance = *even.get(even.len() / 2)?;
+    let [noise, taken] = [variance, all].map(|v| 255.0 * v.sqrt());
+    let strength = if noise < LESS * least {
+        variance / all.max(variance)
+    } else {
+        let between = |[low, high]: [f64; 2], v: f64| ((v - low) / (high - low)).clamp(0.0, 1.0);
+        between(CLEAN, noise).max(between(TAKEN, taken))
+    };
+    Some(Estimate { noise, strength: strength as f32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of which one in ten is even; deviations of what is taken away there and elsewhere, of 255.
+    fn of(even: f64, elsewhere: f64, least: f64) -> Estimate {
+        let block = |i: usize| {
+            let (texture, taken) = if i % 10 == 3 { (1e-6, even) } else { (1e-2, elsewhere) };
+            Block { texture, residual: (taken / 255.0_f64).powi(2) }
+        };
+        judged((0..200).map(block).collect(), least).unwrap()
+    }
+
+    #[test]
+    fn noise_is_what_even_blocks_lose_and_strength_follows() {
+        let near = |found: Estimate, noise: f64, strength: f32| {
+            assert!(
+                (found.noise - noise).abs() < 1e-3 && (found.strength - strength).abs() < 0.01,
+                "{found:?}, not {noise}, {strength}"
+            );
+        };
+        near(of(25.0, 26.0, 0.0), 25.0, 1.0);
+        // Clean pictures, and one with errors that are no noise.
+        near(of(0.3, 3.0, 0.0), 0.3, 0.0);
+        near(of(1.5, 3.0, 0.0), 1.5, 0.5);
+        near(of(0.3, 12.0, 0.0), 0.3, 1.0);
+        // A model for more noise: nothing but texture is taken away beside the noise.
+        near(of(8.0, 16.0, 25.0), 8.0, 0.27);
+        near(of(20.0, 22.0, 25.0), 20.0, 1.0);
+        assert_eq!(judged(Vec::new(), 0.0), None);
+    }
+
+    #[test]
+    fn windows_are_spread_and_lie_within_the_picture() {
+        for (picture, count) in
+            [([6000, 4000], 12), ([4000, 6000], 12), ([100, 80], 1), ([128, 4000], 12), ([200, 130], 4), ([1, 1], 1)]
+        {
+            let window = picture.map(|side: usize| side.min(128));
+            let places = places(picture, window);
+            assert!(places.len() <= count && !places.is_empty(), "{picture:?}: {places:?}");
+            assert!(places.iter().all(|at| (0..2).all(|i| at[i] + window[i] <= picture[i])), "{picture:?}: {places:?}");
+        }
+    }
 }

@@ -155,18 +155,15 @@ impl Model {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        self.write(path, |tensors, metadata| state_dict::file(tensors, metadata))
+        save_bytes(path, &self.bytes(|tensors, metadata| state_dict::file(tensors, metadata)))
     }
 
-    /// Writes a model file whose parameters are rounded to half precision, of half the size.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save_half(&self, path: &Path) -> Result<()> {
-        self.write(path, |tensors, metadata| state_dict::half_file(tensors, metadata))
+    /// A model file in memory whose parameters are rounded to half precision, of half the size.
+    pub fn half_file(&self) -> Vec<u8> {
+        self.bytes(|tensors, metadata| state_dict::half_file(tensors, metadata))
     }
 
-    fn write(&self, path: &Path, file: impl FnOnce(Vec<Named>, Option<(&str, String)>) -> Vec<u8>) -> Result<()> {
+    fn bytes(&self, file: impl FnOnce(Vec<Named>, Option<(&str, String)>) -> Vec<u8>) -> Vec<u8> {
         let Ranges { input, output } = self.ranges;
         let metadata = Metadata {
             net: self.network.name().to_owned(),
@@ -180,6 +177,6 @@ impl Model {
         };
         let json = serde_json::to_string(&metadata).expect("metadata is plain data");
         let g = Anatomy::of(self.network.as_ref()).graph;
-        save_bytes(path, &file(state_dict::tensors(&g, &self.params), Some((ENTRY, json))))
+        file(state_dict::tensors(&g, &self.params), Some((ENTRY, json)))
     }
 }

@@ -114,6 +114,13 @@ impl Noise {
         (self.law.blur)(self.values)
     }
 
+    /// Least standard deviation of the noise of a middle grey, of pictures that it draws; 0 of a law without a formula.
+    pub(crate) fn least_deviation(&self) -> f64 {
+        let [low, _, others @ ..] = self.values;
+        let least = Self { values: [low, low, others[0], others[1]], ..*self };
+        least.moments(0.5).map_or(0.0, |moments| moments.variance.sqrt())
+    }
+
     /// The camera that takes noisy pictures as a whole.
     pub(crate) fn camera(&self) -> Option<camera::Camera> {
         (self.law.camera)(self.values)
