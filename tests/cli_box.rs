@@ -32,7 +32,7 @@ fn models_in_the_box_are_small_and_say_what_they_are() {
     let shell = Shell::new();
     for model in BUILT_IN {
         let done = shell.run(&format!("info {} --json", model.name));
-        let json = done.succeeds().json();
+        let json = done.succeeds().json("net parameters noise range steps");
         assert!(json["steps"].as_u64().unwrap() > 1000 && json["net"] == "unet", "{json}");
         assert!(model.load().unwrap().params.iter().all(|v| v.is_finite()));
     }
@@ -52,7 +52,7 @@ fn a_noisy_photo_is_denoised_without_a_word_about_a_model() {
 fn the_gaussian_model_is_found_by_its_name() {
     let shell = Shell::new();
     let (clean, before) = noisy(&shell, "photo.png", "gaussian:25");
-    let json = shell.run("denoise photo.png --model gaussian --device cpu --json").succeeds().json();
+    let json = shell.run("denoise photo.png --model gaussian --device cpu --json").succeeds().json("device files");
     let (noise, strength) = (json["files"][0]["noise"].as_f64().unwrap(), json["files"][0]["strength"].as_f64().unwrap());
     assert!((noise - 25.0).abs() < 3.0 && strength == 1.0, "{json}");
     let (from, to) = (psnr(&before, &clean), psnr(&load(&shell, "photo-denoised.png"), &clean));

@@ -26,7 +26,10 @@ const BLOCK: usize = 8;
 /// One block in so many counts as even.
 const EVEN: usize = 20;
 /// Means outside are clipped, in [0, 1]: black and white hide their noise.
-const SEEN: [f32; 2] = [0.02, 0.98];
+const SEEN: [f64; 2] = [0.02, 0.98];
+/// Means within show all of their noise; they alone count where they are one block in [`ENOUGH`].
+const OPEN: [f64; 2] = [0.15, 0.85];
+const ENOUGH: usize = 8;
 /// Deviations of noise, of 255, below which nothing is blended in, and from which on everything is.
 const CLEAN: [f64; 2] = [0.6, 2.4];
 /// The same of all that is taken away: much of it is more than texture (errors of demosaicking, for example).
@@ -66,6 +69,8 @@ struct Block {
     texture: f64,
     /// Mean square of what was taken away.
     residual: f64,
+    /// Whether its noise is not clipped.
+    open: bool,
 }
 
 impl Estimator {
@@ -122,21 +127,24 @@ fn blocks_of(noisy: &[[f32; 3]], denoised: &[[f32; 3]], [w, h]: [usize; 2]) -> V
         let at = |i: usize| (top + i / BLOCK) * w + left + i % BLOCK;
         let n = (BLOCK * BLOCK) as f64;
         let mean: [f64; 3] = from_fn(|c| (0..BLOCK * BLOCK).map(|i| f64::from(denoised[at(i)][c])).sum::<f64>() / n);
-        let seen = |v: &f64| (SEEN[0].into()..=SEEN[1].into()).contains(v);
+        let within = |[low, high]: [f64; 2]| mean.iter().all(|v| (low..=high).contains(v));
         let squares = |of: &dyn Fn(usize, usize) -> f64| {
             (0..BLOCK * BLOCK).flat_map(|i| (0..3).map(move |c| of(i, c).powi(2))).sum::<f64>() / (3.0 * n)
         };
         let texture = squares(&|i, c| f64::from(denoised[at(i)][c]) - mean[c]);
         let residual = squares(&|i, c| f64::from(denoised[at(i)][c] - noisy[at(i)][c]));
-        mean.iter().all(seen).then_some(Block { texture, residual })
+        within(SEEN).then(|| Block { texture, residual, open: within(OPEN) })
     };
     corners.filter_map(block).collect()
 }
 
 /// Noise is the median of the residuals of even blocks; strength is as told above. `least` is that of [`Estimator`].
 fn judged(mut blocks: Vec<Block>, least: f64) -> Option<Estimate> {
-    blocks.sort_by(|a, b| a.texture.total_cmp(&b.texture));
     let all = blocks.iter().map(|b| b.residual).sum::<f64>() / blocks.len() as f64;
+    if blocks.iter().filter(|b| b.open).count() * ENOUGH >= blocks.len() {
+        blocks.retain(|b| b.open);
+    }
+    blocks.sort_by(|a, b| a.texture.total_cmp(&b.texture));
     let mut even: Vec<f64> = blocks[..blocks.len().div_ceil(EVEN)].iter().map(|b| b.residual).collect();
     even.sort_by(f64::total_cmp);
     let variance = *even.get(even.len() / 2)?;
@@ -158,7 +166,7 @@ mod tests {
     fn of(even: f64, elsewhere: f64, least: f64) -> Estimate {
         let block = |i: usize| {
             let (texture, taken) = if i % 10 == 3 { (1e-6, even) } else { (1e-2, elsewhere) };
-            Block { texture, residual: (taken / 255.0_f64).powi(2) }
+            Block { texture, residual: (taken / 255.0_f64).powi(2), open: true }
         };
         judged((0..200).map(block).collect(), least).unwrap()
     }
@@ -180,6 +188,10 @@ mod tests {
         near(of(8.0, 16.0, 25.0), 8.0, 0.27);
         near(of(20.0, 22.0, 25.0), 20.0, 1.0);
         assert_eq!(judged(Vec::new(), 0.0), None);
+        // Noise that black clips counts only where there is no other.
+        let block = |open| Block { texture: 0.0, residual: if open { 4e-3 } else { 1e-3 }, open };
+        near(judged((0..80).map(|i| block(i % 8 == 0)).collect(), 0.0).unwrap(), 16.13, 1.0);
+        near(judged((0..80).map(|i| block(i == 0)).collect(), 0.0).unwrap(), 8.06, 1.0);
     }
 
     #[test]
