@@ -56,7 +56,7 @@ fn the_gaussian_model_is_found_by_its_name() {
     let (noise, strength) = (json["files"][0]["noise"].as_f64().unwrap(), json["files"][0]["strength"].as_f64().unwrap());
     assert!((noise - 25.0).abs() < 3.0 && strength == 1.0, "{json}");
     let (from, to) = (psnr(&before, &clean), psnr(&load(&shell, "photo-denoised.png"), &clean));
-    assert!(to > from + 9.0, "from {from} to {to} dB");
+    assert!(to > from + 8.5, "from {from} to {to} dB");
 }
 
 #[test]

@@ -175,7 +175,7 @@ mod tests {
     fn noise_is_what_even_blocks_lose_and_strength_follows() {
         let near = |found: Estimate, noise: f64, strength: f32| {
             assert!(
-                (found.noise - noise).abs() < 1e-3 && (found.strength - strength).abs() < 0.01,
+                (found.noise - noise).abs() < 0.01 && (found.strength - strength).abs() < 0.01,
                 "{found:?}, not {noise}, {strength}"
             );
         };
