@@ -33,7 +33,7 @@ fn models_in_the_box_are_small_and_say_what_they_are() {
     for model in BUILT_IN {
         let done = shell.run(&format!("info {} --json", model.name));
         let json = done.succeeds().json("net parameters noise range steps");
-        assert!(json["steps"].as_u64().unwrap() > 1000 && json["net"] == "unet", "{json}");
+        assert!(json["steps"].as_u64().unwrap() > 1000 && json["net"] == "unet" && json["bytes"] == model.size(), "{json}");
         assert!(model.load().unwrap().params.iter().all(|v| v.is_finite()));
     }
 }

@@ -6,20 +6,20 @@ use clap::Args;
 use n2n_gpu::nets::Anatomy;
 use serde_json::json;
 
-use super::model::load_model;
+use super::model::{self, load_model};
 use super::output::{Output, counted, path_text};
 
 /// Arguments of `info`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// Model that `train` or `import` wrote
+    /// Model that `train` or `import` wrote, or the name of one in the box
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     let model = load_model(&options.model)?;
-    let bytes = options.model.metadata().map_or(0, |m| m.len());
+    let bytes = model::size(&options.model);
     let anatomy = Anatomy::of(model.network.as_ref());
     let parameters = anatomy.parameters();
     let (Anatomy { multiple, radius, .. }, [black, white]) = (anatomy, model.ranges.input);

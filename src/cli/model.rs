@@ -20,6 +20,11 @@ pub(super) fn file(path: &Path) -> Option<&Path> {
     if built_in(path).is_some() { None } else { Some(path) }
 }
 
+/// Bytes of the model's file.
+pub(super) fn size(path: &Path) -> u64 {
+    built_in(path).map_or_else(|| path.metadata().map_or(0, |file| file.len()), |model| model.size() as u64)
+}
+
 /// The model of an argument: one in the box by its name, else a file.
 /// Fails as [`Model::load`] does; of files that other programs have models in, it says what they are to this one.
 pub(super) fn load_model(path: &Path) -> Result<Model> {
