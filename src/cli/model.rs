@@ -40,6 +40,10 @@ pub(super) fn load_model(path: &Path) -> Result<Model> {
             let command = "n2n-gpu import FILE --net NAME -o model.safetensors";
             Err(Error::file(path, format!("holds parameters without their network: make a model of it with `{command}`")))
         }
+        None if !path.exists() => {
+            let names: Vec<_> = BUILT_IN.iter().map(|model| model.name).collect();
+            Err(Error::file(path, format!("is neither a model in the box ({}) nor a file that is there", names.join(", "))))
+        }
         _ => Model::load(path),
     }
 }

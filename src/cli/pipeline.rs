@@ -84,7 +84,9 @@ struct Page {
     header: Header,
     /// Of the first page, where one is asked for.
     comparison: Option<Comparison>,
+    /// What it was judged by, and whether that was asked for.
     estimate: Option<Estimate>,
+    judged: bool,
     rows: Receiver<Result<Rows, Error>>,
     /// Told when the page begins to be written, and dropped where it never will be.
     begun: Sender<()>,
@@ -104,6 +106,7 @@ struct Denoised {
 struct Written {
     size: [usize; 2],
     estimate: Option<Estimate>,
+    judged: bool,
     comparison: Option<Comparison>,
     /// Lines for people, each once.
     said: Vec<String>,
@@ -126,11 +129,11 @@ impl Denoised {
             .map(|(pipe, path)| if is_pipe(path) { pipe.to_owned() } else { shown(path) });
         let written = RefCell::new(Written::default());
         let pages = pages.into_iter().enumerate().map(|(number, page)| {
-            let Page { header, comparison, estimate, rows, begun } = page?;
+            let Page { header, comparison, estimate, judged, rows, begun } = page?;
             let mut known = written.borrow_mut();
             known.size = header.size();
             if number == 0 {
-                (known.comparison, known.estimate) = (comparison, estimate);
+                (known.comparison, known.estimate, known.judged) = (comparison, estimate, judged);
             }
             if let Some(lost) = header.loses(&name) {
                 known.say(format!("{output}: this format cannot hold {lost}"), remark);
@@ -152,12 +155,16 @@ impl Denoised {
         } else {
             save_pages(&name, pages)?;
         }
-        let Written { size: [width, height], estimate, comparison, .. } = written.into_inner();
+        let Written { size: [width, height], estimate, judged, comparison, .. } = written.into_inner();
         if let (Some(comparison), Some(path)) = (comparison, &task.compare) {
             comparison.save(path)?;
         }
         let seconds = loading + start.elapsed().as_secs_f64();
-        let judged = estimate.map_or_else(String::new, |found| format!("; {found}"));
+        let judged = match estimate {
+            Some(found) => format!("; {found}"),
+            None if judged => "; noise cannot be told, strength 1".to_owned(),
+            None => String::new(),
+        };
         remark(&format!("{input} -> {output} ({width}x{height}, {seconds:.2} s{judged})"));
         let (input, output) = (path_text(&task.input), path_text(&task.output));
         let [noise, strength] = [estimate.map(|found| found.noise), estimate.map(|found| f64::from(found.strength))];
@@ -244,12 +251,12 @@ impl Worker {
             Ok(estimate) => estimate,
             Err(e) => return drop(pages.send(Err(e))),
         };
-        let strength = estimate.map_or(self.strength, |found| found.strength);
+        let (judged, strength) = (self.estimator.is_some(), estimate.map_or(self.strength, |found| found.strength));
         let (row, rows) = channel();
         let (begun, has_begun) = channel();
         let comparison = (compare && page == 1).then(|| Comparison::new(&photo));
         // A writer that takes no more pages or rows has said why.
-        if pages.send(Ok(Page { header: photo.header().clone(), comparison, estimate, rows, begun })).is_err() {
+        if pages.send(Ok(Page { header: photo.header().clone(), comparison, estimate, judged, rows, begun })).is_err() {
             return;
         }
         let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));

@@ -49,7 +49,9 @@ pub(super) fn completions(common: &Common, options: &Completions, mut program: C
 /// Writes a page for the program and for each of its commands.
 pub(super) fn manual(options: &Manual, program: Command) -> anyhow::Result<Output> {
     make_folder("DIR", &options.folder)?;
-    let mut program = program.disable_help_subcommand(true);
+    // Manuals show all options, also those that only the long help does.
+    let show = |command: Command| command.mut_args(|argument| argument.hide_short_help(false));
+    let mut program = show(program.disable_help_subcommand(true)).mut_subcommands(show);
     program.build();
     let mut pages = Vec::new();
     for command in std::iter::once(&program).chain(program.get_subcommands()) {

@@ -1,8 +1,8 @@
 //! How noisy a photo is, told by a model, and how much of what the model takes away is that noise.
 //!
 //! Where the denoised picture is even, all that was taken away is noise. Elsewhere it may be texture as well, of which any model takes some
-//! away from a clean picture: where hardly anything was taken away, little of the result is blended in. A model for more noise than there
-//! is takes texture for noise everywhere. If the noise n and the model's own error are independent, the blend y + w (f(y) - y) nearest to
+//! away from a clean picture: where there is hardly any noise, little of the result is blended in. A model for more noise than there is
+//! takes texture for noise everywhere. If the noise n and the model's own error are independent, the blend y + w (f(y) - y) nearest to
 //! the clean picture has w = |n|^2 / |f(y) - y|^2.
 
 use std::array::from_fn;
@@ -30,10 +30,9 @@ const SEEN: [f64; 2] = [0.02, 0.98];
 /// Means within show all of their noise; they alone count where they are one block in [`ENOUGH`].
 const OPEN: [f64; 2] = [0.15, 0.85];
 const ENOUGH: usize = 8;
-/// Deviations of noise, of 255, below which nothing is blended in, and from which on everything is.
-const CLEAN: [f64; 2] = [0.6, 2.4];
-/// The same of all that is taken away: much of it is more than texture (errors of demosaicking, for example).
-const TAKEN: [f64; 2] = [4.0, 7.0];
+/// Deviations of noise, of 255, below which nothing is blended in, and from which on everything is. Models are wrong by so much where a
+/// clean picture is even.
+const CLEAN: [f64; 2] = [1.0, 3.5];
 /// Below this share of the least noise that it was trained for, a model is one for more noise than there is.
 const LESS: f64 = 0.7;
 
@@ -47,10 +46,9 @@ pub struct Estimate {
 }
 
 impl fmt::Display for Estimate {
-    /// For people: `noise 7.3 of 255`, and the strength where it is not 1.
+    /// For people: `noise 1.9 of 255, strength 0.36`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "noise {:.1} of 255", self.noise)?;
-        if self.strength < 1.0 { write!(f, ", strength {:.2}", self.strength) } else { Ok(()) }
+        write!(f, "noise {:.1} of 255, strength {:.2}", self.noise, self.strength)
     }
 }
 
@@ -138,7 +136,8 @@ fn blocks_of(noisy: &[[f32; 3]], denoised: &[[f32; 3]], [w, h]: [usize; 2]) -> V
     corners.filter_map(block).collect()
 }
 
-/// Noise is the median of the residuals of even blocks; strength is as told above. `least` is that of [`Estimator`].
+/// Noise is the lower quartile of the residuals of even blocks, for some of them are of fine texture; strength is as told above. `least` is that
+/// of [`Estimator`].
 fn judged(mut blocks: Vec<Block>, least: f64) -> Option<Estimate> {
     let all = blocks.iter().map(|b| b.residual).sum::<f64>() / blocks.len() as f64;
     if blocks.iter().filter(|b| b.open).count() * ENOUGH >= blocks.len() {
@@ -147,13 +146,14 @@ fn judged(mut blocks: Vec<Block>, least: f64) -> Option<Estimate> {
     blocks.sort_by(|a, b| a.texture.total_cmp(&b.texture));
     let mut even: Vec<f64> = blocks[..blocks.len().div_ceil(EVEN)].iter().map(|b| b.residual).collect();
     even.sort_by(f64::total_cmp);
-    let variance = *even.get(even.len() / 2)?;
-    let [noise, taken] = [variance, all].map(|v| 255.0 * v.sqrt());
+    let variance = *even.get(even.len() / 4)?;
+    let noise = 255.0 * variance.sqrt();
     let strength = if noise < LESS * least {
-        variance / all.max(variance)
+        // Those of black and white count among all: nothing of theirs is noise.
+        (variance / all.max(f64::MIN_POSITIVE)).min(1.0)
     } else {
-        let between = |[low, high]: [f64; 2], v: f64| ((v - low) / (high - low)).clamp(0.0, 1.0);
-        between(CLEAN, noise).max(between(TAKEN, taken))
+        let [low, high] = CLEAN;
+        ((noise - low) / (high - low)).clamp(0.0, 1.0)
     };
     Some(Estimate { noise, strength: strength as f32 })
 }
@@ -180,10 +180,10 @@ mod tests {
             );
         };
         near(of(25.0, 26.0, 0.0), 25.0, 1.0);
-        // Clean pictures, and one with errors that are no noise.
+        // Clean pictures, whatever is taken of their texture.
         near(of(0.3, 3.0, 0.0), 0.3, 0.0);
-        near(of(1.5, 3.0, 0.0), 1.5, 0.5);
-        near(of(0.3, 12.0, 0.0), 0.3, 1.0);
+        near(of(2.25, 3.0, 0.0), 2.25, 0.5);
+        near(of(0.3, 12.0, 0.0), 0.3, 0.0);
         // A model for more noise: nothing but texture is taken away beside the noise.
         near(of(8.0, 16.0, 25.0), 8.0, 0.27);
         near(of(20.0, 22.0, 25.0), 20.0, 1.0);

@@ -79,7 +79,7 @@ pub(crate) struct Settings<T> {
     pub(super) halved: bool,
 }
 
-/// How exposures differ.
+/// How much light an exposure gets, over exposure 0.
 pub(crate) const fn light(exposure: u32) -> f32 {
     if exposure == 0 { 1.0 } else { LIGHT }
 }
@@ -196,12 +196,12 @@ fn mean<T: Real>([r, g, b]: [T; 3]) -> T {
     (r + g + b) / T::of(3.0)
 }
 
-/// Light of an sRGB value (IEC 61966-2-1), odd below black and going on above white.
+/// Light of an sRGB value (IEC 61966-2-1), which goes on above white.
 fn decode<T: Real>(v: T) -> T {
     if v <= T::of(0.04045) { v / T::of(12.92) } else { ((v + T::of(0.055)) / T::of(1.055)).powf(T::of(2.4)) }
 }
 
-/// sRGB value of light.
+/// sRGB value of light, which goes on below black, as a line, and above white.
 fn encode<T: Real>(v: T) -> T {
     if v <= T::of(0.003_130_8) { T::of(12.92) * v } else { T::of(1.055) * v.powf(T::of(1.0 / 2.4)) - T::of(0.055) }
 }

@@ -53,7 +53,7 @@ impl Graph {
     }
 }
 
-/// What all three kernels know of the camera.
+/// What all kernels know of the camera.
 fn constants(camera: Camera, l: &Lowering, node: &Node) -> Constants {
     let [_, h, w] = l.view(node.outputs[0]).shape;
     let [low, high] = camera.gain;
