@@ -42,11 +42,12 @@ impl Pattern {
 
     /// The path for an input with this name, whose result has this extension.
     pub(super) fn fill(&self, name: &OsStr, extension: &OsStr, folder: &Path) -> PathBuf {
-        // A pattern that begins with it does not begin at the root of all files.
-        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
         let mut path = OsString::new();
-        for piece in &self.0 {
+        for (i, piece) in self.0.iter().enumerate() {
+            // A pattern that begins with no folder at all does not begin at the root of all files.
+            let rooted = matches!(self.0.get(i + 1), Some(Piece::Text(text)) if text.starts_with(std::path::is_separator));
             path.push(match piece {
+                Piece::Folder if folder == Path::new("") && path.is_empty() && rooted => OsStr::new("."),
                 Piece::Text(text) => OsStr::new(text),
                 Piece::Name => name,
                 Piece::Extension => extension,
@@ -80,6 +81,8 @@ mod tests {
         assert_eq!(filled("out/{folder}/{name}.png", "x/y"), of("out/x/y/a b.png", "out/"));
         assert_eq!(filled("out/{folder}/{name}.png", ""), of("out/a b.png", "out/"));
         assert_eq!(filled("{folder}/{name}.{ext}.{ext}", ""), of("./a b.jpg.jpg", ""));
+        assert_eq!(filled("{folder}-{name}.{ext}", ""), of("-a b.jpg", ""));
+        assert_eq!(filled("out/{folder}-{name}.{ext}", ""), of("out/-a b.jpg", "out/"));
         assert_eq!(filled("{name}", "x"), of("a b", ""));
         for none in ["out", "out.png", "a{b.png", "a}b.png"] {
             assert_eq!(Pattern::parse(Path::new(none)), Ok(None), "{none}");
