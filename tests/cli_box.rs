@@ -82,5 +82,7 @@ fn exports_and_measures_take_models_in_the_box() {
     assert!(size < 2 * BUILT_IN[0].size() as u64);
     shell.run("eval photo.png --noise gaussian:25 --model gaussian --device cpu").succeeds();
     shell.run("denoise photo.png -o again.png --model small.safetensors --device cpu").succeeds();
+    shell.run("export photo --onnx second.onnx --half nowhere/small.safetensors").fails(&["nowhere", "create it first"]);
+    assert!(!shell.path("second.onnx").exists());
     shell.run("export photo --half photo.bin").is_misused(&["--half", ".safetensors"]);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use n2n_gpu::data::files::save_bytes;
-use n2n_gpu::error::Error;
+use n2n_gpu::error::{Error, shown};
 use n2n_gpu::export::{Card, bioimage, darktable, oidn, onnx};
 use n2n_gpu::nets::Model;
 use serde_json::json;
@@ -106,6 +106,14 @@ impl Target {
         Err(Error::format(&self.path, format!("{} writes files whose names end in .{ending}", self.flag)))
     }
 
+    /// Whether there is a folder for it: before any file is written.
+    fn check_folder(&self) -> Result<(), Error> {
+        match self.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            Some(folder) => Err(Error::file(&self.path, format!("its folder {} does not exist: create it first", shown(folder)))),
+            None => Ok(()),
+        }
+    }
+
     fn bytes(&self, model: &Model, options: &Options) -> Result<Vec<u8>, Error> {
         match self.kind {
             Kind::Onnx => onnx::export(model, options.size),
@@ -136,6 +144,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
         return Err(Usage::new("--size is for --onnx and --darktable: the others have no fixed size"));
     }
     targets.iter().try_for_each(Target::check_name)?;
+    targets.iter().try_for_each(Target::check_folder)?;
     let results: Vec<_> = targets.iter().map(|t| (t.flag.into(), t.path.clone())).collect();
     check_outputs("export", &[&options.model], &results, None)?;
     let model = load_model(&options.model)?;
