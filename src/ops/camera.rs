@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Constants, per_vec4, strides};
 use crate::cpu::{self, Io, Real};
-use crate::graph::{Graph, Node, Op, Tensor};
+use crate::graph::{Graph, Node, Op, Tensor, View};
 use crate::kernel::Shader;
 use crate::noise::camera::{Camera, Settings, WHITE, light};
 use crate::noise::{Stream, jpeg};
@@ -90,8 +90,8 @@ impl Op for Sense {
 impl Sense {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
-        let ((vx, x), stream, [n, h, w]) = (inputs.x(0), stream(inputs.ints(1), self.exposure), view.shape);
-        let settings: Vec<Settings<T>> = (0..n as u32).map(|n| self.camera.settings(stream, n)).collect();
+        let ((vx, x), stream, [_, h, w]) = (inputs.x(0), stream(inputs.ints(1), self.exposure), view.shape);
+        let settings = settings::<T>(self.camera, stream, view);
         cpu::each_pixel((view, y), |p, y| {
             y[..3].copy_from_slice(&settings[p / (h * w)].sense(stream, p as u32, rgb(x, p * vx.stride + vx.channel)));
             y[3] = T::zero();
@@ -111,17 +111,8 @@ impl Op for Develop {
 
 impl Develop {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let (inputs, view, y) = io.split(0);
-        let ((vx, x), stream, [n, h, w]) = (inputs.x(0), stream(inputs.ints(1), self.exposure), view.shape);
-        let settings: Vec<Settings<T>> = (0..n as u32).map(|n| self.camera.settings(stream, n)).collect();
-        let [low, high] = self.range.map(|v| T::of(v.into()));
-        cpu::each_pixel((view, y), |p, y| {
-            let first = p / (h * w) * h * w;
-            let counted = |row: usize, column: usize| rgb(x, (first + row * w + column) * vx.stride + vx.channel);
-            let developed = settings[p / (h * w)].develop(counted, [h, w], [p / w % h, p % w], self.exposure);
-            y[..3].copy_from_slice(&developed.map(|v| low + v * (high - low)));
-            y[3] = T::zero();
-        });
+        let develop = |settings: &Settings<T>, counted: Read<T>, size, at| settings.develop(counted, size, at, self.exposure);
+        each_of_picture(io, self.camera, self.range, develop);
     }
 }
 
@@ -172,18 +163,38 @@ impl Op for Decompress {
 
 impl Decompress {
     fn run<T: Real>(&self, io: &mut Io<T>) {
-        let (inputs, view, y) = io.split(0);
-        let ((vx, x), stream, [n, h, w]) = (inputs.x(0), stream(inputs.ints(1), 0), view.shape);
-        let settings: Vec<Settings<T>> = (0..n as u32).map(|n| self.camera.settings(stream, n)).collect();
-        let [low, high] = self.range.map(|v| T::of(v.into()));
-        cpu::each_pixel((view, y), |p, y| {
-            let first = p / (h * w) * h * w;
-            let put = |row: usize, column: usize| rgb(x, (first + row * w + column) * vx.stride + vx.channel);
-            let read = settings[p / (h * w)].decompress(put, [h, w], [p / w % h, p % w]);
-            y[..3].copy_from_slice(&read.map(|v| low + v * (high - low)));
-            y[3] = T::zero();
-        });
+        let decompress = |settings: &Settings<T>, put: Read<T>, size, at| settings.decompress(put, size, at);
+        each_of_picture(io, self.camera, self.range, decompress);
     }
+}
+
+/// Gives a pixel of a picture by its row and column.
+type Read<'a, T> = &'a dyn Fn(usize, usize) -> [T; 3];
+
+/// What the pictures of a batch are taken with.
+fn settings<T: Real>(camera: Camera, stream: Stream, view: &View) -> Vec<Settings<T>> {
+    (0..view.shape[0] as u32).map(|n| camera.settings(stream, n)).collect()
+}
+
+/// Every pixel of y is what `make` gives for its picture's settings, pixels and size, and its row and column; 0 and 1 are `range`.
+fn each_of_picture<T: Real>(
+    io: &mut Io<T>,
+    camera: Camera,
+    range: [f32; 2],
+    make: impl Fn(&Settings<T>, Read<T>, [usize; 2], [usize; 2]) -> [T; 3] + Sync,
+) {
+    let (inputs, view, y) = io.split(0);
+    let ((vx, x), [_, h, w]) = (inputs.x(0), view.shape);
+    // All exposures of a picture share its settings.
+    let settings = settings(camera, stream(inputs.ints(1), 0), view);
+    let [low, high] = range.map(|v| T::of(v.into()));
+    cpu::each_pixel((view, y), |p, y| {
+        let first = p / (h * w) * h * w;
+        let read = |row: usize, column: usize| rgb(x, (first + row * w + column) * vx.stride + vx.channel);
+        let made = make(&settings[p / (h * w)], &read, [h, w], [p / w % h, p % w]);
+        y[..3].copy_from_slice(&made.map(|v| low + v * (high - low)));
+        y[3] = T::zero();
+    });
 }
 
 fn rgb<T: Real>(x: &[T], at: usize) -> [T; 3] {
