@@ -54,6 +54,7 @@ shaders! {
     Conv2dDxTiny "conv2d_dx_tiny",
     Conv2dTiny "conv2d_tiny",
     Copy "copy",
+    Desaturate "desaturate",
     Fma "fma",
     Fold "fold",
     GroupNorm "group_norm",

@@ -38,6 +38,7 @@ fn batches_hold_the_floats_of_pictures_to_the_last_bit() {
         flips: 0,
         given: false,
         targets: 1,
+        grey: 0.0,
     };
     for place in places() {
         let mut g = Graph::new();

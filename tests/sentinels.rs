@@ -227,8 +227,19 @@ fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
     let shards = Shards::new([vec![((20, 20), &picture)]], 1 << 20);
     let mut g = Graph::new();
     let (noise, input, target) = (Some("gaussian:25".parse().unwrap()), [-0.5, 0.5], [-0.5, 0.5]);
-    let batch =
-        Batch { count: 1, crop: 9, batch: 2, noise, clean_targets: false, input, target, flips: 7, given: false, targets: 1 };
+    let batch = Batch {
+        count: 1,
+        crop: 9,
+        batch: 2,
+        noise,
+        clean_targets: false,
+        input,
+        target,
+        flips: 7,
+        given: false,
+        targets: 1,
+        grey: 0.0,
+    };
     let Drawn { x, pictures, .. } = g.batch(batch, &shards);
     let view = lay_between(&mut g, "wide", x).unwrap();
     for place in places() {

@@ -214,10 +214,11 @@ fn batch_from(size: usize, noise: Option<Noise>, clean_targets: bool, given: boo
     let count = if noise.is_none() { 2 } else { 4 };
     let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);
     let targets = noise.map_or(1, |n| n.most_targets().min(3));
-    let batch = Batch { count, crop: size, batch: 3, noise, clean_targets, input, target, flips, given, targets };
+    let grey = if given { 0.5 } else { 0.0 };
+    let batch = Batch { count, crop: size, batch: 3, noise, clean_targets, input, target, flips, given, targets, grey };
     let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
     let law = noise.map_or("pairs".to_owned(), |n| n.to_string());
-    let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given}"), g);
+    let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given} grey {grey}"), g);
     case.output("x", x);
     case.output("t", t);
     if let Some(mask) = mask {

@@ -127,6 +127,8 @@ fn batches() -> Vec<Case> {
         batch(19, Some(law("camera:0.5-8")), false, true),
         batch(17, Some(law("camera:8,2,60")), true, false),
         batch(24, None, false, false),
+        batch(24, None, false, true),
+        batch(24, Some(law("impulse:0.7")), false, true),
         batch_of_floats(24, Some(law("poisson-gaussian:30,5"))),
         batch_of_floats(24, Some(law("pixelate:2"))),
         batch_of_floats(24, None),

@@ -35,6 +35,8 @@ pub struct Batch {
     pub given: bool,
     /// Noisy targets of every crop, each an exposure of its own, that the loss is averaged over; at most [`Noise::most_targets`].
     pub targets: usize,
+    /// Share of the crops that become grey, with noise that is the same in all colours.
+    pub grey: f32,
 }
 
 /// The op: a batch from shards of bytes or floats.
@@ -95,9 +97,10 @@ impl Graph {
         self.record_into(Draw { batch: drawn, floats: shards.floats }, &shards_of, &[x, t, mask]);
         let whole = |g: &mut Self, x: Tensor, exposure: u32| {
             let range = ranges[exposure as usize];
-            let Some(noise) = batch.noise_of(exposure) else { return x };
-            let x = g.add_blurred_noise(x, draw, &noise, exposure, range[1] - range[0]);
-            batch.camera(exposure).map_or(x, |camera| g.photograph(x, draw, camera, exposure, range))
+            let noisy = batch.noise_of(exposure).map(|noise| g.add_blurred_noise(x, draw, &noise, exposure, range[1] - range[0]));
+            let x = noisy.unwrap_or(x);
+            let x = batch.camera(exposure).map_or(x, |camera| g.photograph(x, draw, camera, exposure, range));
+            g.desaturate(x, draw, batch.grey)
         };
         let [x, t] = [whole(self, x, 0), whole(self, t, 1)];
         let storage = |t: Tensor| self.view(t).storage;

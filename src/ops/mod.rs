@@ -27,6 +27,7 @@ mod concat;
 mod conv;
 mod conv_dw;
 mod conv_tiles;
+mod desaturate;
 mod fma;
 mod group_norm;
 mod line_buffer;

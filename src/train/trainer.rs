@@ -85,6 +85,7 @@ impl Trainer {
             flips: options.augment.flips(),
             given,
             targets: options.targets,
+            grey: options.grey,
         };
         let mut g = Graph::new();
         g.set_precision(options.precision);

@@ -59,6 +59,7 @@ impl Drawn {
             flips: 0,
             given: false,
             targets,
+            grey: 0.0,
         };
         let drawn = g.batch(options, &shards);
         let [x, t] = [("input", drawn.x), ("target", drawn.t)].map(|(name, t)| g.output(name, t));
