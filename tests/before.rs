@@ -38,7 +38,7 @@ fn file(name: &str, ending: &str) -> PathBuf {
 fn train(name: &str, network: Arc<dyn Network>, held_out: &str, out: &Path, resume: bool) -> Outcome {
     let photos = |path: &str| Source::photos(load_rgb8(&[path.into()]).unwrap(), "gaussian:25".parse().unwrap());
     let (source, held_out) = (photos("assets/chelsea-192.png"), photos(held_out));
-    let mut options = Options { batch: 3, crop: 32, ..Options::new(&Device::Cpu, Length::Steps(30)) };
+    let mut options = Options { batch: 3, crop: 32, clip: 1.0, ..Options::new(&Device::Cpu, Length::Steps(30)) };
     if name == "epfl-convnet" {
         (options.update, options.lr) = (Update::Sgd { momentum: 0.0 }, 1.0);
     }
