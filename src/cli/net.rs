@@ -57,8 +57,8 @@ impl Args for NetArgs {
             .action(ArgAction::Set)
             .value_parser(PossibleValuesParser::new(NETWORKS.iter().map(|n| n.name)))
             .hide_possible_values(true)
-            .help(format!("Network [default: {}, or that of the recipe]", Entry::preferred().name))
-            .long_help(format!("Network [default: {}, or that of the recipe]\n\n{}", Entry::preferred().name, about.join("\n")));
+            .help(format!("Network [default: {}]", Entry::preferred().name))
+            .long_help(format!("Network [default: {}]\n\n{}", Entry::preferred().name, about.join("\n")));
         let flags = options().into_iter().map(|(option, networks)| flag(option, &networks));
         command.next_help_heading("Network").arg(net).args(flags).next_help_heading(None)
     }
