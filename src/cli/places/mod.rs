@@ -101,7 +101,7 @@ pub(super) struct Task {
 }
 
 /// All that is to be done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tasks {
     pub(super) tasks: Vec<Task>,
     /// Extension of what goes to stdout, unless that of its content.
@@ -144,10 +144,8 @@ impl Places {
             tasks.retain(|task| !task.output.exists());
         }
         let existing = all - tasks.len();
-        if !self.force {
-            let results = tasks.iter().flat_map(|task| [Some(&task.output), task.compare.as_ref()]).flatten();
-            check_existing(results.map(PathBuf::as_path).filter(|path| !is_pipe(path)))?;
-        }
+        let results = tasks.iter().flat_map(|task| [Some(&task.output), task.compare.as_ref()]).flatten();
+        check_existing(self.force, results.map(PathBuf::as_path).filter(|path| !is_pipe(path)))?;
         let format = found.first().and_then(|found| self.stdout_format(found));
         Ok(Tasks { tasks, format, force: self.force, folders: self.folders(&destination, &found, one), skipped, existing, part })
     }
