@@ -73,6 +73,18 @@ fn a_clean_photo_comes_back_nearly_as_it_was() {
 }
 
 #[test]
+fn a_second_pass_leaves_a_denoised_photo_nearly_as_it_is() {
+    let shell = Shell::new();
+    noisy(&shell, "photo.png", "camera:4,2,92");
+    let mut apart = Vec::new();
+    for (from, to) in [("photo.png", "once.png"), ("once.png", "twice.png")] {
+        shell.run(&format!("denoise {from} -o {to} --device cpu")).succeeds();
+        apart.push(psnr(&load(&shell, to), &load(&shell, from)));
+    }
+    assert!(apart[1] > 42.0 && apart[1] > apart[0] + 10.0, "{apart:?} dB");
+}
+
+#[test]
 fn exports_and_measures_take_models_in_the_box() {
     let shell = Shell::new();
     shell.picture("photo.png", 40, 32);
@@ -80,7 +92,10 @@ fn exports_and_measures_take_models_in_the_box() {
     assert!(shell.path("photo.onnx").exists());
     let size = std::fs::metadata(shell.path("small.safetensors")).unwrap().len();
     assert!(size < 2 * BUILT_IN[0].size() as u64);
-    shell.run("eval photo.png --noise gaussian:25 --model gaussian --device cpu").succeeds();
+    let eval = "eval photo.png --noise gaussian:25 --model gaussian --device cpu";
+    let psnr = |line: &str| shell.run(&format!("{line} --json")).succeeds().json("psnr")["psnr"].as_f64().unwrap();
+    assert!(psnr(&format!("{eval} --tta")) > psnr(eval));
+    shell.run("eval photo.png --noise gaussian:25 --tta").is_misused(&["--model"]);
     shell.run("denoise photo.png -o again.png --model small.safetensors --device cpu").succeeds();
     shell.run("export photo --onnx second.onnx --half nowhere/small.safetensors").fails(&["nowhere", "create it first"]);
     assert!(!shell.path("second.onnx").exists());

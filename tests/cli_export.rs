@@ -50,7 +50,7 @@ fn one_call_writes_files_for_several_programs() {
         );
     }
     assert_eq!(input(&fs::read(shell.path("a.onnx")).unwrap()), [None, Some(3), None, None]);
-    shell.run(&format!("export {model} --onnx a.onnx --size 32")).succeeds();
+    shell.run(&format!("export {model} --onnx a.onnx --size 32 --force")).succeeds();
     assert_eq!(input(&fs::read(shell.path("a.onnx")).unwrap()), [1, 3, 32, 32].map(Some));
 }
 
@@ -72,7 +72,7 @@ fn a_package_for_darktable_has_what_it_asks_for() {
     assert!(config["model_card"]["training_data"].as_str().unwrap().starts_with("1 scene, with noise of the kind gaussian:25"));
     assert_eq!(input(&files[1].1), [1, 3, 768, 768].map(Some));
 
-    shell.run(&format!("export {model} --darktable a.dtmodel --id my-camera --size 256")).succeeds();
+    shell.run(&format!("export {model} --darktable a.dtmodel --id my-camera --size 256 -f")).succeeds();
     let files = unpack(&fs::read(shell.path("a.dtmodel")).unwrap());
     assert_eq!((files[0].0.as_str(), input(&files[1].1)), ("my-camera/config.json", [1, 3, 256, 256].map(Some).to_vec()));
     for (options, names) in [
@@ -135,7 +135,7 @@ fn weights_for_open_image_denoise_come_back_bit_for_bit() {
 
     // Of the same weights, another network: for linear values.
     shell.run("import a.tza --net oidn-unet-small --hdr -o hdr.safetensors").succeeds();
-    shell.run("export hdr.safetensors --oidn b.tza --onnx b.onnx").succeeds();
+    shell.run("export hdr.safetensors --oidn b.tza --onnx b.onnx -f").succeeds();
     assert!(bytes == fs::read(shell.path("b.tza")).unwrap());
     shell.run("export hdr.safetensors --darktable b.dtmodel").fails(&["oidn-unet-small", "linear values"]);
     shell.run("import a.tza --net oidn-unet -o c.safetensors").fails(&["a.tza", "enc_conv2.weight", "[48, 32, 3, 3]"]);
@@ -169,6 +169,23 @@ fn what_cannot_be_exported_is_said_and_nothing_is_written() {
     fs::copy(shell.path(model), shell.path("same.onnx")).unwrap();
     shell.run("export same.onnx --onnx same.onnx").is_misused(&["same.onnx", "would be replaced"]);
     assert!(!shell.path("a.onnx").exists() && !shell.path("a.tza").exists());
+}
+
+#[test]
+fn models_are_replaced_only_when_told_to() {
+    let shell = Shell::new();
+    let model = shell.model();
+    let state = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/import/epfl-convnet.pth");
+    fs::copy(state, shell.path("a.pth")).unwrap();
+    let import = "import a.pth --net epfl-convnet --mean 118 --std 63 -o b.safetensors";
+    for (line, file) in [(format!("export {model} --onnx b.onnx"), "b.onnx"), (import.to_owned(), "b.safetensors")] {
+        fs::write(shell.path(file), "mine").unwrap();
+        shell.run(&line).is_misused(&[file, "exists already", "--force"]);
+        assert_eq!(fs::read(shell.path(file)).unwrap(), b"mine");
+        shell.run(&format!("{line} --force")).succeeds();
+        assert_ne!(fs::read(shell.path(file)).unwrap(), b"mine");
+    }
+    shell.run("import a.pth --net epfl-convnet --mean 118 --std 63 -o a.pth --force").is_misused(&["a.pth", "would be replaced"]);
 }
 
 #[test]

@@ -49,6 +49,23 @@ fn every_page_is_denoised_in_its_place() {
 }
 
 #[test]
+fn the_noise_of_every_page_is_told() {
+    let shell = Shell::new();
+    let noisy = |deviation: u32| {
+        let noise = |i: u32| n2n_gpu::ops::pcg4d([i, deviation, 0, 0])[0] % (2 * deviation + 1);
+        Page::bytes([64, 64], 1, &(0..64 * 64).map(|i| (128 + noise(i) - deviation) as u8).collect::<Vec<_>>())
+    };
+    write(&shell, "stack.tif", &[noisy(4), noisy(40), Page::bytes([4, 4], 1, &[100; 16])]);
+    let done = shell.run("denoise stack.tif -o out.tif --device cpu --json");
+    let file = &done.succeeds().json("files")["files"][0];
+    let noise: Vec<Option<f64>> = file["pages"].as_array().unwrap().iter().map(|page| page["noise"].as_f64()).collect();
+    let [Some(little), Some(much), None] = noise[..] else { panic!("{file}") };
+    assert!(file["noise"] == little && little < 5.0 && much > little + 3.0, "{file}");
+    assert!(done.stderr.contains(&format!("noise {little:.1} to {much:.1} of 255, strength ")), "{done}");
+    assert!(done.stderr.contains("; 1 page too small, or too black and white, to tell its noise: strength 1)"), "{done}");
+}
+
+#[test]
 fn a_broken_page_fails_its_file_alone_and_leaves_nothing_half_written() {
     let shell = shell();
     let mut pages = vec![Page::bytes([8, 8], 1, &[100; 64]); 500];

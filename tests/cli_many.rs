@@ -97,7 +97,10 @@ fn shards_make_up_all_pictures_and_share_none() {
     for i in 1..=4 {
         // In whichever order the pictures are named.
         let inputs = if i % 2 == 0 { "in/0 in/1 in/2" } else { "in/2 in/1 in/0" };
-        let json = shell.run(&format!("denoise {inputs} -o out --shard {i}/4 --json {MODEL}")).json("files");
+        let done = shell.run(&format!("denoise {inputs} -o out --shard {i}/4 --json {MODEL}"));
+        let json = done.json("files");
+        let of = if i == 4 { 2 } else { 3 };
+        assert!(done.stderr.starts_with(&format!("part {i} of 4: {of} of 11 pictures\n")), "{done}");
         let files = json["files"].as_array().unwrap();
         sizes.push(files.len());
         all.extend(files.iter().map(|file| file["input"].as_str().unwrap().to_owned()));

@@ -88,6 +88,17 @@ fn a_full_disk_behind_a_pipe_is_an_error_and_a_closed_one_is_none() {
     let done = shell.command(&line).stdout(full).output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.code() == Some(1) && stderr.contains("error: stdout: cannot be written"), "{stderr}");
+    let closed = |line: &str| {
+        let mut shell_command = std::process::Command::new("sh");
+        shell_command.args(["-c", &format!("{} {line} >&-", env!("CARGO_BIN_EXE_n2n-gpu"))]).current_dir(shell.path("."));
+        let done = shell_command.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, stderr) = closed(&line);
+    assert!(code == Some(1) && stderr.contains("error: stdout: cannot be written: it is closed"), "{stderr}");
+    let (code, stderr) = closed("devices");
+    assert!(code == Some(1) && stderr.contains("cannot be written to stdout: it is closed"), "{stderr}");
+    assert!(shell.command(&line).stdout(std::process::Stdio::null()).output().unwrap().status.success());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert!(shell.command(&line).stdout(writer).output().unwrap().status.success());

@@ -116,6 +116,28 @@ fn two_pictures_of_one_name_are_told_before_any_work() {
     assert_eq!(shell.names("."), ["for-model.png", "in", "model"]);
 }
 
+#[test]
+fn a_picture_that_is_named_twice_is_denoised_once() {
+    let shell = album();
+    let json = shell.run(&format!("denoise in/a.png ./in/../in/a.png in/b.jpg in -r -o out --json {MODEL}")).json("");
+    assert_eq!(outputs(&json), ["out/a.png", "out/b.jpg", "out/sub/a.png", "out/sub/deep/c.png"]);
+}
+
+#[test]
+fn results_that_exist_are_left_out_if_that_is_asked_for() {
+    let shell = album();
+    shell.run(&format!("denoise in -o out {MODEL}")).succeeds();
+    let before = fs::metadata(shell.path("out/a.png")).unwrap().modified().unwrap();
+    let done = shell.run(&format!("denoise in -r -o out --skip-existing --json {MODEL}"));
+    assert_eq!(outputs(&done.succeeds().json("")), ["out/sub/a.png", "out/sub/deep/c.png"]);
+    assert_eq!(done.json("existing")["existing"], 2);
+    assert!(done.stderr.contains("left out, as there are results already: 2 pictures\n"), "{done}");
+    assert_eq!(fs::metadata(shell.path("out/a.png")).unwrap().modified().unwrap(), before);
+    let done = shell.run(&format!("denoise in/a.png -o out/ --skip-existing {MODEL}"));
+    assert_eq!(done.succeeds().stdout, "0 pictures denoised on cpu\n");
+    shell.run(&format!("denoise in -o out --skip-existing --force {MODEL}")).is_misused(&["--skip-existing", "--force"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn folders_within_folders_keep_their_tree_and_loops_of_links_end() {
@@ -130,7 +152,7 @@ fn folders_within_folders_keep_their_tree_and_loops_of_links_end() {
     fs::copy(shell.path("in/a.png"), shell.path("in/.hidden/a.png")).unwrap();
     let written = ["a.png", "b.jpg", "sub/a.png", "sub/deep/c.png", "sub/link.png"].map(|name| format!("in/out/{name}"));
     let done = shell.run(&format!("denoise in --recursive -o in/out {MODEL}"));
-    assert!(done.succeeds().stderr.contains("skipped 2 links to folders, 1 other\n"), "{done}");
+    assert!(done.succeeds().stderr.contains("skipped 2 links to folders, 1 other file (.png)\n"), "{done}");
     assert_eq!(tree(&shell, "in/out"), written);
     // The folder of results is not read again.
     let done = shell.run(&format!("denoise in --recursive -o in/out --force {MODEL}"));
@@ -145,7 +167,7 @@ fn what_is_left_out_of_a_folder_is_counted_by_kind() {
         fs::write(shell.path("in").join(name), "x").unwrap();
     }
     let done = shell.run(&format!("denoise in -o out --json {MODEL}"));
-    let line = "skipped 1 GIF, 2 HEIC, 2 raw files (DNG, NEF), 1 earlier result, 1 subfolder (--recursive takes it), 1 other\n";
+    let line = "skipped 1 GIF, 2 HEIC, 2 raw files (DNG, NEF), 1 earlier result, 1 subfolder (--recursive takes it), 1 other file (.txt)\n";
     assert!(done.succeeds().stderr.ends_with(line), "{done}");
     let counts = json!({"GIF": 1, "HEIC": 2, "DNG": 1, "NEF": 1, "results": 1, "folders": 1, "others": 1});
     assert_eq!(done.json("skipped")["skipped"], counts);
@@ -164,6 +186,17 @@ fn patterns_that_no_shell_expanded_are_expanded() {
     assert_eq!(outputs(&run("in/*.jpg -o one").json("")), ["one/b.jpg"]);
     assert_eq!(outputs(&run("in/?.* -o two").json("")), ["two/a.png", "two/b.jpg"]);
     assert_eq!(outputs(&run("in/**/c.png -o three").json("")), ["three/c.png"]);
+    // No folders, unless they are asked for; or files at all depths.
+    fs::write(shell.path("in/sub/notes.txt"), "x").unwrap();
+    let all = ["a.png", "b.jpg", "photo[1].png", "sub/a.png", "sub/deep/c.png"];
+    let within = |out: &str| all.map(|name| format!("{out}/{name}"));
+    assert_eq!(outputs(&run("in/* -o six").json("")), within("six")[..3]);
+    for line in ["in/** -o seven", "i?/** -o seven", "in/**/ -o seven"] {
+        assert_eq!(outputs(&run(line).json("")), within("seven"), "{line}");
+        fs::remove_dir_all(shell.path("seven")).unwrap();
+    }
+    assert_eq!(outputs(&run("in/*b -r -o eight").json("")), ["eight/a.png", "eight/deep/c.png"]);
+    run("in/*b -o nine").ends_with(1).json("error")["error"].as_str().filter(|e| e.contains("--recursive")).unwrap();
     // The file of that name, if there is one.
     assert_eq!(outputs(&run("in/photo[1].png -o four.png").json("")), ["four.png"]);
     for missing in ["in/*.gif", "in/[.png", "in/photo[2].png"] {

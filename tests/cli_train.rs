@@ -46,7 +46,22 @@ fn a_run_folder_has_all_files() {
     assert_eq!((config["seed"].as_integer(), config["crop"].as_integer()), (Some(7), Some(16)));
     let lines = metrics(&shell, "new/run");
     assert_eq!(lines.last().unwrap()["step"], 20);
+    // One validation, for more would take longer than the training.
+    assert_eq!(lines.iter().filter(|line| !line["psnr_estimated"].is_null()).count(), 1);
     assert!(floats(&lines, "step").is_sorted() && floats(&lines, "loss").iter().all(|loss| loss.is_finite()));
+}
+
+#[test]
+fn what_is_left_out_of_folders_and_what_is_no_improvement_is_said() {
+    let shell = Shell::new();
+    shell.picture("photos/a.png", 40, 32);
+    shell.picture("photos/sub/b.png", 40, 32);
+    fs::write(shell.path("photos/notes.txt"), "x").unwrap();
+    let skipped = "skipped 1 subfolder, 1 other file (.txt)\n";
+    let done = shell.run(&format!("train photos --out run {}", TINY.replace("25", "3")));
+    assert!(done.succeeds().stderr.contains(skipped) && done.stdout.contains(" dB: worse than they were"), "{done}");
+    let done = shell.run("eval photos --noise gaussian:3 --model run/best.safetensors --device cpu");
+    assert!(done.succeeds().stderr.contains(skipped) && done.stdout.contains("makes these pictures worse"), "{done}");
 }
 
 #[test]

@@ -43,7 +43,10 @@ impl Run {
     fn new(device: &Device, steps: u64, ordered: bool) -> Self {
         let noise: Noise = "gaussian:0-50".parse().unwrap();
         let source = Source::photos((0..5).map(photo).collect(), noise);
-        let validation = Validation::new(&Source::photos(vec![photo(9)], noise), 1).unwrap();
+        // Of a single picture, so that even the shortest training can afford twenty.
+        let mut noisy = photo(9);
+        noisy.data.iter_mut().step_by(3).for_each(|v| *v = v.saturating_add(20));
+        let validation = Validation::with_clean(vec![(noisy, photo(9))]).unwrap();
         let base = Options::new(device, Length::Steps(steps));
         let network = Unet::new(4, 1, if ordered { Norm::Batch } else { Norm::None });
         let (augment, loss) = if ordered { (Augment::Triple, n2n_gpu::ops::Loss::ANNEALED) } else { (base.augment, base.loss) };
@@ -126,6 +129,41 @@ fn a_run_that_goes_on_at_a_validation_has_the_same_curves() {
 }
 
 #[test]
+fn a_run_that_goes_further_can_be_stopped_as_well() {
+    for ordered in [false, true] {
+        let short = Run::new(&Device::Cpu, 20, ordered);
+        let further = Run {
+            options: Options { length: Length::Steps(40), ..short.options.clone() },
+            ..Run::new(&Device::Cpu, 40, ordered)
+        };
+        let (whole, parts) = (short.out("whole"), short.out("parts"));
+        for out in [&whole, &parts] {
+            short.run(&Device::Cpu, out, false, |_| false).unwrap();
+            assert!(resumable(out).unwrap().finished);
+        }
+        further.run(&Device::Cpu, &whole, true, |_| false).unwrap();
+        assert_eq!(further.run(&Device::Cpu, &parts, true, |p| p.step == 31).unwrap().steps, 31);
+        assert!(!resumable(&parts).unwrap().finished);
+        // To the end that was planned last, and to no other that lies behind.
+        let error = short.run(&Device::Cpu, &parts, true, |_| false).unwrap_err();
+        assert!(
+            matches!(&error, Error::Option { option: "steps", problem } if problem.contains("31 steps behind it")),
+            "{error}"
+        );
+        assert_eq!(further.run(&Device::Cpu, &parts, true, |_| false).unwrap().steps, 40);
+        assert!(same_bytes(&whole, &parts, "last.safetensors"));
+        assert!(metrics(&parts).iter().map(|m| m["step"].as_u64().unwrap()).is_sorted());
+        // In another unit: all that was done counts.
+        let epochs = Run {
+            options: Options { length: Length::Epochs(0.5), ..short.options.clone() },
+            ..Run::new(&Device::Cpu, 1, ordered)
+        };
+        let error = epochs.run(&Device::Cpu, &parts, true, |_| false).unwrap_err();
+        assert!(matches!(&error, Error::Option { option: "epochs", .. }), "{error}");
+    }
+}
+
+#[test]
 fn a_lost_device_costs_no_more_than_the_steps_since_the_last_state() {
     for gpu in common::gpus() {
         let device = Device::Gpu(gpu.clone());
@@ -193,7 +231,6 @@ fn a_state_of_another_training_is_refused() {
     };
     let refused = |options: &Options, source: &Source, name: &str| refused_network(*network, options, source, name);
     refused(&Options { lr: 1e-3, ..options.clone() }, source, "lr 0.002, not 0.001");
-    refused(&Options { length: Length::Steps(50), ..options.clone() }, source, "steps 40, not 50");
     refused_network(Unet::new(8, 1, Norm::None), options, source, "width 4, not 8");
     let mut photos: Vec<Rgb8> = (0..5).map(photo).collect();
     refused(options, &Source::photos(photos.clone(), "gaussian:25".parse().unwrap()), "noise gaussian:0-50");
@@ -201,6 +238,28 @@ fn a_state_of_another_training_is_refused() {
     refused(options, &Source::photos(photos[1..].to_vec(), noise), "other pictures");
     photos[2].data[100] ^= 1;
     refused(options, &Source::photos(photos, noise), "other pictures");
+}
+
+#[test]
+fn a_state_of_a_later_version_is_refused_and_one_without_a_format_is_not() {
+    let run = Run::new(&Device::Cpu, 40, false);
+    let out = run.out("out");
+    run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
+    let state = out.join("state.safetensors");
+    rewrite(&state, |snapshot| {
+        snapshot["format"] = json!(9);
+        snapshot["identity"] = json!({"version": "9.1.0", "by": "means that nobody knows yet"});
+    });
+    let message = resumable(&out).map(|r| r.steps).unwrap_err().to_string();
+    for part in ["state.safetensors", "format 9", "9.1.0", env!("CARGO_PKG_VERSION"), "update"] {
+        assert!(message.contains(part), "no {part}: {message}");
+    }
+    let before = run.out("before");
+    run.run(&Device::Cpu, &before, false, |p| p.step == 20).unwrap();
+    rewrite(&before.join("state.safetensors"), |snapshot| {
+        ["format", "share", "ranges"].map(|key| snapshot.as_object_mut().unwrap().remove(key).unwrap());
+    });
+    assert_eq!(run.run(&Device::Cpu, &before, true, |_| false).unwrap().steps, 40);
 }
 
 /// Changes what a state says of itself.

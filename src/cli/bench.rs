@@ -122,9 +122,9 @@ impl<'a> Bench<'a> {
             return Err(Usage::new(format!("--size {size}: with {name} of these options it must be a multiple of {multiple}")));
         }
         check_step(batch, size)?;
-        let data = random_normals(common.seed, 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
-        let precision = options.precision.choose(common, &mut device, None)?;
-        let params = initial(&graph, Init::Xavier, common.seed);
+        let data = random_normals(common.seed(), 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
+        let precision = options.precision.choose(common, &mut device, Precision::F32)?;
+        let params = initial(&graph, Init::Xavier, common.seed());
         Ok(Self { device, network, precision, options, shape: [batch, size, size], data, params })
     }
 

@@ -7,7 +7,7 @@ use n2n_gpu::data::picture::{Rgb8, decode_rgb8};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Anatomy, Task};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{self, Length, Run, Source, Validation, is_run};
+use n2n_gpu::train::{self, Length, Origin, Run, Source, Start, Validation, is_run};
 use serde_json::json;
 
 use super::Common;
@@ -72,7 +72,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let multiple = Anatomy::of(network.as_ref()).multiple;
     let mut source = Source::photos(photos(TRAINING)?, options.noise);
     let training = train::Options {
-        seed: common.seed,
+        seed: common.seed(),
         crop: train::crop_for(source.side(), multiple),
         ..train::Options::new(&device, Length::Minutes(options.minutes)).for_noise(&options.noise)
     };
@@ -81,7 +81,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     if !dropped.is_empty() {
         common.remark(&format!("left out, as a crop needs larger pictures: {}", dropped.join(", ")));
     }
-    let validation = Validation::new(&Source::photos(photos(HELD_OUT)?, options.noise), common.seed)?;
+    let validation = Validation::new(&Source::photos(photos(HELD_OUT)?, options.noise), common.seed())?;
     make_folder("--out", &options.out)?;
     common.remark(&format!(
         "training on {} bundled photographs with noise {}, input and target alike, for {}",
@@ -91,7 +91,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     ));
     let (source, validation) = (&source, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let trained = Trained::by(common, &run, false)?;
+    let trained = Trained::by(common, &run, Start::Fresh, &Origin::default())?;
     let (done, samples) = (&trained.outcome, options.out.join("samples"));
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);
     Ok(trained.output(

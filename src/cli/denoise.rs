@@ -59,6 +59,10 @@ impl Strength {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let tasks = options.places.tasks(model::file(&options.model), common.json)?;
+    tasks.part.iter().for_each(|line| common.remark(line));
+    if tasks.existing > 0 {
+        common.remark(&format!("left out, as there are results already: {}", counted(tasks.existing, "picture")));
+    }
     let model = load_model(&options.model)?;
     let device = common.open()?;
     let denoiser = Denoiser::new(&device, &model, options.tile)?.with_flips(options.tta);
@@ -80,7 +84,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         }
     }
     if !tasks.skipped.is_empty() {
-        common.remark(&format!("skipped {}", skipped_line(&tasks.skipped)));
+        common.remark(&format!("skipped {}", skipped_line(&tasks.skipped, true)));
     }
     if tasks.tasks.len() == 1 && !failed.is_empty() {
         return Err(failed.remove(0).1.into());
@@ -97,7 +101,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     };
     let json = json!({
         "device": device.name(), "model": path_text(&options.model), "files": done, "failed": errors,
-        "skipped": skipped_object(&tasks.skipped),
+        "skipped": skipped_object(&tasks.skipped), "existing": tasks.existing,
     });
     let output = Output::new(json, text);
     if failed.is_empty() {

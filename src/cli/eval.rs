@@ -12,20 +12,23 @@ use n2n_gpu::error::Error;
 use n2n_gpu::noise::{self, Clean, Noise};
 use serde_json::{Value, json};
 
-use super::files::check_outputs;
+use super::files::{check_outputs, remark_skipped};
 use super::model::load_model;
 use super::output::{Output, complain, counted, path_text};
 use super::{Common, Usage};
 
+const USAGE: &str = "n2n-gpu eval PHOTOS... --noise LAW [--model MODEL] [OPTIONS]
+       n2n-gpu eval --pairs NOISY CLEAN [--model MODEL] [OPTIONS]";
+
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
-#[command(after_help = format!("Noise laws:\n{}", noise::help()))]
+#[command(override_usage = USAGE, after_help = format!("Noise laws:\n{}", noise::help()))]
 pub(super) struct Options {
     /// Clean photographs to add noise to
-    #[arg(value_name = "PHOTOS", required_unless_present = "pairs", conflicts_with = "pairs")]
+    #[arg(value_name = "PHOTOS", conflicts_with = "pairs")]
     photos: Vec<PathBuf>,
     /// Noise to add: one of the laws below
-    #[arg(long, value_name = "LAW", required_unless_present = "pairs", conflicts_with = "pairs", allow_negative_numbers = true)]
+    #[arg(long, value_name = "LAW", conflicts_with = "pairs", allow_negative_numbers = true)]
     noise: Option<Noise>,
     /// Folders with noisy and with clean pictures under the same names
     #[arg(long, num_args = 2, value_names = ["NOISY", "CLEAN"])]
@@ -42,7 +45,13 @@ pub(super) struct Options {
     /// Largest side of tiles and strips, pixels [default: what the device holds]
     #[arg(long, value_name = "PX", requires = "model")]
     tile: Option<usize>,
+    /// Denoise eight flips and turns of every picture and take their mean, as `denoise --tta`
+    #[arg(long, requires = "model")]
+    tta: bool,
 }
+
+const WORSE: &str =
+    "\nthe model makes these pictures worse: it was trained for other noise (`n2n-gpu info` tells), or for too short a time";
 
 /// A file's name without its folder.
 fn name(path: &Path) -> String {
@@ -73,7 +82,15 @@ struct Files {
 impl Files {
     fn new(options: &Options) -> anyhow::Result<Self> {
         let Some([noisy, clean]) = options.pairs.as_deref() else {
-            let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
+            let missing = |what: &str| {
+                Usage::new(format!(
+                    "{what} missing: give clean photographs PHOTOS and --noise LAW, or folders with --pairs NOISY CLEAN"
+                ))
+            };
+            if options.photos.is_empty() {
+                return Err(missing("the pictures are"));
+            }
+            let noise = options.noise.ok_or_else(|| missing("--noise is"))?;
             return Ok(Self { inputs: list(&options.photos)?, noise: Some(noise), clean: Vec::new() });
         };
         let (inputs, clean): (Vec<_>, Vec<_>) = pair(noisy, clean)?.into_iter().unzip();
@@ -130,7 +147,7 @@ struct Measured {
 fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Option<Denoiser>) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     for (i, input) in files.inputs.iter().enumerate() {
-        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed) {
+        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed()) {
             Ok(item) => item,
             Err(e) if files.inputs.len() > 1 => {
                 complain(&format!("error: {e}"));
@@ -159,6 +176,7 @@ fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Opt
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let files = Files::new(options)?;
+    remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()))?;
     if let Some(folder) = &options.save {
         files.check_outputs(folder, options.model.as_deref())?;
         super::train::make_folder("--save", folder)?;
@@ -167,7 +185,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         Some(path) => {
             let model = load_model(path)?;
             let device = common.open()?;
-            (Some(Denoiser::new(&device, &model, options.tile)?), device.name().to_owned())
+            (Some(Denoiser::new(&device, &model, options.tile)?.with_flips(options.tta)), device.name().to_owned())
         }
         None => (None, "none".to_owned()),
     };
@@ -180,7 +198,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (mean, seconds) = (all.mean(), start.elapsed().as_secs_f64());
     let pictures = counted(each.len(), "picture");
     let text = if denoiser.is_some() {
-        format!("{pictures}: {} ({seconds:.1} s on {device})", scores(&mean, true))
+        let worse = if mean.psnr < mean.psnr_noisy { WORSE } else { "" };
+        format!("{pictures}: {} ({seconds:.1} s on {device}){worse}", scores(&mean, true))
     } else {
         let (noisy, rounded, ssim) = (mean.psnr_noisy, mean.psnr, mean.ssim_noisy);
         format!("{pictures} without a model: PSNR {noisy:.2} dB, {rounded:.2} dB when rounded to 8 bit; SSIM {ssim:.4}")

@@ -10,7 +10,7 @@ use n2n_gpu::nets::Model;
 use serde_json::json;
 
 use super::Usage;
-use super::files::check_outputs;
+use super::files::{check_existing, check_outputs};
 use super::model::load_model;
 use super::output::{Output, path_text};
 
@@ -37,6 +37,9 @@ pub(super) struct Options {
     /// Licence of the model, such as CC-BY-4.0
     #[arg(long)]
     license: Option<String>,
+    /// Replace files that exist
+    #[arg(short, long)]
+    force: bool,
 }
 
 /// Files to write.
@@ -147,6 +150,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     targets.iter().try_for_each(Target::check_folder)?;
     let results: Vec<_> = targets.iter().map(|t| (t.flag.into(), t.path.clone())).collect();
     check_outputs("export", &[&options.model], &results, None)?;
+    check_existing(options.force, targets.iter().map(|target| target.path.as_path()))?;
     let model = load_model(&options.model)?;
     // All of them, before any is written.
     let files = targets.iter().map(|t| Ok((&t.path, t.bytes(&model, options)?))).collect::<Result<Vec<_>, Error>>()?;

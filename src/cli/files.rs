@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use n2n_gpu::error::shown;
+use n2n_gpu::data::files::{Search, search};
+use n2n_gpu::error::{Error, shown};
 
-use super::Usage;
 use super::output::counted;
+use super::places::skipped_line;
+use super::{Common, Usage};
 
 /// What makes two paths the same file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,11 +66,59 @@ pub(super) fn check_outputs(
             return Err(Usage::new(format!("{flag} {output}: {a} and {b} would both be saved there: name another place")));
         }
     }
+    let places = results.iter().map(|(input, output)| (input.as_path(), output.as_path()));
+    match same_but_for_case(places, ignores_case) {
+        None => Ok(()),
+        Some([a, b, output]) => {
+            let (a, b, output) = (shown(a), shown(b), shown(output));
+            let problem = format!("{a} and {b} would both be saved there, as this disk ignores the case of names");
+            Err(Usage::new(format!("{flag} {output}: {problem}: name another place")))
+        }
+    }
+}
+
+/// Two inputs whose outputs have names that differ in nothing but their case, on a disk where that is no difference, and one of these
+/// names.
+fn same_but_for_case<'a>(
+    results: impl Iterator<Item = (&'a Path, &'a Path)>,
+    ignores_case: impl Fn(&Path) -> bool,
+) -> Option<[&'a Path; 3]> {
+    let mut seen: HashMap<String, (&Path, &Path)> = HashMap::new();
+    for (input, output) in results {
+        if let Some((other, place)) = seen.insert(output.to_string_lossy().to_lowercase(), (input, output))
+            && place != output
+            && ignores_case(output)
+        {
+            return Some([other, input, output]);
+        }
+    }
+    None
+}
+
+/// Whether case makes no difference where a file is to be: told by a temporary one, in the folder that is there already.
+fn ignores_case(path: &Path) -> bool {
+    let folders = path.ancestors().skip(1).map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else { return false };
+    let Ok(file) = tempfile::Builder::new().prefix(".n2n-Case-").tempfile_in(folder) else { return false };
+    let name = file.path().file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    folder.join(name).exists()
+}
+
+/// Says what is left out of those of these folders that are there.
+pub(super) fn remark_skipped<'a>(common: &Common, folders: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Error> {
+    let folders: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.is_dir()).cloned().collect();
+    let skipped = search(&folders, &Search::default())?.skipped;
+    if !skipped.is_empty() {
+        common.remark(&format!("skipped {}", skipped_line(&skipped, false)));
+    }
     Ok(())
 }
 
-/// Refuses results where files are already. The error names the first and counts the others.
-pub(super) fn check_existing<'a>(results: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
+/// Refuses results where files are already, unless they may be replaced (`force`). The error names the first and counts the others.
+pub(super) fn check_existing<'a>(force: bool, results: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
+    if force {
+        return Ok(());
+    }
     // A link that leads nowhere is something as well.
     let mut existing = results.filter(|path| path.is_file() || (path.is_symlink() && !path.exists()));
     let Some(first) = existing.next().map(shown) else { return Ok(()) };
@@ -78,4 +128,24 @@ pub(super) fn check_existing<'a>(results: impl Iterator<Item = &'a Path>) -> any
             format!("{first} and {} exist already: replace them with --force, or name another place", counted(more, "other file"))
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_one_where_the_disk_has_it_so() {
+        let results = [("a", "out/x.png"), ("b", "out/y.png"), ("c", "Out/X.png")];
+        let found = |ignores: bool| {
+            let paths = results.iter().map(|(input, output)| (Path::new(*input), Path::new(*output)));
+            same_but_for_case(paths, |_| ignores)
+        };
+        assert_eq!(found(true), Some(["a", "c", "Out/X.png"].map(Path::new)));
+        assert_eq!(found(false), None);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Name"), "").unwrap();
+        assert_eq!(ignores_case(&folder.path().join("new/a.png")), folder.path().join("nAME").exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

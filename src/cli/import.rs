@@ -9,7 +9,7 @@ use n2n_gpu::nets::{Anatomy, Input, Statistics, import::import};
 use serde_json::json;
 
 use super::Usage;
-use super::files::check_outputs;
+use super::files::{check_existing, check_outputs};
 use super::net::NetArgs;
 use super::output::{Output, path_text};
 use super::recipe::positive;
@@ -25,6 +25,9 @@ pub(super) struct Options {
     /// Model file to write
     #[arg(short, long = "output", value_name = "FILE")]
     out: PathBuf,
+    /// Replace that file if it exists
+    #[arg(short, long)]
+    force: bool,
     /// Mean of the pictures that the network was trained on, 0 to 255, if it normalises its input
     #[arg(long, value_name = "M", value_parser = positive, allow_negative_numbers = true)]
     mean: Option<f64>,
@@ -59,6 +62,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
         return Err(Error::file(&options.out, "is a folder: name a file with -o").into());
     }
     check_outputs("-o", &[&options.file], &[(options.file.clone(), options.out.clone())], None)?;
+    check_existing(options.force, [options.out.as_path()].into_iter())?;
     let model = import(&options.file, entry, &options.net.given, statistics)?;
     let network = model.network.options();
     model.save(&options.out)?;

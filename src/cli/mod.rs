@@ -14,11 +14,14 @@ mod info;
 mod interrupt;
 mod model;
 mod net;
+mod noise;
 mod output;
 mod pipeline;
 mod pipes;
 mod places;
 mod recipe;
+mod runs;
+mod settings;
 mod shell;
 mod train;
 mod tuning;
@@ -60,9 +63,9 @@ struct Common {
     /// No progress, no remarks: results and errors alone
     #[arg(long, global = true, help_heading = "Common options")]
     quiet: bool,
-    /// Seed of all random numbers
-    #[arg(long, global = true, value_name = "N", default_value_t = 1, help_heading = "Common options")]
-    seed: u32,
+    /// Seed of all random numbers [default: 1]
+    #[arg(long, global = true, value_name = "N", help_heading = "Common options")]
+    seed: Option<u32>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -81,6 +84,8 @@ enum Command {
     Export(export::Options),
     /// Tell what a model is, and what it was trained for
     Info(info::Options),
+    /// List and compare the runs in a folder
+    Runs(runs::Options),
     /// List adapters, and what `--device auto` would pick
     Devices,
     /// Test every kernel on the device against the CPU in double precision
@@ -116,6 +121,11 @@ impl Common {
         Ok(device)
     }
 
+    /// The seed, where no run that is resumed has another one.
+    fn seed(&self) -> u32 {
+        self.seed.unwrap_or(1)
+    }
+
     /// A line on stderr, unless quiet.
     fn remark(&self, line: &str) {
         if !self.quiet {
@@ -134,6 +144,7 @@ fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
         Command::Import(options) => import::run(options),
         Command::Export(options) => export::run(options),
         Command::Info(options) => info::run(options),
+        Command::Runs(options) => runs::run(options),
         Command::Devices => devices::run(&cli.common),
         Command::Check => check::run(&cli.common),
         Command::Bench(options) => bench::run(&cli.common, options, start),

@@ -57,8 +57,8 @@ impl Args for NetArgs {
             .action(ArgAction::Set)
             .value_parser(PossibleValuesParser::new(NETWORKS.iter().map(|n| n.name)))
             .hide_possible_values(true)
-            .help(format!("Network [default: {}, or that of the recipe]", Entry::preferred().name))
-            .long_help(format!("Network [default: {}, or that of the recipe]\n\n{}", Entry::preferred().name, about.join("\n")));
+            .help(format!("Network [default: {}]", Entry::preferred().name))
+            .long_help(format!("Network [default: {}]\n\n{}", Entry::preferred().name, about.join("\n")));
         let flags = options().into_iter().map(|(option, networks)| flag(option, &networks));
         command.next_help_heading("Network").arg(net).args(flags).next_help_heading(None)
     }
@@ -90,6 +90,11 @@ impl FromArgMatches for NetArgs {
 }
 
 impl NetArgs {
+    /// A flag that is given.
+    pub(super) fn first_given(&self) -> Option<&str> {
+        self.name.as_ref().map(|_| "net").or_else(|| self.given.keys().next().map(String::as_str))
+    }
+
     /// The chosen network; the one named `default` if none is, and the default of all without.
     /// Fails if an option is given that the network does not have.
     pub(super) fn entry(&self, default: Option<&str>) -> anyhow::Result<&'static Entry> {
@@ -135,9 +140,9 @@ pub(super) struct PrecisionArg {
 }
 
 impl PrecisionArg {
-    /// The precision asked for, else that of the run that is resumed, if the device has it; else a line that says so, and f32.
-    pub(super) fn choose(&self, common: &Common, device: &mut Device, resumed: Option<Precision>) -> anyhow::Result<Precision> {
-        let wanted = self.precision.or(resumed).unwrap_or_default();
+    /// The precision asked for, else `base`, if the device has it; else a line that says so, and f32.
+    pub(super) fn choose(&self, common: &Common, device: &mut Device, base: Precision) -> anyhow::Result<Precision> {
+        let wanted = self.precision.unwrap_or(base);
         let (with, precision, remark) = device.clone().with_precision(wanted)?;
         *device = with;
         remark.iter().for_each(|line| common.remark(line));
@@ -166,7 +171,9 @@ mod tests {
             let mut gpu = Gpu::open(index).unwrap();
             gpu.adapter.features.clear();
             let mut device = Device::Gpu(gpu);
-            for (line, kept) in [("x --quiet --precision f16", None), ("x --quiet", Some(Precision::F16)), ("x --quiet", None)] {
+            for (line, kept) in
+                [("x --quiet --precision f16", Precision::F32), ("x --quiet", Precision::F16), ("x --quiet", Precision::F32)]
+            {
                 let Line { common, precision } = Line::parse_from(line.split(' '));
                 assert_eq!(precision.choose(&common, &mut device, kept).unwrap(), Precision::F32, "{line}");
             }

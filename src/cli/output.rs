@@ -1,6 +1,6 @@
 //! What commands print: JSON, text, progress bars.
 
-use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stderr};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use n2n_gpu::train::Progress;
 use serde_json::{Value, json};
 
 use super::Common;
+use super::pipes::to_stdout;
 
 /// Exit code after Ctrl-C: 128 and the number of the signal, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -77,8 +78,7 @@ pub(super) fn exit_code(printed: io::Result<()>, code: u8) -> ExitCode {
 
 /// A line on stdout.
 pub(super) fn print_line(line: &str) -> io::Result<()> {
-    let mut out = stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush())
+    to_stdout(format!("{line}\n").as_bytes())
 }
 
 /// A line on stderr. A closed pipe is no error, as it is for `eprintln`.

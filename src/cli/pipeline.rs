@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::Common;
 use super::compare::Comparison;
+use super::noise::Noise;
 use super::output::{Bar, path_text, time_left};
 use super::pipes::{self, is_pipe};
 use super::places::{Task, Tasks};
@@ -38,12 +40,15 @@ struct Loaded {
     name: PathBuf,
 }
 
-/// Reads the pages of a file one after the other, until one cannot be read; `take` gets them.
-fn load(task: &Task, tasks: &Tasks, mut take: impl FnMut(Result<Loaded, Error>)) {
+/// Reads the pages of a file one after the other, until one cannot be read, or `take`, which gets them, wants no more.
+fn load(task: &Task, tasks: &Tasks, mut take: impl FnMut(Result<Loaded, Error>) -> bool) {
     let mut start = Instant::now();
     let (mut reader, name) = match open(task, tasks.format.as_deref()) {
         Ok(opened) => opened,
-        Err(e) => return take(Err(e)),
+        Err(e) => {
+            take(Err(e));
+            return;
+        }
     };
     for page in 1..=reader.total() {
         let photo = reader.next().expect("there are so many").and_then(|photo| {
@@ -53,8 +58,7 @@ fn load(task: &Task, tasks: &Tasks, mut take: impl FnMut(Result<Loaded, Error>))
             Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64(), page, pages: reader.total(), name: name.clone() })
         });
         let failed = photo.is_err();
-        take(photo);
-        if failed {
+        if !take(photo) || failed {
             return;
         }
         start = Instant::now();
@@ -101,12 +105,13 @@ struct Denoised {
     loading: f64,
 }
 
-/// What is known of a file once its pages are written: of the first one, but for the size.
+/// What is known of a file once its pages are written.
 #[derive(Default)]
 struct Written {
+    /// Of the last page.
     size: [usize; 2],
-    estimate: Option<Estimate>,
-    judged: bool,
+    noise: Noise,
+    /// Of the first page.
     comparison: Option<Comparison>,
     /// Lines for people, each once.
     said: Vec<String>,
@@ -132,8 +137,11 @@ impl Denoised {
             let Page { header, comparison, estimate, judged, rows, begun } = page?;
             let mut known = written.borrow_mut();
             known.size = header.size();
+            if judged {
+                known.noise.0.push(estimate);
+            }
             if number == 0 {
-                (known.comparison, known.estimate, known.judged) = (comparison, estimate, judged);
+                known.comparison = comparison;
             }
             if let Some(lost) = header.loses(&name) {
                 known.say(format!("{output}: this format cannot hold {lost}"), remark);
@@ -155,23 +163,16 @@ impl Denoised {
         } else {
             save_pages(&name, pages)?;
         }
-        let Written { size: [width, height], estimate, judged, comparison, .. } = written.into_inner();
+        let Written { size: [width, height], noise, comparison, .. } = written.into_inner();
         if let (Some(comparison), Some(path)) = (comparison, &task.compare) {
             comparison.save(path)?;
         }
         let seconds = loading + start.elapsed().as_secs_f64();
-        let judged = match estimate {
-            Some(found) => format!("; {found}"),
-            None if judged => "; noise cannot be told, strength 1".to_owned(),
-            None => String::new(),
-        };
-        remark(&format!("{input} -> {output} ({width}x{height}, {seconds:.2} s{judged})"));
+        remark(&format!("{input} -> {output} ({width}x{height}, {seconds:.2} s{noise})"));
         let (input, output) = (path_text(&task.input), path_text(&task.output));
-        let [noise, strength] = [estimate.map(|found| found.noise), estimate.map(|found| f64::from(found.strength))];
-        Ok(json!({
-            "input": input, "output": output, "width": width, "height": height, "seconds": seconds, "noise": noise,
-            "strength": strength,
-        }))
+        let mut json = json!({"input": input, "output": output, "width": width, "height": height, "seconds": seconds});
+        json.as_object_mut().expect("it is one").extend(noise.json());
+        Ok(json)
     }
 }
 
@@ -192,17 +193,22 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks) -> V
     let (loaded, to_denoise) = sync_channel::<(usize, Result<Loaded, Error>)>(0);
     let (denoised, to_write) = channel::<Denoised>();
     let start = Instant::now();
+    // The file whose writer has failed: nobody wants its other pages.
+    let given_up = &AtomicUsize::new(usize::MAX);
     thread::scope(|scope| {
         scope.spawn(move || {
             for (number, task) in tasks.iter().enumerate() {
                 // A receiver that is gone has panicked, and the panic is passed on in the end.
-                load(task, all, |page| drop(loaded.send((number, page))));
+                load(task, all, |page| loaded.send((number, page)).is_ok() && given_up.load(Ordering::Relaxed) != number);
             }
         });
         let writer = scope.spawn(move || tasks.iter().zip(to_write).map(|(task, file)| file.write(task, &remark)).collect());
         // The pages of the file that is being denoised, which its writer takes.
         let mut current: Option<(usize, Sender<Result<Page, Error>>)> = None;
         for (number, photo) in to_denoise {
+            if given_up.load(Ordering::Relaxed) == number {
+                continue;
+            }
             let task = &tasks[number];
             if current.as_ref().is_none_or(|(file, _)| *file != number) {
                 let (page, pages) = channel();
@@ -227,7 +233,9 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks) -> V
                 let line = |left: &str| format!("{}: {:.0} %, {place}{left} left", shown(&task.input), 100.0 * file);
                 bar.show(done, || line(&time_left(start.elapsed().as_secs_f64(), done)));
             };
-            worker.denoise(photo, task.compare.is_some(), show, pages);
+            if !worker.denoise(photo, task.compare.is_some(), show, pages) {
+                given_up.store(number, Ordering::Relaxed);
+            }
             if page == of {
                 current = None;
             }
@@ -239,17 +247,21 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks) -> V
 }
 
 impl Worker {
-    /// Denoises a page, which is sent to the writer at once and followed by its rows. Returns when the writer has begun with it, or never will.
+    /// Denoises a page, which is sent to the writer at once and followed by its rows. Returns when the writer has begun with it, or never
+    /// will: whether it takes more.
     fn denoise(
         &mut self,
         Loaded { photo, page, .. }: Loaded,
         compare: bool,
         show: impl FnMut(f64),
         pages: &Sender<Result<Page, Error>>,
-    ) {
+    ) -> bool {
         let estimate = match self.estimator.as_mut().map_or(Ok(None), |estimator| estimator.estimate(&photo)) {
             Ok(estimate) => estimate,
-            Err(e) => return drop(pages.send(Err(e))),
+            Err(e) => {
+                let _ = pages.send(Err(e));
+                return false;
+            }
         };
         let (judged, strength) = (self.estimator.is_some(), estimate.map_or(self.strength, |found| found.strength));
         let (row, rows) = channel();
@@ -257,13 +269,39 @@ impl Worker {
         let comparison = (compare && page == 1).then(|| Comparison::new(&photo));
         // A writer that takes no more pages or rows has said why.
         if pages.send(Ok(Page { header: photo.header().clone(), comparison, estimate, judged, rows, begun })).is_err() {
-            return;
+            return false;
         }
         let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));
-        if let Err(e) = self.denoiser.denoise_rows(&photo, strength, show, emit) {
+        let denoised = self.denoiser.denoise_rows(&photo, strength, show, emit);
+        let whole = denoised.is_ok();
+        if let Err(e) = denoised {
             let _ = row.send(Err(e));
         }
         drop(row);
         let _ = has_begun.recv();
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_nobody_wants_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [input, output] = ["in.tif", "out.tif"].map(|name| folder.path().join(name));
+        let picture = Picture::from_rgb8(2, 1, &[0; 6]);
+        let page = |_| Ok((picture.header().clone(), [Ok(picture.row(0))].into_iter()));
+        save_pages(&input, (0..3).map(page)).unwrap();
+        let task = Task { input, output, compare: None };
+        for (wanted, read) in [(1, 1), (2, 2), (9, 3)] {
+            let mut pages = Vec::new();
+            load(&task, &Tasks::default(), |page| {
+                pages.push(page.unwrap().page);
+                pages.len() < wanted
+            });
+            assert_eq!(pages, (1..=read).collect::<Vec<_>>());
+        }
     }
 }

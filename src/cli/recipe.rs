@@ -103,6 +103,11 @@ impl RecipeArgs {
         Ok(())
     }
 
+    /// Whether it is said how long to train.
+    pub(super) fn has_length(&self) -> bool {
+        self.steps.is_some() || self.epochs.is_some() || self.minutes.is_some()
+    }
+
     /// Options of the recipe. `noise` is what is added to the pictures, `side` the side of the crops that they allow.
     pub(super) fn base(&self, device: &Device, network: &dyn Network, noise: Option<&Noise>, side: usize) -> train::Options {
         let ours = train::Options::new(device, Length::Minutes(10.0));

@@ -1,67 +1,76 @@
 //! `n2n-gpu train`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
-use n2n_gpu::device::Device;
-use n2n_gpu::error::Error;
-use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Anatomy, Network, Task};
+use n2n_gpu::error::{Error, shown};
+use n2n_gpu::nets::Anatomy;
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Validation, split};
 use serde_json::{Value, json};
 
+use super::files::remark_skipped;
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
-use super::output::{Output, TrainingBar, complain, counted, path_text};
+use super::output::{Output, TrainingBar, complain, counted, path_text, program};
 use super::recipe::RecipeArgs;
+use super::settings::Settings;
 use super::{Common, Usage};
+
+const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
+       n2n-gpu train --pairs A B --out RUN [OPTIONS]
+       n2n-gpu train --dataset FILE --out RUN [OPTIONS]
+       n2n-gpu train --resume --out RUN [--minutes M]";
 
 /// Arguments of `train`.
 #[derive(Args, Debug)]
-#[command(after_help = format!("Noise laws:\n{}", noise::help()))]
+#[command(override_usage = USAGE, after_help = format!("Noise laws:\n{}", noise::help()))]
 pub(super) struct Options {
     /// Photographs to train on: files and folders, any sizes
-    #[arg(value_name = "PHOTOS", required_unless_present_any = ["pairs", "dataset"])]
-    photos: Vec<PathBuf>,
+    #[arg(value_name = "PHOTOS")]
+    pub(super) photos: Vec<PathBuf>,
     /// Noise to add: one of the laws below
-    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "dataset"], allow_negative_numbers = true,
-        required_unless_present_any = ["pairs", "dataset"])]
-    noise: Option<Noise>,
+    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "dataset"], allow_negative_numbers = true)]
+    pub(super) noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
-    pairs: Option<Vec<PathBuf>>,
+    pub(super) pairs: Option<Vec<PathBuf>>,
     /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays of bytes; or a folder with folders a and b
     #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
-    dataset: Option<PathBuf>,
+    pub(super) dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Replace an earlier run in that folder
     #[arg(long, help_heading = "Earlier runs")]
-    overwrite: bool,
+    pub(super) overwrite: bool,
     /// Go on with the run in that folder where it stopped
     ///
-    /// With the same pictures, --noise, --val and --seed; other options may be left out. On the same device the result is bit-identical to that of an uninterrupted run, unless its length is in minutes
+    /// Pictures and options are those it had, and need not be given. With a greater --steps, --epochs or --minutes, which count from the beginning, it goes further. On the same device the result is bit-identical to that of an uninterrupted run, unless its length is in minutes
     #[arg(long, help_heading = "Earlier runs", conflicts_with = "overwrite")]
-    resume: bool,
+    pub(super) resume: bool,
+    /// Options from a file such as the config.toml of a run; those that are given override it
+    #[arg(long, hide_short_help = true, help_heading = "Earlier runs", value_name = "FILE", conflicts_with_all = ["resume", "recipe"])]
+    pub(super) config: Option<PathBuf>,
+    /// Train a model further (fine-tuning): a file, a run, or the name of one in the box. Its network stays; the learning rate is a tenth
+    #[arg(long, help_heading = "Earlier runs", value_name = "MODEL", conflicts_with = "recipe")]
+    pub(super) from: Option<PathBuf>,
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
     #[arg(long, display_order = 3, value_name = "DATA")]
-    val: Option<PathBuf>,
+    pub(super) val: Option<PathBuf>,
     /// Train towards clean targets, for comparison
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
-    clean_targets: bool,
+    pub(super) clean_targets: bool,
     #[command(flatten)]
-    net: NetArgs,
+    pub(super) net: NetArgs,
     #[command(flatten)]
     precision: PrecisionArg,
     #[command(flatten)]
-    recipe: RecipeArgs,
+    pub(super) recipe: RecipeArgs,
 }
 
 /// Makes the output folder that `flag` names, or says why it cannot be one.
@@ -118,21 +127,22 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
-fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> {
-    let training = match (&options.pairs, &options.dataset) {
-        (Some(both), _) => Source::pairs(folders(&both[0], &both[1])?)?,
-        (_, Some(data)) => Source::pairs(pairs(data)?)?,
-        _ => {
-            let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
-            let files = list(&options.photos)?;
-            if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
+fn source(settings: &Settings, out: &Path, seed: u32) -> anyhow::Result<(Source, Validation)> {
+    let data = &settings.origin.data;
+    let training = match (&data.pairs, &data.dataset, settings.noise) {
+        (Some([a, b]), ..) => Source::pairs(folders(a, b)?)?,
+        (_, Some(data), _) => Source::pairs(pairs(data)?)?,
+        (_, _, Some(noise)) => {
+            let files = list(&data.photos)?;
+            if let Some(file) = files.iter().find(|file| lies_in(file, &out.join("samples"))) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
             Source::photos(readable(load_each_rgb8(&files))?, noise)
         }
+        _ => return Err(Usage::new("--noise is missing")),
     };
-    match (&options.val, training.added_noise()) {
+    match (&data.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
             Ok((training, Validation::new(&held_out, seed)?))
@@ -145,70 +155,17 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
     }
 }
 
-/// The network, and how to train it: as options say, and where they do not, as the run that is resumed (`kept`) or the recipe does.
-struct Settings<'a> {
-    common: &'a Common,
-    options: &'a Options,
-    device: &'a Device,
-    precision: Precision,
-    kept: Option<Resumable>,
-}
-
-impl Settings<'_> {
-    /// What counts where options say nothing, unless they name a recipe.
-    fn base(&self) -> Option<&train::Options> {
-        self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
-    }
-
-    fn network(&self) -> anyhow::Result<Arc<dyn Network>> {
-        let Options { net, recipe, noise, .. } = self.options;
-        match self.kept.as_ref().and_then(|kept| kept.network.as_ref()).filter(|_| recipe.recipe.is_none()) {
-            Some(kept) => net.instead_of(kept.as_ref()),
-            None => {
-                // Of pairs it is taken for granted.
-                let subtracts = noise.is_none_or(|noise| noise.suits_residual());
-                net.network(recipe.recipe.map(Recipe::net), Task { large: self.device.is_large(), subtracts })
-            }
-        }
-    }
-
-    /// `side` is what pictures allow.
-    fn training(&self, network: &dyn Network, side: usize) -> train::Options {
-        let Options { recipe, noise, clean_targets, .. } = self.options;
-        let ours = || recipe.base(self.device, network, noise.as_ref(), side);
-        let base = self.base().cloned().unwrap_or_else(ours);
-        let clean_targets = *clean_targets || base.clean_targets;
-        let given = recipe.options(base);
-        // Clean targets are all the same.
-        let (targets, loss) = if clean_targets { (1, given.loss.of_clean_targets()) } else { (given.targets, given.loss) };
-        train::Options { seed: self.common.seed, clean_targets, targets, loss, precision: self.precision, ..given }
-    }
-}
-
-/// Refuses to write over an earlier run unasked; of one that is to be resumed, says where it stands.
-fn earlier(common: &Common, options: &Options, device: &Device) -> Result<Option<Resumable>, Error> {
-    if options.resume {
-        let kept = resumable(&options.out)?;
-        let elsewhere = if kept.device == device.name() { "" } else { "; on another device the last bits differ" };
-        common.remark(&format!("resuming after step {}, trained on {}{elsewhere}", kept.steps, kept.device));
-        return Ok(Some(kept));
-    }
-    if !options.overwrite && is_run(&options.out) {
-        let how = "go on with it by --resume, replace it with --overwrite, or name another folder with --out";
-        return Err(Error::file(&options.out, format!("holds an earlier run: {how}")));
-    }
-    Ok(None)
-}
-
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     options.recipe.check()?;
     let mut device = common.open()?;
-    let kept = earlier(common, options, &device)?;
-    let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
-    let settings = Settings { common, options, device: &device, precision, kept };
-    let network = settings.network()?;
-    let (mut training_set, validation) = source(options, common.seed)?;
-    let training = settings.training(network.as_ref(), training_set.side());
+    let settings = Settings::new(common, options, &device)?;
+    let (seed, precision) = settings.early()?;
+    let precision = options.precision.choose(common, &mut device, precision)?;
+    let network = settings.network(&device)?;
+    let (mut training_set, validation) = source(&settings, &options.out, seed)?;
+    let Data { photos, pairs, val, .. } = &settings.origin.data;
+    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
+    let training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
     if let Some(first) = dropped.first() {
@@ -221,12 +178,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         common.remark(&format!("left out for lack of memory on {}: {pictures}, {first} first", device.name()));
     }
     make_folder("--out", &options.out)?;
-    if training_set.count() == 1 && validation.count() == 1 && options.val.is_none() {
+    if training_set.count() == 1 && validation.count() == 1 && settings.origin.data.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
     common.remark(&format!(
-        "training {} of {} parameters on {}, {} held out, noise {}, on {}",
+        "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
         network.name(),
+        settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
         Anatomy::of(network.as_ref()).parameters(),
         counted(training_set.count(), "picture"),
         validation.count(),
@@ -235,18 +193,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     ));
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let trained = Trained::by(common, &run, options.resume).map_err(|e| match e {
-        Error::Lost(what) if options.out.join("state.safetensors").exists() => Error::Lost(format!(
-            "{what}: go on with the same command and --resume, with --device cpu if the device does not come back"
-        )),
+    let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute()).map_err(|e| match e {
+        Error::Lost(what) if options.out.join("state.safetensors").exists() => {
+            let how = format!("{} train --resume --out {}", program(), shown(&options.out));
+            Error::Lost(format!("{what}: go on with `{how}`, with --device cpu if the device does not come back"))
+        }
         other => other,
     })?;
-    let how = if options.overwrite {
-        "the same command with --resume in place of --overwrite goes on"
-    } else {
-        "the same command with --resume goes on"
-    };
-    Ok(output(&trained, how))
+    let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
+    Ok(output(&trained, &how))
 }
 
 /// What came of a training for people.
@@ -257,11 +212,16 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
         (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
+    let worse = if done.psnr_estimated.or(done.psnr).is_some_and(|psnr| psnr < done.psnr_noisy) {
+        ": worse than they were, so train for longer, or with a lower --lr if the loss does not fall"
+    } else {
+        ""
+    };
     let going_on = if trained.interrupted { format!(": {how_to_go_on}") } else { String::new() };
     trained.output(
         json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
         &format!(
-            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB\nmodel:  {}\nreport: {}",
+            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}\nmodel:  {}\nreport: {}",
             trained.summary(),
             done.psnr_noisy,
             done.best.display(),
@@ -282,9 +242,9 @@ pub(super) struct Trained {
 
 impl Trained {
     /// Trains with a bar, until Ctrl-C.
-    pub(super) fn by(common: &Common, run: &Run, resume: bool) -> Result<Self, Error> {
+    pub(super) fn by(common: &Common, run: &Run, start: Start, origin: &Origin) -> Result<Self, Error> {
         let stop = stops_training();
-        let outcome = TrainingBar::new(common).watch(stop, |watch| if resume { run.resume(watch) } else { run.start(watch) })?;
+        let outcome = TrainingBar::new(common).watch(stop, |watch| run.train(start, origin, watch))?;
         Ok(Self {
             device: run.device.name().to_owned(),
             network: run.network.name().to_owned(),

@@ -64,6 +64,12 @@ pub fn search(inputs: &[PathBuf], search: &Search) -> Result<Listing> {
 }
 
 impl Listing {
+    /// Adds what was found elsewhere.
+    pub fn add(&mut self, more: Self) {
+        self.found.extend(more.found);
+        self.skipped.add(more.skipped);
+    }
+
     fn add_folder(&mut self, root: &Path, search: &Search) -> Result<()> {
         let depth = if search.recursive { usize::MAX } else { 1 };
         let mut entries = WalkDir::new(root).min_depth(1).max_depth(depth).sort_by_file_name().into_iter();

@@ -12,8 +12,8 @@ enum Kind {
     Picture(&'static str),
     /// What a camera recorded, before it is developed; its extension in capitals.
     Raw(String),
-    /// Anything else.
-    Other,
+    /// Anything else; how its name ends, with the dot.
+    Other(String),
 }
 
 const PICTURES: &[(&str, &[&str])] = &[
@@ -37,7 +37,11 @@ fn kind_of(path: &Path) -> Kind {
     if let Some((name, _)) = PICTURES.iter().find(|(_, extensions)| extensions.contains(&extension.as_str())) {
         return Kind::Picture(name);
     }
-    if RAW_EXTENSIONS.contains(&extension.as_str()) { Kind::Raw(extension.to_uppercase()) } else { Kind::Other }
+    match extension.as_str() {
+        "" => Kind::Other(String::new()),
+        raw if RAW_EXTENSIONS.contains(&raw) => Kind::Raw(extension.to_uppercase()),
+        other => Kind::Other(format!(".{other}")),
+    }
 }
 
 /// What was left out of folders. Hidden files are not counted.
@@ -53,8 +57,8 @@ pub struct Skipped {
     pub folders: usize,
     /// Links to folders.
     pub links: usize,
-    /// Files that are no pictures.
-    pub others: usize,
+    /// Files that are no pictures, by how their names end: `.txt`, or nothing.
+    pub others: BTreeMap<String, usize>,
 }
 
 impl Skipped {
@@ -63,11 +67,21 @@ impl Skipped {
         *self == Self::default()
     }
 
+    /// Counts what was left out elsewhere as well.
+    pub(super) fn add(&mut self, more: Self) {
+        more.pictures.into_iter().for_each(|(kind, count)| *self.pictures.entry(kind).or_default() += count);
+        more.raw.into_iter().for_each(|(extension, count)| *self.raw.entry(extension).or_default() += count);
+        more.others.into_iter().for_each(|(ending, count)| *self.others.entry(ending).or_default() += count);
+        self.results += more.results;
+        self.folders += more.folders;
+        self.links += more.links;
+    }
+
     pub(super) fn add_file(&mut self, path: &Path) {
         match kind_of(path) {
             Kind::Picture(kind) => *self.pictures.entry(kind).or_default() += 1,
             Kind::Raw(extension) => *self.raw.entry(extension).or_default() += 1,
-            Kind::Other => self.others += 1,
+            Kind::Other(ending) => *self.others.entry(ending).or_default() += 1,
         }
     }
 }
@@ -83,9 +97,9 @@ mod tests {
             ("a.b.HIF", Kind::Picture("HEIC")),
             ("a.nef", Kind::Raw("NEF".into())),
             ("a.Cr3", Kind::Raw("CR3".into())),
-            ("nef", Kind::Other),
-            ("a.txt", Kind::Other),
-            (".gif", Kind::Other),
+            ("nef", Kind::Other(String::new())),
+            ("a.TXT", Kind::Other(".txt".into())),
+            (".gif", Kind::Other(String::new())),
         ] {
             assert_eq!(kind_of(Path::new(name)), kind, "{name}");
         }

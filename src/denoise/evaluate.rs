@@ -68,6 +68,9 @@ fn byte(v: f32) -> u8 {
 impl Denoiser {
     /// [`Denoiser::denoise`], rounded to 8 bit.
     fn denoise_to_bytes(&mut self, noisy: &[f32], width: usize, height: usize) -> Result<Vec<u8>> {
+        if self.flips {
+            return Ok(self.denoise(noisy, width, height)?.into_iter().map(byte).collect());
+        }
         let mut bytes = vec![0; noisy.len()];
         let finite = AtomicBool::new(true);
         self.each_row(noisy, [height, width], &mut bytes, |to, v| {

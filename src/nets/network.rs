@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Modules, Transfer};
@@ -185,7 +185,7 @@ pub struct Statistics {
 }
 
 /// What the values 0 and 1 of a picture are to a network that reads and writes them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranges {
     /// At its input.
     pub input: [f32; 2],

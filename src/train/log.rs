@@ -69,6 +69,11 @@ impl Marks {
         Self { count, passed: 0.0 }
     }
 
+    /// Takes what is due up to a share for done.
+    pub(super) fn skip_to(&mut self, share: f64) {
+        self.passed = (share * self.count).floor();
+    }
+
     pub(super) fn due(&mut self, share: f64) -> bool {
         let now = (share * self.count).floor();
         let due = now > self.passed;

@@ -1,22 +1,27 @@
 //! Training: from photographs with synthetic noise, or pairs of noisy pictures, to a model file.
 
+mod config;
 mod data;
 mod log;
 mod picture;
 mod recipe;
 pub mod report;
 mod run;
+mod runs;
 mod schedule;
 mod state;
 mod step;
 mod trainer;
+mod training;
 mod validation;
 mod writer;
 
+pub use config::{Config, Data, Origin};
 pub use data::{Source, split};
 pub use picture::TrainingPicture;
 pub use recipe::Recipe;
-pub use run::{Outcome, Progress, Run};
+pub use run::{Outcome, Progress, Run, Start};
+pub use runs::{PastRun, runs};
 pub use schedule::{Augment, Length, Schedule};
 pub use state::{Resumable, resumable};
 pub use step::{Example, Rule, Step, record_step};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Options;
+use crate::error::Error;
 use crate::ops::pcg4d;
 
 /// When training ends.
@@ -25,6 +27,37 @@ impl Length {
             Self::Minutes(minutes) => seconds / (60.0 * minutes),
         };
         share.min(1.0)
+    }
+
+    /// That a training which is to go further has had that much already.
+    pub(super) fn is_over(self, step: u64, seconds: f64, epochs: f64) -> Error {
+        let (option, wanted, had) = match self {
+            Self::Steps(steps) => ("steps", steps as f64, format!("{step} steps")),
+            Self::Epochs(all) => ("epochs", all, format!("{epochs:.1} epochs")),
+            Self::Minutes(minutes) => ("minutes", minutes, format!("{:.1} minutes", seconds / 60.0)),
+        };
+        Error::option(option, format!("{wanted}: the run has {had} behind it: give more to go further"))
+    }
+}
+
+/// Most validations in a training.
+const VALIDATIONS: f64 = 20.0;
+/// Largest share of the work of so many steps that validations may make up, the last one excepted.
+const VALIDATED: f64 = 0.2;
+/// Work of a training step, in forward passes of its pixels.
+const STEP_WORK: f64 = 3.0;
+
+impl Options {
+    /// How many validations of so many pixels there are in a training; `epochs` are those of a step. Short ones have fewer: by the
+    /// pixels of steps and pictures and not by the clock, so that a run can be repeated.
+    pub(super) fn validations(&self, epochs: f64, pixels: usize) -> f64 {
+        let steps = match self.length {
+            Length::Steps(steps) => steps as f64,
+            Length::Epochs(all) => all / epochs,
+            Length::Minutes(_) => return VALIDATIONS,
+        };
+        let work = STEP_WORK * steps * (self.batch * self.crop * self.crop) as f64;
+        (VALIDATED * work / pixels as f64).floor().clamp(1.0, VALIDATIONS)
     }
 }
 
@@ -141,6 +174,7 @@ pub(super) fn ema_decay(step: u64, most: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Device;
 
     #[test]
     fn the_rate_warms_up_and_falls_to_nothing() {
@@ -159,6 +193,14 @@ mod tests {
         assert!((Length::Steps(200).progress(50, 0.0, 1.0) - 0.25).abs() < 1e-12);
         assert!((Length::Epochs(2.0).progress(50, 0.0, 1.0) - 0.5).abs() < 1e-12);
         assert!((Length::Minutes(1.0).progress(0, 90.0, 1.0) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn short_trainings_have_fewer_validations() {
+        let of = |length| Options::new(&Device::Cpu, length).validations(0.5, 1 << 20);
+        // Steps of 4 crops of 64 pixels, or 3/64 of a validation.
+        assert_eq!([1, 106, 107, 213, 214, 1_000_000].map(|n| of(Length::Steps(n))), [1.0, 1.0, 1.0, 1.0, 2.0, 20.0]);
+        assert_eq!((of(Length::Epochs(107.0)), of(Length::Minutes(0.1))), (2.0, 20.0));
     }
 
     #[test]

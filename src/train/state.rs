@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::config::check_format;
 use super::log::{Log, Marks};
 use super::report::Record;
 use super::{Options, Source, Validation};
 use crate::data::array::DType;
 use crate::data::files::save_bytes;
 use crate::error::{Error, Result};
-use crate::nets::{Anatomy, Entry, Network, state_dict};
+use crate::nets::{Anatomy, Entry, Network, Ranges, state_dict};
 use crate::ops::Optimizer;
 
 /// Name of the metadata entry of states.
@@ -29,7 +30,7 @@ pub(super) struct Identity {
     /// Digest of the pictures that are trained on and validated with.
     pictures: u64,
     network: Described,
-    options: Options,
+    pub(super) options: Options,
 }
 
 /// A network by name and options.
@@ -112,12 +113,21 @@ fn plain(value: &Value) -> String {
 /// Where a training has got to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Snapshot {
+    /// Version of the layout of this.
+    #[serde(default)]
+    pub(super) format: u32,
     pub(super) identity: Identity,
     pub(super) device: String,
     /// Steps done.
     pub(super) number: u64,
     /// Of training, up to there.
     pub(super) seconds: f64,
+    /// Share of the training that is done.
+    #[serde(default)]
+    pub(super) share: f64,
+    /// What the network reads and writes.
+    #[serde(default)]
+    pub(super) ranges: Option<Ranges>,
     /// Best PSNR of the validations, dB.
     pub(super) best: Option<f64>,
     pub(super) log: Log,
@@ -128,8 +138,11 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Reads one, also of versions whose options had the network in them.
-    fn parse(json: &str) -> serde_json::Result<Self> {
-        let mut value: Value = serde_json::from_str(json)?;
+    fn parse(json: &str) -> Result<Self, String> {
+        let unknown = |e: serde_json::Error| format!("describes a training this version does not know ({e}): train anew");
+        let mut value: Value = serde_json::from_str(json).map_err(unknown)?;
+        let version = value.pointer("/identity/version").and_then(Value::as_str).unwrap_or("a later version");
+        check_format(value.get("format").and_then(Value::as_i64), version)?;
         if let Some(identity) = value.get_mut("identity").and_then(Value::as_object_mut)
             && !identity.contains_key("network")
             && let Some(Value::Object(mut net)) = identity.get_mut("options").and_then(|o| o.as_object_mut()?.remove("net"))
@@ -138,7 +151,7 @@ impl Snapshot {
             net.insert("name".into(), name);
             identity.insert("network".into(), net.into());
         }
-        let mut snapshot: Self = serde_json::from_value(value)?;
+        let mut snapshot: Self = serde_json::from_value(value).map_err(unknown)?;
         // Without what other versions wrote beside the network's own options.
         if let Some(network) = snapshot.identity.network.build() {
             snapshot.identity.network = Described::new(network.as_ref());
@@ -192,6 +205,8 @@ pub struct Resumable {
     pub device: String,
     /// Steps done.
     pub steps: u64,
+    /// Whether these are all.
+    pub finished: bool,
 }
 
 /// Looks at the training in the folder `out`, which [`super::Run::resume`] goes on with.
@@ -199,8 +214,9 @@ pub struct Resumable {
 /// # Errors
 /// If there is none, or its state is damaged or of another version.
 pub fn resumable(out: &Path) -> Result<Resumable> {
-    let Snapshot { identity, device, number, .. } = State::load(out)?.snapshot;
-    Ok(Resumable { network: identity.network.build(), options: identity.options, device, steps: number })
+    let Snapshot { identity, device, number, share, .. } = State::load(out)?.snapshot;
+    let (network, finished) = (identity.network.build(), share >= 1.0);
+    Ok(Resumable { network, options: identity.options, device, steps: number, finished })
 }
 
 impl State {
@@ -219,8 +235,7 @@ impl State {
         }
         let (mut tensors, metadata) = state_dict::load(&path)?;
         let json = metadata.get(ENTRY).ok_or_else(|| damaged("is not the state of a training".into()))?;
-        let snapshot = Snapshot::parse(json);
-        let snapshot = snapshot.map_err(|e| damaged(format!("describes a training this version does not know ({e})")))?;
+        let snapshot = Snapshot::parse(json).map_err(|problem| Error::file(&path, problem))?;
         snapshot.check().map_err(|problem| damaged(format!("describes no training ({problem})")))?;
         let mut vectors = [const { Vec::<f32>::new() }; 3];
         for (vector, name) in vectors.iter_mut().zip(VECTORS) {
@@ -233,10 +248,12 @@ impl State {
         Ok(Self { snapshot, vectors })
     }
 
-    /// Reads the state in a run folder, which has to be of the training `wanted` of a network.
+    /// Reads the state in a run folder, which has to be of the training `wanted` of a network, of whichever length.
     pub(super) fn load_for(out: &Path, wanted: &Identity, network: &dyn Network) -> Result<Self> {
         let state = Self::load(out)?;
-        if let Some(difference) = wanted.difference(&state.snapshot.identity) {
+        let mut of_its_length = wanted.clone();
+        of_its_length.options.length = state.snapshot.identity.options.length;
+        if let Some(difference) = of_its_length.difference(&state.snapshot.identity) {
             let how = "give the options and pictures it had, or train anew";
             return Err(Error::file(path(out), format!("is of a training with {difference}: {how}")));
         }

@@ -12,7 +12,7 @@ use crate::data::files::save_bytes;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StorageId};
-use crate::nets::{Modules, Network, Ranges, initial, state_dict};
+use crate::nets::{Model, Modules, Network, Ranges, initial, state_dict};
 use crate::ops::{Batch, Drawn, Optimizer, Pictures};
 use crate::plan::Executor;
 
@@ -188,6 +188,26 @@ impl Trainer {
         Ok(())
     }
 
+    /// Begins training anew with the parameters of a model: fine-tuning.
+    ///
+    /// # Errors
+    /// If the model is of another network, or the device fails.
+    pub fn begin_with(&mut self, model: &Model) -> Result<()> {
+        let (ours, theirs) = (&self.network, &model.network);
+        if (ours.name(), ours.options()) != (theirs.name(), theirs.options()) {
+            let problem = format!("the model is of the network {}, not {}", theirs.describe(), ours.describe());
+            return Err(Error::data(format!("{problem}: train the network that it is of")));
+        }
+        self.begin(model.params.clone())
+    }
+
+    /// At the first step, with these parameters.
+    fn begin(&mut self, params: Vec<f32>) -> Result<()> {
+        let moments = vec![0.0; 2 * params.len()];
+        self.forward = None;
+        self.restore(0, &[params.clone(), moments, params])
+    }
+
     /// Storages that a training goes on from: parameters, moments, averages.
     pub(super) fn state(&self) -> [StorageId; 3] {
         [self.step.params, self.step.optimizer.moments, self.step.optimizer.ema]
@@ -299,9 +319,7 @@ impl Trainer {
         let (tensors, _) = state_dict::load(path)?;
         let params = state_dict::params(&self.executor.plan().graph, self.network.name(), "", &tensors);
         let params = params.map_err(|problem| Error::file(path, problem))?;
-        let moments = vec![0.0; 2 * params.len()];
-        self.forward = None;
-        self.restore(0, &[params.clone(), moments, params])
+        self.begin(params)
     }
 }
 

@@ -114,6 +114,11 @@ impl Validation {
         self.count
     }
 
+    /// Pixels that are denoised.
+    pub(super) fn pixels(&self) -> usize {
+        self.pictures.iter().map(|p| p.width * p.height * (1 + usize::from(p.b.is_some()))).sum()
+    }
+
     /// All that validation looks at.
     pub(super) fn values(&self) -> impl Iterator<Item = f32> + '_ {
         let of = |p: &'_ Pair| {

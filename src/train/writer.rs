@@ -3,27 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
-
+use super::config::{FORMAT, Written};
 use super::report::{self, Record, Strip, Summary, counted, duration};
 use super::state::{Described, State};
 use super::validation::Scores;
-use super::{Options, Run};
+use super::{Options, Origin, Run};
 use crate::data::files::{Lock, lock, save_bytes};
 use crate::error::{Error, Result};
 use crate::nets::{Anatomy, Model, Network, Ranges};
-
-/// `config.toml`: what it takes to repeat the run.
-#[derive(Serialize)]
-struct Config<'a> {
-    version: &'static str,
-    device: &'a str,
-    noise: &'a str,
-    pictures: usize,
-    #[serde(flatten)]
-    options: &'a Options,
-    net: Described,
-}
 
 /// Writes a run's files, each whole or not at all.
 pub(super) struct Writer<'a> {
@@ -45,11 +32,12 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Readies the writing into a folder; nothing is written yet.
     /// Fails if the folder has pictures where samples would go, and no run.
-    pub(super) fn new(run: &Run<'a>, ranges: Ranges, lock: Option<Lock>) -> Result<Self> {
+    pub(super) fn new(run: &Run<'a>, ranges: Ranges, lock: Option<Lock>, origin: &Origin) -> Result<Self> {
         let Run { device, ref network, options, source, out, .. } = *run;
         let (noise, device, version) = (source.noise(), device.name(), env!("CARGO_PKG_VERSION"));
         let net = Described::new(network.as_ref());
-        let config = Config { version, device, noise: &noise, pictures: source.count(), options, net };
+        let (noise_written, pictures) = (noise.as_str(), source.count());
+        let config = Written { format: FORMAT, version, device, noise: noise_written, pictures, options, origin, net };
         let config = toml::to_string(&config)
             .map_err(|e| Error::file_from(out, format!("the configuration cannot be written: {e}"), e))?;
         let samples = out.join("samples");
@@ -63,6 +51,11 @@ impl<'a> Writer<'a> {
 
     pub(super) fn device(&self) -> &str {
         self.device
+    }
+
+    /// What the network reads and writes.
+    pub(super) fn ranges(&self) -> Ranges {
+        self.ranges
     }
 
     /// PSNR of the best checkpoint.

@@ -34,12 +34,15 @@ pub(super) struct Places {
     suffix: Option<String>,
     #[arg(long, value_name = "EXT", value_parser = format, help = format!("Format of results [default: that of the input]: {}", picture_extensions()))]
     format: Option<String>,
-    /// Search folders within folders too, but not links to folders; results get the same tree
+    /// Search folders within folders too, and folders that a pattern matches, but not links to folders; results get the same tree
     #[arg(short, long)]
     recursive: bool,
     /// Replace files that exist, and write formats that hold less than the picture. An input is replaced by its own result alone
     #[arg(short, long)]
     force: bool,
+    /// Leave out pictures whose results exist already: to go on where an earlier command was ended
+    #[arg(long, conflicts_with = "force")]
+    skip_existing: bool,
     /// Part I of N of the pictures, sorted by name, for one of N machines: 1/3, 2/3, 3/3
     #[arg(long, value_name = "I/N", value_parser = Shard::parse, hide_short_help = true)]
     shard: Option<Shard>,
@@ -63,6 +66,14 @@ impl Shard {
             return Err(format!("the part must be from 1 to {}", of.max(1)));
         }
         Ok(Self { index, of })
+    }
+
+    /// Leaves those of the tasks that are in this part; a sentence on how many these are.
+    fn choose(self, tasks: &mut Vec<Task>) -> String {
+        let all = counted(tasks.len(), "picture");
+        tasks.sort_by(|a, b| a.input.cmp(&b.input));
+        *tasks = std::mem::take(tasks).into_iter().skip(self.index - 1).step_by(self.of).collect();
+        format!("part {} of {}: {} of {all}", self.index, self.of, tasks.len())
     }
 }
 
@@ -90,7 +101,7 @@ pub(super) struct Task {
 }
 
 /// All that is to be done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tasks {
     pub(super) tasks: Vec<Task>,
     /// Extension of what goes to stdout, unless that of its content.
@@ -100,6 +111,10 @@ pub(super) struct Tasks {
     /// Folders that results go to, in folders of their own or not.
     pub(super) folders: Vec<(&'static str, PathBuf)>,
     pub(super) skipped: Skipped,
+    /// Pictures that are left out for their results exist already.
+    pub(super) existing: usize,
+    /// `part 1 of 4: 25 of 100 pictures`, of a shard.
+    pub(super) part: Option<String>,
 }
 
 impl Places {
@@ -110,7 +125,7 @@ impl Places {
     /// Finds the pictures and names the results. `model` is read as well, and not to be replaced.
     /// Nothing is left to be asked then: what would be replaced and may not is refused here.
     pub(super) fn tasks(&self, model: Option<&Path>, json: bool) -> anyhow::Result<Tasks> {
-        let (inputs, one) = inputs::expand(&self.inputs)?;
+        let (inputs, one) = inputs::expand(&self.inputs, self.recursive)?;
         let destination = Destination::new(self, one)?;
         let Listing { found, skipped } = inputs::find(&inputs, self, destination.folder())?;
         if matches!(destination, Destination::Stdout) {
@@ -123,16 +138,16 @@ impl Places {
             tasks.push(Task { input: found.path.clone(), output, compare });
         }
         self.check(&tasks, model)?;
-        if let Some(Shard { index, of }) = self.shard {
-            tasks.sort_by(|a, b| a.input.cmp(&b.input));
-            tasks = tasks.into_iter().skip(index - 1).step_by(of).collect();
+        let part = self.shard.map(|shard| shard.choose(&mut tasks));
+        let all = tasks.len();
+        if self.skip_existing {
+            tasks.retain(|task| !task.output.exists());
         }
-        if !self.force {
-            let results = tasks.iter().flat_map(|task| [Some(&task.output), task.compare.as_ref()]).flatten();
-            check_existing(results.map(PathBuf::as_path).filter(|path| !is_pipe(path)))?;
-        }
+        let existing = all - tasks.len();
+        let results = tasks.iter().flat_map(|task| [Some(&task.output), task.compare.as_ref()]).flatten();
+        check_existing(self.force, results.map(PathBuf::as_path).filter(|path| !is_pipe(path)))?;
         let format = found.first().and_then(|found| self.stdout_format(found));
-        Ok(Tasks { tasks, format, force: self.force, folders: self.folders(&destination, &found, one), skipped })
+        Ok(Tasks { tasks, format, force: self.force, folders: self.folders(&destination, &found, one), skipped, existing, part })
     }
 
     /// Refuses results that would replace what is read, or one another: of all shards, for they have the same places.

@@ -83,8 +83,12 @@ pub(super) fn loss_figure(summary: &Summary, records: &[Record]) -> String {
              falling, however good the result."
         }
     };
-    let ticks = log_ticks(lo, hi).into_iter().map(|v| (v, short(10f64.powf(v)))).collect();
-    figure(title, caption, &[line], &Axis { range: lo..hi, ticks })
+    figure(title, caption, &[line], &log_axis(lo, hi))
+}
+
+/// A logarithmic axis from 10^lo to 10^hi.
+pub(super) fn log_axis(lo: f64, hi: f64) -> Axis {
+    Axis { range: lo..hi, ticks: log_ticks(lo, hi).into_iter().map(|v| (v, short(10f64.powf(v)))).collect() }
 }
 
 /// Where to label a logarithmic axis that reaches from 10^lo to 10^hi: at 1, 2 and 5 of every power of ten, at whole powers where
@@ -100,7 +104,8 @@ fn log_ticks(lo: f64, hi: f64) -> Vec<f64> {
     }
 }
 
-fn figure(title: &str, caption: &str, lines: &[Line], y: &Axis) -> String {
+/// A chart with its legend.
+pub(super) fn figure(title: &str, caption: &str, lines: &[Line], y: &Axis) -> String {
     let key = |l: &Line| {
         let dashed = if l.dashed { " class=\"dashed\"" } else { "" };
         format!("<li{dashed} style=\"--key:var({})\">{}</li>", l.colour, escape(&l.label))

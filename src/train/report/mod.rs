@@ -1,12 +1,15 @@
 //! The report of a training run: one HTML file that needs nothing else, for somebody who has never heard of such training. This
-//! file has the page, its headline and its explanation; `curves` the two charts, drawn by `chart`; `strips` the held-out pictures.
+//! file has the page, its headline and its explanation; `curves` the two charts, drawn by `chart`; `strips` the held-out pictures; `comparison` a page of
+//! several runs.
 
 mod chart;
+mod comparison;
 mod curves;
 mod strips;
 
 use serde::{Deserialize, Serialize};
 
+pub use comparison::comparison;
 pub use strips::Strip;
 
 use crate::ops::Loss;

@@ -1,0 +1,177 @@
+//! What `train` is to do: as its flags say; where they do not, as the run that is resumed, a configuration or a model does; else as the
+//! recipe does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
+use n2n_gpu::graph::Precision;
+use n2n_gpu::nets::{Model, Network, Task};
+use n2n_gpu::noise::Noise;
+use n2n_gpu::train::{self, Config, Data, Length, Origin, Recipe, Resumable, Start, is_run, resumable};
+
+use super::model::load_model;
+use super::train::Options;
+use super::{Common, Usage};
+
+/// A model that is trained further gets this share of the learning rate of a new one.
+const FINE: f64 = 0.1;
+
+/// What is to be trained, how, and on what.
+pub(super) struct Settings<'a> {
+    common: &'a Common,
+    options: &'a Options,
+    /// The run that is resumed.
+    kept: Option<Resumable>,
+    config: Option<Config>,
+    /// Where training begins, unless a run is resumed.
+    model: Option<Model>,
+    /// What to train on; its paths are as seen from here.
+    pub(super) origin: Origin,
+    /// What is added to photographs.
+    pub(super) noise: Option<Noise>,
+}
+
+impl<'a> Settings<'a> {
+    /// Reads what flags name. Refuses to write over an earlier run unasked; of one that is to be resumed, says where it stands.
+    pub(super) fn new(common: &'a Common, options: &'a Options, device: &Device) -> anyhow::Result<Self> {
+        let kept = if options.resume { Some(resumed(common, options, device)?) } else { None };
+        if kept.is_none() && !options.overwrite && is_run(&options.out) {
+            let how = "go on with it by --resume, replace it with --overwrite, or name another folder with --out";
+            return Err(Error::file(&options.out, format!("holds an earlier run: {how}")).into());
+        }
+        let config = match &options.config {
+            Some(path) => Some(Config::load(path)?),
+            None if options.resume && options.out.join("config.toml").exists() => Some(Config::of_run(&options.out)?),
+            None => None,
+        };
+        let said = config.as_ref().map(|config| config.origin.clone()).unwrap_or_default();
+        let data = data(options, said.data);
+        let from = options.from.clone().or(said.from);
+        let noise = noise(options, &data, config.as_ref())?;
+        let model = from.as_deref().filter(|_| !options.resume).map(|path| starting_model(options, path)).transpose()?;
+        Ok(Self { common, options, kept, config, model, origin: Origin { from, data }, noise })
+    }
+
+    /// Where training begins.
+    pub(super) fn start(&self) -> Start<'_> {
+        match &self.model {
+            _ if self.options.resume => Start::Resumed,
+            Some(model) => Start::From(model),
+            None => Start::Fresh,
+        }
+    }
+
+    /// What counts where flags say nothing: nothing where they name a recipe. `ours` is what the configuration does not say.
+    fn base(&self, ours: impl FnOnce() -> train::Options) -> Result<train::Options, Error> {
+        match (&self.kept, &self.config) {
+            _ if self.options.recipe.recipe.is_some() => Ok(ours()),
+            (Some(kept), _) => Ok(kept.options.clone()),
+            (None, Some(config)) => config.options(ours()),
+            (None, None) => Ok(ours()),
+        }
+    }
+
+    /// Seed, and precision if one was chosen before: of what is known before there are pictures.
+    pub(super) fn early(&self) -> Result<(u32, Precision), Error> {
+        let base = self.base(|| train::Options::new(&Device::Cpu, Length::Minutes(1.0)))?;
+        Ok((self.common.seed.unwrap_or(base.seed), base.precision))
+    }
+
+    /// The network.
+    pub(super) fn network(&self, device: &Device) -> anyhow::Result<Arc<dyn Network>> {
+        let Options { net, recipe, .. } = self.options;
+        if let Some(model) = &self.model {
+            return match net.first_given() {
+                None => Ok(Arc::clone(&model.network)),
+                Some(flag) => Err(Usage::new(format!("--{flag}: the network is that of --from: leave one of them out"))),
+            };
+        }
+        let kept = self.kept.as_ref().and_then(|kept| kept.network.as_ref());
+        let known = kept.or_else(|| self.config.as_ref().and_then(|config| config.network.as_ref()));
+        match known.filter(|_| recipe.recipe.is_none()) {
+            Some(known) => net.instead_of(known.as_ref()),
+            None => {
+                // Of pairs it is taken for granted.
+                let subtracts = self.noise.is_none_or(|noise| noise.suits_residual());
+                net.network(recipe.recipe.map(Recipe::net), Task { large: device.is_large(), subtracts })
+            }
+        }
+    }
+
+    /// How to train; `side` is what pictures allow.
+    pub(super) fn training(
+        &self,
+        device: &Device,
+        network: &dyn Network,
+        side: usize,
+        precision: Precision,
+    ) -> anyhow::Result<train::Options> {
+        let Options { recipe, clean_targets, .. } = self.options;
+        let base = self.base(|| {
+            let base = recipe.base(device, network, self.noise.as_ref(), side);
+            let lr = if self.model.is_some() { FINE * base.lr } else { base.lr };
+            train::Options { lr, ..base }
+        })?;
+        let clean_targets = *clean_targets || base.clean_targets;
+        let seed = self.common.seed.unwrap_or(base.seed);
+        let given = recipe.options(base);
+        // Clean targets are all the same.
+        let (targets, loss) = if clean_targets { (1, given.loss.of_clean_targets()) } else { (given.targets, given.loss) };
+        Ok(train::Options { seed, clean_targets, targets, loss, precision, ..given })
+    }
+}
+
+/// The run that is to be resumed; says where it stands.
+fn resumed(common: &Common, options: &Options, device: &Device) -> Result<Resumable, Error> {
+    let kept = resumable(&options.out)?;
+    let elsewhere = if kept.device == device.name() { "" } else { "; on another device the last bits differ" };
+    common.remark(&format!("resuming after step {}, trained on {}{elsewhere}", kept.steps, kept.device));
+    if kept.finished && !options.recipe.has_length() {
+        let further = match kept.options.length {
+            Length::Steps(steps) => format!("--steps {}", 2 * steps),
+            Length::Epochs(epochs) => format!("--epochs {}", 2.0 * epochs),
+            Length::Minutes(minutes) => format!("--minutes {}", 2.0 * minutes),
+        };
+        common.remark(&format!("this run has reached its end; to go further, say until where: --resume {further}"));
+    }
+    Ok(kept)
+}
+
+/// The pictures: those of the flags, else those of a configuration.
+fn data(options: &Options, said: Data) -> Data {
+    let pairs = options.pairs.as_ref().and_then(|both| <[PathBuf; 2]>::try_from(both.clone()).ok());
+    let given = Data { photos: options.photos.clone(), pairs, dataset: options.dataset.clone(), val: None };
+    let val = options.val.clone().or_else(|| said.val.clone());
+    Data { val, ..if given.is_some() { given } else { said } }
+}
+
+/// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy.
+fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Result<Option<Noise>> {
+    if !data.is_some() {
+        let problem = "there is nothing to train on: give photographs and --noise LAW, two noisy shots of every scene with --pairs A B, \
+                       or pairs in one file with --dataset FILE";
+        return Err(Usage::new(problem));
+    }
+    if data.photos.is_empty() {
+        return match options.noise {
+            Some(_) => Err(Usage::new("--noise: the pictures are pairs, and have their noise already: leave it out")),
+            None => Ok(None),
+        };
+    }
+    let said = config.and_then(|config| config.noise.as_deref()).filter(|noise| *noise != "pairs");
+    let said = said.map(|noise| noise.parse().map_err(|e| Usage::new(format!("noise: {e}")))).transpose()?;
+    let missing =
+        || Usage::new("--noise is missing: say which noise to add to the photographs PHOTOS, or give noisy --pairs A B");
+    Ok(Some(options.noise.or(said).ok_or_else(missing)?))
+}
+
+/// The model of --from: a file, one in the box by its name, or the best of a run.
+fn starting_model(options: &Options, path: &Path) -> anyhow::Result<Model> {
+    let file = if is_run(path) { path.join("best.safetensors") } else { path.to_owned() };
+    if file.starts_with(&options.out) && options.overwrite {
+        return Err(Usage::new("--from: the model lies in the run that --overwrite replaces: name another folder with --out"));
+    }
+    Ok(load_model(&file)?)
+}
