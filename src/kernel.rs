@@ -107,6 +107,7 @@ library!(
     "optimizer",
     "phase",
     "poisson",
+    "pu",
     "reduce",
     "registers",
     "rng",

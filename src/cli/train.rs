@@ -11,11 +11,13 @@ use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Anatomy, Network, Task};
+use n2n_gpu::nets::{Anatomy, Entry, Network, Task};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, Validation, is_run, resumable, split};
-use serde_json::{Value, json};
+use n2n_gpu::train::{self, Outcome, Recipe, Resumable, Run, Source, TrainingPicture, Validation, is_run, resumable, split};
+use rayon::prelude::*;
+use serde_json::{Map, Value, json};
 
+use super::aux::AuxArgs;
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, complain, counted, path_text};
@@ -56,6 +58,8 @@ pub(super) struct Options {
     /// Train towards clean targets, for comparison
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
     clean_targets: bool,
+    #[command(flatten, next_help_heading = "Data")]
+    aux: AuxArgs,
     #[command(flatten)]
     net: NetArgs,
     #[command(flatten)]
@@ -96,17 +100,31 @@ fn photos(inputs: &[PathBuf]) -> Result<Vec<Rgb8>, Error> {
     readable(load_each_rgb8(&list(inputs)?))
 }
 
-/// Pairs in two folders, in a folder with the folders a and b, or in a file.
-fn pairs(data: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
-    if data.is_dir() {
-        return folders(&data.join("a"), &data.join("b"));
-    }
-    Ok(dataset::load(data)?.into_pictures())
+/// How pairs are read: in 8 bit, or in floats with what the network reads beside the colours.
+struct PairReader<'a> {
+    aux: &'a AuxArgs,
+    network: &'a Arc<dyn Network>,
 }
 
-fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
-    let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-    readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?, b?))))
+type Pair = (TrainingPicture, TrainingPicture);
+
+impl PairReader<'_> {
+    /// Pairs in two folders, in a folder with the folders a and b, or in a file.
+    fn read(&self, data: &Path) -> Result<Vec<Pair>, Error> {
+        if data.is_dir() {
+            return self.folders(&data.join("a"), &data.join("b"));
+        }
+        Ok(dataset::load(data)?.into_pictures().into_iter().map(|(a, b)| (a.into(), b.into())).collect())
+    }
+
+    fn folders(&self, a: &Path, b: &Path) -> Result<Vec<Pair>, Error> {
+        let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
+        if !self.network.transfer().is_linear() && self.aux.is_empty() {
+            return readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?.into(), b?.into()))));
+        }
+        let load = |(a, b): (&PathBuf, &PathBuf)| Ok((self.aux.load(a, self.network)?, self.aux.load(b, self.network)?));
+        readable(a.par_iter().zip(&b).map(load).collect::<Vec<_>>())
+    }
 }
 
 /// Whether a file lies in a folder, whatever the names of the way there.
@@ -118,10 +136,11 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
-fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> {
+fn source(options: &Options, network: &Arc<dyn Network>, seed: u32) -> anyhow::Result<(Source, Validation)> {
+    let pairs = PairReader { aux: &options.aux, network };
     let training = match (&options.pairs, &options.dataset) {
-        (Some(both), _) => Source::pairs(folders(&both[0], &both[1])?)?,
-        (_, Some(data)) => Source::pairs(pairs(data)?)?,
+        (Some(both), _) => Source::pairs(pairs.folders(&both[0], &both[1])?)?,
+        (_, Some(data)) => Source::pairs(pairs.read(data)?)?,
         _ => {
             let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
             let files = list(&options.photos)?;
@@ -141,7 +160,7 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
             let held_out = Source::photos(photos(std::slice::from_ref(folder))?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), None) => Ok((training, Validation::with_clean(pairs(data)?)?)),
+        (Some(data), None) => Ok((training, Validation::with_clean(pairs.read(data)?)?)),
     }
 }
 
@@ -160,7 +179,20 @@ impl Settings<'_> {
         self.kept.as_ref().filter(|_| self.options.recipe.recipe.is_none()).map(|k| &k.options)
     }
 
+    /// With as many inputs as there are features, unless they are given.
     fn network(&self) -> anyhow::Result<Arc<dyn Network>> {
+        let Options { net, aux, .. } = self.options;
+        let network = self.network_as_given()?;
+        match Entry::find(network.name()).filter(|entry| entry.has("inputs")) {
+            Some(entry) if !aux.is_empty() && !net.given.contains_key("inputs") => {
+                let inputs = Map::from_iter([("inputs".to_owned(), (3 + aux.channels()).into())]);
+                entry.with(network.as_ref(), &inputs).map_err(|problem| Usage::new(format!("--net: {problem}")))
+            }
+            _ => Ok(network),
+        }
+    }
+
+    fn network_as_given(&self) -> anyhow::Result<Arc<dyn Network>> {
         let Options { net, recipe, noise, .. } = self.options;
         match self.kept.as_ref().and_then(|kept| kept.network.as_ref()).filter(|_| recipe.recipe.is_none()) {
             Some(kept) => net.instead_of(kept.as_ref()),
@@ -207,7 +239,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
     let settings = Settings { common, options, device: &device, precision, kept };
     let network = settings.network()?;
-    let (mut training_set, validation) = source(options, common.seed)?;
+    if options.photos.is_empty() {
+        options.aux.check(network.as_ref())?;
+    } else if !options.aux.is_empty() {
+        return Err(Usage::new("--aux: belongs to renders of --pairs or --dataset, not to photographs"));
+    }
+    let (mut training_set, validation) = source(options, &network, common.seed)?;
+    training_set.check_network(network.as_ref())?;
     let training = settings.training(network.as_ref(), training_set.side());
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;

@@ -39,6 +39,7 @@ pub(crate) mod rng;
 mod shards;
 mod strips;
 mod sums;
+mod transfer;
 mod unfold;
 mod upsample;
 
@@ -54,6 +55,8 @@ pub(crate) use pointwise::{Function, POINTWISE};
 pub use rng::{pcg4d, random_normals};
 pub use shards::{Group, Pixels, Shards};
 pub use strips::Strips;
+pub use transfer::Transfer;
+pub(crate) use transfer::pu;
 
 use crate::graph::{Graph, Tensor, View};
 use crate::kernel::Shader;

@@ -85,6 +85,8 @@ impl Trainer {
             flips: options.augment.flips(),
             given,
             targets: options.targets,
+            channels: source.channels(),
+            transfers: [network.transfer(), options.loss.target_transfer(network.transfer())],
         };
         let mut g = Graph::new();
         g.set_precision(options.precision);
