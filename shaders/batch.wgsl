@@ -1,12 +1,16 @@
 // Makes a training batch from pictures that live on the device: for every element a picture, a crop and one of the eight flips and
 // rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With PAIRS pictures 2i and
-// 2i+1 are two noisy exposures of one scene, and no noise is added. The laws are in src/noise.
+// 2i+1 are two noisy exposures of one scene, and no noise is added; features behind the colours go to the input. The laws are in
+// src/noise.
 
 override FLOATS: bool;     // whether values of the pictures are floats; else bytes
 override COUNT: u32;       // pictures, or pairs
 override CROP: u32;
 override BATCH: u32;
+override CHANNELS: u32;    // values of a pixel: its colour, and features behind it
 override PAIRS: bool;
+override X_PU: bool;       // whether colours of a pair are linear, and go on their scale in x, and in t
+override T_PU: bool;
 override GIVEN: bool;      // whether picture and flips are given in draw
 override FLIPS: u32;       // which are drawn: 1 rows, 2 columns, 4 transposed, 8 (of pairs) exchanged
 override CLEAN_TARGETS: bool;
@@ -32,13 +36,14 @@ override GRID_X: u32;
 alias x_t = vec4f;
 @group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, 0, 0, then per element picture and flips
 @group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first value, width, height; letters
-@group(0) @binding(2) var<storage, read> shard0: array<u32>;       // values (H, W, 3) of the pictures, one after the other
+@group(0) @binding(2) var<storage, read> shard0: array<u32>;       // values (H, W, CHANNELS) of the pictures, one after the other
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
 @group(0) @binding(4) var<storage, read> shard2: array<u32>;
 @group(0) @binding(5) var<storage, read_write> x: array<x_t>;      // (BATCH, CROP, CROP, X_STRIDE4)
 @group(0) @binding(6) var<storage, read_write> t: array<vec4f>;    // (BATCH, CROP, CROP, T_STRIDE4)
 @group(0) @binding(7) var<storage, read_write> mask: array<vec4f>; // (BATCH, CROP, CROP, MASK_STRIDE4): which of t are known
 
+//#import pu
 //#import rng
 //#import noise
 
@@ -58,7 +63,7 @@ fn value(shard: u32, at: u32) -> f32 {
 }
 
 fn pixel(picture: vec4u, row: u32, column: u32) -> vec3f {
-    let at = picture.y + (row * picture.z + column) * 3u;
+    let at = picture.y + (row * picture.z + column) * CHANNELS;
     return vec3f(value(picture.x, at), value(picture.x, at + 1u), value(picture.x, at + 2u));
 }
 
@@ -69,6 +74,22 @@ fn clean(picture: vec4u, row: u32, column: u32) -> vec3f {
         sum += pixel(picture, row * CELL + p / CELL, column * CELL + p % CELL);
     }
     return sum / f32(CELL * CELL);
+}
+
+// All values of a pixel of a pair's picture.
+fn write_shot(i: u32, picture: vec4u, row: u32, column: u32) {
+    let at = picture.y + (row * picture.z + column) * CHANNELS;
+    for (var first = 0u; first < CHANNELS; first += 4u) {
+        var values = vec4f();
+        for (var c = first; c < min(first + 4u, CHANNELS); c++) {
+            var v = value(picture.x, at + c);
+            if X_PU && c < 3u {
+                v = pu_forward(v);
+            }
+            values[c - first] = X_LOW + v * (X_HIGH - X_LOW);
+        }
+        x[i * X_STRIDE4 + X_CHANNEL4 + first / 4u] = x_t(values);
+    }
 }
 
 fn write_input(i: u32, value: vec3f) {
@@ -107,15 +128,17 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
     // The corner of the crop is any pixel, not only that of a cell of the picture. A table that nobody has written yet, as where a
     // plan is only timed, has pictures of no size.
     let corner = vec2u(r.y, r.z) % (max(picture.wz, vec2u(CROP * CELL)) - CROP * CELL + 1u);
-    picture.y += (corner.x * picture.z + corner.y) * 3u;
+    picture.y += (corner.x * picture.z + corner.y) * CHANNELS;
     if PAIRS {
-        let a = pixel(picture, row, column);
         var other = table[number + 1u];
-        other.y += (corner.x * other.z + corner.y) * 3u;
-        let b = pixel(other, row, column);
+        other.y += (corner.x * other.z + corner.y) * CHANNELS;
         let exchanged = (flips & 8u) != 0u;
-        write_input(i, select(a, b, exchanged));
-        write_target(i, 0u, vec4f(select(b, a, exchanged), 1.0));
+        write_shot(i, select(picture, other, exchanged), row, column);
+        var wanted = pixel(select(other, picture, exchanged), row, column);
+        if T_PU {
+            wanted = vec3f(pu_forward(wanted.x), pu_forward(wanted.y), pu_forward(wanted.z));
+        }
+        write_target(i, 0u, vec4f(wanted, 1.0));
         return;
     }
     let original = clean(picture, row, column);

@@ -24,7 +24,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         let prediction = vec4f(x[i / C4 * X_STRIDE4 + X_CHANNEL4 + i % C4]);
         let channel = i % C4 * 4u + vec4u(0u, 1u, 2u, 3u);
         for (var k = 0u; k < TARGETS; k++) {
-            let d = abs(prediction - vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + k * C4 + i % C4]));
+            let wanted = vec4f(t[i / C4 * T_STRIDE4 + T_CHANNEL4 + k * C4 + i % C4]);
+            let d = abs(prediction - wanted);
             var e = d;
             switch KIND {
                 case 0u: { e = d * d; }
@@ -33,6 +34,12 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
                     let inside = clamp(prediction, vec4f(LOW), vec4f(HIGH));
                     let mean = ((inside - LOW) * (inside - LOW) + (HIGH - inside) * (HIGH - inside)) * (0.5 / (HIGH - LOW));
                     e = d - SHARE * (mean + abs(prediction - inside));
+                }
+                case 4u: {
+                    for (var lane = 0u; lane < 4u; lane++) {
+                        e[lane] = relative(prediction[lane], wanted[lane]).x;
+                    }
+                    e *= e;
                 }
                 default: { e = pow(d + EPS, vec4f(exponent[0])); }
             }

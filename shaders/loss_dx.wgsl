@@ -1,5 +1,6 @@
 // Gradient of a loss by the prediction x: dx = dy / count * the sum over targets of the derivative by d = x - t, which is 2 d,
-// the sign of d, exponent * (|d| + EPS)^(exponent - 1) with the sign of d, or the sign of d less SHARE of its mean.
+// the sign of d, exponent * (|d| + EPS)^(exponent - 1) with the sign of d, the sign of d less SHARE of its mean, or that of an error
+// relative to the linear value, whose denominator counts as constant.
 
 override SCALE: f32;       // 1 / count, and what gradients are multiplied by
 override MOST: f32;        // largest value of dx that can be written
@@ -21,12 +22,19 @@ fn element(p: u32, c: u32) {
     let prediction = vec4f(x[x_at(p, c)]);
     var sum = vec4f();
     for (var k = 0u; k < TARGETS; k++) {
-        let d = prediction - vec4f(t[p * T_STRIDE4 + T_CHANNEL4 + k * C4 + c]);
+        let wanted = vec4f(t[p * T_STRIDE4 + T_CHANNEL4 + k * C4 + c]);
+        let d = prediction - wanted;
         var e = sign(d);
         switch KIND {
             case 0u: { e = 2.0 * d; }
             case 1u: {}
             case 3u: { e -= SHARE * ((clamp(prediction, vec4f(LOW), vec4f(HIGH)) - LOW) * (2.0 / (HIGH - LOW)) - 1.0); }
+            case 4u: {
+                for (var lane = 0u; lane < 4u; lane++) {
+                    let error = relative(prediction[lane], wanted[lane]);
+                    e[lane] = 2.0 * error.x * error.y;
+                }
+            }
             default: { e *= exponent[0] * pow(abs(d) + EPS, vec4f(exponent[0] - 1.0)); }
         }
         if MASKED {

@@ -108,6 +108,7 @@ library!(
     "optimizer",
     "phase",
     "poisson",
+    "pu",
     "reduce",
     "registers",
     "rng",

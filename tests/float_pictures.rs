@@ -12,7 +12,7 @@ use n2n_gpu::error::Result;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Norm, Unet};
 use n2n_gpu::noise::Noise;
-use n2n_gpu::ops::{Batch, Drawn, Pixels, Shards, Update, random_normals};
+use n2n_gpu::ops::{Batch, Drawn, Pixels, Shards, Transfer, Update, random_normals};
 use n2n_gpu::train::{Length, Options, Outcome, Run, Source, TrainingPicture, Validation};
 
 const SIDE: usize = 24;
@@ -39,6 +39,8 @@ fn batches_hold_the_floats_of_pictures_to_the_last_bit() {
         given: false,
         targets: 1,
         grey: 0.0,
+        channels: 3,
+        transfers: [Transfer::None; 2],
     };
     for place in places() {
         let mut g = Graph::new();

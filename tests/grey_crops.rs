@@ -4,6 +4,7 @@ mod common;
 
 use common::places;
 use n2n_gpu::graph::Graph;
+use n2n_gpu::nets::Transfer;
 use n2n_gpu::ops::{Batch, Drawn, Pixels, Shards};
 
 const SIDE: usize = 8;
@@ -26,6 +27,8 @@ fn batch(share: f32) -> (Batch, Shards) {
         given: false,
         targets: 1,
         grey: share,
+        channels: 3,
+        transfers: [Transfer::None; 2],
     };
     (batch, Shards::new([pair.iter().map(|p| ((SIDE, SIDE), p)).collect()], 1 << 20))
 }

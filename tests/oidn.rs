@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use n2n_gpu::cpu;
+use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Anatomy, Init, Model, Modules, Network, OidnUnet, OidnUnetSmall, Ranges, Transfer, initial};
 use n2n_gpu::ops::random_normals;
 use n2n_gpu::plan::{Executor, Plan};
-use n2n_gpu::train::{Length, Options};
+use n2n_gpu::train::Source;
 
 const NAMES: [&str; 16] = [
     "enc_conv0",
@@ -135,9 +136,10 @@ fn hdr_is_the_same_network_on_another_curve() {
 
 #[test]
 fn networks_of_no_photographs_are_not_trained_on_them() {
-    let options = Options { crop: 32, ..Options::new(&Device::Cpu, Length::Steps(1)) };
-    let message = |network: &dyn Network| options.check(network).unwrap_err().to_string();
+    let grey = || Rgb8 { name: "grey".into(), width: 32, height: 32, data: vec![128; 32 * 32 * 3] };
+    let photos = Source::photos(vec![grey()], "gaussian:25".parse().unwrap());
+    let message = |network: &dyn Network| photos.check_network(network).unwrap_err().to_string();
     assert!(message(&OidnUnet { inputs: 3, hdr: true }).contains("linear values"));
-    assert!(message(&OidnUnet { inputs: 6, hdr: false }).contains("6 channels"));
-    assert!(options.check(&OidnUnet::default()).is_ok());
+    assert!(message(&OidnUnet { inputs: 6, hdr: false }).contains("noise is added to photographs"));
+    assert!(photos.check_network(&OidnUnet::default()).is_ok());
 }

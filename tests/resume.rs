@@ -257,7 +257,9 @@ fn a_state_of_a_later_version_is_refused_and_one_without_a_format_is_not() {
     let before = run.out("before");
     run.run(&Device::Cpu, &before, false, |p| p.step == 20).unwrap();
     rewrite(&before.join("state.safetensors"), |snapshot| {
-        ["format", "share", "ranges"].map(|key| snapshot.as_object_mut().unwrap().remove(key).unwrap());
+        for key in ["format", "share", "ranges"] {
+            snapshot.as_object_mut().unwrap().remove(key).unwrap();
+        }
     });
     assert_eq!(run.run(&Device::Cpu, &before, true, |_| false).unwrap().steps, 40);
 }

@@ -8,7 +8,7 @@ use common::{Place, normals, places, places_of, square_error};
 use n2n_gpu::check::{self, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Element, Graph, ParamLayout, Role, StorageId, Tensor, View, padded};
-use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Pixels, Shards};
+use n2n_gpu::ops::{Activation, Batch, BatchNorm, Conv, Drawn, GroupNorm, Loss, Pixels, Shards, Transfer};
 
 /// What lies around the tensors. Read by mistake, it outweighs them all.
 const SENTINEL: f64 = 1e6;
@@ -227,19 +227,10 @@ fn a_batch_drawn_into_a_concatenation_leaves_the_neighbours_alone() {
     let shards = Shards::new([vec![((20, 20), &picture)]], 1 << 20);
     let mut g = Graph::new();
     let (noise, input, target) = (Some("gaussian:25".parse().unwrap()), [-0.5, 0.5], [-0.5, 0.5]);
-    let batch = Batch {
-        count: 1,
-        crop: 9,
-        batch: 2,
-        noise,
-        clean_targets: false,
-        input,
-        target,
-        flips: 7,
-        given: false,
-        targets: 1,
-        grey: 0.0,
-    };
+    let (channels, transfers, targets, grey) = (3, [Transfer::None; 2], 1, 0.0);
+    let (count, crop, batch, clean_targets, flips, given) = (1, 9, 2, false, 7, false);
+    let batch =
+        Batch { count, crop, batch, noise, clean_targets, input, target, flips, given, targets, grey, channels, transfers };
     let Drawn { x, pictures, .. } = g.batch(batch, &shards);
     let view = lay_between(&mut g, "wide", x).unwrap();
     for place in places() {

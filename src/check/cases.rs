@@ -4,7 +4,9 @@ use super::Case;
 use crate::graph::{Element, Graph, ParamLayout, Role, Tensor};
 use crate::nets::{Norm, Unet};
 use crate::noise::Noise;
-use crate::ops::{Activation, Batch, BatchNorm, Conv, Drawn, Function, GroupNorm, LineBuffer, Loss, Pixels, Shards, Update};
+use crate::ops::{
+    Activation, Batch, BatchNorm, Conv, Drawn, Function, GroupNorm, LineBuffer, Loss, Pixels, Shards, Transfer, Update,
+};
 use crate::train::{Example, Rule, record_step};
 
 /// A graph with a picture that gradients flow to.
@@ -193,29 +195,59 @@ pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) 
 
 /// Drawing of a batch of noise, or of pairs, from pictures of bytes.
 pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool) -> Case {
-    batch_from(size, noise, clean_targets, given, Pixels::Bytes)
+    batch_from(size, noise, clean_targets, given, 3, Pixels::Bytes)
 }
 
 /// The same from pictures of floats.
 pub(super) fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
     let floats = |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| f32::from(b) / 200.0 - 0.1).collect());
-    let case = batch_from(size, noise, false, false, floats);
+    let case = batch_from(size, noise, false, false, 3, floats);
     Case { name: format!("{} of floats", case.name), ..case }
 }
 
-fn batch_from(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool, pixels: fn(Vec<u8>) -> Pixels) -> Case {
+/// Pairs of linear colours with features behind them, so many channels together.
+pub(super) fn batch_of_renders(size: usize, channels: usize) -> Case {
+    let linear =
+        |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| 1e-7 * 2f32.powf(f32::from(b) / 8.0) - 1e-7).collect());
+    let case = batch_from(size, None, false, false, channels, linear);
+    Case { name: format!("{} of renders with {channels} channels", case.name), ..case }
+}
+
+fn batch_from(
+    size: usize,
+    noise: Option<Noise>,
+    clean_targets: bool,
+    given: bool,
+    channels: usize,
+    pixels: fn(Vec<u8>) -> Pixels,
+) -> Case {
     let side = size * noise.map_or(1, |n| n.cell());
     let pictures = [0, 1, 2, 3].map(|i| {
         let (w, h) = (side + 3 + i / 2, side + 5);
-        ((w, h), pixels((0..w * h * 3).map(|b| (b * (7 + i) % 251) as u8).collect()))
+        ((w, h), pixels((0..w * h * channels).map(|b| (b * (7 + i) % 251) as u8).collect()))
     });
     let shards = Shards::new(pictures.iter().map(|(size, pixels)| vec![(*size, pixels)]), 1 << 22);
     let mut g = Graph::new();
     let count = if noise.is_none() { 2 } else { 4 };
     let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);
     let targets = noise.map_or(1, |n| n.most_targets().min(3));
-    let grey = if given { 0.5 } else { 0.0 };
-    let batch = Batch { count, crop: size, batch: 3, noise, clean_targets, input, target, flips, given, targets, grey };
+    let grey = if given && channels == 3 { 0.5 } else { 0.0 };
+    let transfers = if channels > 3 { [Transfer::Pu; 2] } else { [Transfer::None; 2] };
+    let batch = Batch {
+        count,
+        crop: size,
+        batch: 3,
+        noise,
+        clean_targets,
+        input,
+        target,
+        flips,
+        given,
+        targets,
+        grey,
+        channels,
+        transfers,
+    };
     let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
     let law = noise.map_or("pairs".to_owned(), |n| n.to_string());
     let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given} grey {grey}"), g);

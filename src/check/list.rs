@@ -95,6 +95,7 @@ fn losses() -> Vec<Case> {
         (Loss::ANNEALED, false, 1.3),
         (Loss::ANNEALED, false, 0.2),
         (Loss::L2, true, 0.0),
+        (Loss::Hdr { range: [-0.5, 0.5] }, false, 0.0),
     ];
     let sizes = [([2, 3, 7], [3, 1]), ([1, 5, 6], [3, 4])];
     let of = |(kind, masked, power)| sizes.map(|(size, channels)| loss(kind, masked, power, size, channels));
@@ -132,6 +133,8 @@ fn batches() -> Vec<Case> {
         batch_of_floats(24, Some(law("poisson-gaussian:30,5"))),
         batch_of_floats(24, Some(law("pixelate:2"))),
         batch_of_floats(24, None),
+        batch_of_renders(17, 6),
+        batch_of_renders(24, 9),
     ];
     plain.chain(others).collect()
 }

@@ -114,7 +114,6 @@ impl<'a> Bench<'a> {
     fn new(common: &Common, options: &'a Options) -> anyhow::Result<Self> {
         let mut device = common.open()?;
         let network = options.net.network(None, Task { large: device.is_large(), subtracts: false })?;
-        network.check_colour()?;
         let (batch, size) = (usize::from(options.batch), usize::from(options.size));
         let Anatomy { multiple, graph, .. } = Anatomy::of(network.as_ref());
         if !size.is_multiple_of(multiple) {

@@ -8,6 +8,7 @@ use n2n_gpu::nets::BUILT_IN;
 use serde_json::json;
 
 use super::Common;
+use super::aux::AuxArgs;
 use super::model::{self, load_model};
 use super::output::{Output, complain, counted, path_text};
 use super::pipeline::{Worker, denoise_all};
@@ -29,6 +30,8 @@ pub(super) struct Options {
     places: Places,
     #[arg(long, value_name = "MODEL", default_value = BUILT_IN[0].name, help = model::help())]
     model: PathBuf,
+    #[command(flatten)]
+    aux: AuxArgs,
     /// How much of the denoised picture is blended in, 0 to 1, or auto: all of it where a picture is noisy, less where it is nearly clean
     #[arg(long, value_name = "S", default_value = "auto", value_parser = Strength::parse, allow_negative_numbers = true)]
     strength: Strength,
@@ -64,6 +67,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         common.remark(&format!("left out, as there are results already: {}", counted(tasks.existing, "picture")));
     }
     let model = load_model(&options.model)?;
+    options.aux.check(model.network.as_ref())?;
+    options.aux.check_inputs(tasks.tasks.len(), options.places.is_recursive())?;
     let device = common.open()?;
     let denoiser = Denoiser::new(&device, &model, options.tile)?.with_flips(options.tta);
     let (strength, judged) = match options.strength {
@@ -77,7 +82,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         tasks.folders.iter().try_for_each(|(flag, folder)| make_folder(flag, folder))?;
     }
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for (task, outcome) in tasks.tasks.iter().zip(denoise_all(common, worker, &tasks)) {
+    for (task, outcome) in tasks.tasks.iter().zip(denoise_all(common, worker, &tasks, &options.aux)) {
         match outcome {
             Ok(file) => done.push(file),
             Err(e) => failed.push((&task.input, e)),

@@ -14,6 +14,7 @@ use n2n_gpu::error::{Error, shown};
 use serde_json::{Value, json};
 
 use super::Common;
+use super::aux::AuxArgs;
 use super::compare::Comparison;
 use super::noise::Noise;
 use super::output::{Bar, path_text, time_left};
@@ -41,7 +42,7 @@ struct Loaded {
 }
 
 /// Reads the pages of a file one after the other, until one cannot be read, or `take`, which gets them, wants no more.
-fn load(task: &Task, tasks: &Tasks, mut take: impl FnMut(Result<Loaded, Error>) -> bool) {
+fn load(task: &Task, tasks: &Tasks, aux: &AuxArgs, mut take: impl FnMut(Result<Loaded, Error>) -> bool) {
     let mut start = Instant::now();
     let (mut reader, name) = match open(task, tasks.format.as_deref()) {
         Ok(opened) => opened,
@@ -53,6 +54,7 @@ fn load(task: &Task, tasks: &Tasks, mut take: impl FnMut(Result<Loaded, Error>) 
     for page in 1..=reader.total() {
         let photo = reader.next().expect("there are so many").and_then(|photo| {
             photo.header().check(&name, tasks.force)?;
+            let photo = aux.attach(&task.input, photo)?;
             // Not before a page could be read.
             make_folders(task)?;
             Ok(Loaded { photo, seconds: start.elapsed().as_secs_f64(), page, pages: reader.total(), name: name.clone() })
@@ -184,7 +186,7 @@ impl Denoised {
 /// this one | denoise n ............. wait until the writer has begun with n
 /// writer   | end of n-1, then the rows of n as they come
 /// ```
-pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks) -> Vec<Result<Value, Error>> {
+pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux: &AuxArgs) -> Vec<Result<Value, Error>> {
     let tasks = &all.tasks;
     let mut bar = Bar::new(common);
     let above = bar.above();
@@ -199,7 +201,7 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks) -> V
         scope.spawn(move || {
             for (number, task) in tasks.iter().enumerate() {
                 // A receiver that is gone has panicked, and the panic is passed on in the end.
-                load(task, all, |page| loaded.send((number, page)).is_ok() && given_up.load(Ordering::Relaxed) != number);
+                load(task, all, aux, |page| loaded.send((number, page)).is_ok() && given_up.load(Ordering::Relaxed) != number);
             }
         });
         let writer = scope.spawn(move || tasks.iter().zip(to_write).map(|(task, file)| file.write(task, &remark)).collect());
@@ -297,7 +299,7 @@ mod tests {
         let task = Task { input, output, compare: None };
         for (wanted, read) in [(1, 1), (2, 2), (9, 3)] {
             let mut pages = Vec::new();
-            load(&task, &Tasks::default(), |page| {
+            load(&task, &Tasks::default(), &AuxArgs::default(), |page| {
                 pages.push(page.unwrap().page);
                 pages.len() < wanted
             });

@@ -75,6 +75,8 @@ enum LossName {
     L1,
     /// Annealed from squares to the number of wrong pixels: for noise that leaves most pixels right
     L0,
+    /// Squared error relative to the linear value: for networks with --hdr, whose default it is
+    Hdr,
 }
 
 /// Optimizers by name.
@@ -115,7 +117,7 @@ impl RecipeArgs {
             (Some(recipe), Some(noise)) => train::Options { loss: recipe.loss_for(noise), ..recipe.options() },
             (Some(recipe), None) => recipe.options(),
             (None, Some(noise)) => ours.for_noise(noise),
-            (None, None) => ours,
+            (None, None) => ours.for_network(network),
         };
         let crop = if self.recipe.is_some() { base.crop } else { train::crop_for(side, Anatomy::of(network).multiple) };
         let lr = if self.optimizer == Some(OptimizerName::Sgd) { 0.1 } else { base.lr };
@@ -135,6 +137,7 @@ impl RecipeArgs {
             Some(LossName::L2) => Loss::L2,
             Some(LossName::L1) => Loss::L1,
             Some(LossName::L0) => Loss::ANNEALED,
+            Some(LossName::Hdr) => Loss::HDR,
             None => base.loss,
         };
         let update = match (self.optimizer, base.update) {

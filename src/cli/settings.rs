@@ -7,10 +7,13 @@ use std::sync::Arc;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Model, Network, Task};
+use n2n_gpu::nets::{Entry, Model, Network, Task};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::train::{self, Config, Data, Length, Origin, Recipe, Resumable, Start, is_run, resumable};
 
+use serde_json::Map;
+
+use super::aux::AuxArgs;
 use super::model::load_model;
 use super::train::Options;
 use super::{Common, Usage};
@@ -29,6 +32,8 @@ pub(super) struct Settings<'a> {
     model: Option<Model>,
     /// What to train on; its paths are as seen from here.
     pub(super) origin: Origin,
+    /// Features of renders, of [`Settings::origin`].
+    pub(super) aux: AuxArgs,
     /// What is added to photographs.
     pub(super) noise: Option<Noise>,
 }
@@ -51,7 +56,8 @@ impl<'a> Settings<'a> {
         let from = options.from.clone().or(said.from);
         let noise = noise(options, &data, config.as_ref())?;
         let model = from.as_deref().filter(|_| !options.resume).map(|path| starting_model(options, path)).transpose()?;
-        Ok(Self { common, options, kept, config, model, origin: Origin { from, data }, noise })
+        let aux = AuxArgs { aux: data.aux.clone() };
+        Ok(Self { common, options, kept, config, model, origin: Origin { from, data }, aux, noise })
     }
 
     /// Where training begins.
@@ -79,8 +85,19 @@ impl<'a> Settings<'a> {
         Ok((self.common.seed.unwrap_or(base.seed), base.precision))
     }
 
-    /// The network.
+    /// The network, with as many inputs as there are features, unless they are given.
     pub(super) fn network(&self, device: &Device) -> anyhow::Result<Arc<dyn Network>> {
+        let network = self.network_as_given(device)?;
+        match Entry::find(network.name()).filter(|entry| entry.has("inputs")) {
+            Some(entry) if self.model.is_none() && !self.aux.is_empty() && !self.options.net.given.contains_key("inputs") => {
+                let inputs = Map::from_iter([("inputs".to_owned(), (3 + self.aux.channels()).into())]);
+                entry.with(network.as_ref(), &inputs).map_err(|problem| Usage::new(format!("--net: {problem}")))
+            }
+            _ => Ok(network),
+        }
+    }
+
+    fn network_as_given(&self, device: &Device) -> anyhow::Result<Arc<dyn Network>> {
         let Options { net, recipe, .. } = self.options;
         if let Some(model) = &self.model {
             return match net.first_given() {
@@ -142,9 +159,10 @@ fn resumed(common: &Common, options: &Options, device: &Device) -> Result<Resuma
 /// The pictures: those of the flags, else those of a configuration.
 fn data(options: &Options, said: Data) -> Data {
     let pairs = options.pairs.as_ref().and_then(|both| <[PathBuf; 2]>::try_from(both.clone()).ok());
-    let given = Data { photos: options.photos.clone(), pairs, dataset: options.dataset.clone(), val: None };
+    let given = Data { photos: options.photos.clone(), pairs, dataset: options.dataset.clone(), ..Data::default() };
     let val = options.val.clone().or_else(|| said.val.clone());
-    Data { val, ..if given.is_some() { given } else { said } }
+    let aux = if options.aux.is_empty() { said.aux.clone() } else { options.aux.aux.clone() };
+    Data { val, aux, ..if given.is_some() { given } else { said } }
 }
 
 /// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy.

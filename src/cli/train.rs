@@ -1,6 +1,7 @@
 //! `n2n-gpu train`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
@@ -8,11 +9,13 @@ use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
 use n2n_gpu::error::{Error, shown};
-use n2n_gpu::nets::Anatomy;
+use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Validation, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, TrainingPicture, Validation, split};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::aux::AuxArgs;
 use super::files::remark_skipped;
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
@@ -65,6 +68,8 @@ pub(super) struct Options {
     /// Train towards clean targets, for comparison
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
     pub(super) clean_targets: bool,
+    #[command(flatten, next_help_heading = "Data")]
+    pub(super) aux: AuxArgs,
     #[command(flatten)]
     pub(super) net: NetArgs,
     #[command(flatten)]
@@ -105,17 +110,31 @@ fn photos(inputs: &[PathBuf]) -> Result<Vec<Rgb8>, Error> {
     readable(load_each_rgb8(&list(inputs)?))
 }
 
-/// Pairs in two folders, in a folder with the folders a and b, or in a file.
-fn pairs(data: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
-    if data.is_dir() {
-        return folders(&data.join("a"), &data.join("b"));
-    }
-    Ok(dataset::load(data)?.into_pictures())
+/// How pairs are read: in 8 bit, or in floats with what the network reads beside the colours.
+struct PairReader<'a> {
+    aux: &'a AuxArgs,
+    network: &'a Arc<dyn Network>,
 }
 
-fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
-    let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-    readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?, b?))))
+type Pair = (TrainingPicture, TrainingPicture);
+
+impl PairReader<'_> {
+    /// Pairs in two folders, in a folder with the folders a and b, or in a file.
+    fn read(&self, data: &Path) -> Result<Vec<Pair>, Error> {
+        if data.is_dir() {
+            return self.folders(&data.join("a"), &data.join("b"));
+        }
+        Ok(dataset::load(data)?.into_pictures().into_iter().map(|(a, b)| (a.into(), b.into())).collect())
+    }
+
+    fn folders(&self, a: &Path, b: &Path) -> Result<Vec<Pair>, Error> {
+        let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
+        if !self.network.transfer().is_linear() && self.aux.is_empty() {
+            return readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?.into(), b?.into()))));
+        }
+        let load = |(a, b): (&PathBuf, &PathBuf)| Ok((self.aux.load(a, self.network)?, self.aux.load(b, self.network)?));
+        readable(a.par_iter().zip(&b).map(load).collect::<Vec<_>>())
+    }
 }
 
 /// Whether a file lies in a folder, whatever the names of the way there.
@@ -127,11 +146,12 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
-fn source(settings: &Settings, out: &Path, seed: u32) -> anyhow::Result<(Source, Validation)> {
+fn source(settings: &Settings, network: &Arc<dyn Network>, out: &Path, seed: u32) -> anyhow::Result<(Source, Validation)> {
     let data = &settings.origin.data;
+    let pairs = PairReader { aux: &settings.aux, network };
     let training = match (&data.pairs, &data.dataset, settings.noise) {
-        (Some([a, b]), ..) => Source::pairs(folders(a, b)?)?,
-        (_, Some(data), _) => Source::pairs(pairs(data)?)?,
+        (Some([a, b]), ..) => Source::pairs(pairs.folders(a, b)?)?,
+        (_, Some(data), _) => Source::pairs(pairs.read(data)?)?,
         (_, _, Some(noise)) => {
             let files = list(&data.photos)?;
             if let Some(file) = files.iter().find(|file| lies_in(file, &out.join("samples"))) {
@@ -151,7 +171,7 @@ fn source(settings: &Settings, out: &Path, seed: u32) -> anyhow::Result<(Source,
             let held_out = Source::photos(photos(std::slice::from_ref(folder))?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), None) => Ok((training, Validation::with_clean(pairs(data)?)?)),
+        (Some(data), None) => Ok((training, Validation::with_clean(pairs.read(data)?)?)),
     }
 }
 
@@ -162,9 +182,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (seed, precision) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let (mut training_set, validation) = source(&settings, &options.out, seed)?;
     let Data { photos, pairs, val, .. } = &settings.origin.data;
+    if photos.is_empty() {
+        settings.aux.check(network.as_ref())?;
+    } else if !settings.aux.is_empty() {
+        return Err(Usage::new("--aux: belongs to renders of --pairs or --dataset, not to photographs"));
+    }
+    let (mut training_set, validation) = source(&settings, &network, &options.out, seed)?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
+    training_set.check_network(network.as_ref())?;
     let training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;

@@ -35,13 +35,18 @@ pub(super) struct Decoded {
 /// What is wrong, when something is, as the end of a sentence that the file name begins.
 /// `extension` is that of its name, in small letters. Of a TIFF file, the only page.
 pub(super) fn decode(extension: &str, bytes: &[u8]) -> Result<Decoded, String> {
+    decode_any(extension, bytes).and_then(finished)
+}
+
+/// The same with values that are no numbers, or infinite.
+pub(super) fn decode_any(extension: &str, bytes: &[u8]) -> Result<Decoded, String> {
     if bytes.is_empty() {
         return Err("is empty: copy or export it again".to_owned());
     }
     if let Some(what) = kinds::refused(extension, bytes) {
         return Err(what);
     }
-    let decoded = match bytes {
+    Ok(match bytes {
         [b'P', b'F' | b'f', b'\n' | b'\r' | b' ', ..] => pfm::decode(bytes)?,
         _ => match image::guess_format(bytes).ok() {
             Some(ImageFormat::Tiff) => only_page(bytes)?,
@@ -54,8 +59,7 @@ pub(super) fn decode(extension: &str, bytes: &[u8]) -> Result<Decoded, String> {
             None if super::ifd::is_tiff(bytes) => only_page(bytes)?,
             None => return Err(format!("is not a picture of a known kind: {}", readable())),
         },
-    };
-    finished(decoded)
+    })
 }
 
 fn readable() -> String {

@@ -37,6 +37,11 @@ struct Place {
 }
 
 impl Layers {
+    /// The layers beside the colours.
+    pub(super) fn vectors(&self) -> Vec<Vector<'_>> {
+        vectors(&self.image)
+    }
+
     /// What is lost elsewhere.
     pub(super) fn name(&self) -> Option<&'static str> {
         let channels: usize = self.image.layer_data.iter().map(|layer| layer.channel_data.list.len()).sum();
@@ -54,8 +59,56 @@ fn sentence(error: &Error) -> String {
     }
 }
 
+/// A layer of three channels: red, green and blue, or x, y and z.
+pub(super) struct Vector<'a> {
+    /// Of the layer, also where it is a part of its channels' names.
+    pub(super) name: String,
+    /// Width, height.
+    pub(super) size: [usize; 2],
+    planes: [&'a FlatSamples; 3],
+}
+
+impl Vector<'_> {
+    /// `(H, W, 3)`.
+    pub(super) fn values(&self) -> Vec<f32> {
+        (0..self.size[0] * self.size[1]).flat_map(|i| self.planes.map(|plane| plane.value_by_flat_index(i).to_f32())).collect()
+    }
+}
+
+/// All layers of three channels that have their samples.
+pub(super) fn vectors(image: &FlatImage) -> Vec<Vector<'_>> {
+    let mut found = Vec::new();
+    for layer in &image.layer_data {
+        let size = [layer.size.width(), layer.size.height()];
+        let list = &layer.channel_data.list;
+        let complete = |c: &&AnyChannel<FlatSamples>| is_float_in_full(c) && c.sample_data.len() == size[0] * size[1];
+        let find = |name: String| Some(&list.iter().filter(complete).find(|c| c.name == *name.as_str())?.sample_data);
+        for channel in list {
+            let full = channel.name.to_string();
+            let (prefix, last) = full.rsplit_once('.').map_or((None, full.as_str()), |(prefix, last)| (Some(prefix), last));
+            let letters = match last {
+                "R" => ["R", "G", "B"],
+                "r" => ["r", "g", "b"],
+                "X" => ["X", "Y", "Z"],
+                "x" => ["x", "y", "z"],
+                _ => continue,
+            };
+            let [a, b, c] = letters.map(|letter| find(prefix.map_or(letter.to_owned(), |prefix| format!("{prefix}.{letter}"))));
+            let (Some(a), Some(b), Some(c)) = (a, b, c) else { continue };
+            let parts = [layer.attributes.layer_name.as_ref().map(Text::to_string), prefix.map(str::to_owned)];
+            let name = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
+            found.push(Vector { name, size, planes: [a, b, c] });
+        }
+    }
+    found
+}
+
+/// An OpenEXR file with all it has; `None` if it is none.
 /// What is wrong, when something is, as the end of a sentence that the file name begins.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+pub(super) fn open(bytes: &[u8]) -> Result<Option<FlatImage>, String> {
+    if image::guess_format(bytes).ok() != Some(image::ImageFormat::OpenExr) {
+        return Ok(None);
+    }
     let headers = MetaData::read_from_buffered(Cursor::new(bytes), false).map_err(|e| sentence(&e))?.headers;
     for header in &headers {
         check_pixels([header.layer_size.width(), header.layer_size.height()], header.channels.list.len().div_ceil(4))?;
@@ -64,7 +117,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
         }
     }
     let whole = read().no_deep_data().largest_resolution_level().all_channels().all_layers().all_attributes();
-    let mut image: FlatImage = whole.from_buffered(Cursor::new(bytes)).map_err(|e| sentence(&e))?;
+    whole.from_buffered(Cursor::new(bytes)).map(Some).map_err(|e| sentence(&e))
+}
+
+/// What is wrong, when something is, as the end of a sentence that the file name begins.
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+    let mut image = open(bytes)?.expect("the file was recognised");
     let place =
         place(&image).ok_or("has no channels R, G and B, and no Y, of half or single precision: write one of these into it")?;
     let layer = &mut image.layer_data[place.layer];

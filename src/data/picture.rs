@@ -7,8 +7,10 @@ use std::path::Path;
 
 use super::decode::{Decoded, decode};
 use super::encode::Raw;
+use super::exr::Vector;
+use super::features::Features;
 use super::formats::{Encoding, extension, format_of, that_hold};
-use super::metadata::{Metadata, in_words};
+use super::metadata::{Metadata, Own, in_words};
 use super::output::place;
 pub use super::pages::Pages;
 pub use super::rgb8::{Rgb8, decode_rgb8, load_each_rgb8, load_rgb8};
@@ -17,6 +19,11 @@ use super::samples::{Color, Depth, Samples, byte};
 pub use super::save::{encode_pages, save_pages};
 use super::transfer::Transfer;
 use crate::error::{Error, Result};
+
+/// A value of linear light as [`Picture::rgb`] gives it.
+pub(crate) fn on_display(linear: f32) -> f32 {
+    Transfer::Linear.encode(linear)
+}
 
 /// All of a picture but its samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +42,7 @@ pub struct Header {
 pub struct Picture {
     header: Header,
     rows: Rows,
+    features: Option<Features>,
 }
 
 impl Picture {
@@ -58,13 +66,17 @@ impl Picture {
 
     /// One of so many pages.
     pub(super) fn of_pages(Decoded { size: [width, height], rows, metadata }: Decoded, pages: usize) -> Self {
-        Self { header: Header { width, height, color: rows.color, transfer: rows.transfer, pages, metadata }, rows }
+        Self {
+            header: Header { width, height, color: rows.color, transfer: rows.transfer, pages, metadata },
+            rows,
+            features: None,
+        }
     }
 
     /// A picture of all its rows.
     pub(crate) fn new(header: Header, rows: Rows) -> Self {
         assert_eq!(rows.pixels(), header.width * header.height, "picture: some rows are missing");
-        Self { header, rows }
+        Self { header, rows, features: None }
     }
 
     /// An opaque 8 bit colour picture from `(H, W, 3)` bytes.
@@ -118,7 +130,38 @@ impl Picture {
         self.rows.rgb(i)
     }
 
-    /// `(H, W, 3)` values likewise.
+    /// Colour of pixel `i` in linear light, as a renderer or a sensor has it: what the file has if that is linear, of others by the curve of
+    /// sRGB.
+    pub fn linear(&self, i: usize) -> [f32; 3] {
+        self.rows.linear(i)
+    }
+
+    /// Whether the file has linear light: OpenEXR, Radiance HDR and PFM do.
+    pub fn is_linear(&self) -> bool {
+        self.rows.is_linear()
+    }
+
+    /// With what networks read beside the colours.
+    ///
+    /// # Panics
+    /// If it is of another size.
+    #[must_use]
+    pub fn with_features(self, features: Features) -> Self {
+        assert_eq!(self.header.size(), features.size(), "with_features: sizes differ");
+        Self { features: Some(features), ..self }
+    }
+
+    /// What networks read beside the colours.
+    pub fn features(&self) -> Option<&Features> {
+        self.features.as_ref()
+    }
+
+    /// Layers of three channels beside the colours.
+    pub(super) fn vectors(&self) -> Vec<Vector<'_>> {
+        if let Own::Exr(layers) = &self.header.metadata.own { layers.vectors() } else { Vec::new() }
+    }
+
+    /// `(H, W, 3)` values as [`Picture::rgb`] gives them.
     pub fn to_rgb(&self) -> Vec<f32> {
         (0..self.rows.pixels()).flat_map(|i| self.rgb(i)).collect()
     }

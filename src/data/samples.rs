@@ -198,18 +198,48 @@ impl Rows {
 
     /// Colour of pixel `i` of these rows, as [`Picture::rgb`](super::picture::Picture::rgb) gives it.
     pub fn rgb(&self, i: usize) -> [f32; 3] {
+        self.colour(i, |v| self.transfer.encode(v))
+    }
+
+    /// The same in linear light, as [`Picture::linear`](super::picture::Picture::linear) gives it.
+    pub fn linear(&self, i: usize) -> [f32; 3] {
+        match self.transfer {
+            Transfer::Linear => self.colour(i, |v| v),
+            Transfer::Display => self.colour(i, |v| Transfer::Linear.decode(v)),
+        }
+    }
+
+    fn colour(&self, i: usize, of: impl Fn(f32) -> f32) -> [f32; 3] {
         let at = i * self.color.channels();
-        let value = |c: usize| self.transfer.encode(self.samples.value(at + c));
+        let value = |c: usize| of(self.samples.value(at + c));
         if self.color.grey { [value(0); 3] } else { [value(0), value(1), value(2)] }
+    }
+
+    /// Whether samples are linear light.
+    pub(super) fn is_linear(&self) -> bool {
+        self.transfer == Transfer::Linear
     }
 
     /// Gives pixel `i` another colour, rounded to what the samples hold, clamped where they are whole numbers; in a grey picture the
     /// mean of the three. Its alpha stays.
     pub(crate) fn set_rgb(&mut self, i: usize, rgb: [f32; 3]) {
+        let transfer = self.transfer;
+        self.set(i, rgb, |v| transfer.decode(v));
+    }
+
+    /// The same of linear light.
+    pub(crate) fn set_linear(&mut self, i: usize, rgb: [f32; 3]) {
+        match self.transfer {
+            Transfer::Linear => self.set(i, rgb, |v| v),
+            Transfer::Display => self.set(i, rgb, |v| Transfer::Linear.encode(v)),
+        }
+    }
+
+    fn set(&mut self, i: usize, rgb: [f32; 3], of: impl Fn(f32) -> f32) {
         let grey = [mean(rgb)];
         let values = if self.color.grey { &grey[..] } else { &rgb[..] };
         let at = i * self.color.channels();
-        values.iter().enumerate().for_each(|(c, &v)| self.samples.set(at + c, self.transfer.decode(v)));
+        values.iter().enumerate().for_each(|(c, &v)| self.samples.set(at + c, of(v)));
     }
 
     /// The samples as a file of another colour and transfer has them, in the byte order of the machine.

@@ -3,7 +3,7 @@
 use super::windows::{Axis, Window, fitted, strips, tile_shape};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, pad4};
 use crate::nets::{Anatomy, Network};
 use crate::plan::Plan;
 
@@ -12,10 +12,10 @@ use crate::plan::Plan;
 const MEMORY: u64 = 160 << 20;
 /// Memory of a discrete GPU that may be taken, bytes.
 const DEVICE_MEMORY: u64 = 2 << 30;
-/// Bytes of a pixel's input and output, four channels each, on this side of the device.
-const CPU_COPIES: u64 = 2 * 16;
-/// The same for an adapter, where up to three runs are under way, each with an upload and a readback.
-const ADAPTER_COPIES: u64 = CPU_COPIES + 3 * 2 * 16;
+/// Copies of a pixel's input and output on this side of the device: one of each; for an adapter, where up to three runs are under way,
+/// those that are uploaded and read back as well.
+const CPU_COPIES: u64 = 1;
+const ADAPTER_COPIES: u64 = CPU_COPIES + 3;
 /// Overlap of tiles where a pixel depends on all others (GroupNorm): no overlap is exact there.
 const OVERLAP: usize = 64;
 /// Most rows of a strip: higher strips are hardly faster.
@@ -123,17 +123,19 @@ impl Budget {
         if let Some(side) = tile.filter(|&side| side < least) {
             return Err(Error::option("tile", format!("{side}: tiles of this network must be at least {least} pixels wide")));
         }
-        let (g, x, y) = network.forward([1, multiple, least], 3);
+        let inputs = network.inputs();
+        let copies = if matches!(device, Device::Cpu) { CPU_COPIES } else { ADAPTER_COPIES };
+        let (g, x, y) = network.forward([1, multiple, least], inputs);
         let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= ROWS.min(tile.unwrap_or(ROWS)));
         let strips = rows.filter_map(|rows| g.in_strips(x, y, rows).map(|s| Cost::new(s.graph, least, rows, s.lag)));
         let strips = strips.collect::<Result<Vec<_>>>()?;
-        let (mut g, _, y) = network.forward([1, least, least], 3);
+        let (mut g, _, y) = network.forward([1, least, least], inputs);
         g.output("y", y);
         let budget = Self {
             memory: MEMORY,
             device: device.is_large().then_some(DEVICE_MEMORY),
             buffer: device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)),
-            copies: if matches!(device, Device::Cpu) { CPU_COPIES } else { ADAPTER_COPIES },
+            copies: copies * 4 * (pad4(inputs) + pad4(3)) as u64,
             multiple,
             side: tile.unwrap_or(usize::MAX),
             overlap,
@@ -263,7 +265,7 @@ mod tests {
         } else {
             g.output("y", y);
         }
-        Plan::new(g, None).unwrap().bytes() + CPU_COPIES * (rows * columns) as u64
+        Plan::new(g, None).unwrap().bytes() + CPU_COPIES * 32 * (rows * columns) as u64
     }
 
     #[test]

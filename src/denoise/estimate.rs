@@ -72,9 +72,10 @@ struct Block {
 }
 
 impl Estimator {
-    /// Whether the model's noise is one that photos are judged by: not one that leaves most pixels right, or hides some.
+    /// Whether the model is one that photos are judged by: not one of renderers' pictures, nor for noise that leaves most pixels right, or
+    /// hides some.
     pub fn suits(model: &Model) -> bool {
-        model.noise.parse().map_or(true, |noise: Noise| noise.suits_residual())
+        model.network.check_photographs().is_ok() && model.noise.parse().map_or(true, |noise: Noise| noise.suits_residual())
     }
 
     /// Readies a model.

@@ -35,11 +35,11 @@ impl Flip {
 }
 
 impl Denoiser {
-    /// The mean over all flips of a picture of `size` (height, width). `load` gives the colour of a pixel, counted row by row.
+    /// The mean over all flips of a picture of `size` (height, width). `load` writes the values of a pixel, counted row by row.
     pub(super) fn mean_of_flips(
         &mut self,
         size: [usize; 2],
-        load: impl Fn(usize) -> [f32; 3] + Sync,
+        load: impl Fn(usize, &mut [f32]) + Sync,
         mut progress: impl FnMut(f64),
     ) -> Result<Vec<[f32; 3]>> {
         let mut mean = vec![[0.0; 3]; size[0] * size[1]];
@@ -47,7 +47,7 @@ impl Denoiser {
         let all = 8 * mean.len();
         for flip in Flip::all() {
             let flipped = flip.size(size);
-            let load = |i: usize| load(flip.source(size, i / flipped[1], i % flipped[1]));
+            let load = |i: usize, to: &mut [f32]| load(flip.source(size, i / flipped[1], i % flipped[1]), to);
             self.pieces(flipped, load, |piece| {
                 for y in piece.rows.clone() {
                     for (x, denoised) in piece.columns.clone().zip(piece.row(y)) {
@@ -72,14 +72,15 @@ impl Denoiser {
         mut emit: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
         let [width, height] = photo.header().size();
-        let mean = self.mean_of_flips([height, width], |i| photo.rgb(i), progress)?;
+        let scale = self.scale();
+        let mean = self.mean_of_flips([height, width], |i, to| scale.load(photo, i, to), progress)?;
         if !mean.as_flattened().iter().all(|v| v.is_finite()) {
             return Err(not_finite(&self.device));
         }
         for (y, denoised) in mean.chunks_exact(width).enumerate() {
             let mut row = photo.row(y);
             for (x, &denoised) in denoised.iter().enumerate() {
-                row.set_rgb(x, blended(photo.rgb(y * width + x), denoised, strength));
+                scale.set(&mut row, x, blended(scale.colour(photo, y * width + x), denoised, strength));
             }
             emit(row)?;
         }

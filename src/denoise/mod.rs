@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use estimate::{Estimate, Estimator};
-pub use evaluate::{Evaluation, Scored, evaluate};
+pub use evaluate::{Evaluation, Scored, evaluate, evaluate_picture};
 use rayon::prelude::*;
 
+use crate::data::features::Features;
 use crate::data::picture::{Picture, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -73,7 +74,6 @@ impl Denoiser {
         params: Vec<f32>,
         tile: Option<usize>,
     ) -> Result<Self> {
-        network.check_colour()?;
         let budget = Budget::new(device, network.as_ref(), tile)?;
         Ok(Self { device: device.clone(), network, ranges, params, prepared: Vec::new(), budget, flips: false })
     }
@@ -121,22 +121,24 @@ impl Denoiser {
         Ok(())
     }
 
-    /// Denoises a picture (H, W, 3) with values about [0, 1]; the result is not clipped.
+    /// Denoises a picture (H, W, C): colours about [0, 1], or linear ones from 0 where the network reads these (`hdr`), and behind them what
+    /// else it reads, as [`Features`](crate::data::features::Features) have it. The result (H, W, 3) is not clipped.
     ///
     /// # Errors
-    /// If `rgb` has another length, the device fails, or gives values that are not finite.
-    pub fn denoise(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
+    /// If `values` has another length, the device fails, or gives values that are not finite.
+    pub fn denoise(&mut self, values: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         let out = if self.flips {
-            check_length(rgb, width, height)?;
-            let mean = self.mean_of_flips([height, width], |i| from_fn(|c| rgb[3 * i + c]), |_| ())?;
-            mean.into_flattened()
+            self.check_length(values, width, height)?;
+            let channels = self.network.inputs();
+            let load = |i: usize, to: &mut [f32]| to.copy_from_slice(&values[i * channels..][..channels]);
+            self.mean_of_flips([height, width], load, |_| ())?.into_flattened()
         } else {
-            self.run(rgb, width, height)?
+            self.run(values, width, height)?
         };
         if out.iter().all(|v| v.is_finite()) { Ok(out) } else { Err(not_finite(&self.device)) }
     }
 
-    /// Denoises a photo, of which `strength` (0 to 1) is blended with the original. `progress` is told the share that is done, again
+    /// Denoises a photo with its features, of which `strength` (0 to 1) is blended with the original. `progress` is told the share that is done, again
     /// and again.
     ///
     /// # Errors
@@ -165,18 +167,19 @@ impl Denoiser {
         mut progress: impl FnMut(f64),
         mut emit: impl FnMut(Rows) -> Result<()>,
     ) -> Result<()> {
+        self.check_features(photo)?;
         if self.flips {
             return self.denoise_flips(photo, strength, progress, emit);
         }
-        let device = self.device.clone();
+        let (device, scale) = (self.device.clone(), self.scale());
         let [width, height] = photo.header().size();
         let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
         // Rows that have been emitted, and pixels that are done.
         let (mut top, mut done) = (0, 0);
         let blend = |piece: &Piece, y: usize, row: &mut Rows| {
             piece.columns.clone().zip(piece.row(y)).all(|(x, denoised)| {
-                let noisy = photo.rgb(y * width + x);
-                row.set_rgb(x, blended(noisy, denoised, strength));
+                let noisy = scale.colour(photo, y * width + x);
+                scale.set(row, x, blended(noisy, denoised, strength));
                 denoised.iter().all(|v| v.is_finite())
             })
         };
@@ -200,26 +203,47 @@ impl Denoiser {
             progress(done as f64 / (width * height) as f64);
             Ok(())
         };
-        self.pieces([height, width], |i| photo.rgb(i), store)
+        self.pieces([height, width], |i, to| scale.load(photo, i, to), store)
+    }
+
+    fn scale(&self) -> Scale {
+        if self.network.transfer().is_linear() { Scale::Linear } else { Scale::Display }
+    }
+
+    /// Refuses a photo without the features that the network reads, or with others.
+    fn check_features(&self, photo: &Picture) -> Result<()> {
+        self.network.check_features(photo.features().map_or(0, Features::channels))
+    }
+
+    fn check_length(&self, values: &[f32], width: usize, height: usize) -> Result<()> {
+        let channels = self.network.inputs();
+        if Some(values.len()) != width.checked_mul(height).and_then(|n| n.checked_mul(channels)) || values.is_empty() {
+            let (len, each) = (values.len(), if channels == 3 { "three".to_owned() } else { channels.to_string() });
+            let problem =
+                format!("a picture of {width}x{height} pixels cannot have {len} values: give {each} for every pixel, row by row");
+            return Err(Error::data(problem));
+        }
+        Ok(())
     }
 
     /// [`Denoiser::denoise`] whatever the values.
-    pub(crate) fn run(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
-        let mut out = vec![0.0; rgb.len()];
-        self.each_row(rgb, [height, width], &mut out, |to, v| to.copy_from_slice(&v))?;
+    pub(crate) fn run(&mut self, values: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
+        let mut out = vec![0.0; values.len() / self.network.inputs() * 3];
+        self.each_row(values, [height, width], &mut out, |to, v| to.copy_from_slice(&v))?;
         Ok(out)
     }
 
-    /// Denoises a picture (H, W, 3) into `out`, which has three values for a pixel as well: `set` makes them of its colour.
+    /// Denoises a picture (H, W, C) into `out`, which has three values for a pixel: `set` makes them of its colour.
     fn each_row<T: Send>(
         &mut self,
-        rgb: &[f32],
+        values: &[f32],
         [height, width]: [usize; 2],
         out: &mut [T],
         set: impl Fn(&mut [T], [f32; 3]) + Sync,
     ) -> Result<()> {
-        check_length(rgb, width, height)?;
-        let load = |i: usize| from_fn(|c| rgb[3 * i + c]);
+        self.check_length(values, width, height)?;
+        let channels = self.network.inputs();
+        let load = |i: usize, to: &mut [f32]| to.copy_from_slice(&values[i * channels..][..channels]);
         self.pieces([height, width], load, |piece| {
             let rows = out[3 * width * piece.rows.start..].par_chunks_exact_mut(3 * width).zip(piece.rows.clone());
             rows.for_each(|(row, y)| {
@@ -230,20 +254,20 @@ impl Denoiser {
         })
     }
 
-    /// Denoises a picture of `size` (height, width) piece by piece. `load` gives the colour of a pixel, counted row by row; `store`
+    /// Denoises a picture of `size` (height, width) piece by piece. `load` writes the values of a pixel, counted row by row; `store`
     /// takes what came of a piece.
     fn pieces(
         &mut self,
         size: [usize; 2],
-        load: impl Fn(usize) -> [f32; 3] + Sync,
+        load: impl Fn(usize, &mut [f32]) + Sync,
         mut store: impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
         let padded = self.budget.padded(size);
         self.fit(padded)?;
         let prepared = self.prepared.last_mut().expect("it was just put there");
         let places = self.budget.places(prepared.cut, size, prepared.lag);
-        let transfer = self.network.transfer();
-        let original = Original { size, padded_height: padded[0], load, ranges: self.ranges, transfer };
+        let (channels, transfer) = (self.network.inputs(), self.network.transfer());
+        let original = Original { size, padded_height: padded[0], load, channels, ranges: self.ranges, transfer };
         let done = prepared.run(&original, &places, &mut store);
         if done.is_err() {
             // Reads of this picture may still be under way there; the next one must not get them.
@@ -258,12 +282,37 @@ fn blended(noisy: [f32; 3], denoised: [f32; 3], strength: f32) -> [f32; 3] {
     from_fn(|c| noisy[c] + strength * (denoised[c] - noisy[c]))
 }
 
-fn check_length(rgb: &[f32], width: usize, height: usize) -> Result<()> {
-    if Some(rgb.len()) != width.checked_mul(height).and_then(|n| n.checked_mul(3)) || rgb.is_empty() {
-        let (len, need) = (rgb.len(), "three for every pixel, row by row");
-        return Err(Error::data(format!("a picture of {width}x{height} pixels cannot have {len} values: give {need}")));
+/// Which values of pictures a network reads.
+#[derive(Clone, Copy)]
+enum Scale {
+    /// As on a display.
+    Display,
+    /// In linear light.
+    Linear,
+}
+
+impl Scale {
+    fn colour(self, photo: &Picture, i: usize) -> [f32; 3] {
+        match self {
+            Self::Display => photo.rgb(i),
+            Self::Linear => photo.linear(i),
+        }
     }
-    Ok(())
+
+    fn set(self, row: &mut Rows, i: usize, colour: [f32; 3]) {
+        match self {
+            Self::Display => row.set_rgb(i, colour),
+            Self::Linear => row.set_linear(i, colour),
+        }
+    }
+
+    /// Writes the colour of pixel `i`, and its features behind it.
+    fn load(self, photo: &Picture, i: usize, to: &mut [f32]) {
+        to[..3].copy_from_slice(&self.colour(photo, i));
+        if let Some(features) = photo.features() {
+            to[3..].copy_from_slice(features.of_pixel(i));
+        }
+    }
 }
 
 fn not_finite(device: &Device) -> Error {

@@ -10,7 +10,7 @@ use super::budget::{Budget, Cut, CutKind, Place};
 use super::windows::reflect;
 use crate::device::Device;
 use crate::error::Result;
-use crate::graph::StorageId;
+use crate::graph::{StorageId, pad4};
 use crate::nets::{Network, Ranges, Transfer};
 use crate::ops::Strips;
 use crate::plan::{Executor, Ticket};
@@ -36,8 +36,10 @@ pub(super) struct Original<F> {
     pub size: [usize; 2],
     /// The height that it is padded to.
     pub padded_height: usize,
-    /// Colour of a pixel, counted row by row.
+    /// Writes a pixel's values, counted row by row: its colour, and those of features behind it.
     pub load: F,
+    /// How many these are.
+    pub channels: usize,
     /// What the network reads and writes.
     pub ranges: Ranges,
     /// What values go through before that.
@@ -68,17 +70,20 @@ impl Piece<'_> {
     }
 }
 
-impl<F: Fn(usize) -> [f32; 3] + Sync> Original<F> {
-    /// Writes the pixels that the network sees of a piece into `x` (rows, columns, 4); the picture is mirrored beyond its edges.
+impl<F: Fn(usize, &mut [f32]) + Sync> Original<F> {
+    /// Writes the pixels that the network sees of a piece into `x` (rows, columns, C); the picture is mirrored beyond its edges.
     fn fill(&self, place: &Place, columns: usize, x: &mut [f32]) {
         let ([height, width], [low, high]) = (self.size, self.ranges.input);
         // Rows below the padded picture are there for the results above them to come out, and may be anything.
         let rows = self.padded_height.saturating_sub(place.rows.start);
-        x.par_chunks_exact_mut(columns * 4).take(rows).enumerate().for_each(|(i, row)| {
+        let stride = pad4(self.channels);
+        x.par_chunks_exact_mut(columns * stride).take(rows).enumerate().for_each(|(i, row)| {
             let start = reflect(place.rows.start + i, height) * width;
-            for (j, pixel) in row.chunks_exact_mut(4).enumerate() {
-                let values = (self.load)(start + reflect(place.columns.start + j, width));
-                pixel.iter_mut().zip(values).for_each(|(to, v)| *to = low + self.transfer.forward(v) * (high - low));
+            for (j, pixel) in row.chunks_exact_mut(stride).enumerate() {
+                let pixel = &mut pixel[..self.channels];
+                (self.load)(start + reflect(place.columns.start + j, width), pixel);
+                pixel[..3].iter_mut().for_each(|v| *v = self.transfer.forward(*v));
+                pixel.iter_mut().for_each(|v| *v = low + *v * (high - low));
             }
         });
     }
@@ -91,13 +96,13 @@ impl Prepared {
         let (graph, x, y, control, first, lag);
         match cut.kind {
             CutKind::Strips => {
-                let (g, from, to) = network.forward([1, budget.multiple(), columns], 3);
+                let (g, from, to) = network.forward([1, budget.multiple(), columns], network.inputs());
                 let strips = g.in_strips(from, to, rows).expect("only networks that run in strips are cut into them");
                 control = Some(strips.control);
                 Strips { graph, x, y, first, lag, .. } = strips;
             }
             CutKind::Whole | CutKind::Tiles => {
-                let (mut g, from, to) = network.forward([1, rows, columns], 3);
+                let (mut g, from, to) = network.forward([1, rows, columns], network.inputs());
                 let to = g.output("y", to);
                 (x, y, control, first, lag) = (g.view(from).storage, g.view(to).storage, None, 0, 0);
                 graph = g;
@@ -119,14 +124,14 @@ impl Prepared {
 
     /// Runs the network on pieces one after the other; `store` gets what came of each, in order.
     /// Fails if the device fails; that of `store`, which ends the work. Reads may still be under way then.
-    pub(super) fn run<F: Fn(usize) -> [f32; 3] + Sync>(
+    pub(super) fn run<F: Fn(usize, &mut [f32]) + Sync>(
         &mut self,
         original: &Original<F>,
         places: &[Place],
         store: &mut impl FnMut(&Piece) -> Result<()>,
     ) -> Result<()> {
         let [rows, columns] = self.cut.shape;
-        let mut x = vec![0.0; rows * columns * 4];
+        let mut x = vec![0.0; rows * columns * pad4(original.channels)];
         let mut under_way = Vec::new();
         for place in places {
             original.fill(place, columns, &mut x);

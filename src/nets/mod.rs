@@ -22,7 +22,6 @@ mod network;
 mod registry;
 mod sequential;
 pub(crate) mod state_dict;
-mod transfer;
 
 mod epfl_convnet;
 mod epfl_resunet;
@@ -45,9 +44,9 @@ pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
 pub use registry::{Entry, Kind, Named, NetOption, Task};
 pub use sequential::{Layer, Sequential};
-pub use transfer::Transfer;
-pub(crate) use transfer::pu;
 
+pub use crate::ops::Transfer;
+pub(crate) use crate::ops::pu;
 use serde::{Deserialize, Serialize};
 
 /// All networks by name; the first is the default.

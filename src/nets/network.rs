@@ -46,8 +46,8 @@ pub trait Network: Send + Sync {
         3
     }
 
-    /// Records y (N, H, W, 3) for pictures x (N, H, W, 3, or [`Network::inputs`]), for training or for use as `modules` says. Recorded for any size that
-    /// divides by its strides, also very large ones.
+    /// Records y (N, H, W, 3) for pictures x (N, H, W, [`Network::inputs`]), for training or for use as `modules` says. Recorded for any
+    /// size that divides by its strides, also very large ones.
     fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
 
     /// Which values it reads and writes: centred ones, unless it says otherwise.
@@ -88,18 +88,22 @@ impl dyn Network + '_ {
         (g, x, y)
     }
 
-    /// Refuses one that reads more than a colour.
+    /// Refuses features of so many channels beside a colour, unless they are what it reads.
     ///
     /// # Errors
     /// A sentence that says what it reads.
-    pub fn check_colour(&self) -> Result<()> {
-        match self.inputs() {
-            3 => Ok(()),
-            more => Err(Error::data(format!(
-                "the network {} reads {more} channels, but only colours are given to networks yet: take one of 3",
-                self.name()
-            ))),
-        }
+    pub fn check_features(&self, channels: usize) -> Result<()> {
+        let (name, reads) = (self.name(), self.inputs().saturating_sub(3));
+        let wanted = match reads {
+            _ if reads == channels => return Ok(()),
+            0 => {
+                "colours alone: leave the features out (--aux), or take oidn-unet or oidn-unet-small with more inputs".to_owned()
+            }
+            3 => "albedo beside the colours: give it with --aux albedo".to_owned(),
+            6 => "albedo and normals beside the colours: give them with --aux albedo,normal".to_owned(),
+            more => format!("{more} channels beside the colours, not {channels}"),
+        };
+        Err(Error::data(format!("the network {name} reads {wanted}")))
     }
 
     /// Refuses one that reads other pictures than photographs: colours in sRGB from 0 to 1.
@@ -107,7 +111,13 @@ impl dyn Network + '_ {
     /// # Errors
     /// A sentence that says what it reads.
     pub fn check_photographs(&self) -> Result<()> {
-        self.check_colour()?;
+        if self.inputs() != 3 {
+            return Err(Error::data(format!(
+                "the network {} reads {} channels, but photographs have colours alone: take one of 3",
+                self.name(),
+                self.inputs()
+            )));
+        }
         match self.transfer() {
             Transfer::None => Ok(()),
             Transfer::Pu => Err(Error::data(format!(

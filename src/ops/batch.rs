@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::rng::pcg4d;
-use super::{Shards, strides};
+use super::{Shards, Transfer, strides};
 use crate::cpu::{Io, Real};
 use crate::graph::{Element, Graph, Node, Op, Role, StorageId, Tensor};
 use crate::kernel::Shader;
@@ -37,6 +37,10 @@ pub struct Batch {
     pub targets: usize,
     /// Share of the crops that become grey, with noise that is the same in all colours.
     pub grey: f32,
+    /// Values of a pixel: 3 of its colour, and those of features behind it, which only the input has; none where noise is added.
+    pub channels: usize,
+    /// What colours go through in the input, and in the target, where no noise is added.
+    pub transfers: [Transfer; 2],
 }
 
 /// The op: a batch from shards of bytes or floats.
@@ -49,7 +53,7 @@ struct Draw {
 /// A recorded batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawn {
-    /// Input (BATCH, CROP, CROP, 3).
+    /// Input (BATCH, CROP, CROP, 3 and those of features).
     pub x: Tensor,
     /// Targets (BATCH, CROP, CROP, 3 of each).
     pub t: Tensor,
@@ -66,7 +70,7 @@ pub struct Pictures {
     pub draw: StorageId,
     /// Per picture: shard, first value, width, height.
     pub table: StorageId,
-    /// Values (H, W, 3) of the pictures, one after the other.
+    /// Values (H, W, C) of the pictures, one after the other.
     pub shards: [StorageId; 3],
 }
 
@@ -81,12 +85,14 @@ impl Graph {
         );
         let most = batch.noise.map_or(1, |n| n.most_targets());
         assert!((1..=most).contains(&batch.targets), "batch: {} targets, of at most {most}", batch.targets);
+        let plain = batch.channels == 3 && batch.transfers == [Transfer::None; 2];
+        assert!(plain || batch.noise.is_none(), "batch: noise is added to plain colours only");
         let draw = self.host_vector("draw", 4 + 2 * batch.batch, Element::U32);
         let table = self.host_vector("table", shards.rows().len(), Element::U32);
         let shard =
             [0, 1, 2].map(|i| self.host_vector(&format!("shard{i}"), shards.data[i].len().max(16).div_ceil(4), Element::U32));
         let shape = [batch.batch, batch.crop, batch.crop];
-        let x = self.add_tensor("x", shape, &[3], Role::Intermediate);
+        let x = self.add_tensor("x", shape, &[batch.channels], Role::Intermediate);
         let t = self.add_tensor("t", shape, &vec![3; batch.targets], Role::Intermediate);
         let mask = self.add_tensor("mask", shape, &vec![1; batch.targets], Role::Intermediate);
         // A camera takes pictures of [0, 1].
@@ -149,7 +155,10 @@ impl Op for Draw {
             ("COUNT", batch.count as f64),
             ("CROP", batch.crop as f64),
             ("BATCH", batch.batch as f64),
+            ("CHANNELS", batch.channels as f64),
             ("PAIRS", flag(batch.noise.is_none())),
+            ("X_PU", flag(batch.transfers[0] == Transfer::Pu)),
+            ("T_PU", flag(batch.transfers[1] == Transfer::Pu)),
             ("GIVEN", flag(batch.given)),
             ("FLIPS", batch.flips.into()),
             ("CLEAN_TARGETS", flag(batch.clean_targets)),
@@ -186,19 +195,26 @@ impl Draw {
             y.par_chunks_mut(batch.crop * batch.crop * view.stride).enumerate().for_each(|(n, y)| {
                 let crop = reader.crop(n as u32);
                 let [low, high] = if output == 0 { batch.input } else { batch.target }.map(f64::from);
-                // The input is exposure 0, the targets are the others.
-                for (exposure, channel) in (u32::from(output > 0)..).zip((view.channel..view.channel + view.padded()).step_by(4))
-                {
+                let transfer = batch.transfers[output.min(1)];
+                // The input is exposure 0 with all its features, the targets are the others.
+                let width = if output == 0 { view.padded() } else { 4 };
+                let channels = (view.channel..view.channel + view.padded()).step_by(width);
+                for (exposure, channel) in (u32::from(output > 0)..).zip(channels) {
                     let drawn = reader.exposure(&crop, exposure);
                     for (p, y) in y.chunks_mut(view.stride).enumerate() {
+                        let y = &mut y[channel..channel + width];
+                        let pixel = || reader.pixel(&crop, &drawn, p as u32);
                         let values = match output {
                             2 if !batch.masks() => [1.0, 0.0, 0.0],
-                            2 => [f64::from(u8::from(reader.pixel(&crop, &drawn, p as u32).1)), 0.0, 0.0],
-                            _ => reader.pixel(&crop, &drawn, p as u32).0.map(|v| low + v * (high - low)),
+                            2 => [f64::from(u8::from(pixel().1)), 0.0, 0.0],
+                            _ => pixel().0.map(|v| low + transfer.forward_real(v) * (high - low)),
                         };
-                        let y = &mut y[channel..channel + 4];
-                        y[3] = T::zero();
+                        y.fill(T::zero());
                         y.iter_mut().zip(values).for_each(|(y, v)| *y = T::of(v));
+                        if output == 0 && batch.channels > 3 {
+                            let features = reader.features(&crop, p as u32);
+                            y[3..].iter_mut().zip(features).for_each(|(y, v)| *y = T::of(low + v * (high - low)));
+                        }
                     }
                 }
             });
@@ -271,15 +287,39 @@ impl Reader<'_> {
         Stream { step: self.draw[0], seed: self.draw[1], exposure }
     }
 
-    /// A pixel of picture `number`, counted from the corner of the crop.
-    fn read(&self, number: usize, [top, left]: [u32; 2], row: usize, column: usize) -> [f64; 3] {
+    /// Values of a pixel of picture `number`, counted from the corner of the crop, from `channel` on.
+    fn values(
+        &self,
+        number: usize,
+        [top, left]: [u32; 2],
+        (row, column): (usize, usize),
+        channel: usize,
+    ) -> impl Iterator<Item = f64> {
         let [shard, first, width, _] = self.table.as_chunks::<4>().0[number];
-        let at = first as usize + ((top as usize + row) * width as usize + left as usize + column) * 3;
+        let pixel = (top as usize + row) * width as usize + left as usize + column;
+        let at = first as usize + pixel * self.batch.channels;
         let words = self.shards[shard as usize];
-        [0, 1, 2].map(|i| match self.floats {
-            true => f32::from_bits(words[at + i]).into(),
-            false => f64::from(words[(at + i) / 4] >> ((at + i) % 4 * 8) & 255) / 255.0,
+        (at + channel..at + self.batch.channels).map(move |at| match self.floats {
+            true => f32::from_bits(words[at]).into(),
+            false => f64::from(words[at / 4] >> (at % 4 * 8) & 255) / 255.0,
         })
+    }
+
+    /// The colour of such a pixel.
+    fn read(&self, number: usize, corner: [u32; 2], row: usize, column: usize) -> [f64; 3] {
+        let mut values = self.values(number, corner, (row, column), 0);
+        [(); 3].map(|()| values.next().expect("a colour has three values"))
+    }
+
+    /// The picture of a pair that is exposure 0 or 1 of a crop.
+    fn of_pair(crop: &Crop, exposure: u32) -> usize {
+        crop.number + (exposure ^ u32::from(crop.flips & 8 != 0)) as usize
+    }
+
+    /// What lies behind the colour of a pixel of the input.
+    fn features(&self, crop: &Crop, p: u32) -> impl Iterator<Item = f64> {
+        let p = self.place(crop, p);
+        self.values(Self::of_pair(crop, 0), crop.corner, (p.row as usize, p.column as usize), 3)
     }
 
     /// Number `exposure` of a crop's pictures; without noise where they are taken as they are.
@@ -296,9 +336,7 @@ impl Reader<'_> {
         let p = self.place(crop, p);
         let (row, column) = (p.row as usize, p.column as usize);
         if self.batch.noise.is_none() {
-            let swapped = u32::from(crop.flips & 8 != 0);
-            let number = crop.number + (exposure.stream.exposure ^ swapped) as usize;
-            return (self.read(number, crop.corner, row, column), true);
+            return (self.read(Self::of_pair(crop, exposure.stream.exposure), crop.corner, row, column), true);
         }
         let cell = self.batch.cell();
         let of_cell = |i: usize, j: usize| self.read(crop.number, crop.corner, row * cell + i, column * cell + j);

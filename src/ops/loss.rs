@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{per_vec4, strides, sums::sum_partials};
+use super::{Transfer, per_vec4, pu, strides, sums::sum_partials};
 use crate::cpu::{self, Io, Real};
 use crate::graph::{Graph, Node, Op, Tensor, View, pad4};
 use crate::kernel::Shader;
@@ -30,6 +30,13 @@ pub enum Loss {
         /// Keeps the derivative finite, and small where prediction and target meet by chance.
         eps: f32,
     },
+    /// (d / (x + 0.01))^2 of linear values without an upper end, which the network gives by its curve, [`Transfer::Pu`], and targets as they
+    /// are. The denominator counts as a constant, so that the best x is the mean of all targets (Lehtinen et al. 2018, on Monte Carlo rendering). Of targets
+    /// on a curve, the mean would be too dark.
+    Hdr {
+        /// What 0 and 1 of the curve are to the network.
+        range: [f32; 2],
+    },
 }
 
 impl Loss {
@@ -37,11 +44,20 @@ impl Loss {
     /// be close to the prediction dominate the gradient.
     pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
 
+    /// That of linear values.
+    pub const HDR: Self = Self::Hdr { range: [0.0, 1.0] };
+
+    /// What targets go through for it, of a network that has this curve.
+    pub(crate) fn target_transfer(self, of_network: Transfer) -> Transfer {
+        if let Self::Hdr { .. } = self { Transfer::None } else { of_network }
+    }
+
     /// The loss of values in [0, 1] for the same values in another range.
     pub(crate) fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
         match self {
             Self::L0 { eps } => Self::L0 { eps: (high - low) * eps },
             Self::Outliers { share, .. } => Self::Outliers { share, range },
+            Self::Hdr { .. } => Self::Hdr { range },
             other => other,
         }
     }
@@ -58,6 +74,7 @@ impl Loss {
             Self::L1 => (1, 0.0, 0.0, [0.0, 1.0]),
             Self::L0 { eps } => (2, eps, 0.0, [0.0, 1.0]),
             Self::Outliers { share, range } => (3, 0.0, share, range),
+            Self::Hdr { range } => (4, DARK, 0.0, range),
         }
     }
 
@@ -76,6 +93,10 @@ impl Loss {
                 let above = (high - inside) * (high - inside);
                 d.abs() - share * (half * (below + above) / (high - low) + (x - inside).abs())
             }
+            Self::Hdr { range } => {
+                let [error, _] = relative(x, t, range);
+                error * error
+            }
         }
     }
 
@@ -91,8 +112,23 @@ impl Loss {
                 let [low, high, share, two] = [range[0], range[1], share, 2.0].map(|v| T::of(v.into()));
                 sign - share * (two * (x.max(low).min(high) - low) / (high - low) - T::one())
             }
+            Self::Hdr { range } => {
+                let [error, slope] = relative(x, t, range);
+                T::of(2.0) * error * slope
+            }
         }
     }
+}
+
+/// Added to what errors are relative to, so that black does not count above all.
+const DARK: f32 = 0.01;
+
+/// The error of a linear value, which a network gives by its curve, relative to that value, and how it changes with x.
+fn relative<T: Real>(x: T, t: T, range: [f32; 2]) -> [T; 2] {
+    let [low, high, dark] = [range[0], range[1], DARK].map(|v| T::of(v.into()));
+    let [y, slope] = pu::inverse_and_slope((x - low) / (high - low));
+    let scale = T::one() / (y.max(T::zero()) + dark);
+    [(y - t) * scale, slope * scale / (high - low)]
 }
 
 /// Inputs: x, t, exponent, and the mask if there is one.

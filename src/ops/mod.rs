@@ -40,6 +40,7 @@ pub(crate) mod rng;
 mod shards;
 mod strips;
 mod sums;
+mod transfer;
 mod unfold;
 mod upsample;
 
@@ -55,6 +56,8 @@ pub(crate) use pointwise::{Function, POINTWISE};
 pub use rng::{pcg4d, random_normals};
 pub use shards::{Group, Pixels, Shards};
 pub use strips::Strips;
+pub use transfer::Transfer;
+pub(crate) use transfer::pu;
 
 use crate::graph::{Graph, Tensor, View};
 use crate::kernel::Shader;

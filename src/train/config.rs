@@ -9,6 +9,7 @@ use toml::Table;
 
 use super::state::Described;
 use super::{Length, Options};
+use crate::data::features::FeatureSource;
 use crate::device::Device;
 use crate::error::{Error, Result, excerpt};
 use crate::nets::{Entry, NETWORKS, Network};
@@ -45,10 +46,13 @@ pub struct Data {
     /// What is held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val: Option<PathBuf>,
+    /// Features of renders, and where they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aux: Vec<FeatureSource>,
 }
 
 impl Data {
-    const KEYS: [&str; 4] = ["photos", "pairs", "dataset", "val"];
+    const KEYS: [&str; 5] = ["photos", "pairs", "dataset", "val", "aux"];
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -67,13 +71,21 @@ impl Origin {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
         let all = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<Option<Vec<_>>>();
         let one = |path: &Option<PathBuf>| path.as_ref().map_or(Some(None), |path| absolute(path).map(Some));
-        let Data { photos, pairs, dataset, val } = &self.data;
+        let Data { photos, pairs, dataset, val, aux } = &self.data;
+        let feature =
+            |FeatureSource { feature, side }: &FeatureSource| Some(FeatureSource { feature: *feature, side: one(side)? });
         let found = || {
             let pairs = match pairs {
                 Some([a, b]) => Some([absolute(a)?, absolute(b)?]),
                 None => None,
             };
-            Some(Data { photos: all(photos)?, pairs, dataset: one(dataset)?, val: one(val)? })
+            Some(Data {
+                photos: all(photos)?,
+                pairs,
+                dataset: one(dataset)?,
+                val: one(val)?,
+                aux: aux.iter().map(feature).collect::<Option<_>>()?,
+            })
         };
         // A name of a model in the box is no path.
         let from = self.from.as_ref().and_then(|from| if from.exists() { absolute(from) } else { Some(from.clone()) });
@@ -181,12 +193,16 @@ impl Origin {
     /// Paths as seen from where a file is.
     fn within(self, file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let Data { photos, pairs, dataset, val } = self.data;
+        let Data { photos, pairs, dataset, val, mut aux } = self.data;
         let at = |path: PathBuf| folder.join(path);
+        aux.iter_mut().for_each(|source| source.side = source.side.take().map(at));
         // A name of a model in the box is no path.
         let from = self.from.map(|from| if at(from.clone()).exists() { at(from) } else { from });
         let photos = photos.into_iter().map(at).collect();
-        Self { from, data: Data { photos, pairs: pairs.map(|both| both.map(at)), dataset: dataset.map(at), val: val.map(at) } }
+        Self {
+            from,
+            data: Data { photos, pairs: pairs.map(|both| both.map(at)), dataset: dataset.map(at), val: val.map(at), aux },
+        }
     }
 }
 

@@ -52,6 +52,44 @@ impl Source {
         self.scenes.len()
     }
 
+    /// Values of a pixel of all pictures, if these agree.
+    pub fn channels(&self) -> usize {
+        self.scenes.first().map_or(3, |scene| scene[0].channels)
+    }
+
+    /// Whether colours are linear light.
+    pub fn is_linear(&self) -> bool {
+        self.scenes.first().is_some_and(|scene| scene[0].linear)
+    }
+
+    /// Whether the network reads pictures like these.
+    ///
+    /// # Errors
+    /// If it reads other values or features, or noise is to be added to what is no photograph.
+    pub fn check_network(&self, network: &dyn Network) -> Result<()> {
+        let (channels, linear) = (self.channels(), self.is_linear());
+        if let Some(other) = self.scenes.iter().flatten().find(|p| (p.channels, p.linear) != (channels, linear)) {
+            let problem = "has other features than the first picture, or colours on another scale: give all of one kind";
+            return Err(Error::data(format!("{}: {problem}", other.name)));
+        }
+        if self.noise.is_some() && (linear || channels != 3 || network.inputs() != 3) {
+            let problem = "noise is added to photographs, which have neither features nor linear colours: give two noisy renders of \
+                every frame (--pairs), or take a network that reads 3 channels";
+            return Err(Error::data(problem));
+        }
+        if !linear {
+            network.check_features(channels - 3)?;
+            return if network.transfer().is_linear() { network.check_photographs() } else { Ok(()) };
+        }
+        if !network.transfer().is_linear() {
+            let name = network.name();
+            return Err(Error::data(format!(
+                "the network {name} reads colours as on a display, not linear ones: take one with hdr"
+            )));
+        }
+        network.check_features(channels - 3)
+    }
+
     /// The pictures of every scene: one photograph, or two noisy ones.
     pub(super) fn scenes(&self) -> &[Vec<TrainingPicture>] {
         &self.scenes
@@ -149,10 +187,14 @@ impl Source {
     /// Whether a training with these options can draw from it.
     pub(super) fn check(&self, network: &dyn Network, options: &Options) -> Result<()> {
         options.check(network)?;
+        self.check_network(network)?;
         let most = self.added_noise().map_or(1, |noise| noise.most_targets());
         if options.targets > most {
             let problem = format!("{}: with noise {} a crop has {most} at most", options.targets, self.noise());
             return Err(Error::option("targets", problem));
+        }
+        if options.grey > 0.0 && self.channels() > 3 {
+            return Err(Error::option("grey", "renders with features have colours: leave it out"));
         }
         let crop = self.least(options.crop);
         let mut pictures = self.scenes.iter().flatten();

@@ -141,6 +141,12 @@ impl Options {
         Self { loss: noise.loss(), targets: noise.targets(), ..self }
     }
 
+    /// With the loss that the network's values need: of linear ones, that of [`Loss::Hdr`].
+    #[must_use]
+    pub fn for_network(self, network: &dyn Network) -> Self {
+        if network.transfer().is_linear() { Self { loss: Loss::HDR, ..self } } else { self }
+    }
+
     /// Loss, optimizer and clip norm.
     pub(crate) fn rule(&self) -> Rule {
         Rule { loss: self.loss, update: self.update, clip: self.clip }
@@ -152,7 +158,11 @@ impl Options {
     /// If the crop does not suit the network, or a step would take absurdly much memory.
     pub fn check(&self, network: &dyn Network) -> Result<()> {
         network.check().map_err(|problem| Error::option("net", problem))?;
-        network.check_photographs()?;
+        if matches!(self.loss, Loss::Hdr { .. }) && !network.transfer().is_linear() {
+            let problem =
+                format!("hdr: is one of linear values, which {} does not read: take a network with hdr", network.name());
+            return Err(Error::option("loss", problem));
+        }
         let (crop, multiple, name) = (self.crop, Anatomy::of(network).multiple, network.name());
         if crop == 0 || !crop.is_multiple_of(multiple) {
             let problem =

@@ -86,6 +86,8 @@ impl Trainer {
             given,
             targets: options.targets,
             grey: options.grey,
+            channels: source.channels(),
+            transfers: [network.transfer(), options.loss.target_transfer(network.transfer())],
         };
         let mut g = Graph::new();
         g.set_precision(options.precision);

@@ -1,11 +1,14 @@
 //! Validation on held-out pictures: the estimated clean PSNR, which needs only noisy pairs, and the true one where the
 //! clean pictures are known.
 
+use std::borrow::Cow;
+
 use super::data::of_one_size;
+use super::picture::Centre;
 use super::report::{Record, Strip};
 use super::{Source, TrainingPicture};
 use crate::data::metrics::{mse, psnr, round8};
-use crate::data::picture::Picture;
+use crate::data::picture::{Picture, on_display};
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
 use crate::noise::{Clean, Exposure};
@@ -34,17 +37,91 @@ struct Pair {
     a: Exposure,
     b: Option<Exposure>,
     clean: Option<Vec<f32>>,
+    /// `(H, W, C)` of what lies behind the colours of a and b; empty where nothing does.
+    features: [Vec<f32>; 2],
+    /// Of linear colours, what errors are multiplied by, which makes them relative to brightness: one for every value.
+    weights: Option<Vec<f32>>,
 }
 
 impl Pair {
     /// The centres of pictures as they are.
     fn new(a: &TrainingPicture, b: Option<&TrainingPicture>, clean: Option<&TrainingPicture>) -> Self {
-        let centre = |p: &TrainingPicture| p.centre(CROP);
-        let (values, width, height) = centre(a);
+        let (name, linear) = (a.name.clone(), a.linear);
         let exposure = |values| Exposure { values, known: None };
-        let b = b.map(|b| exposure(centre(b).0));
-        Self { name: a.name.clone(), width, height, a: exposure(values), b, clean: clean.map(|clean| centre(clean).0) }
+        let [a, b, clean] = [Some(a), b, clean].map(|p| p.map(|p| p.centre(CROP)));
+        let Centre { rgb: a, features, width, height } = a.expect("it was given");
+        let (b, of_b) = b.map_or((None, Vec::new()), |b| (Some(b.rgb), b.features));
+        let clean = clean.map(|clean| clean.rgb);
+        let weights = linear.then(|| weights(&mean_of(&a, b.as_deref(), clean.as_deref()), width, height));
+        let (a, b) = (exposure(a), b.map(exposure));
+        Self { name, width, height, a, b, clean, features: [features, of_b], weights }
     }
+
+    /// What the network reads of a, or of b.
+    fn input(&self, exposure: usize) -> Cow<'_, [f32]> {
+        let (colours, features) =
+            (if exposure == 0 { &self.a } else { self.b.as_ref().unwrap_or(&self.a) }, &self.features[exposure]);
+        if features.is_empty() {
+            return Cow::Borrowed(&colours.values);
+        }
+        let channels = features.len() / (self.width * self.height);
+        let pixels = colours.values.chunks_exact(3).zip(features.chunks_exact(channels));
+        Cow::Owned(pixels.flat_map(|(rgb, features)| rgb.iter().chain(features)).copied().collect())
+    }
+
+    /// Mean square error of two pictures, by the weights if there are some.
+    fn mse(&self, x: &[f32], y: &[f32]) -> f64 {
+        let Some(weights) = &self.weights else { return mse(x, y) };
+        let sum: f64 = x.iter().zip(y).zip(weights).map(|((x, y), w)| (f64::from(*w) * f64::from(x - y)).powi(2)).sum();
+        sum / x.len() as f64
+    }
+
+    /// The same in decibels. Of values about [0, 1], where an estimate stays below 60 dB, this is the PSNR.
+    fn psnr(&self, x: &[f32], y: &[f32]) -> f64 {
+        if self.weights.is_some() { decibels(self.mse(x, y)) } else { psnr(x, y) }
+    }
+
+    /// Values as a file of 8 bit has them, for those of a display.
+    fn rounded(&self, mut y: Vec<f32>) -> Vec<f32> {
+        if self.weights.is_none() {
+            round8(&mut y);
+        }
+        y
+    }
+
+    /// Values as a display shows them.
+    fn shown(&self, values: &[f32]) -> Picture {
+        let of_display = |v: &f32| if self.weights.is_some() { on_display(*v) } else { *v };
+        let bytes: Vec<u8> = values.iter().map(|v| (of_display(v) * 255.0).round().clamp(0.0, 255.0) as u8).collect();
+        Picture::from_rgb8(self.width, self.height, &bytes)
+    }
+}
+
+/// Side of the blocks whose mean brightness errors are relative to, pixels: a mean of so many hardly depends on the noise of one.
+const BLOCK: usize = 8;
+/// Added to it.
+const DARK: f32 = 0.01;
+
+/// The clean picture, else the mean of the noisy ones.
+fn mean_of(a: &[f32], b: Option<&[f32]>, clean: Option<&[f32]>) -> Vec<f32> {
+    match (clean, b) {
+        (Some(clean), _) => clean.to_vec(),
+        (None, Some(b)) => a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect(),
+        (None, None) => a.to_vec(),
+    }
+}
+
+/// For every value of a picture (H, W, 3), one over the mean brightness of its block.
+fn weights(rgb: &[f32], width: usize, height: usize) -> Vec<f32> {
+    let mut weights = vec![0.0; rgb.len()];
+    for (top, left) in (0..height).step_by(BLOCK).flat_map(|top| (0..width).step_by(BLOCK).map(move |left| (top, left))) {
+        let columns = 3 * left..3 * (left + BLOCK).min(width);
+        let rows = || (top..(top + BLOCK).min(height)).map(|y| 3 * y * width + columns.start..3 * y * width + columns.end);
+        let sum: f32 = rows().flat_map(|row| &rgb[row]).sum();
+        let mean = sum / (rows().count() * columns.len()) as f32;
+        rows().for_each(|row| weights[row].fill(1.0 / (mean.max(0.0) + DARK)));
+    }
+    weights
 }
 
 /// Means over the held-out pictures, dB.
@@ -87,13 +164,14 @@ impl Validation {
         }
         let rounds = if noise.unbiased() { PAIRS.div_ceil(scenes.len().max(1)) } else { 1 };
         let exposed = |(p, number): (&TrainingPicture, u32)| {
-            let (rgb, width, height) = p.centre(CROP * noise.cell());
+            let Centre { rgb, width, height, .. } = p.centre(CROP * noise.cell());
             let picture = Clean { rgb: &rgb, width, height };
             let [a, b] = [0, 1].map(|exposure| noise.expose(picture, seed, number, exposure));
             let (clean, width, height) = noise.clean(picture);
             // What is not right on average tells nothing of a denoiser.
             let b = noise.unbiased().then_some(b);
-            Pair { name: p.name.clone(), width, height, a, b, clean: Some(clean) }
+            let features = [const { Vec::new() }; 2];
+            Pair { name: p.name.clone(), width, height, a, b, clean: Some(clean), features, weights: None }
         };
         let pictures = scenes.iter().flatten().cycle().take(scenes.len() * rounds).zip(0..).map(exposed);
         Ok(Self { pictures: pictures.collect(), count: scenes.len() })
@@ -123,7 +201,7 @@ impl Validation {
     pub(super) fn values(&self) -> impl Iterator<Item = f32> + '_ {
         let of = |p: &'_ Pair| {
             let exposures = std::iter::once(&p.a).chain(&p.b).flat_map(|e| &e.values);
-            exposures.chain(p.clean.iter().flatten()).copied().collect::<Vec<f32>>()
+            exposures.chain(p.clean.iter().chain(&p.features).flatten()).copied().collect::<Vec<f32>>()
         };
         self.pictures.iter().flat_map(of)
     }
@@ -131,8 +209,8 @@ impl Validation {
     /// PSNR of the noisy pictures themselves: true, or from the pairs' difference, which is twice the noise.
     pub fn psnr_noisy(&self) -> f64 {
         let of = |p: &Pair| match (&p.clean, &p.b) {
-            (Some(clean), _) => psnr(&p.a.values, clean),
-            (None, Some(b)) => decibels(mse(&p.a.values, &b.values) / 2.0),
+            (Some(clean), _) => p.psnr(&p.a.values, clean),
+            (None, Some(b)) => decibels(p.mse(&p.a.values, &b.values) / 2.0),
             (None, None) => f64::NAN,
         };
         self.pictures.iter().map(of).sum::<f64>() / self.pictures.len() as f64
@@ -147,17 +225,17 @@ impl Validation {
             let inputs: Vec<_> = std::iter::once(&p.a).chain(&p.b).collect();
             let mut error = 0.0;
             for (i, input) in inputs.iter().enumerate() {
-                let mut y = denoiser.run(&input.values, p.width, p.height)?;
+                let y = denoiser.run(&p.input(i), p.width, p.height)?;
                 if y.iter().any(|v| !v.is_finite()) {
                     return Ok(None);
                 }
-                round8(&mut y);
+                let y = p.rounded(y);
                 let other = inputs[inputs.len() - 1 - i];
                 error += match &other.known {
                     Some(known) => known_mse(&y, &other.values, known),
-                    None => mse(&y, &other.values) - mse(&input.values, &other.values) / 2.0,
+                    None => p.mse(&y, &other.values) - p.mse(&input.values, &other.values) / 2.0,
                 };
-                truth += p.clean.as_ref().map_or(0.0, |clean| psnr(&y, clean) / inputs.len() as f64);
+                truth += p.clean.as_ref().map_or(0.0, |clean| p.psnr(&y, clean) / inputs.len() as f64);
             }
             estimated += decibels(error / inputs.len() as f64);
         }
@@ -173,19 +251,14 @@ impl Validation {
     /// If the device fails.
     pub fn strips(&self, denoiser: &mut Denoiser) -> Result<Vec<Strip>> {
         let strip = |p: &Pair| {
-            let picture = |values: &[f32]| {
-                let bytes: Vec<u8> = values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect();
-                Picture::from_rgb8(p.width, p.height, &bytes)
-            };
-            let mut y = denoiser.denoise(&p.a.values, p.width, p.height)?;
-            round8(&mut y);
+            let y = p.rounded(denoiser.denoise(&p.input(0), p.width, p.height)?);
             Ok(Strip {
                 name: p.name.clone(),
-                noisy: picture(&p.a.values),
-                denoised: picture(&y),
-                psnr_noisy: p.clean.as_ref().map(|clean| psnr(&p.a.values, clean)),
-                psnr: p.clean.as_ref().map(|clean| psnr(&y, clean)),
-                clean: p.clean.as_ref().map(|clean| picture(clean)),
+                noisy: p.shown(&p.a.values),
+                denoised: p.shown(&y),
+                psnr_noisy: p.clean.as_ref().map(|clean| p.psnr(&p.a.values, clean)),
+                psnr: p.clean.as_ref().map(|clean| p.psnr(&y, clean)),
+                clean: p.clean.as_ref().map(|clean| p.shown(clean)),
             })
         };
         self.pictures.iter().take(STRIPS.min(self.count)).map(strip).collect()

@@ -3,7 +3,7 @@
 
 use n2n_gpu::graph::{Graph, Tensor};
 use n2n_gpu::noise::{Clean, Noise};
-use n2n_gpu::ops::{Batch, Pictures, Pixels, Shards};
+use n2n_gpu::ops::{Batch, Pictures, Pixels, Shards, Transfer};
 
 use super::common::{Place, Run, places};
 
@@ -60,6 +60,8 @@ impl Drawn {
             given: false,
             targets,
             grey: 0.0,
+            channels: 3,
+            transfers: [Transfer::None; 2],
         };
         let drawn = g.batch(options, &shards);
         let [x, t] = [("input", drawn.x), ("target", drawn.t)].map(|(name, t)| g.output(name, t));

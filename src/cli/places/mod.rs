@@ -118,6 +118,11 @@ pub(super) struct Tasks {
 }
 
 impl Places {
+    /// Whether folders within folders are searched.
+    pub(super) fn is_recursive(&self) -> bool {
+        self.recursive
+    }
+
     fn suffix(&self) -> &str {
         self.suffix.as_deref().unwrap_or("-denoised")
     }

@@ -53,6 +53,7 @@ fn loss_name(loss: Loss) -> &'static str {
         Loss::L1 => "mean absolute error (L1)",
         Loss::Outliers { .. } => "mean absolute error (L1), less the mean error of text",
         Loss::L0 { .. } => "annealed L0",
+        Loss::Hdr { .. } => "relative L2 of linear values",
     }
 }
 
