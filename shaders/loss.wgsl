@@ -34,6 +34,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
                     let mean = ((inside - LOW) * (inside - LOW) + (HIGH - inside) * (HIGH - inside)) * (0.5 / (HIGH - LOW));
                     e = d - SHARE * (mean + abs(prediction - inside));
                 }
+                case 4u: { e = min(d, vec4f(EPS)) * (d - 0.5 * min(d, vec4f(EPS))); }
+                case 5u: { e = sqrt(d * d + EPS * EPS); }
                 default: { e = pow(d + EPS, vec4f(exponent[0])); }
             }
             var weight = 1.0;
