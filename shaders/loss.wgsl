@@ -35,7 +35,9 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
                     let mean = ((inside - LOW) * (inside - LOW) + (HIGH - inside) * (HIGH - inside)) * (0.5 / (HIGH - LOW));
                     e = d - SHARE * (mean + abs(prediction - inside));
                 }
-                case 4u: {
+                case 4u: { e = min(d, vec4f(EPS)) * (d - 0.5 * min(d, vec4f(EPS))); }
+                case 5u: { e = sqrt(d * d + EPS * EPS); }
+                case 6u: {
                     for (var lane = 0u; lane < 4u; lane++) {
                         e[lane] = relative(prediction[lane], wanted[lane]).x;
                     }

@@ -1,6 +1,6 @@
 // Gradient of a loss by the prediction x: dx = dy / count * the sum over targets of the derivative by d = x - t, which is 2 d,
-// the sign of d, exponent * (|d| + EPS)^(exponent - 1) with the sign of d, the sign of d less SHARE of its mean, or that of an error
-// relative to the linear value, whose denominator counts as constant.
+// the sign of d, exponent * (|d| + EPS)^(exponent - 1) with the sign of d, the sign of d less SHARE of its mean, d within EPS,
+// d / sqrt(d * d + EPS * EPS), or that of an error relative to the linear value, whose denominator counts as constant.
 
 override SCALE: f32;       // 1 / count, and what gradients are multiplied by
 override MOST: f32;        // largest value of dx that can be written
@@ -29,7 +29,9 @@ fn element(p: u32, c: u32) {
             case 0u: { e = 2.0 * d; }
             case 1u: {}
             case 3u: { e -= SHARE * ((clamp(prediction, vec4f(LOW), vec4f(HIGH)) - LOW) * (2.0 / (HIGH - LOW)) - 1.0); }
-            case 4u: {
+            case 4u: { e = clamp(d, vec4f(-EPS), vec4f(EPS)); }
+            case 5u: { e = d / sqrt(d * d + EPS * EPS); }
+            case 6u: {
                 for (var lane = 0u; lane < 4u; lane++) {
                     let error = relative(prediction[lane], wanted[lane]);
                     e[lane] = 2.0 * error.x * error.y;

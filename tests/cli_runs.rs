@@ -125,7 +125,7 @@ fn what_is_wrong_with_a_configuration_is_named() {
         shell.run("train --config wrong.toml --out run --device cpu").fails(&[&["wrong.toml"][..], &names].concat());
     }
     fs::write(shell.path("wrong.toml"), "noise = \"nonsense:1\"\ndata = { photos = [\"a.png\"] }").unwrap();
-    shell.run("train --config wrong.toml --out run --device cpu").is_misused(&["noise", "nonsense:1"]);
+    shell.run("train --config wrong.toml --out run --device cpu").fails(&["wrong.toml", "noise = nonsense:1"]);
     fs::write(shell.path("wrong.toml"), "lr = -1\nnoise = \"gaussian:9\"\ndata = { photos = [\"a.png\"] }").unwrap();
     shell.run("train --config wrong.toml --out run --device cpu --quiet").is_misused(&["--lr -1"]);
     fs::write(shell.path("wrong.toml"), [0xff, 0xfe]).unwrap();

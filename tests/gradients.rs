@@ -327,7 +327,15 @@ fn unfold_and_fold_have_the_gradient_of_their_differences() {
 fn robust_and_masked_losses_have_the_gradient_of_their_differences() {
     // A range that no prediction is near the ends of, where the gradient has a kink.
     let outliers = Loss::Outliers { share: 0.4, range: [-20.0, 30.0] };
-    let kinds = [(Loss::L1, false), (outliers, false), (Loss::L0 { eps: 1e-8 }, false), (Loss::L2, true), (Loss::L1, true)];
+    let kinds = [
+        (Loss::L1, false),
+        (outliers, false),
+        (Loss::L0 { eps: 1e-8 }, false),
+        (Loss::Huber { delta: 0.7 }, false),
+        (Loss::Charbonnier { eps: 0.5 }, false),
+        (Loss::L2, true),
+        (Loss::L1, true),
+    ];
     for ((loss, masked), targets) in kinds.into_iter().flat_map(|kind| [(kind, 1), (kind, 3)]) {
         assert_gradients(|g| {
             let (x, p) = input(g, "x", [2, 3, 2], 5);

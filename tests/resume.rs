@@ -4,84 +4,24 @@ mod common;
 
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cli::{Shell, TINY, wave};
+use cli::{Shell, TINY};
 use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::device::Device;
-use n2n_gpu::error::{Error, Result};
+use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Norm, Unet};
-use n2n_gpu::noise::Noise;
-use n2n_gpu::train::{self, Augment, Length, Options, Outcome, Progress, Source, Validation, resumable};
-use safetensors::SafeTensors;
+use n2n_gpu::train::{self, Options, Progress, Source, resumable};
+use runs::{Run, metrics, photo, rewrite, same_bytes};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A small training on its way to a folder.
-struct Run {
-    folder: TempDir,
-    source: Source,
-    validation: Validation,
-    options: Options,
-    network: Unet,
-}
-
-fn photo(i: u32) -> Rgb8 {
-    let (width, height) = (24 + i, 20);
-    let data = wave(width, height).into_raw();
-    Rgb8 { name: format!("{i}.png"), width: width as usize, height: height as usize, data }
-}
-
-impl Run {
-    /// A training of so many steps, that is validated twenty times; in the order and the annealed loss with `ordered`.
-    fn new(device: &Device, steps: u64, ordered: bool) -> Self {
-        let noise: Noise = "gaussian:0-50".parse().unwrap();
-        let source = Source::photos((0..5).map(photo).collect(), noise);
-        // Of a single picture, so that even the shortest training can afford twenty.
-        let mut noisy = photo(9);
-        noisy.data.iter_mut().step_by(3).for_each(|v| *v = v.saturating_add(20));
-        let validation = Validation::with_clean(vec![(noisy, photo(9))]).unwrap();
-        let base = Options::new(device, Length::Steps(steps));
-        let network = Unet::new(4, 1, if ordered { Norm::Batch } else { Norm::None });
-        let (augment, loss) = if ordered { (Augment::Triple, n2n_gpu::ops::Loss::ANNEALED) } else { (base.augment, base.loss) };
-        let options = Options { batch: 3, crop: 16, augment, loss, ..base };
-        Self { folder: tempfile::tempdir().unwrap(), source, validation, options, network }
-    }
-
-    fn out(&self, name: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-
-    /// Begins, or goes on, and stops once `watch` says so.
-    fn run(&self, device: &Device, out: &Path, go_on: bool, mut watch: impl FnMut(&Progress) -> bool) -> Result<Outcome> {
-        let Self { source, validation, options, network, .. } = self;
-        let run = train::Run { device, network: Arc::new(*network), options, source, validation, out };
-        let watch = &mut |p: &Progress| if watch(p) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        if go_on { run.resume(watch) } else { run.start(watch) }
-    }
-}
-
-fn same_bytes(a: &Path, b: &Path, name: &str) -> bool {
-    fs::read(a.join(name)).unwrap() == fs::read(b.join(name)).unwrap()
-}
-
-/// A run's metrics without what the clock says.
-fn metrics(out: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for line in lines.iter_mut().filter_map(Value::as_object_mut) {
-        line.retain(|key, _| key != "seconds" && key != "pictures_per_second");
-    }
-    lines
-}
 
 fn devices() -> Vec<Device> {
     std::iter::once(Device::Cpu).chain(common::adapters()).collect()
@@ -126,41 +66,6 @@ fn a_run_that_goes_on_at_a_validation_has_the_same_curves() {
     run.run(&Device::Cpu, &parts, true, |_| panic!("a step after the last")).unwrap();
     assert_eq!(metrics(&whole), metrics(&parts));
     assert!(same_bytes(&whole, &parts, "last.safetensors"));
-}
-
-#[test]
-fn a_run_that_goes_further_can_be_stopped_as_well() {
-    for ordered in [false, true] {
-        let short = Run::new(&Device::Cpu, 20, ordered);
-        let further = Run {
-            options: Options { length: Length::Steps(40), ..short.options.clone() },
-            ..Run::new(&Device::Cpu, 40, ordered)
-        };
-        let (whole, parts) = (short.out("whole"), short.out("parts"));
-        for out in [&whole, &parts] {
-            short.run(&Device::Cpu, out, false, |_| false).unwrap();
-            assert!(resumable(out).unwrap().finished);
-        }
-        further.run(&Device::Cpu, &whole, true, |_| false).unwrap();
-        assert_eq!(further.run(&Device::Cpu, &parts, true, |p| p.step == 31).unwrap().steps, 31);
-        assert!(!resumable(&parts).unwrap().finished);
-        // To the end that was planned last, and to no other that lies behind.
-        let error = short.run(&Device::Cpu, &parts, true, |_| false).unwrap_err();
-        assert!(
-            matches!(&error, Error::Option { option: "steps", problem } if problem.contains("31 steps behind it")),
-            "{error}"
-        );
-        assert_eq!(further.run(&Device::Cpu, &parts, true, |_| false).unwrap().steps, 40);
-        assert!(same_bytes(&whole, &parts, "last.safetensors"));
-        assert!(metrics(&parts).iter().map(|m| m["step"].as_u64().unwrap()).is_sorted());
-        // In another unit: all that was done counts.
-        let epochs = Run {
-            options: Options { length: Length::Epochs(0.5), ..short.options.clone() },
-            ..Run::new(&Device::Cpu, 1, ordered)
-        };
-        let error = epochs.run(&Device::Cpu, &parts, true, |_| false).unwrap_err();
-        assert!(matches!(&error, Error::Option { option: "epochs", .. }), "{error}");
-    }
 }
 
 #[test]
@@ -238,43 +143,6 @@ fn a_state_of_another_training_is_refused() {
     refused(options, &Source::photos(photos[1..].to_vec(), noise), "other pictures");
     photos[2].data[100] ^= 1;
     refused(options, &Source::photos(photos, noise), "other pictures");
-}
-
-#[test]
-fn a_state_of_a_later_version_is_refused_and_one_without_a_format_is_not() {
-    let run = Run::new(&Device::Cpu, 40, false);
-    let out = run.out("out");
-    run.run(&Device::Cpu, &out, false, |p| p.step == 20).unwrap();
-    let state = out.join("state.safetensors");
-    rewrite(&state, |snapshot| {
-        snapshot["format"] = json!(9);
-        snapshot["identity"] = json!({"version": "9.1.0", "by": "means that nobody knows yet"});
-    });
-    let message = resumable(&out).map(|r| r.steps).unwrap_err().to_string();
-    for part in ["state.safetensors", "format 9", "9.1.0", env!("CARGO_PKG_VERSION"), "update"] {
-        assert!(message.contains(part), "no {part}: {message}");
-    }
-    let before = run.out("before");
-    run.run(&Device::Cpu, &before, false, |p| p.step == 20).unwrap();
-    rewrite(&before.join("state.safetensors"), |snapshot| {
-        for key in ["format", "share", "ranges"] {
-            snapshot.as_object_mut().unwrap().remove(key).unwrap();
-        }
-    });
-    assert_eq!(run.run(&Device::Cpu, &before, true, |_| false).unwrap().steps, 40);
-}
-
-/// Changes what a state says of itself.
-fn rewrite(state: &Path, change: impl Fn(&mut Value)) {
-    let bytes = fs::read(state).unwrap();
-    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let mut metadata = header.metadata().clone().unwrap();
-    let text = metadata.get_mut("n2n-gpu-state").unwrap();
-    let mut snapshot = serde_json::from_str(text).unwrap();
-    change(&mut snapshot);
-    *text = snapshot.to_string();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    fs::write(state, safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()).unwrap();
 }
 
 #[test]
@@ -390,7 +258,8 @@ fn a_folder_belongs_to_one_training_at_a_time() {
     })
     .unwrap();
     assert!(refused.unwrap().contains("another training writes to this folder"));
-    // What a training that has ended held is free.
+    // What a training that has ended held is free, and what a killed one has left.
+    fs::write(out.join(".lock"), "").unwrap();
     run.run(&Device::Cpu, &out, false, |_| false).unwrap();
 }
 

@@ -210,7 +210,8 @@ fn elementwise_ops_leave_their_neighbours_alone() {
         let loss = g.mse(x, t);
         g.leaky_relu(loss, 0.1)
     });
-    for loss in [Loss::L2, Loss::L1, Loss::Outliers { share: 0.25, range: [0.0, 1.0] }, Loss::L0 { eps: 1e-8 }] {
+    for loss in [Loss::L2, Loss::L1, Loss::Outliers { share: 0.25, range: [0.0, 1.0] }, Loss::CHARBONNIER, Loss::L0 { eps: 1e-8 }]
+    {
         // At an exponent of 0 every element counts as 1, and those of the padding may not.
         assert_keeps_to_itself("masked loss", [2, 5, 3], [5, 1], |g, [x, mask]| {
             let t = g.scale(x, 0.3);

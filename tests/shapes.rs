@@ -94,7 +94,14 @@ fn pooling_upsampling_and_windows_of_any_shape_equal_their_meaning() {
 #[test]
 fn losses_of_any_shape_equal_their_meaning() {
     let outliers = Loss::Outliers { share: 0.25, range: [0.0, 1.0] };
-    let kinds = prop_oneof![Just(Loss::L2), Just(Loss::L1), Just(outliers), Just(Loss::L0 { eps: 1e-8 })];
+    let kinds = prop_oneof![
+        Just(Loss::L2),
+        Just(Loss::L1),
+        Just(outliers),
+        Just(Loss::HUBER),
+        Just(Loss::CHARBONNIER),
+        Just(Loss::L0 { eps: 1e-8 })
+    ];
     let shapes = (size(), 1..20_usize, 1..5_usize);
     assert_random_cases_pass(12, &(kinds, any::<bool>(), 1.0..2.0_f32, shapes), |(kind, masked, power, (size, c, targets))| {
         check::loss(kind, masked, power, size, [c, targets])

@@ -1,7 +1,8 @@
 // Which loss, of which targets.
 override C: u32;           // channels; those that fill up the last vec4 do not count
-override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS)^exponent; 3: |d| less SHARE of its mean over
-                           // [LOW, HIGH]; 4: (d / (x + EPS))^2 of linear values, whose curve is from LOW to HIGH
+override KIND: u32;        // 0: d * d; 1: |d|; 2: (|d| + EPS)^exponent; 3: |d| less SHARE of its mean over [LOW, HIGH];
+                           // 4: d * d / 2 up to EPS, then linear; 5: sqrt(d * d + EPS * EPS); 6: (d / (x + EPS))^2 of linear
+                           // values, whose curve is from LOW to HIGH
 override EPS: f32;
 override SHARE: f32;       // of the targets' pixels that are of any colour between LOW and HIGH
 override LOW: f32;

@@ -90,6 +90,8 @@ fn losses() -> Vec<Case> {
     let kinds = [
         (Loss::L2, false, 0.0),
         (Loss::L1, false, 0.0),
+        (Loss::Huber { delta: 0.3 }, false, 0.0),
+        (Loss::Charbonnier { eps: 0.1 }, false, 0.0),
         (outliers, false, 0.0),
         (Loss::ANNEALED, false, 2.0),
         (Loss::ANNEALED, false, 1.3),

@@ -73,6 +73,10 @@ enum LossName {
     L2,
     /// Mean absolute error: for noise whose median is zero (the default for text, less the mean error of letters)
     L1,
+    /// Squared up to ten grey levels, linear beyond: for noise that is zero on average but for a few pixels that are far off
+    Huber,
+    /// Absolute error that is smooth at zero, as restoration networks are trained with
+    Charbonnier,
     /// Annealed from squares to the number of wrong pixels: for noise that leaves most pixels right
     L0,
     /// Squared error relative to the linear value: for networks with --hdr, whose default it is
@@ -138,6 +142,8 @@ impl RecipeArgs {
             Some(LossName::L1) => Loss::L1,
             Some(LossName::L0) => Loss::ANNEALED,
             Some(LossName::Hdr) => Loss::HDR,
+            Some(LossName::Huber) => Loss::HUBER,
+            Some(LossName::Charbonnier) => Loss::CHARBONNIER,
             None => base.loss,
         };
         let update = match (self.optimizer, base.update) {

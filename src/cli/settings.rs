@@ -178,11 +178,9 @@ fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Res
             None => Ok(None),
         };
     }
-    let said = config.and_then(|config| config.noise.as_deref()).filter(|noise| *noise != "pairs");
-    let said = said.map(|noise| noise.parse().map_err(|e| Usage::new(format!("noise: {e}")))).transpose()?;
     let missing =
         || Usage::new("--noise is missing: say which noise to add to the photographs PHOTOS, or give noisy --pairs A B");
-    Ok(Some(options.noise.or(said).ok_or_else(missing)?))
+    Ok(Some(options.noise.or(config.and_then(|config| config.noise)).ok_or_else(missing)?))
 }
 
 /// The model of --from: a file, one in the box by its name, or the best of a run.

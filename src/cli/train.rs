@@ -284,7 +284,11 @@ impl Trained {
     /// `20 steps in 3 s on cpu`, and whether that was all.
     pub(super) fn summary(&self) -> String {
         let Outcome { steps, seconds, .. } = self.outcome;
-        let interrupted = if self.interrupted { ", interrupted" } else { "" };
+        let interrupted = match self.outcome.early {
+            _ if self.interrupted => ", interrupted",
+            true => ", ended early as validations brought nothing better",
+            false => "",
+        };
         format!("{} in {seconds:.0} s on {}{interrupted}", counted(steps as usize, "step"), self.device)
     }
 
@@ -294,7 +298,7 @@ impl Trained {
         let mut json = json!({
             "device": self.device, "net": self.network, "parameters": self.parameters, "steps": done.steps, "seconds": done.seconds,
             "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "report": path_text(&self.report),
-            "interrupted": self.interrupted,
+            "interrupted": self.interrupted, "early": done.early,
         });
         json.as_object_mut().into_iter().zip(more.as_object()).for_each(|(all, more)| all.extend(more.clone()));
         Output::new(json, text).interrupted(self.interrupted)

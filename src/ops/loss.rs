@@ -16,6 +16,16 @@ pub enum Loss {
     L2,
     /// |d|: for noise that is right in the median.
     L1,
+    /// d^2 / 2 up to `delta`, from there on linear: as L2, but a few pixels that are far off count less (Huber 1964).
+    Huber {
+        /// Where it becomes linear.
+        delta: f32,
+    },
+    /// sqrt(d^2 + eps^2): |d| that is smooth at 0 (Charbonnier et al. 1994).
+    Charbonnier {
+        /// How far around 0 it is smooth.
+        eps: f32,
+    },
     /// |d|, for targets of which a share of the pixels has a random colour (text). Where the network is uncertain, such pixels would pull
     /// its result towards grey; their mean error is therefore subtracted, which leaves (1 - share) |d| of the clean target on average.
     Outliers {
@@ -51,11 +61,17 @@ impl Loss {
     pub(crate) fn target_transfer(self, of_network: Transfer) -> Transfer {
         if let Self::Hdr { .. } = self { Transfer::None } else { of_network }
     }
+    /// Huber's, linear from ten grey levels on.
+    pub const HUBER: Self = Self::Huber { delta: 10.0 / 255.0 };
+    /// Charbonnier's, with the eps that restoration networks are trained with, of [0, 1].
+    pub const CHARBONNIER: Self = Self::Charbonnier { eps: 1e-3 };
 
     /// The loss of values in [0, 1] for the same values in another range.
     pub(crate) fn in_range(self, range @ [low, high]: [f32; 2]) -> Self {
         match self {
             Self::L0 { eps } => Self::L0 { eps: (high - low) * eps },
+            Self::Huber { delta } => Self::Huber { delta: (high - low) * delta },
+            Self::Charbonnier { eps } => Self::Charbonnier { eps: (high - low) * eps },
             Self::Outliers { share, .. } => Self::Outliers { share, range },
             Self::Hdr { .. } => Self::Hdr { range },
             other => other,
@@ -74,7 +90,9 @@ impl Loss {
             Self::L1 => (1, 0.0, 0.0, [0.0, 1.0]),
             Self::L0 { eps } => (2, eps, 0.0, [0.0, 1.0]),
             Self::Outliers { share, range } => (3, 0.0, share, range),
-            Self::Hdr { range } => (4, DARK, 0.0, range),
+            Self::Huber { delta } => (4, delta, 0.0, [0.0, 1.0]),
+            Self::Charbonnier { eps } => (5, eps, 0.0, [0.0, 1.0]),
+            Self::Hdr { range } => (6, DARK, 0.0, range),
         }
     }
 
@@ -84,6 +102,12 @@ impl Loss {
         match self {
             Self::L2 => d * d,
             Self::L1 => d.abs(),
+            Self::Huber { delta } => {
+                let (delta, half) = (T::of(delta.into()), T::of(0.5));
+                let near = d.abs().min(delta);
+                near * (d.abs() - half * near)
+            }
+            Self::Charbonnier { eps } => (d * d + T::of(f64::from(eps).powi(2))).sqrt(),
             Self::L0 { eps } => (d.abs() + T::of(eps.into())).powf(exponent),
             Self::Outliers { share, range } => {
                 let [low, high, share, half] = [range[0], range[1], share, 0.5].map(|v| T::of(v.into()));
@@ -107,6 +131,8 @@ impl Loss {
         match self {
             Self::L2 => T::of(2.0) * d,
             Self::L1 => sign,
+            Self::Huber { delta } => d.max(-T::of(delta.into())).min(T::of(delta.into())),
+            Self::Charbonnier { eps } => d / (d * d + T::of(f64::from(eps).powi(2))).sqrt(),
             Self::L0 { eps } => sign * exponent * (d.abs() + T::of(eps.into())).powf(exponent - T::one()),
             Self::Outliers { share, range } => {
                 let [low, high, share, two] = [range[0], range[1], share, 2.0].map(|v| T::of(v.into()));

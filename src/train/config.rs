@@ -13,6 +13,7 @@ use crate::data::features::FeatureSource;
 use crate::device::Device;
 use crate::error::{Error, Result, excerpt};
 use crate::nets::{Entry, NETWORKS, Network};
+use crate::noise::Noise;
 
 /// Version of the layout of configurations and states: files of later ones are refused.
 pub(super) const FORMAT: u32 = 1;
@@ -116,8 +117,8 @@ const KEYS: [&str; 8] = ["format", "version", "device", "noise", "pictures", "fr
 pub struct Config {
     /// Its file.
     path: PathBuf,
-    /// Noise as it is written, or `pairs`.
-    pub noise: Option<String>,
+    /// What is added to photographs.
+    pub noise: Option<Noise>,
     /// The network.
     pub network: Option<Arc<dyn Network>>,
     /// Pictures and first parameters; paths are as seen from the folder of the file.
@@ -153,11 +154,7 @@ impl Config {
         let inside = |name: &str| table.get(name).and_then(toml::Value::as_table).into_iter().flat_map(Table::keys);
         check_keys(table.keys(), &keys).map_err(wrong)?;
         check_keys(inside("data"), &Data::KEYS).map_err(|problem| wrong(format!("{problem} in [data]")))?;
-        let text = |key: &str| match table.get(key).map(|value| value.as_str().map(str::to_owned)) {
-            Some(None) => Err(wrong(format!("{key} must be text"))),
-            found => Ok(found.flatten()),
-        };
-        let noise = text("noise")?;
+        let noise = table.get("noise").map(noise).transpose().map_err(wrong)?.flatten();
         let network = table.get("net").map(|net| network(net).map_err(wrong)).transpose()?;
         let places: Table = table.iter().filter(|(key, _)| ["from", "data"].contains(&key.as_str())).map(owned).collect();
         let origin: Origin = places.try_into().map_err(|e| wrong(format!("data or from: {}", message(&e))))?;
@@ -243,7 +240,8 @@ fn message(e: &toml::de::Error) -> String {
 
 /// All options by their keys.
 fn defaults() -> Table {
-    Table::try_from(Options::new(&Device::Cpu, Length::Minutes(1.0))).expect("options are plain data")
+    let all = Options { warm_up: Some(0), ..Options::new(&Device::Cpu, Length::Minutes(1.0)) };
+    Table::try_from(all).expect("options are plain data")
 }
 
 /// Names the first key that is not known, and the known one that it resembles most.
@@ -255,6 +253,15 @@ fn check_keys<'a>(mut keys: impl Iterator<Item = &'a String>, known: &[&str]) ->
         Some(nearest) => format!("{} is no key of a configuration; {nearest} is one", excerpt(key)),
         None => format!("{} is no key of a configuration; there are {}", excerpt(key), known.join(", ")),
     })
+}
+
+/// The law that a value names; none for `pairs`.
+fn noise(value: &toml::Value) -> Result<Option<Noise>, String> {
+    match value.as_str() {
+        Some("pairs") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|e| format!("noise = {}: {e}", excerpt(text))),
+        None => Err("noise must be text".into()),
+    }
 }
 
 /// The network that a table describes, by its name and some of its options.

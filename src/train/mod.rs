@@ -61,6 +61,10 @@ pub struct Options {
     /// Schedule of the learning rate [default: cosine]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
     pub schedule: Schedule,
+    /// Steps in which the learning rate rises to its highest [default: 50 with cosine, else 0]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    pub warm_up: Option<u64>,
     /// Augmentation of the pictures [default: all; recipe epfl: triple]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
     pub augment: Augment,
@@ -95,6 +99,10 @@ pub struct Options {
     #[serde(default = "one")]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub targets: usize,
+    /// End once N validations in a row bring no better PSNR, estimated if it can be; 0 for never [default: 0]
+    #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    pub patience: u64,
 }
 
 fn one() -> usize {
@@ -113,6 +121,7 @@ impl Options {
             crop: 64,
             lr,
             schedule: Schedule::Cosine,
+            warm_up: None,
             augment: Augment::All,
             grey: 0.0,
             // Below the norm of most gradients, so that Adam sees their direction alone: at 1, single crops at which a network without
@@ -125,6 +134,7 @@ impl Options {
             update: Update::ADAM,
             precision: Precision::F32,
             targets: 1,
+            patience: 0,
         }
     }
 

@@ -61,6 +61,8 @@ pub struct Progress {
 pub struct Outcome {
     /// Steps done.
     pub steps: u64,
+    /// Whether it ended before its length, for validations brought nothing better any more ([`Options::patience`]).
+    pub early: bool,
     /// Wall-clock time of the loop.
     pub seconds: f64,
     /// PSNR of the noisy held-out pictures, dB.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Options;
+use super::report::Record;
+use super::validation::Scores;
 use crate::error::Error;
 use crate::ops::pcg4d;
 
@@ -61,12 +63,19 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Whether there were as many validations without a better one as there is patience.
+    pub(super) fn is_over(&self, records: &[Record]) -> bool {
+        self.patience > 0 && Scores::since_best(records) >= self.patience
+    }
+}
+
 /// How the learning rate changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
-    /// Fifty steps of warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017).
+    /// Half a cosine to 0 (Loshchilov and Hutter 2017), after fifty steps of warm-up unless told otherwise.
     Cosine,
     /// The same rate throughout.
     Constant,
@@ -76,15 +85,24 @@ pub enum Schedule {
     Ramp,
 }
 
-/// Steps of linear warm-up.
-const WARM_UP: f64 = 50.0;
+/// Steps of linear warm-up with [`Schedule::Cosine`].
+const WARM_UP: u64 = 50;
+
+impl Options {
+    /// Learning rate at a step, with the share of the training and the epochs that are done.
+    pub(super) fn rate(&self, step: u64, progress: f64, epochs: f64) -> f64 {
+        let warm_up = self.warm_up.unwrap_or(if self.schedule == Schedule::Cosine { WARM_UP } else { 0 });
+        let risen = if step < warm_up { (step + 1) as f64 / warm_up as f64 } else { 1.0 };
+        self.lr * (risen * self.schedule.rate(progress, epochs))
+    }
+}
 
 impl Schedule {
-    /// Learning rate as a share of the highest at a step, with the share of the training and the epochs that are done.
-    pub(super) fn rate(self, step: u64, progress: f64, epochs: f64) -> f64 {
+    /// Learning rate as a share of the highest, with the share of the training and the epochs that are done.
+    fn rate(self, progress: f64, epochs: f64) -> f64 {
         let cosine = |part: f64| 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
         match self {
-            Self::Cosine => ((step + 1) as f64 / WARM_UP).min(1.0) * cosine(progress),
+            Self::Cosine => cosine(progress),
             Self::Constant => 1.0,
             Self::Drops if epochs < 5.0 => 1.0,
             Self::Drops => {
@@ -178,13 +196,16 @@ mod tests {
 
     #[test]
     fn the_rate_warms_up_and_falls_to_nothing() {
-        let rate = |step, progress| Schedule::Cosine.rate(step, progress, 0.0);
+        let options = Options { lr: 1.0, ..Options::new(&Device::Cpu, Length::Steps(1000)) };
+        let rate = |step, progress| options.rate(step, progress, 0.0);
         assert!(rate(0, 0.0) < 0.03 && (rate(50, 0.0) - 1.0).abs() < 1e-12 && rate(1000, 1.0) < 1e-12);
+        let slow = Options { warm_up: Some(200), schedule: Schedule::Constant, ..options };
+        assert_eq!([0, 99, 199, 200, 999].map(|step| slow.rate(step, 0.5, 0.0)), [0.005, 0.5, 1.0, 1.0, 1.0]);
     }
 
     #[test]
     fn the_rate_of_the_report_drops_after_epochs_five_and_seven() {
-        let rates = [0.0, 4.99, 5.0, 6.99, 7.0, 29.0].map(|epochs| Schedule::Drops.rate(1, 0.0, epochs));
+        let rates = [0.0, 4.99, 5.0, 6.99, 7.0, 29.0].map(|epochs| Schedule::Drops.rate(0.0, epochs));
         assert_eq!(rates, [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
     }
 

@@ -205,7 +205,7 @@ pub struct Resumable {
     pub device: String,
     /// Steps done.
     pub steps: u64,
-    /// Whether these are all.
+    /// Whether these are all, by its length or its patience.
     pub finished: bool,
 }
 
@@ -214,8 +214,8 @@ pub struct Resumable {
 /// # Errors
 /// If there is none, or its state is damaged or of another version.
 pub fn resumable(out: &Path) -> Result<Resumable> {
-    let Snapshot { identity, device, number, share, .. } = State::load(out)?.snapshot;
-    let (network, finished) = (identity.network.build(), share >= 1.0);
+    let Snapshot { identity, device, number, share, records, .. } = State::load(out)?.snapshot;
+    let (network, finished) = (identity.network.build(), share >= 1.0 || identity.options.is_over(&records));
     Ok(Resumable { network, options: identity.options, device, steps: number, finished })
 }
 
@@ -248,11 +248,13 @@ impl State {
         Ok(Self { snapshot, vectors })
     }
 
-    /// Reads the state in a run folder, which has to be of the training `wanted` of a network, of whichever length.
+    /// Reads the state in a run folder, which has to be of the training `wanted` of a network, of whichever length
+    /// and patience.
     pub(super) fn load_for(out: &Path, wanted: &Identity, network: &dyn Network) -> Result<Self> {
         let state = Self::load(out)?;
         let mut of_its_length = wanted.clone();
-        of_its_length.options.length = state.snapshot.identity.options.length;
+        let kept = &state.snapshot.identity.options;
+        (of_its_length.options.length, of_its_length.options.patience) = (kept.length, kept.patience);
         if let Some(difference) = of_its_length.difference(&state.snapshot.identity) {
             let how = "give the options and pictures it had, or train anew";
             return Err(Error::file(path(out), format!("is of a training with {difference}: {how}")));

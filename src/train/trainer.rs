@@ -153,7 +153,7 @@ impl Trainer {
 
     /// Learning rate at a step, with the share of the training that is done.
     pub(super) fn rate(&self, step: u64, share: f64) -> f64 {
-        self.options.lr * self.options.schedule.rate(step, share, self.epochs(step))
+        self.options.rate(step, share, self.epochs(step))
     }
 
     /// Submits a step, with the share of the training that is done.

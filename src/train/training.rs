@@ -281,7 +281,7 @@ impl<'a> Training<'a> {
         let (mut checkpoint, mut validating, mut stop) = (self.before, 0.0, false);
         loop {
             let now = self.progress();
-            let done = now.share >= 1.0 || stop;
+            let done = now.share >= 1.0 || stop || self.options.is_over(&self.writer.records);
             let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
             let timed = matches!(self.options.length, Length::Minutes(_));
@@ -291,7 +291,7 @@ impl<'a> Training<'a> {
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
-            if done {
+            if done || self.options.is_over(&self.writer.records) {
                 return Ok(());
             }
             self.advance(now.share)?;
@@ -306,8 +306,10 @@ impl<'a> Training<'a> {
         let psnr_noisy = self.validation.psnr_noisy();
         let strips = self.validation.strips(&mut self.denoiser)?;
         self.writer.finish(steps, seconds, psnr_noisy, scores, &strips)?;
+        let early = self.progress().share < 1.0 && self.options.is_over(&self.writer.records);
         Ok(Outcome {
             steps,
+            early,
             seconds,
             psnr_noisy,
             psnr_estimated: scores.estimated,

@@ -52,6 +52,8 @@ fn loss_name(loss: Loss) -> &'static str {
         Loss::L2 => "mean squared error (L2)",
         Loss::L1 => "mean absolute error (L1)",
         Loss::Outliers { .. } => "mean absolute error (L1), less the mean error of text",
+        Loss::Huber { .. } => "Huber loss",
+        Loss::Charbonnier { .. } => "Charbonnier loss",
         Loss::L0 { .. } => "annealed L0",
         Loss::Hdr { .. } => "relative L2 of linear values",
     }
