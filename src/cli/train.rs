@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use n2n_gpu::data::dataset;
-use n2n_gpu::data::files::{list, pair};
+use n2n_gpu::data::files::list;
+use n2n_gpu::data::inspect::Mends;
 use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, complain, counted, path_text};
+use super::pairs::{Pairs, tell, to_train_on};
 use super::recipe::RecipeArgs;
 use super::{Common, Usage};
 
@@ -53,6 +54,15 @@ pub(super) struct Options {
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
     #[arg(long, display_order = 3, value_name = "DATA")]
     val: Option<PathBuf>,
+    /// Cut the shots of a pair to what they share where one is shifted by whole pixels
+    #[arg(long, help_heading = "Data", conflicts_with = "photos")]
+    align: bool,
+    /// Give the second shot of a pair the brightness of the first where it is another
+    #[arg(long = "match", help_heading = "Data", conflicts_with = "photos")]
+    brightness: bool,
+    /// Stop at pictures that cannot be read, and at faults that the look at pairs finds
+    #[arg(long, help_heading = "Data")]
+    strict: bool,
     /// Train towards clean targets, for comparison
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
     clean_targets: bool,
@@ -76,8 +86,8 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// Those of the pictures that can be read. Others are named and left out, unless there are no more.
-fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+/// Those of the pictures that can be read. Others are named and left out, unless there are no more, or it is `strict`.
+fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>, strict: bool) -> Result<Vec<T>, Error> {
     let (mut read, mut errors) = (Vec::new(), Vec::new());
     for picture in pictures {
         match picture {
@@ -85,28 +95,30 @@ fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>) -> Result<V
             Err(e) => errors.push(e),
         }
     }
-    if read.is_empty() && !errors.is_empty() {
+    if !errors.is_empty() && (read.is_empty() || strict) {
         return Err(errors.swap_remove(0));
     }
     errors.iter().for_each(|e| complain(&format!("left out: {e}")));
     Ok(read)
 }
 
-fn photos(inputs: &[PathBuf]) -> Result<Vec<Rgb8>, Error> {
-    readable(load_each_rgb8(&list(inputs)?))
+/// Pairs in two folders, in a folder with the folders a and b, or in a file: what was noticed is told, and mended as options say.
+fn pairs(common: &Common, options: &Options, pairs: Pairs) -> Result<Source, Error> {
+    let mends = Mends { align: options.align, brightness: options.brightness };
+    let (pairs, report) = to_train_on(common, pairs, mends);
+    let source = Source::pairs(readable(pairs, options.strict)?)?;
+    tell(common, &report, options.strict)?;
+    Ok(source)
 }
 
-/// Pairs in two folders, in a folder with the folders a and b, or in a file.
-fn pairs(data: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
-    if data.is_dir() {
-        return folders(&data.join("a"), &data.join("b"));
-    }
-    Ok(dataset::load(data)?.into_pictures())
-}
-
-fn folders(a: &Path, b: &Path) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
-    let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-    readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?, b?))))
+/// Pairs of noisy and clean pictures.
+fn with_clean(data: &Path, strict: bool) -> Result<Vec<(Rgb8, Rgb8)>, Error> {
+    let files = match Pairs::of_dataset(data)? {
+        Pairs::Pictures(pairs) => return Ok(pairs),
+        Pairs::Files(files) => files,
+    };
+    let [a, b] = [0, 1].map(|k| files.iter().map(|pair| pair.files[k].clone()).collect::<Vec<_>>());
+    readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?, b?))), strict)
 }
 
 /// Whether a file lies in a folder, whatever the names of the way there.
@@ -118,10 +130,11 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
-fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> {
+fn source(common: &Common, options: &Options) -> anyhow::Result<(Source, Validation)> {
+    let (seed, strict) = (common.seed, options.strict);
     let training = match (&options.pairs, &options.dataset) {
-        (Some(both), _) => Source::pairs(folders(&both[0], &both[1])?)?,
-        (_, Some(data)) => Source::pairs(pairs(data)?)?,
+        (Some(both), _) => pairs(common, options, Pairs::of_two(&both[0], &both[1])?)?,
+        (_, Some(data)) => pairs(common, options, Pairs::of_dataset(data)?)?,
         _ => {
             let noise = options.noise.ok_or_else(|| Usage::new("--noise is missing"))?;
             let files = list(&options.photos)?;
@@ -129,7 +142,7 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            Source::photos(readable(load_each_rgb8(&files))?, noise)
+            Source::photos(readable(load_each_rgb8(&files), strict)?, noise)
         }
     };
     match (&options.val, training.added_noise()) {
@@ -138,10 +151,10 @@ fn source(options: &Options, seed: u32) -> anyhow::Result<(Source, Validation)> 
             Ok((training, Validation::new(&held_out, seed)?))
         }
         (Some(folder), Some(noise)) => {
-            let held_out = Source::photos(photos(std::slice::from_ref(folder))?, noise);
+            let held_out = Source::photos(readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), None) => Ok((training, Validation::with_clean(pairs(data)?)?)),
+        (Some(data), None) => Ok((training, Validation::with_clean(with_clean(data, strict)?)?)),
     }
 }
 
@@ -207,7 +220,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let precision = options.precision.choose(common, &mut device, kept.as_ref().map(|k| k.options.precision))?;
     let settings = Settings { common, options, device: &device, precision, kept };
     let network = settings.network()?;
-    let (mut training_set, validation) = source(options, common.seed)?;
+    let (mut training_set, validation) = source(common, options)?;
     let training = settings.training(network.as_ref(), training_set.side());
     training.check(network.as_ref())?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;

@@ -10,6 +10,7 @@ pub mod files;
 mod formats;
 mod ifd;
 pub(crate) mod input;
+pub mod inspect;
 mod jpeg;
 mod kinds;
 mod listing;
