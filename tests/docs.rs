@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "BENCHMARKS.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/data.md",
     "docs/export.md",
     "docs/formats.md",
     "docs/reports.md",

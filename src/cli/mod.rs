@@ -12,11 +12,13 @@ mod export;
 mod files;
 mod import;
 mod info;
+mod inspect;
 mod interrupt;
 mod model;
 mod net;
 mod noise;
 mod output;
+mod pairs;
 mod pipeline;
 mod pipes;
 mod places;
@@ -75,6 +77,8 @@ enum Command {
     Demo(demo::Options),
     /// Train a denoiser from photographs or from pairs of noisy pictures
     Train(Box<train::Options>),
+    /// Look at noisy shots before training on them: what will go wrong, and what to do
+    Inspect(inspect::Options),
     /// Denoise pictures
     Denoise(denoise::Options),
     /// Measure PSNR and SSIM on a set of pictures
@@ -140,6 +144,7 @@ fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
     match &cli.command {
         Command::Demo(options) => demo::run(&cli.common, options),
         Command::Train(options) => train::run(&cli.common, options),
+        Command::Inspect(options) => inspect::run(&cli.common, options),
         Command::Denoise(options) => denoise::run(&cli.common, options),
         Command::Eval(options) => eval::run(&cli.common, options),
         Command::Import(options) => import::run(options),

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use n2n_gpu::data::dataset;
-use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
+use n2n_gpu::data::files::list;
+use n2n_gpu::data::inspect::Mends;
+use n2n_gpu::data::picture::load_each_rgb8;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, TrainingPicture, Validation, split};
-use rayon::prelude::*;
+use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Validation, split};
 use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
 use super::files::remark_skipped;
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
-use super::output::{Output, TrainingBar, complain, counted, path_text, program};
+use super::output::{Output, TrainingBar, counted, path_text, program};
+use super::pairs::{PairReader, Pairs, readable};
 use super::recipe::RecipeArgs;
 use super::settings::Settings;
 use super::{Common, Usage};
@@ -65,6 +65,15 @@ pub(super) struct Options {
     /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
     #[arg(long, display_order = 3, value_name = "DATA")]
     pub(super) val: Option<PathBuf>,
+    /// Cut the shots of a pair to what they share where one is shifted by whole pixels
+    #[arg(long, help_heading = "Data", conflicts_with = "photos")]
+    pub(super) align: bool,
+    /// Give the second shot of a pair the brightness of the first where it is another
+    #[arg(long = "match", help_heading = "Data", conflicts_with = "photos")]
+    pub(super) brightness: bool,
+    /// Stop at pictures that cannot be read, and at faults that the look at pairs finds
+    #[arg(long, help_heading = "Data")]
+    strict: bool,
     /// Train towards clean targets, for comparison
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
     pub(super) clean_targets: bool,
@@ -90,53 +99,6 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// Those of the pictures that can be read. Others are named and left out, unless there are no more.
-fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
-    let (mut read, mut errors) = (Vec::new(), Vec::new());
-    for picture in pictures {
-        match picture {
-            Ok(picture) => read.push(picture),
-            Err(e) => errors.push(e),
-        }
-    }
-    if read.is_empty() && !errors.is_empty() {
-        return Err(errors.swap_remove(0));
-    }
-    errors.iter().for_each(|e| complain(&format!("left out: {e}")));
-    Ok(read)
-}
-
-fn photos(inputs: &[PathBuf]) -> Result<Vec<Rgb8>, Error> {
-    readable(load_each_rgb8(&list(inputs)?))
-}
-
-/// How pairs are read: in 8 bit, or in floats with what the network reads beside the colours.
-struct PairReader<'a> {
-    aux: &'a AuxArgs,
-    network: &'a Arc<dyn Network>,
-}
-
-type Pair = (TrainingPicture, TrainingPicture);
-
-impl PairReader<'_> {
-    /// Pairs in two folders, in a folder with the folders a and b, or in a file.
-    fn read(&self, data: &Path) -> Result<Vec<Pair>, Error> {
-        if data.is_dir() {
-            return self.folders(&data.join("a"), &data.join("b"));
-        }
-        Ok(dataset::load(data)?.into_pictures().into_iter().map(|(a, b)| (a.into(), b.into())).collect())
-    }
-
-    fn folders(&self, a: &Path, b: &Path) -> Result<Vec<Pair>, Error> {
-        let (a, b): (Vec<_>, Vec<_>) = pair(a, b)?.into_iter().unzip();
-        if !self.network.transfer().is_linear() && self.aux.is_empty() {
-            return readable(load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b)).map(|(a, b)| Ok((a?.into(), b?.into()))));
-        }
-        let load = |(a, b): (&PathBuf, &PathBuf)| Ok((self.aux.load(a, self.network)?, self.aux.load(b, self.network)?));
-        readable(a.par_iter().zip(&b).map(load).collect::<Vec<_>>())
-    }
-}
-
 /// Whether a file lies in a folder, whatever the names of the way there.
 fn lies_in(file: &Path, folder: &Path) -> bool {
     match (file.canonicalize(), folder.canonicalize()) {
@@ -146,19 +108,26 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
-fn source(settings: &Settings, network: &Arc<dyn Network>, out: &Path, seed: u32) -> anyhow::Result<(Source, Validation)> {
-    let data = &settings.origin.data;
-    let pairs = PairReader { aux: &settings.aux, network };
+fn source(
+    common: &Common,
+    settings: &Settings,
+    network: &Arc<dyn Network>,
+    options: &Options,
+    seed: u32,
+) -> anyhow::Result<(Source, Validation)> {
+    let (data, strict) = (&settings.origin.data, options.strict);
+    let mends = Mends { align: data.align, brightness: data.brightness };
+    let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
     let training = match (&data.pairs, &data.dataset, settings.noise) {
-        (Some([a, b]), ..) => Source::pairs(pairs.folders(a, b)?)?,
-        (_, Some(data), _) => Source::pairs(pairs.read(data)?)?,
+        (Some([a, b]), ..) => Source::pairs(reader.noisy(Pairs::of_two(a, b)?)?)?,
+        (_, Some(data), _) => Source::pairs(reader.noisy(Pairs::of_dataset(data)?)?)?,
         (_, _, Some(noise)) => {
             let files = list(&data.photos)?;
-            if let Some(file) = files.iter().find(|file| lies_in(file, &out.join("samples"))) {
+            if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            Source::photos(readable(load_each_rgb8(&files))?, noise)
+            Source::photos(readable(load_each_rgb8(&files), strict)?, noise)
         }
         _ => return Err(Usage::new("--noise is missing")),
     };
@@ -168,10 +137,10 @@ fn source(settings: &Settings, network: &Arc<dyn Network>, out: &Path, seed: u32
             Ok((training, Validation::new(&held_out, seed)?))
         }
         (Some(folder), Some(noise)) => {
-            let held_out = Source::photos(photos(std::slice::from_ref(folder))?, noise);
+            let held_out = Source::photos(readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?, noise);
             Ok((training, Validation::new(&held_out, seed)?))
         }
-        (Some(data), None) => Ok((training, Validation::with_clean(pairs.read(data)?)?)),
+        (Some(data), None) => Ok((training, Validation::with_clean(reader.with_clean(data)?)?)),
     }
 }
 
@@ -188,7 +157,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs or --dataset, not to photographs"));
     }
-    let (mut training_set, validation) = source(&settings, &network, &options.out, seed)?;
+    let (mut training_set, validation) = source(common, &settings, &network, options, seed)?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
     training_set.check_network(network.as_ref())?;
     let training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;

@@ -11,6 +11,7 @@ pub mod files;
 mod formats;
 mod ifd;
 pub(crate) mod input;
+pub mod inspect;
 mod jpeg;
 mod kinds;
 mod listing;

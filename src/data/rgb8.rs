@@ -21,7 +21,8 @@ pub struct Rgb8 {
 }
 
 impl Rgb8 {
-    fn new(name: String, picture: &Picture) -> Self {
+    /// The same picture in 8 bits.
+    pub fn new(name: String, picture: &Picture) -> Self {
         Self { name, width: picture.width(), height: picture.height(), data: picture.to_rgb8() }
     }
 }

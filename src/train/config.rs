@@ -50,10 +50,21 @@ pub struct Data {
     /// Features of renders, and where they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aux: Vec<FeatureSource>,
+    /// Whether the shots of a pair are cut to what they share.
+    #[serde(skip_serializing_if = "is_false")]
+    pub align: bool,
+    /// Whether the second shot of a pair gets the brightness of the first.
+    #[serde(rename = "match", skip_serializing_if = "is_false")]
+    pub brightness: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Data {
-    const KEYS: [&str; 5] = ["photos", "pairs", "dataset", "val", "aux"];
+    const KEYS: [&str; 7] = ["photos", "pairs", "dataset", "val", "aux", "align", "match"];
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -72,7 +83,7 @@ impl Origin {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
         let all = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<Option<Vec<_>>>();
         let one = |path: &Option<PathBuf>| path.as_ref().map_or(Some(None), |path| absolute(path).map(Some));
-        let Data { photos, pairs, dataset, val, aux } = &self.data;
+        let Data { photos, pairs, dataset, val, aux, align, brightness } = &self.data;
         let feature =
             |FeatureSource { feature, side }: &FeatureSource| Some(FeatureSource { feature: *feature, side: one(side)? });
         let found = || {
@@ -86,6 +97,8 @@ impl Origin {
                 dataset: one(dataset)?,
                 val: one(val)?,
                 aux: aux.iter().map(feature).collect::<Option<_>>()?,
+                align: *align,
+                brightness: *brightness,
             })
         };
         // A name of a model in the box is no path.
@@ -190,7 +203,7 @@ impl Origin {
     /// Paths as seen from where a file is.
     fn within(self, file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let Data { photos, pairs, dataset, val, mut aux } = self.data;
+        let Data { photos, pairs, dataset, val, mut aux, align, brightness } = self.data;
         let at = |path: PathBuf| folder.join(path);
         aux.iter_mut().for_each(|source| source.side = source.side.take().map(at));
         // A name of a model in the box is no path.
@@ -198,7 +211,15 @@ impl Origin {
         let photos = photos.into_iter().map(at).collect();
         Self {
             from,
-            data: Data { photos, pairs: pairs.map(|both| both.map(at)), dataset: dataset.map(at), val: val.map(at), aux },
+            data: Data {
+                photos,
+                pairs: pairs.map(|both| both.map(at)),
+                dataset: dataset.map(at),
+                val: val.map(at),
+                aux,
+                align,
+                brightness,
+            },
         }
     }
 }

@@ -1,0 +1,80 @@
+//! What was found, in words.
+
+use serde::Serialize;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A file cannot be read.
+    Broken,
+    /// The shots of a pair differ in size.
+    Size,
+    /// Two files hold the same picture.
+    Identical,
+    /// The shots of a pair show different scenes.
+    Scene,
+    /// One shot of a pair shows what the other one of another pair does.
+    Swapped,
+    /// One shot is shifted against the other.
+    Shift,
+    /// One shot is brighter, or has more contrast.
+    Brightness,
+    /// Part of the noise is the same in all pictures.
+    Pattern,
+    /// Values fill a small part of their range.
+    Range,
+    /// The noise of neighbouring pixels is correlated.
+    Correlation,
+    /// Values are cut off at black or white.
+    Clipping,
+    /// A picture in colour has none.
+    Grey,
+}
+
+impl Kind {
+    /// Whether it does harm to a training. Others are worth knowing.
+    pub fn is_fault(self) -> bool {
+        !matches!(self, Self::Correlation | Self::Clipping | Self::Grey)
+    }
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// Of what kind it is.
+    pub kind: Kind,
+    /// Pair or file.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// How much of it: pixels, a share, or a correlation.
+    pub value: f64,
+    /// What is the case.
+    pub problem: String,
+    /// What comes of it, and what to do.
+    pub advice: &'static str,
+}
+
+impl Finding {
+    pub(super) fn new(kind: Kind, place: &str, value: f64, problem: impl Into<String>, advice: &'static str) -> Self {
+        Self { kind, place: place.to_owned(), value, problem: problem.into(), advice }
+    }
+}
+
+/// Findings as lines for people, the faults first: one line for all of a kind, with the first of them.
+pub fn in_words(findings: &[Finding]) -> Vec<(Kind, String)> {
+    let mut kinds: Vec<Kind> = findings.iter().map(|f| f.kind).collect();
+    kinds.sort_by_key(|kind| (!kind.is_fault(), *kind));
+    kinds.dedup();
+    let line = |kind: Kind| {
+        let of_kind: Vec<&Finding> = findings.iter().filter(|f| f.kind == kind).collect();
+        let Finding { place, problem, advice, .. } = of_kind[0];
+        let word = if kind.is_fault() { "warning" } else { "note" };
+        let others = match of_kind.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more like it)"),
+        };
+        (kind, format!("{word}: {place}{others}: {problem}: {advice}"))
+    };
+    kinds.into_iter().map(line).collect()
+}
