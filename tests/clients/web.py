@@ -3,7 +3,8 @@
     cargo build && python3 tests/clients/web.py target/debug/n2n-gpu [--venv DIR] [--screenshots DIR]
 
 It needs Chromium with SwiftShader (Debian: chromium), and installs Playwright from PyPI into DIR, a virtual environment that is made where
-there is none (/tmp/n2n-web). Where npx is, TypeScript checks the page's modules. It prints a line for each check, and exits with 1 if one fails.
+there is none (/tmp/n2n-web); where these are not to be had, it says so and exits with 77. Where npx is, TypeScript checks the page's
+modules. It prints a line for each check, and exits with 1 if one fails.
 """
 import contextlib
 import functools
@@ -32,20 +33,29 @@ def option(name, default):
     return pathlib.Path(sys.argv[sys.argv.index(name) + 1]).absolute() if name in sys.argv else default
 
 
+def leave_out(reason):
+    """Ends as automake's tests do where what they need is not there."""
+    print(f"left out, the page in a browser: {reason}")
+    sys.exit(77)
+
+
 def enter_venv():
     """Runs this script by the Python of the virtual environment, with the packages in it."""
     venv = option("--venv", pathlib.Path("/tmp/n2n-web"))
     python = venv / "bin" / "python"
     if pathlib.Path(sys.prefix) == venv:
         return
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    try:
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    except subprocess.CalledProcessError:
+        leave_out(f"its packages ({', '.join(PACKAGES)}) cannot be installed into {venv}")
     os.execv(python, [str(python), *sys.argv])
 
 
 if not BROWSER:
-    sys.exit("there is no Chromium: install it (Debian: apt-get install chromium)")
+    leave_out("there is no Chromium: install it (Debian: apt-get install chromium)")
 enter_venv()
 
 import numpy as np
