@@ -262,8 +262,11 @@ def kernels_compile(browser):
 
 @contextlib.contextmanager
 def served(directory):
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
-    handler.log_message = lambda *_: None
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=directory)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -278,7 +281,7 @@ def main():
         print("left out, as there is no npx: TypeScript's check of the modules")
     picture("train.png", 40, 32)
     n2n(f"train train.png --out run --steps 60 {TINY}")
-    n2n(f"train train.png --out other --steps 2 {TINY} --residual")
+    n2n(f"train train.png --out other --steps 2 {TINY.replace('--width 4', '--width 8')}")
     n2n("export run/best.safetensors --web site")
     address = (folder / "site/index.html").as_uri()
     with sync_playwright() as playwright:
