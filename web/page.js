@@ -19,6 +19,7 @@ const page = {
   /** Number of the one that is shown. */ shown: 0,
   /** @type {(number | ArrayBuffer)[]} by the options of the list */ models: entries.map((_, i) => i),
   /** Pixels of the photograph. */ pixels: 0,
+  /** Whether the strength is the user's, so that none is chosen. */ touched: false,
   /** @type {HTMLElement | null} what asked for a file to be saved */ asker: null,
 };
 
@@ -59,6 +60,7 @@ function begin() {
 function open(number) {
   const file = page.photos[number];
   page.shown = number;
+  page.touched = false;
   select('photos').value = String(number);
   begin();
   $('status').textContent = 'Opening…';
@@ -126,8 +128,8 @@ const REPORTS = {
     progress(1);
     $('status').textContent = `Done in ${seconds.toFixed(1)} s, ${speed(1, seconds)}`;
     if (judged) {
-      setStrength(Math.round(judged.strength * 100));
-      $('judged').textContent = `The noise is about ${judged.noise.toFixed(1)} of 255, so this strength was chosen.`;
+      if (!page.touched) setStrength(Math.round(judged.strength * 100));
+      $('judged').textContent = `The noise is about ${judged.noise.toFixed(1)} of 255${page.touched ? '.' : ', so this strength was chosen.'}`;
     }
     saveable(true);
   },
@@ -196,7 +198,10 @@ function listen() {
     chosen = select('model').value;
     return again();
   };
-  input('strength').oninput = () => setStrength(Number(input('strength').value));
+  input('strength').oninput = () => {
+    page.touched = true;
+    setStrength(Number(input('strength').value));
+  };
   $('retry').onclick = again;
   $('dismiss').onclick = () => ($('alert').hidden = true);
   button('save-png').onclick = ({ currentTarget }) => save('image/png', /** @type {HTMLElement} */ (currentTarget));

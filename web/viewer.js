@@ -8,7 +8,7 @@ export function $(id) {
 const LARGEST = 32;
 const STEP = 1.25;
 
-/** What is done to the stage by a key: move by so many pixels, or change the scale. */
+/** What keys do on the stage. */
 const KEYS = /** @type {Record<string, (viewer: Viewer) => void>} */ ({
   '+': (viewer) => viewer.zoom(viewer.scale * STEP),
   '=': (viewer) => viewer.zoom(viewer.scale * STEP),

@@ -59,7 +59,7 @@ async function openDevice() {
     if (state.device === device) Object.assign(state, { device: null, ready: null, losses: state.losses + 1 });
     tell({ kind: 'lost', message: message || reason });
   });
-  const { vendor, architecture, device: name, description } = adapter.info;
+  const { vendor, architecture, device: name, description } = adapter.info ?? {};
   tell({ kind: 'device', name: description || [vendor, architecture, name].filter(Boolean).join(' ') || 'WebGPU' });
   return device;
 }
