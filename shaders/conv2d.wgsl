@@ -40,7 +40,7 @@ fn see(pixel: u32) -> vec2u {
     let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
     let left = i32(pixel % OW * STRIDE) - i32(PADDING);
     let base = u32((i32(n * H) + top) * i32(W) + left) * X_STRIDE4 + X_CHANNEL4;
-    let taps = bits(-top, i32(H) - top, KERNEL) | bits(-left, i32(W) - left, KERNEL) << 16u;
+    let taps = bits(-top, i32(H) - top, KERNEL) | (bits(-left, i32(W) - left, KERNEL) << 16u);
     return vec2u(base, select(0u, taps, n < N));
 }
 

@@ -277,7 +277,8 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
     let first_k4 = group.y * TX * COLS;
     split = group.z;
     origin = vec2u(first_row4 + id.y, first_k4 + id.x);
-    let first = split * SPLIT_PIXELS;
+    // Of the group and not of a private variable, so that all invocations meet at the barriers.
+    let first = group.z * SPLIT_PIXELS;
     let end = min(first + SPLIT_PIXELS, N * OH * OW);
     left = end - first;
     x_from = id.z * row_vec4s() + id.y;

@@ -44,7 +44,7 @@ fn see(p: u32) -> vec2u {
     let row = i32((at.y + PADDING - phase.first_tap.x) / STRIDE);
     let column = i32((at.z + PADDING - phase.first_tap.y) / STRIDE);
     let base = u32((i32(at.x * OH) + row) * i32(OW) + column) * Y_STRIDE4 + Y_CHANNEL4;
-    let taps = bits(row - i32(OH) + 1, row + 1, phase.taps.x) | bits(column - i32(OW) + 1, column + 1, phase.taps.y) << 16u;
+    let taps = bits(row - i32(OH) + 1, row + 1, phase.taps.x) | (bits(column - i32(OW) + 1, column + 1, phase.taps.y) << 16u);
     return vec2u(base, select(0u, taps, at.x < N));
 }
 
@@ -79,10 +79,12 @@ fn w_place(index: u32, number: u32) -> u32 {
 
 @compute @workgroup_size(TX, TY, SLICES)
 fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    phase = phase_of(group.z % (STRIDE * STRIDE));
+    // The workgroup's: what branches with barriers depend on must not be private.
+    let group_phase = phase_of(group.z % (STRIDE * STRIDE));
+    phase = group_phase;
     let first_c4 = group.z / (STRIDE * STRIDE) * TX * COLS;
     let first_pixel = (group.x + group.y * GRID_X) * TY * ROWS;
-    if place(first_pixel, phase).x >= N {
+    if place(first_pixel, group_phase).x >= N {
         return;
     }
     origin = vec2u(first_pixel + id.y, first_c4 + id.x);
@@ -105,6 +107,6 @@ fn main(@builtin(local_invocation_id) id: vec3u, @builtin(local_invocation_index
     w_at = (phase.first_tap.x * KERNEL + phase.first_tap.y) * C4 * 4u * K4 + k4;
 
     prepare(id, index);
-    multiply_all(phase.taps.x * phase.taps.y * K4, KB);
+    multiply_all(group_phase.taps.x * group_phase.taps.y * K4, KB);
     store_all(id);
 }

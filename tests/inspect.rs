@@ -21,6 +21,9 @@ const PHOTOS: [&str; 10] = [
     "tea-gardens",
 ];
 
+/// Changes the light of a scene.
+type Light = fn(Scene) -> Scene;
+
 /// A clean scene: a part of a photograph, as values in [0, 1].
 #[derive(Clone)]
 struct Scene {

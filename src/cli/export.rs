@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 use n2n_gpu::data::files::save_bytes;
 use n2n_gpu::error::{Error, shown};
-use n2n_gpu::export::{Card, bioimage, darktable, oidn, onnx};
+use n2n_gpu::export::{Card, bioimage, darktable, oidn, onnx, web};
 use n2n_gpu::nets::Model;
 use serde_json::json;
 
 use super::Usage;
 use super::files::{check_existing, check_outputs};
-use super::model::load_model;
+use super::model::{load_model, named};
 use super::output::{Output, path_text};
+use super::train::make_folder;
 
 /// Arguments of `export`.
 #[derive(Args, Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Options {
     model: PathBuf,
     #[command(flatten)]
     targets: Targets,
+    /// Another model to choose on the page of --web; may be given several times
+    #[arg(long, value_name = "MODEL", requires = "web")]
+    also: Vec<PathBuf>,
     /// Side of the pictures that the network is given, pixels [default: any size for --onnx, 768 for --darktable]
     #[arg(long, value_name = "T")]
     size: Option<usize>,
@@ -61,6 +65,9 @@ struct Targets {
     /// For this program, in half precision: FILE.safetensors of half the size
     #[arg(long, value_name = "FILE")]
     half: Option<PathBuf>,
+    /// For browsers: a page that denoises photographs in the tab, DIR/index.html
+    #[arg(long, value_name = "DIR")]
+    web: Option<PathBuf>,
 }
 
 /// What models are exported to.
@@ -71,6 +78,7 @@ enum Kind {
     Bioimage,
     Oidn,
     Half,
+    Web,
 }
 
 /// A file that is asked for.
@@ -88,6 +96,7 @@ impl Targets {
             (Kind::Bioimage, "--bioimage", &self.bioimage),
             (Kind::Oidn, "--oidn", &self.oidn),
             (Kind::Half, "--half", &self.half),
+            (Kind::Web, "--web", &self.web.as_ref().map(|folder| folder.join("index.html"))),
         ];
         let asked = |(kind, flag, path): (_, _, &Option<PathBuf>)| Some(Target { kind, flag, path: path.clone()? });
         all.into_iter().filter_map(asked).collect()
@@ -102,6 +111,7 @@ impl Target {
             Kind::Bioimage => "zip",
             Kind::Oidn => "tza",
             Kind::Half => "safetensors",
+            Kind::Web => "html",
         };
         if self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)) {
             return Ok(());
@@ -112,6 +122,8 @@ impl Target {
     /// Whether there is a folder for it: before any file is written.
     fn check_folder(&self) -> Result<(), Error> {
         match self.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            // It is made for the page.
+            Some(_) if matches!(self.kind, Kind::Web) => Ok(()),
             Some(folder) => Err(Error::file(&self.path, format!("its folder {} does not exist: create it first", shown(folder)))),
             None => Ok(()),
         }
@@ -124,11 +136,21 @@ impl Target {
             Kind::Bioimage => bioimage::export(model, &options.card()),
             Kind::Oidn => oidn::export(model),
             Kind::Half => Ok(model.half_file()),
+            Kind::Web => options.page(model),
         }
     }
 }
 
 impl Options {
+    /// The page of `--web` with the model and those of `--also`.
+    fn page(&self, model: &Model) -> Result<Vec<u8>, Error> {
+        let others = self.also.iter().map(|path| load_model(path)).collect::<Result<Vec<_>, _>>()?;
+        let models = std::iter::once((&self.model, model)).chain(self.also.iter().zip(&others));
+        let names: Vec<_> = models.map(|(path, model)| (named(path), model)).collect();
+        let entries: Vec<_> = names.iter().map(|((name, about), model)| web::Entry { name, about, model }).collect();
+        web::export(&entries)
+    }
+
     fn card(&self) -> Card {
         let Card { id, name, pictures, .. } = Card::of(&self.model);
         Card {
@@ -149,11 +171,15 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     targets.iter().try_for_each(Target::check_name)?;
     targets.iter().try_for_each(Target::check_folder)?;
     let results: Vec<_> = targets.iter().map(|t| (t.flag.into(), t.path.clone())).collect();
-    check_outputs("export", &[&options.model], &results, None)?;
+    let read: Vec<_> = std::iter::once(&options.model).chain(&options.also).map(PathBuf::as_path).collect();
+    check_outputs("export", &read, &results, None)?;
     check_existing(options.force, targets.iter().map(|target| target.path.as_path()))?;
     let model = load_model(&options.model)?;
     // All of them, before any is written.
     let files = targets.iter().map(|t| Ok((&t.path, t.bytes(&model, options)?))).collect::<Result<Vec<_>, Error>>()?;
+    if let Some(folder) = &options.targets.web {
+        make_folder("--web", folder)?;
+    }
     for (path, bytes) in &files {
         save_bytes(path, bytes)?;
     }

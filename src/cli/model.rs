@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use n2n_gpu::error::{Error, Result};
+use n2n_gpu::export::Card;
 use n2n_gpu::nets::{BUILT_IN, Builtin, Model};
 
 /// What models there are, for `--help`.
@@ -18,6 +19,12 @@ fn built_in(path: &Path) -> Option<&'static Builtin> {
 /// The file that an argument names, unless it is a model in the box.
 pub(super) fn file(path: &Path) -> Option<&Path> {
     if built_in(path).is_some() { None } else { Some(path) }
+}
+
+/// A model's name for people, and what it is for, as far as that is known.
+pub(super) fn named(path: &Path) -> (String, String) {
+    let of_file = || (Card::of(path).name, String::new());
+    built_in(path).map_or_else(of_file, |model| (model.name.to_owned(), model.about.to_owned()))
 }
 
 /// Bytes of the model's file.

@@ -91,6 +91,11 @@ impl Cost {
     }
 }
 
+/// Pixels that pieces beside each other share, where a pixel sees `radius` pixels around it and pieces begin at multiples of `multiple`.
+pub(crate) fn overlap(multiple: usize, radius: usize) -> usize {
+    (radius + multiple).next_multiple_of(multiple)
+}
+
 /// The memory there is for a network on a device.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -118,7 +123,7 @@ impl Budget {
     /// Fails if the device cannot hold the smallest of them, or they are larger than `tile`.
     pub(super) fn new(device: &Device, network: &dyn Network, tile: Option<usize>) -> Result<Self> {
         let Anatomy { multiple, radius, .. } = Anatomy::of(network);
-        let overlap = radius.map_or(OVERLAP, |r| r + multiple).next_multiple_of(multiple);
+        let overlap = radius.map_or(OVERLAP.next_multiple_of(multiple), |radius| overlap(multiple, radius));
         let least = 2 * overlap + multiple;
         if let Some(side) = tile.filter(|&side| side < least) {
             return Err(Error::option("tile", format!("{side}: tiles of this network must be at least {least} pixels wide")));

@@ -22,6 +22,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nets::{Model, Network, Ranges};
 
+pub(crate) use budget::overlap;
 use budget::{Budget, Cut};
 use pieces::{Original, Piece, Prepared};
 

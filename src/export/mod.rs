@@ -1,4 +1,4 @@
-//! Models for other programs: ONNX, and what is made of it.
+//! Models for other programs: ONNX, what is made of it, and a page for browsers.
 
 mod archive;
 pub mod bioimage;
@@ -6,6 +6,7 @@ mod card;
 pub mod darktable;
 pub mod oidn;
 pub mod onnx;
+pub mod web;
 
 pub use card::Card;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Plan;
-use crate::graph::{Element, Param, StorageId};
+use crate::graph::{Element, Param, ParamLayout, StorageId};
 use crate::kernel::{Feature, KernelId, Limits, kernel};
 
 /// Number of an item in a list, to which it is added where it is missing.
@@ -17,11 +17,25 @@ fn number<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     })
 }
 
+/// Where the elements of a parameter's `shape` in files lie: of `conv` as (k, k, in, out), of `conv-transpose` as (k, k, out, in), both with
+/// every run of channels padded to a multiple of four.
+fn layout(layout: &ParamLayout) -> Value {
+    match layout {
+        ParamLayout::Conv { input, output, .. } => json!({"kind": "conv", "in": input, "out": [output]}),
+        ParamLayout::ConvTranspose { input, output, .. } => json!({"kind": "conv-transpose", "in": input, "out": [output]}),
+        ParamLayout::Vector(_) => json!({"kind": "vector"}),
+    }
+}
+
 impl Plan {
     /// The plan as JSON text. Buffers have bytes, storages elements; a storage has no buffer where its tensor was laid into another one.
     /// `element` is `f32`, `u32`, or `f16`, two to a word of four bytes; `fill` is the value of all elements before the first run, of
     /// host storages alone. `needs` are the limits that the device must reach at least, `features` what it must have beyond `WebGPU`.
     pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(&self.to_value()).expect("a plan is plain data")
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
         let mut kernels: Vec<KernelId> = Vec::new();
         let mut pipelines: Vec<Value> = Vec::new();
         let mut dispatches = Vec::new();
@@ -37,9 +51,11 @@ impl Plan {
         let features: BTreeSet<Feature> = kernels.iter().flat_map(|k| k.features()).collect();
         let shader = |&k: &KernelId| json!({"name": k.to_string(), "wgsl": kernel(k).source});
         // Gradients are laid out as parameters are, from the same offsets.
-        let parameter =
-            |p: &Param| json!({"name": p.name, "shape": p.layout.file_shape(), "offset": p.offset, "trained": p.trained});
-        let document = json!({
+        let parameter = |p: &Param| {
+            let (shape, layout) = (p.layout.file_shape(), layout(&p.layout));
+            json!({"name": p.name, "shape": shape, "layout": layout, "offset": p.offset, "trained": p.trained})
+        };
+        json!({
             "format": "n2n-gpu plan",
             "version": 2,
             "features": features,
@@ -52,8 +68,7 @@ impl Plan {
             "gradients": self.graph.gradients(),
             "parameters": self.graph.params().iter().map(parameter).collect::<Vec<_>>(),
             "dispatches": dispatches,
-        });
-        serde_json::to_string_pretty(&document).expect("a plan is plain data")
+        })
     }
 
     fn storage(&self, id: StorageId) -> Value {

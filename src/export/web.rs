@@ -1,0 +1,208 @@
+//! A page that denoises photographs in a browser: one file with our kernels and plans, models in half precision, and the player of `web/`
+//! that replays plans on WebGPU. It asks for nothing from outside, so that it can be opened from a disk, served, or mailed.
+//!
+//! A plan has a fixed width and may run down a picture of any height. There is one for every narrow width, and a few wider ones: of wider
+//! pictures, several stand side by side.
+
+use std::io::Write;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::denoise::overlap;
+use crate::error::{Error, Result};
+use crate::kernel::Limits;
+use crate::nets::{Anatomy, Model, Network};
+use crate::noise::Noise;
+use crate::ops::Strips;
+use crate::plan::Plan;
+
+macro_rules! sources {
+    ($($name:literal),* $(,)?) => { &[$(include_str!(concat!("../../web/", $name))),*] };
+}
+
+const PAGE: &str = include_str!("../../web/page.html");
+const STYLE: &str = include_str!("../../web/page.css");
+/// Modules of the page itself, and those of the worker that owns the device: each after those that it imports.
+const PAGE_MODULES: &[&str] = sources!("viewer.js", "page.js");
+const WORKER_MODULES: &[&str] =
+    sources!("player.js", "windows.js", "model.js", "estimate.js", "metadata.js", "denoise.js", "worker.js");
+/// There are strips for every width up to so many times what those side by side overlap by: of wider pictures they do little work twice.
+const OVERLAPS: usize = 4;
+/// Columns of wider strips, about.
+const WIDE: [usize; 3] = [768, 1152, 1536];
+/// Rows of a strip, at most: of narrow and of wide ones. Higher strips have more work at once, but more of it below the picture.
+const ROWS: [usize; 2] = [64, 128];
+
+/// A model as the page offers it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// What it is for, in a line.
+    pub about: &'a str,
+    /// The model.
+    pub model: &'a Model,
+}
+
+/// The text of `index.html`, for these models; the first one is the default.
+///
+/// # Errors
+/// If a network reads other pictures than photographs, does not run in strips, or does not fit the limits that every browser offers.
+///
+/// # Panics
+/// If there is no model.
+pub fn export(entries: &[Entry]) -> Result<Vec<u8>> {
+    assert!(!entries.is_empty(), "a page has a model");
+    let mut networks: Vec<&dyn Network> = Vec::new();
+    let mut models = Vec::new();
+    let mut files = String::new();
+    for Entry { name, about, model } in entries {
+        let known = networks.iter().position(|n| n.name() == model.network.name() && n.options() == model.network.options());
+        let network = known.unwrap_or_else(|| {
+            networks.push(model.network.as_ref());
+            networks.len() - 1
+        });
+        let noise: Option<Noise> = model.noise.parse().ok();
+        models.push(json!({
+            "name": name,
+            "about": about,
+            "noise": model.noise,
+            "network": network,
+            "judges": noise.is_none_or(|noise| noise.suits_residual()),
+            "least": noise.map_or(0.0, |noise| 255.0 * noise.least_deviation()),
+        }));
+        files += &element(&format!("model-{}", models.len() - 1), &packed(&model.half_file()));
+    }
+    let plans = networks.into_iter().map(plans_of).collect::<Result<Vec<_>>>()?;
+    let plans = serde_json::to_vec(&plans).expect("plans are plain data");
+    // Nothing in it may end the element.
+    let models = Value::from(models).to_string().replace('<', "\\u003c");
+    let data = element("models", &models) + &element("plans", &packed(&plans)) + &files;
+    Ok(page(&data).into_bytes())
+}
+
+/// What the page needs of a network.
+fn plans_of(network: &dyn Network) -> Result<Value> {
+    network.check_photographs()?;
+    let Anatomy { multiple, radius, .. } = Anatomy::of(network);
+    let radius = radius.ok_or_else(|| {
+        let problem =
+            "normalises over whole pictures, but the page computes them in strips: take one trained with --norm none or batch";
+        Error::data(format!("the network {} {problem}", network.name()))
+    })?;
+    let overlap = overlap(multiple, radius);
+    let narrow = OVERLAPS * overlap;
+    let wide = WIDE.iter().map(|columns| columns.next_multiple_of(multiple)).filter(|&columns| columns > narrow);
+    let shapes =
+        (multiple..=narrow).step_by(multiple).map(|columns| [columns, ROWS[0]]).chain(wide.map(|columns| [columns, ROWS[1]]));
+    let mut shaders: Vec<Value> = Vec::new();
+    let mut strips = Vec::new();
+    let mut ladder = Vec::new();
+    for [columns, most] in shapes {
+        match strip_of(network, multiple, [columns, most], &mut shaders) {
+            Ok(strip) => {
+                strips.push(strip);
+                ladder.push(columns);
+            }
+            // The narrow ones will do.
+            Err(_) if columns > 2 * overlap + multiple => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(json!({
+        "net": network.name(),
+        "options": network.options(),
+        "multiple": multiple,
+        "overlap": overlap,
+        "shaders": shaders,
+        "ladder": ladder,
+        "strips": merged(strips),
+    }))
+}
+
+/// Values of one form as one value, in which those that differ are listed: `{"each": [..]}`. Plans for several widths hardly differ.
+fn merged(values: Vec<Value>) -> Value {
+    let first = &values[0];
+    match first {
+        first if values.iter().all(|value| value == first) => first.clone(),
+        Value::Object(map) if values.iter().all(|v| v.as_object().is_some_and(|other| other.keys().eq(map.keys()))) => {
+            let of_key = |key: &String| (key.clone(), merged(values.iter().map(|value| value[key].clone()).collect()));
+            Value::Object(map.keys().map(of_key).collect())
+        }
+        Value::Array(list) if values.iter().all(|v| v.as_array().is_some_and(|other| other.len() == list.len())) => {
+            (0..list.len()).map(|i| merged(values.iter().map(|value| value[i].clone()).collect())).collect()
+        }
+        _ => json!({"each": values}),
+    }
+}
+
+/// A plan for strips of so many columns, and of at most so many rows. Its shaders are numbers in the list of all.
+fn strip_of(network: &dyn Network, multiple: usize, [columns, most]: [usize; 2], shaders: &mut Vec<Value>) -> Result<Value> {
+    let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= most).last().unwrap_or(multiple);
+    let (g, x, y) = network.forward([1, multiple, columns], 3);
+    let Strips { graph, x, control, y, first, lag } = g.in_strips(x, y, rows).ok_or_else(|| {
+        Error::data(format!(
+            "the network {} has an op that does not run in strips, as the page computes pictures",
+            network.name()
+        ))
+    })?;
+    let mut plan = Plan::new(graph, Some(&Limits::default()))?.to_value();
+    let numbers = plan["shaders"].as_array().expect("a plan has shaders").iter().map(|shader| {
+        shaders.iter().position(|other| other == shader).unwrap_or_else(|| {
+            shaders.push(shader.clone());
+            shaders.len() - 1
+        })
+    });
+    plan["shaders"] = numbers.collect();
+    Ok(json!({"columns": columns, "rows": rows, "first": first, "lag": lag, "x": x, "control": control, "y": y, "plan": plan}))
+}
+
+/// An element of data.
+fn element(id: &str, text: &str) -> String {
+    format!("<script type=\"application/json\" id=\"{id}\">{text}</script>\n")
+}
+
+/// Compressed, as text.
+fn packed(bytes: &[u8]) -> String {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let compressed = encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes every file");
+    BASE64_STANDARD.encode(compressed)
+}
+
+/// Whether a line of a module has no code: a comment, or what begins, continues or ends one.
+fn is_comment(line: &str) -> bool {
+    let line = line.trim();
+    let block = line.starts_with("/**") && (line.ends_with("*/") || !line.contains("*/"));
+    line.is_empty() || line.starts_with("//") || line.starts_with('*') || block
+}
+
+/// Modules as one script without comments: nothing is imported from other files.
+fn joined(modules: &[&str]) -> String {
+    let lines = modules.iter().flat_map(|text| text.lines()).filter(|line| !line.starts_with("import ") && !is_comment(line));
+    lines.map(|line| line.strip_prefix("export ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn page(data: &str) -> String {
+    let script = joined(PAGE_MODULES);
+    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
+    let policy = format!(
+        "default-src 'none'; script-src {}; style-src {}; worker-src blob:; img-src blob: data:; base-uri 'none'; form-action 'none'",
+        hash(&script),
+        hash(STYLE)
+    );
+    let worker = format!("<script type=\"text/plain\" id=\"worker\">{}</script>\n", joined(WORKER_MODULES));
+    let parts = [
+        ("<!-- policy -->", format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")),
+        ("<link rel=\"stylesheet\" href=\"page.css\">", format!("<style>{STYLE}</style>")),
+        ("<!-- data -->\n", worker + data),
+        ("<script type=\"module\" src=\"page.js\"></script>", format!("<script type=\"module\">{script}</script>")),
+    ];
+    parts.into_iter().fold(PAGE.to_owned(), |page, (place, part)| {
+        assert_eq!(page.matches(place).count(), 1, "web/page.html has {place} once");
+        page.replace(place, &part)
+    })
+}

@@ -1,0 +1,310 @@
+"""Opens the page of `n2n-gpu export --web` in headless Chromium, and compares what it saves with `n2n-gpu denoise` on the same adapter.
+
+    cargo build && python3 tests/clients/web.py target/debug/n2n-gpu [--venv DIR] [--screenshots DIR]
+
+It needs Chromium with SwiftShader (Debian: chromium), and installs Playwright from PyPI into DIR, a virtual environment that is made where
+there is none (/tmp/n2n-web); where these are not to be had, it says so and exits with 77. Where npx is, TypeScript checks the page's
+modules. It prints a line for each check, and exits with 1 if one fails.
+"""
+import contextlib
+import functools
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+PACKAGES = ["playwright", "pillow", "numpy"]
+BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+FLAGS = ["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-webgpu-adapter=swiftshader"]
+# Seconds that a picture may take on a busy machine.
+PATIENCE = 240
+# A network small enough for any machine; its narrowest strips side by side are 26 columns wide.
+TINY = "--noise gaussian:25 --width 4 --levels 1 --batch 2 --crop 16 --device cpu"
+KEYS_OF_CONTROLS = ["open-more", "stage", "divider", "zoom-in", "model", "strength", "save-jpeg", "save-png"]
+
+
+def option(name, default):
+    return pathlib.Path(sys.argv[sys.argv.index(name) + 1]).absolute() if name in sys.argv else default
+
+
+def leave_out(reason):
+    """Ends as automake's tests do where what they need is not there."""
+    print(f"left out, the page in a browser: {reason}")
+    sys.exit(77)
+
+
+def enter_venv():
+    """Runs this script by the Python of the virtual environment, with the packages in it."""
+    venv = option("--venv", pathlib.Path("/tmp/n2n-web"))
+    python = venv / "bin" / "python"
+    if pathlib.Path(sys.prefix) == venv:
+        return
+    try:
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    except subprocess.CalledProcessError:
+        leave_out(f"its packages ({', '.join(PACKAGES)}) cannot be installed into {venv}")
+    os.execv(python, [str(python), *sys.argv])
+
+
+if not BROWSER:
+    leave_out("there is no Chromium: install it (Debian: apt-get install chromium)")
+enter_venv()
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+from playwright.sync_api import sync_playwright
+
+binary = os.path.abspath(sys.argv[1])
+root = pathlib.Path(__file__).resolve().parents[2]
+screenshots = option("--screenshots", None)
+scratch = tempfile.TemporaryDirectory()
+folder = pathlib.Path(scratch.name)
+failed = 0
+
+
+def check(what, good, found=""):
+    global failed
+    failed += not good
+    print(f"{'ok  ' if good else 'FAIL'} {what}{f': {found}' if found != '' else ''}", flush=True)
+
+
+def n2n(line, env=None):
+    """Runs `n2n-gpu`, and returns its JSON object."""
+    words = [binary, *line.split(), "--json", "--quiet"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env={**os.environ, **(env or {})})
+    if done.returncode:
+        sys.exit(f"n2n-gpu {line}\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def swiftshader():
+    """The browser's adapter for the native program, if there is one: variables and arguments."""
+    for icd in pathlib.Path(os.path.realpath(BROWSER)).parent.parent.glob("**/vk_swiftshader_icd.json"):
+        env = {"VK_ICD_FILENAMES": str(icd)}
+        if any("SwiftShader" in str(device) for device in n2n("devices", env)["devices"]):
+            return env, "--device SwiftShader"
+    return {}, "--device cpu"
+
+
+def picture(name, width, height, **how):
+    """Waves and noise, and a little transparency if asked for."""
+    y, x, c = np.mgrid[:height, :width, :3]
+    clean = 0.5 + 0.4 * np.sin(0.15 * y + (0.1 + 0.05 * c) * x)
+    noisy = clean + np.random.default_rng(1).normal(0, 0.1, clean.shape)
+    Image.fromarray((noisy.clip(0, 1) * 255).round().astype(np.uint8)).save(folder / name, **how)
+    return folder / name
+
+
+def wait(page, good, what):
+    """Waits until something holds of the page: by asking, as its policy forbids what Playwright's own waiting does."""
+    end = time.monotonic() + PATIENCE
+    while not good():
+        if time.monotonic() > end:
+            check(what, False, f"not within {PATIENCE} s; the page says {page.inner_text('body')!r}")
+            raise TimeoutError(what)
+        time.sleep(0.05)
+
+
+def opened(browser, address):
+    """A page that is ready, and what it asked for and complained of."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE * 1000)
+    seen = {"requests": [], "errors": []}
+    page.on("request", lambda request: seen["requests"].append(request.url))
+    page.on("console", lambda message: message.type in ("error", "warning") and seen["errors"].append(message.text))
+    page.on("pageerror", lambda error: seen["errors"].append(str(error)))
+    page.goto(address)
+    wait(page, lambda: not page.inner_text("#device").startswith("Looking"), "the page finds a device or says that there is none")
+    return page, seen
+
+
+def idle(page):
+    return page.is_visible("#alert") or (page.is_enabled("#save-png") and page.inner_text("#status").startswith("Done"))
+
+
+def give(page, path):
+    page.set_input_files("#files", str(path))
+    wait(page, lambda: idle(page), f"{path.name} is denoised")
+
+
+def saved(page, kind="png", strength=100):
+    page.fill("#strength", str(strength))
+    with page.expect_download() as download:
+        page.click(f"#save-{kind}")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def rgb(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def compare_sizes(page):
+    env, device = swiftshader()
+    for width, height in [(1, 1), (37, 23), (121, 50), (1000, 9)]:
+        path = picture(f"{width}x{height}.png", width, height)
+        n2n(f"denoise {path.name} -o native.png --strength 1 --force --model run/best.safetensors {device}", env)
+        give(page, path)
+        worst = np.abs(rgb(saved(page)) - rgb(folder / "native.png")).max()
+        check(f"{width}x{height} equals the native result ({device.split()[1]})", worst <= 1, f"{worst} grey levels")
+    half = np.abs(rgb(saved(page, strength=50)) - (rgb(path) + rgb(folder / "native.png")) / 2).max()
+    check("half the strength is half of the change", half <= 1, f"{half} grey levels")
+
+
+def keeps_metadata(page):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = "Camera", 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    give(page, picture("turned.jpg", 40, 24, exif=exif, icc_profile=profile, quality=95))
+    for kind in ["jpeg", "png"]:
+        image = Image.open(saved(page, kind))
+        found = image.getexif()
+        facts = (image.size, found[ExifTags.Base.Make], found[ExifTags.Base.Orientation], image.info["icc_profile"] == profile)
+        check(f"a {kind} keeps camera and profile, and stands upright", facts == ((24, 40), "Camera", 1, True), facts)
+
+
+def choose_model(page, path):
+    known = page.locator("#model option").count()
+    page.set_input_files("#model-file", str(path))
+    wait(page, lambda: page.locator("#model option").count() > known, f"{path} is taken")
+    wait(page, lambda: idle(page), f"the picture is denoised with {path}")
+
+
+def takes_models(page):
+    give(page, folder / "37x23.png")
+    before = rgb(saved(page))
+    # The page has it in half precision.
+    choose_model(page, folder / "run/best.safetensors")
+    worst = np.abs(rgb(saved(page)) - before).max()
+    check("a model file gives what the same model in the page does", worst <= 1 and page.input_value("#model") == "1", worst)
+    choose_model(page, folder / "other/best.safetensors")
+    check("a model of another network is refused", "another network" in page.inner_text("#alert-text"), page.inner_text("#alert-text"))
+    page.select_option("#model", "0")
+    wait(page, lambda: idle(page), "the picture is denoised with the first model")
+    check("and the page goes on", (rgb(saved(page)) == before).all())
+
+
+def survives(page):
+    (folder / "text.png").write_text("no picture")
+    give(page, folder / "text.png")
+    check("what is no picture is said", "no picture" in page.inner_text("#alert-text"), page.inner_text("#alert-text"))
+    give(page, folder / "37x23.png")
+    check("and the next picture is denoised", page.is_enabled("#save-png"))
+    page.workers[0].evaluate("state.device.destroy()")
+    wait(page, lambda: page.is_visible("#alert"), "a lost device is said")
+    check("a lost device is said", "lost" in page.inner_text("#alert-text"), page.inner_text("#alert-text"))
+    page.click("#retry")
+    wait(page, lambda: page.is_enabled("#save-png"), "the photograph is denoised on a new device")
+    check("and the photograph is denoised again", not page.is_visible("#alert"))
+
+
+def works_by_keyboard(page):
+    page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    missing = [name for name in KEYS_OF_CONTROLS if name not in reached]
+    check("every control is reached by Tab", not missing, missing or "")
+    page.focus("#divider")
+    page.keyboard.press("Home")
+    check("arrows move the divider", page.get_attribute("#divider", "aria-valuenow") == "0")
+    page.focus("#stage")
+    page.keyboard.press("1")
+    check("keys zoom", page.inner_text("#zoom") == "100 %", page.inner_text("#zoom"))
+    page.keyboard.press("0")
+
+
+def fits(page):
+    """From phones to desktops, dark and light."""
+    for width, height in [(360, 740), (768, 1024), (1280, 800)]:
+        page.set_viewport_size({"width": width, "height": height})
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        check(f"nothing is wider than a screen of {width} pixels", overflow <= 0, overflow)
+        for scheme in ["light", "dark"] if screenshots else []:
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=screenshots / f"{width}-{scheme}.png", full_page=True)
+
+
+def kernels_compile(browser):
+    """WGSL as browsers have it is stricter than what natives take; cooperative matrices are no part of it."""
+    def text(path):
+        lines = path.read_text().rstrip().split("\n")
+        resolve = lambda line: text(root / "shaders/lib" / f"{line[10:].strip()}.wgsl") if line.startswith("//#import ") else line
+        return "\n".join(map(resolve, lines))
+
+    kernels = {path.stem: text(path) for path in (root / "shaders").glob("*.wgsl") if not path.stem.endswith("coop")}
+    page = browser.new_page()
+    page.goto((folder / "site/index.html").as_uri())
+    compile_all = """async (kernels) => {
+        const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+        device.addEventListener('uncapturederror', (event) => event.preventDefault());
+        const errors = [];
+        for (const [name, code] of Object.entries(kernels)) {
+            const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+            errors.push(...messages.filter(({ type }) => type === 'error').map(({ message, lineNum }) => `${name} ${lineNum}: ${message}`));
+        }
+        return errors;
+    }"""
+    errors = page.evaluate(compile_all, kernels)
+    check(f"{len(kernels)} kernels compile in the browser", not errors and len(kernels) > 30, "; ".join(errors))
+    page.close()
+
+
+@contextlib.contextmanager
+def served(directory):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=directory)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def main():
+    if shutil.which("npx"):
+        done = subprocess.run(["npx", "-y", "-p", "typescript", "tsc", "-p", root / "web"], capture_output=True, text=True)
+        check("TypeScript finds no mistake in the modules", done.returncode == 0, done.stdout[:500])
+    else:
+        print("left out, as there is no npx: TypeScript's check of the modules")
+    picture("train.png", 40, 32)
+    n2n(f"train train.png --out run --steps 60 {TINY}")
+    n2n(f"train train.png --out other --steps 2 {TINY.replace('--width 4', '--width 8')}")
+    n2n("export run/best.safetensors --web site")
+    address = (folder / "site/index.html").as_uri()
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=BROWSER, args=FLAGS) as browser:
+            kernels_compile(browser)
+            page, seen = opened(browser, address)
+            compare_sizes(page)
+            keeps_metadata(page)
+            works_by_keyboard(page)
+            takes_models(page)
+            fits(page)
+            survives(page)
+            outside = [url for url in seen["requests"] if not url.startswith(("file:", "blob:", "data:"))]
+            check("nothing is asked for from outside", not outside, outside or "")
+            check("the console is silent", not seen["errors"], seen["errors"] or "")
+            with served(folder / "site") as url:
+                page, seen = opened(browser, url)
+                check("served by http it finds the device as well", "Computes on" in page.inner_text("#device"), page.inner_text("#device"))
+        without = [*FLAGS[:2], "--disable-blink-features=WebGPU"]
+        with playwright.chromium.launch(executable_path=BROWSER, args=without) as browser:
+            page, _ = opened(browser, address)
+            check("without WebGPU a sentence says so", "WebGPU" in page.inner_text("#alert-text"), page.inner_text("#alert-text"))
+    sys.exit(1 if failed else 0)
+
+
+main()

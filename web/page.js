@@ -1,0 +1,223 @@
+// What people see and touch: photographs in, settings, progress, results out. The worker does the work.
+import { $, Viewer } from './viewer.js';
+
+/**
+ * @typedef {import('./worker.js').Entry} Entry
+ * @typedef {{noise: number, strength: number} | null} Judged
+ */
+
+const viewer = new Viewer();
+const text = (/** @type {string} */ id) => $(id).textContent ?? '';
+const select = (/** @type {string} */ id) => /** @type {HTMLSelectElement} */ ($(id));
+const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ ($(id));
+const button = (/** @type {string} */ id) => /** @type {HTMLButtonElement} */ ($(id));
+
+/** @type {Entry[]} */
+const entries = JSON.parse(text('models'));
+const page = {
+  /** @type {File[]} */ photos: [],
+  /** Number of the one that is shown. */ shown: 0,
+  /** @type {(number | ArrayBuffer)[]} by the options of the list */ models: entries.map((_, i) => i),
+  /** Pixels of the photograph. */ pixels: 0,
+  /** Whether the strength is the user's, so that none is chosen. */ touched: false,
+  /** @type {HTMLElement | null} what asked for a file to be saved */ asker: null,
+};
+
+const worker = new Worker(URL.createObjectURL(new Blob([text('worker')], { type: 'text/javascript' })));
+
+/** Says what went wrong; `retry` is offered where it may help. @param {string} message @param {boolean} retry */
+function complain(message, retry) {
+  $('alert-text').textContent = message;
+  $('alert').hidden = false;
+  $('retry').hidden = !retry;
+  $('status').textContent = '';
+  progress(0);
+}
+
+/** @param {number} done share */
+function progress(done) {
+  /** @type {HTMLProgressElement} */ ($('progress')).value = done;
+}
+
+/** @param {boolean} ready */
+function saveable(ready) {
+  button('save-png').disabled = button('save-jpeg').disabled = !ready;
+}
+
+function model() {
+  return page.models[Number(select('model').value)];
+}
+
+function begin() {
+  $('alert').hidden = true;
+  saveable(false);
+  progress(0);
+  $('judged').textContent = '';
+  $('about').textContent = entries[Number(select('model').value)]?.about ?? '';
+}
+
+/** Opens a photograph of the list. @param {number} number */
+function open(number) {
+  const file = page.photos[number];
+  page.shown = number;
+  page.touched = false;
+  select('photos').value = String(number);
+  begin();
+  $('status').textContent = 'Opening…';
+  $('name').textContent = file.name;
+  $('size').textContent = '';
+  worker.postMessage({ kind: 'open', file, model: model() });
+}
+
+/** Denoises what is shown once more. */
+function again() {
+  if (!page.pixels) return page.photos.length ? open(page.shown) : worker.postMessage(setUp);
+  begin();
+  viewer.clear();
+  $('status').textContent = 'Denoising…';
+  worker.postMessage({ kind: 'denoise', model: model() });
+}
+
+/** @param {Iterable<File>} files photographs, and models */
+async function take(files) {
+  const all = [...files];
+  const isModel = (/** @type {File} */ file) => file.name.toLowerCase().endsWith('.safetensors');
+  for (const file of all.filter(isModel)) {
+    select('model').add(new Option(file.name, String(page.models.push(await file.arrayBuffer()) - 1)), entries.length);
+    select('model').value = String(page.models.length - 1);
+  }
+  const photos = all.filter((file) => !isModel(file));
+  if (!photos.length) return all.length ? again() : undefined;
+  page.photos.push(...photos);
+  select('photos').replaceChildren(...page.photos.map(({ name }, i) => new Option(name, String(i))));
+  $('photos-row').hidden = page.photos.length < 2;
+  open(page.photos.length - photos.length);
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+  return seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`;
+}
+
+/** @param {number} strength percent */
+function setStrength(strength) {
+  input('strength').value = String(strength);
+  $('strength-value').textContent = `${strength} %`;
+  viewer.blend(strength / 100);
+}
+
+/** What the worker tells. @type {Record<string, (message: any) => void>} */
+const REPORTS = {
+  device: ({ name }) => ($('device').textContent = `Computes on: ${name}`),
+  opened: ({ width, height, bitmap }) => {
+    page.pixels = width * height;
+    $('welcome').hidden = true;
+    $('work').hidden = $('open-more').hidden = false;
+    $('size').textContent = `${width} × ${height} pixels, ${(page.pixels / 1e6).toFixed(1)} megapixels`;
+    $('status').textContent = 'Readying the network…';
+    viewer.show(bitmap);
+    setStrength(100);
+  },
+  piece: ({ area, pixels, done, seconds }) => {
+    viewer.put(area, pixels);
+    progress(done);
+    const left = duration((seconds / done) * (1 - done));
+    $('status').textContent = `${Math.floor(done * 100)} %, ${left} left, ${speed(done, seconds)}`;
+  },
+  done: ({ seconds, judged }) => {
+    progress(1);
+    $('status').textContent = `Done in ${seconds.toFixed(1)} s, ${speed(1, seconds)}`;
+    if (judged) {
+      if (!page.touched) setStrength(Math.round(judged.strength * 100));
+      $('judged').textContent = `The noise is about ${judged.noise.toFixed(1)} of 255${page.touched ? '.' : ', so this strength was chosen.'}`;
+    }
+    saveable(true);
+  },
+  saved: ({ blob }) => {
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(blob);
+    const stem = page.photos[page.shown].name.replace(/\.[^.]*$/, '') || 'photo';
+    link.download = `${stem}-denoised.${blob.type === 'image/png' ? 'png' : 'jpg'}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    saveable(true);
+    page.asker?.focus();
+  },
+  lost: ({ message }) => {
+    $('device').textContent = 'No graphics device';
+    complain(`The browser lost the graphics device (${message}). The photograph is still here.`, true);
+  },
+  failed: ({ during, message }) => {
+    if (during === 'setUp') $('device').textContent = 'No graphics device';
+    if (during === 'open') page.pixels = 0;
+    complain(message, during !== 'open');
+    saveable(during === 'save');
+  },
+};
+
+/** @param {number} done share @param {number} seconds */
+function speed(done, seconds) {
+  return `${((page.pixels * done) / 1e6 / Math.max(seconds, 1e-3)).toFixed(2)} megapixels/s`;
+}
+
+/** @param {'image/png' | 'image/jpeg'} type @param {HTMLElement} asker */
+function save(type, asker) {
+  page.asker = asker;
+  saveable(false);
+  worker.postMessage({ kind: 'save', type, strength: Number(input('strength').value) / 100 });
+}
+
+function listen() {
+  worker.addEventListener('message', ({ data }) => REPORTS[data.kind](data));
+  worker.addEventListener('error', ({ message }) => complain(`The page failed (${message}). Reload it, or try another browser.`, false));
+  for (const id of ['choose', 'open-more']) $(id).onclick = () => $('files').click();
+  for (const id of ['files', 'model-file']) {
+    input(id).onchange = async () => {
+      await take(input(id).files ?? []);
+      input(id).value = '';
+    };
+  }
+  addEventListener('paste', ({ clipboardData }) => take(clipboardData?.files ?? []));
+  addEventListener('dragover', (event) => {
+    event.preventDefault();
+    document.body.classList.add('over');
+  });
+  addEventListener('dragleave', ({ relatedTarget }) => relatedTarget ?? document.body.classList.remove('over'));
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    document.body.classList.remove('over');
+    take(event.dataTransfer?.files ?? []);
+  });
+  select('photos').onchange = () => open(Number(select('photos').value));
+  let chosen = select('model').value;
+  select('model').onchange = () => {
+    if (select('model').value === 'file') {
+      select('model').value = chosen;
+      return $('model-file').click();
+    }
+    chosen = select('model').value;
+    return again();
+  };
+  input('strength').oninput = () => {
+    page.touched = true;
+    setStrength(Number(input('strength').value));
+  };
+  $('retry').onclick = again;
+  $('dismiss').onclick = () => ($('alert').hidden = true);
+  button('save-png').onclick = ({ currentTarget }) => save('image/png', /** @type {HTMLElement} */ (currentTarget));
+  button('save-jpeg').onclick = ({ currentTarget }) => save('image/jpeg', /** @type {HTMLElement} */ (currentTarget));
+}
+
+/** Noise on the left of the drawing. */
+function drawGrain() {
+  let random = 7;
+  const next = (/** @type {number} */ below) => (random = (random * 16807) % 2147483647) % below;
+  $('grain').innerHTML = Array.from({ length: 150 }, () =>
+    `<rect x="${6 + next(53)}" y="${6 + next(67)}" width="1.5" height="1.5" opacity="${(2 + next(8)) / 10}"/>`).join('');
+}
+
+const setUp = { kind: 'setUp', entries, plans: text('plans'), files: entries.map((_, i) => text(`model-${i}`)) };
+drawGrain();
+select('model').append(...entries.map(({ name }, i) => new Option(name, String(i))), new Option('From a file…', 'file'));
+listen();
+worker.postMessage(setUp);
