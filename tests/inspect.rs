@@ -108,6 +108,9 @@ fn scenes(count: usize) -> Vec<Scene> {
     PHOTOS[..count].iter().map(|photo| Scene::new(photo, 20)).collect()
 }
 
+/// A name, and what it does to a scene.
+type Light = (&'static str, fn(Scene) -> Scene);
+
 #[test]
 fn a_hundred_clean_sets_raise_no_alarm() {
     let laws = [
@@ -122,7 +125,7 @@ fn a_hundred_clean_sets_raise_no_alarm() {
         "camera:8,2,90",
         "camera:4",
     ];
-    let lights: [(&str, fn(Scene) -> Scene); 5] = [
+    let lights: [Light; 5] = [
         ("as it is", |s| s),
         ("dark", |s| s.map(|v| 0.15 * v)),
         ("bright", |s| s.map(|v| 0.75 + 0.25 * v)),
