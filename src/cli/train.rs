@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 use n2n_gpu::data::files::list;
-use n2n_gpu::data::inspect::Mends;
+use n2n_gpu::data::inspect::{Mends, Report};
 use n2n_gpu::data::picture::{Rgb8, load_each_rgb8};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
@@ -102,13 +102,11 @@ fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>, strict: boo
     Ok(read)
 }
 
-/// Pairs in two folders, in a folder with the folders a and b, or in a file: what was noticed is told, and mended as options say.
-fn pairs(common: &Common, options: &Options, pairs: Pairs) -> Result<Source, Error> {
+/// Pairs in two folders, in a folder with the folders a and b, or in a file: looked at, and mended as options say.
+fn pairs(common: &Common, options: &Options, pairs: Pairs) -> Result<(Source, Option<Report>), Error> {
     let mends = Mends { align: options.align, brightness: options.brightness };
     let (pairs, report) = to_train_on(common, pairs, mends);
-    let source = Source::pairs(readable(pairs, options.strict)?)?;
-    tell(common, &report, options.strict)?;
-    Ok(source)
+    Ok((Source::pairs(readable(pairs, options.strict)?)?, Some(report)))
 }
 
 /// Pairs of noisy and clean pictures.
@@ -132,7 +130,7 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
 /// What to train on, and what is held out: from the same set, or what --val names.
 fn source(common: &Common, options: &Options) -> anyhow::Result<(Source, Validation)> {
     let (seed, strict) = (common.seed, options.strict);
-    let training = match (&options.pairs, &options.dataset) {
+    let (training, report) = match (&options.pairs, &options.dataset) {
         (Some(both), _) => pairs(common, options, Pairs::of_two(&both[0], &both[1])?)?,
         (_, Some(data)) => pairs(common, options, Pairs::of_dataset(data)?)?,
         _ => {
@@ -142,20 +140,22 @@ fn source(common: &Common, options: &Options) -> anyhow::Result<(Source, Validat
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            Source::photos(readable(load_each_rgb8(&files), strict)?, noise)
+            (Source::photos(readable(load_each_rgb8(&files), strict)?, noise), None)
         }
     };
-    match (&options.val, training.added_noise()) {
+    let (training, validation) = match (&options.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
-            Ok((training, Validation::new(&held_out, seed)?))
+            (training, Validation::new(&held_out, seed)?)
         }
         (Some(folder), Some(noise)) => {
-            let held_out = Source::photos(readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?, noise);
-            Ok((training, Validation::new(&held_out, seed)?))
+            let photos = readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?;
+            (training, Validation::new(&Source::photos(photos, noise), seed)?)
         }
-        (Some(data), None) => Ok((training, Validation::with_clean(with_clean(data, strict)?)?)),
-    }
+        (Some(data), None) => (training, Validation::with_clean(with_clean(data, strict)?)?),
+    };
+    report.map_or(Ok(()), |report| tell(common, &report, strict))?;
+    Ok((training, validation))
 }
 
 /// The network, and how to train it: as options say, and where they do not, as the run that is resumed (`kept`) or the recipe does.
