@@ -9,7 +9,7 @@ use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, Mends, PairFiles, R
 use n2n_gpu::data::picture::{Picture, Rgb8, load_each_rgb8};
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Network;
-use n2n_gpu::train::TrainingPicture;
+use n2n_gpu::train::{Source, TrainingPicture};
 use rayon::prelude::*;
 
 use super::aux::AuxArgs;
@@ -120,24 +120,22 @@ pub(super) struct PairReader<'a> {
 type Pair = (TrainingPicture, TrainingPicture);
 
 impl PairReader<'_> {
-    /// Pairs of noisy shots. Of those in 8 bit it is told what was noticed, and they are mended.
-    pub(super) fn noisy(&self, pairs: Pairs) -> anyhow::Result<Vec<Pair>> {
+    /// Pairs of noisy shots. Those in 8 bit are looked at, and mended.
+    pub(super) fn noisy(&self, pairs: Pairs) -> anyhow::Result<(Source, Option<Report>)> {
         if let Pairs::Files(files) = &pairs
             && self.are_renders()
         {
             if self.mends.align || self.mends.brightness {
                 return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
             }
-            return Ok(self.renders(files)?);
+            return Ok((Source::pairs(self.renders(files)?)?, None));
         }
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
             let shots = pictures.map(|picture| Rgb8::new(look.name.clone(), &picture));
             self.mends.mend(look, shots).map(TrainingPicture::from).into()
         };
         let (inspector, pairs) = pairs.look(self.common, keep);
-        let pairs = readable(pairs, self.strict)?;
-        tell(self.common, &inspector.finish(), self.strict)?;
-        Ok(pairs)
+        Ok((Source::pairs(readable(pairs, self.strict)?)?, Some(inspector.finish())))
     }
 
     /// Pairs of noisy and clean pictures, as [`Pairs::of_dataset`].

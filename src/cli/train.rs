@@ -19,7 +19,7 @@ use super::files::remark_skipped;
 use super::interrupt::stops_training;
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program};
-use super::pairs::{PairReader, Pairs, readable};
+use super::pairs::{PairReader, Pairs, readable, tell};
 use super::recipe::RecipeArgs;
 use super::settings::Settings;
 use super::{Common, Usage};
@@ -118,30 +118,32 @@ fn source(
     let (data, strict) = (&settings.origin.data, options.strict);
     let mends = Mends { align: data.align, brightness: data.brightness };
     let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
-    let training = match (&data.pairs, &data.dataset, settings.noise) {
-        (Some([a, b]), ..) => Source::pairs(reader.noisy(Pairs::of_two(a, b)?)?)?,
-        (_, Some(data), _) => Source::pairs(reader.noisy(Pairs::of_dataset(data)?)?)?,
+    let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
+        (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
+        (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
         (_, _, Some(noise)) => {
             let files = list(&data.photos)?;
             if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            Source::photos(readable(load_each_rgb8(&files), strict)?, noise)
+            (Source::photos(readable(load_each_rgb8(&files), strict)?, noise), None)
         }
         _ => return Err(Usage::new("--noise is missing")),
     };
-    match (&data.val, training.added_noise()) {
+    let (training, validation) = match (&data.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
-            Ok((training, Validation::new(&held_out, seed)?))
+            (training, Validation::new(&held_out, seed)?)
         }
         (Some(folder), Some(noise)) => {
-            let held_out = Source::photos(readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?, noise);
-            Ok((training, Validation::new(&held_out, seed)?))
+            let photos = readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?;
+            (training, Validation::new(&Source::photos(photos, noise), seed)?)
         }
-        (Some(data), None) => Ok((training, Validation::with_clean(reader.with_clean(data)?)?)),
-    }
+        (Some(data), None) => (training, Validation::with_clean(reader.with_clean(data)?)?),
+    };
+    report.map_or(Ok(()), |report| tell(common, &report, strict))?;
+    Ok((training, validation))
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
