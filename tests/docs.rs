@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "BENCHMARKS.md",
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/export.md",
     "docs/formats.md",
+    "docs/renders.md",
     "docs/reports.md",
 ];
 
