@@ -1,5 +1,4 @@
 //! Kernels: the WGSL programs of `shaders/`, one per file, and what the planner may know of an adapter.
-//!
 //! Bindings, their access and the constants a kernel is specialised by are declared in the WGSL alone and read back
 //! here by naga; nothing repeats them in Rust.
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "BENCHMARKS.md",
     "CHANGELOG.md",
@@ -11,6 +11,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/data.md",
     "docs/export.md",
     "docs/formats.md",
+    "docs/renders.md",
     "docs/reports.md",
 ];
 

@@ -60,6 +60,47 @@ fn batches_hold_the_floats_of_pictures_to_the_last_bit() {
     }
 }
 
+/// Of pictures whose features are their colours once more: wherever a crop lies, however it is flipped, and whichever of the pair it is.
+#[test]
+fn features_go_with_their_colours_to_the_input_alone() {
+    let render = |seed| Pixels::Floats(values(seed).chunks(3).flat_map(|rgb| rgb.repeat(3)).collect());
+    let pair = [1, 2].map(render);
+    let shards = Shards::new([pair.iter().map(|p| ((SIDE, SIDE), p)).collect()], 1 << 20);
+    let (range, crop, batch) = ([0.0, 1.0], SIDE - 3, 16);
+    let batch = Batch {
+        count: 1,
+        crop,
+        batch,
+        noise: None,
+        clean_targets: false,
+        input: range,
+        target: range,
+        flips: 15,
+        given: false,
+        targets: 1,
+        grey: 0.0,
+        channels: 9,
+        transfers: [Transfer::None; 2],
+    };
+    for place in places() {
+        let mut g = Graph::new();
+        let Drawn { x, t, pictures, .. } = g.batch(batch, &shards);
+        let [x, t] = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
+        let mut run = place.start(&g);
+        run.executor().write_ints(pictures.table, &shards.rows()).unwrap();
+        run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
+        run.executor().write_ints(pictures.draw, &[3, 1]).unwrap();
+        run.run();
+        // (N, C, H, W).
+        let (x, t, plane) = (run.get(x), run.get(t), crop * crop);
+        for picture in x.chunks_exact(9 * plane) {
+            let colours = &picture[..3 * plane];
+            assert!(colours.iter().any(|v| *v != 0.0) && picture == colours.repeat(3), "on {}", place.name());
+        }
+        assert_eq!(t.len(), 16 * 3 * plane);
+    }
+}
+
 fn bytes(seed: u32) -> TrainingPicture {
     let data = values(seed).iter().map(|v| (v * 255.0).clamp(0.0, 255.0) as u8).collect();
     Rgb8 { name: format!("{seed}"), width: SIDE, height: SIDE, data }.into()

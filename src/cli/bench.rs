@@ -121,7 +121,8 @@ impl<'a> Bench<'a> {
             return Err(Usage::new(format!("--size {size}: with {name} of these options it must be a multiple of {multiple}")));
         }
         check_step(batch, size)?;
-        let data = random_normals(common.seed(), 0).take(batch * size * size * 4).map(|z| 0.2 * z as f32).collect();
+        let channels = network.inputs().next_multiple_of(4);
+        let data = random_normals(common.seed(), 0).take(batch * size * size * channels).map(|z| 0.2 * z as f32).collect();
         let precision = options.precision.choose(common, &mut device, Precision::F32)?;
         let params = initial(&graph, Init::Xavier, common.seed());
         Ok(Self { device, network, precision, options, shape: [batch, size, size], data, params })
@@ -131,13 +132,14 @@ impl<'a> Bench<'a> {
     fn step(&self) -> Result<(Box<dyn Executor>, f64), Error> {
         let mut g = Graph::new();
         g.set_precision(self.precision);
-        let [x, t] = ["x", "t"].map(|name| g.host_picture(name, self.shape, 3));
+        let [x, t] = [("x", self.network.inputs()), ("t", 3)].map(|(name, c)| g.host_picture(name, self.shape, c));
         let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
         let handles = record_step(&mut g, self.network.as_ref(), Example { x, t, mask: None }, rule);
         let flops = g.flops();
         let [x, t] = [x, t].map(|t| g.view(t).storage);
         let mut step = self.device.prepare(g)?;
-        for (id, data) in [(x, &self.data), (t, &self.data), (handles.params, &self.params)] {
+        let targets = &self.data[..self.shape.iter().product::<usize>() * 4];
+        for (id, data) in [(x, &self.data[..]), (t, targets), (handles.params, &self.params)] {
             step.write(id, data)?;
         }
         step.write(handles.optimizer.control, &handles.optimizer.control(1, 1e-4, 0.999))?;
@@ -155,7 +157,7 @@ impl<'a> Bench<'a> {
 
     /// Median time of a forward pass, milliseconds.
     fn forward_ms(&self) -> Result<f64, Error> {
-        let (mut g, x, y) = self.network.forward(self.shape, 3);
+        let (mut g, x, y) = self.network.forward(self.shape, self.network.inputs());
         g.set_precision(self.precision);
         g.output("y", y);
         let (x, weights) = (g.view(x).storage, g.params_storage().expect("a network has parameters"));

@@ -6,12 +6,14 @@ use std::time::Instant;
 use clap::Args;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::Picture;
-use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate};
+use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate, evaluate_picture};
 use n2n_gpu::error::Error;
+use n2n_gpu::nets::Model;
 
 use n2n_gpu::noise::{self, Clean, Noise};
 use serde_json::{Value, json};
 
+use super::aux::AuxArgs;
 use super::files::{check_outputs, remark_skipped};
 use super::model::load_model;
 use super::output::{Output, complain, counted, path_text};
@@ -36,6 +38,8 @@ pub(super) struct Options {
     /// Model that `train` wrote, or one in the box; without one, the noisy pictures alone are measured
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    aux: AuxArgs,
     /// Clip noisy pictures to what a picture file can hold
     #[arg(long)]
     clip: bool,
@@ -68,19 +72,31 @@ struct Item {
     name: String,
     width: usize,
     height: usize,
-    noisy: Vec<f32>,
+    noisy: Noisy,
     clean: Vec<f32>,
 }
 
+enum Noisy {
+    /// As on a display.
+    Values(Vec<f32>),
+    /// A render, with all that networks read of it.
+    Render(Box<Picture>),
+}
+
 /// Files that are measured: photographs that noise is added to, or noisy pictures with their clean ones.
-struct Files {
+struct Files<'a> {
+    aux: &'a AuxArgs,
+    /// Whether the model is one of renders.
+    renders: bool,
     inputs: Vec<PathBuf>,
     noise: Option<Noise>,
     clean: Vec<PathBuf>,
 }
 
-impl Files {
-    fn new(options: &Options) -> anyhow::Result<Self> {
+impl<'a> Files<'a> {
+    fn new(options: &'a Options, model: Option<&Model>) -> anyhow::Result<Self> {
+        let Options { aux, .. } = options;
+        let renders = !aux.is_empty() || model.is_some_and(|model| model.network.transfer().is_linear());
         let Some([noisy, clean]) = options.pairs.as_deref() else {
             let missing = |what: &str| {
                 Usage::new(format!(
@@ -91,7 +107,7 @@ impl Files {
                 return Err(missing("the pictures are"));
             }
             let noise = options.noise.ok_or_else(|| missing("--noise is"))?;
-            return Ok(Self { inputs: list(&options.photos)?, noise: Some(noise), clean: Vec::new() });
+            return Ok(Self { aux, renders, inputs: list(&options.photos)?, noise: Some(noise), clean: Vec::new() });
         };
         let (inputs, clean): (Vec<_>, Vec<_>) = pair(noisy, clean)?.into_iter().unzip();
         // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
@@ -103,7 +119,7 @@ impl Files {
                 return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
             }
         }
-        Ok(Self { inputs, noise: None, clean })
+        Ok(Self { aux, renders, inputs, noise: None, clean })
     }
 
     /// Whether what is saved in `folder` replaces nothing that is read or made.
@@ -118,10 +134,15 @@ impl Files {
         // Its samples are gone when it has its values.
         let load = |path: &Path| Picture::load(path).map(|picture| (picture.header().size(), picture.to_rgb()));
         let input = &self.inputs[i];
+        if self.renders {
+            let picture = self.aux.attach(input, Picture::load(input)?)?;
+            let ([width, height], (_, clean)) = (picture.header().size(), load(&self.clean[i])?);
+            return Ok(Item { name: name(input), width, height, noisy: Noisy::Render(Box::new(picture)), clean });
+        }
         let ([width, height], rgb) = load(input)?;
         let Some(noise) = self.noise else {
             let (_, clean) = load(&self.clean[i])?;
-            return Ok(Item { name: name(input), width, height, noisy: rgb, clean });
+            return Ok(Item { name: name(input), width, height, noisy: Noisy::Values(rgb), clean });
         };
         let least = noise.least_side();
         if width.min(height) < least {
@@ -131,7 +152,7 @@ impl Files {
         let noisy = noise.expose(picture, seed, i as u32, 0).values;
         // An exposure of the same size shows the picture itself, of which no copy is needed.
         let (clean, width, height) = if noisy.len() == rgb.len() { (rgb, width, height) } else { noise.clean(picture) };
-        Ok(Item { name: name(input), width, height, noisy, clean })
+        Ok(Item { name: name(input), width, height, noisy: Noisy::Values(noisy), clean })
     }
 }
 
@@ -147,7 +168,7 @@ struct Measured {
 fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Option<Denoiser>) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     for (i, input) in files.inputs.iter().enumerate() {
-        let Item { name, width, height, mut noisy, clean } = match files.load(i, common.seed()) {
+        let Item { name, width, height, noisy, clean } = match files.load(i, common.seed()) {
             Ok(item) => item,
             Err(e) if files.inputs.len() > 1 => {
                 complain(&format!("error: {e}"));
@@ -156,10 +177,15 @@ fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Opt
             }
             Err(e) => return Err(e.into()),
         };
-        if options.clip {
-            noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        }
-        let (scored, denoised) = evaluate(denoiser.as_mut(), noisy, &clean, width, height)?;
+        let (scored, denoised) = match noisy {
+            Noisy::Render(picture) => evaluate_picture(denoiser.as_mut(), &picture, &clean)?,
+            Noisy::Values(mut noisy) => {
+                if options.clip {
+                    noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+                }
+                evaluate(denoiser.as_mut(), noisy, &clean, width, height)?
+            }
+        };
         common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
         if let Some(folder) = &options.save {
             drop(clean);
@@ -175,17 +201,24 @@ fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Opt
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
-    let files = Files::new(options)?;
+    let model = options.model.as_deref().map(load_model).transpose()?;
+    if let Some(model) = &model {
+        options.aux.check(model.network.as_ref())?;
+        if options.pairs.is_none() {
+            model.network.check_photographs()?;
+        }
+    }
+    let files = Files::new(options, model.as_ref())?;
     remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()))?;
+    options.aux.check_inputs(files.inputs.len(), false)?;
     if let Some(folder) = &options.save {
         files.check_outputs(folder, options.model.as_deref())?;
         super::train::make_folder("--save", folder)?;
     }
-    let (mut denoiser, device) = match &options.model {
-        Some(path) => {
-            let model = load_model(path)?;
+    let (mut denoiser, device) = match &model {
+        Some(model) => {
             let device = common.open()?;
-            (Some(Denoiser::new(&device, &model, options.tile)?.with_flips(options.tta)), device.name().to_owned())
+            (Some(Denoiser::new(&device, model, options.tile)?.with_flips(options.tta)), device.name().to_owned())
         }
         None => (None, "none".to_owned()),
     };

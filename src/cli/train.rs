@@ -188,6 +188,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         training_set.noise(),
         device.name()
     ));
+    if training_set.is_linear() {
+        common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
+    }
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
     let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute()).map_err(|e| match e {

@@ -204,11 +204,13 @@ impl Features {
         Self { size: [width, height], channels: 3 * planes.len(), values: (0..pixels).flat_map(of_pixel).collect() }
     }
 
-    /// Reads the features of a picture: albedo, or albedo and normals, in this order. `path` is the file of the picture.
+    /// Reads the features of a picture: albedo, or albedo and normals. `path` is the file of the picture.
     ///
     /// # Errors
-    /// If the order is another, or one is missing, unreadable or of another size.
+    /// If they are others, or one is missing, unreadable or of another size.
     pub fn read(path: &Path, picture: &Picture, sources: &[FeatureSource]) -> Result<Self> {
+        let mut sources: Vec<&FeatureSource> = sources.iter().collect();
+        sources.sort_by_key(|source| source.feature);
         if !sources.iter().map(|source| source.feature).eq(Feature::ALL.into_iter().take(sources.len().max(1))) {
             return Err(Error::option("aux", "networks read albedo, or albedo and normal: name these, each once"));
         }

@@ -61,16 +61,19 @@ pub fn evaluate(
     Ok((Scored { psnr_noisy, psnr, ssim_noisy, ssim }, bytes))
 }
 
-/// [`evaluate`] of a picture with all that the network reads of it. The two are compared as a display shows them: by the curve of sRGB,
+/// [`evaluate`] of a picture with all that the network reads of it. Both are compared as a display shows them: by the curve of sRGB,
 /// clipped to [0, 1].
 ///
 /// # Errors
 /// If the picture lacks features that the network reads, or as [`evaluate`].
-pub fn evaluate_picture(denoiser: &mut Denoiser, noisy: &Picture, clean: &[f32]) -> Result<(Scored, Vec<u8>)> {
+pub fn evaluate_picture(denoiser: Option<&mut Denoiser>, noisy: &Picture, clean: &[f32]) -> Result<(Scored, Vec<u8>)> {
     let [width, height] = noisy.header().size();
     let shown = |rgb: Vec<f32>| rgb.into_iter().map(|v| v.clamp(0.0, 1.0)).collect::<Vec<f32>>();
     let (before, clean) = (shown(noisy.to_rgb()), shown(clean.to_vec()));
-    let bytes = denoiser.denoise_picture(noisy, 1.0, |_| ())?.to_rgb8();
+    let bytes = match denoiser {
+        Some(denoiser) => denoiser.denoise_picture(noisy, 1.0, |_| ())?.to_rgb8(),
+        None => noisy.to_rgb8(),
+    };
     let scored = Scored {
         psnr_noisy: psnr(&before, &clean),
         psnr: psnr(&bytes, &clean),

@@ -143,6 +143,9 @@ impl<'a> Writer<'a> {
             ("Learning rate and seed", format!("{}, {}", o.lr, o.seed)),
             ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
         ];
+        if network.transfer().is_linear() {
+            facts.push(("PSNR", "of linear values, of errors relative to the brightness around".into()));
+        }
         facts.extend(scores.estimated.map(|e| ("Estimated PSNR at the end", format!("{e:.2} dB"))));
         facts.extend(scores.truth.map(|t| ("True PSNR at the end", format!("{t:.2} dB"))));
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
