@@ -128,7 +128,7 @@ impl PairReader<'_> {
             if self.mends.align || self.mends.brightness {
                 return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
             }
-            return Ok((Source::pairs(self.renders(files)?)?, None));
+            return Ok((Source::pairs(self.renders(files, self.aux)?)?, None));
         }
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
             let shots = pictures.map(|picture| Rgb8::new(look.name.clone(), &picture));
@@ -142,7 +142,8 @@ impl PairReader<'_> {
     pub(super) fn with_clean(&self, data: &Path) -> Result<Vec<Pair>, Error> {
         match Pairs::of_dataset(data)? {
             Pairs::Pictures(pairs) => Ok(pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect()),
-            Pairs::Files(files) if self.are_renders() => self.renders(&files),
+            // Clean pictures need no features.
+            Pairs::Files(files) if self.are_renders() => self.renders(&files, &AuxArgs::default()),
             Pairs::Files(files) => {
                 let [a, b] = [0, 1].map(|k| files.iter().map(|pair| pair.files[k].clone()).collect::<Vec<_>>());
                 let pairs = load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b));
@@ -155,9 +156,11 @@ impl PairReader<'_> {
         self.network.transfer().is_linear() || !self.aux.is_empty()
     }
 
-    fn renders(&self, files: &[PairFiles]) -> Result<Vec<Pair>, Error> {
-        let load = |path: &PathBuf| self.aux.load(path, self.network);
-        let pairs = files.par_iter().map(|PairFiles { files: [a, b], .. }| Ok((load(a)?, load(b)?)));
+    /// `aux_of_b` is what the second pictures have.
+    fn renders(&self, files: &[PairFiles], aux_of_b: &AuxArgs) -> Result<Vec<Pair>, Error> {
+        let load =
+            |PairFiles { files: [a, b], .. }: &PairFiles| Ok((self.aux.load(a, self.network)?, aux_of_b.load(b, self.network)?));
+        let pairs = files.par_iter().map(load);
         readable(pairs.collect::<Vec<_>>(), self.strict)
     }
 }
