@@ -12,6 +12,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,16 @@ def compare_sizes(page):
     check("half the strength is half of the change", half <= 1, f"{half} grey levels")
 
 
+def judges_noise(page):
+    picture("noisy.png", 160, 120)
+    native = n2n("denoise noisy.png -o native.png --force --model run/best.safetensors --device cpu")["files"][0]
+    give(page, folder / "noisy.png")
+    noise = float(re.search(r"[0-9.]+", page.inner_text("#judged"))[0])
+    strength = int(page.input_value("#strength")) / 100
+    good = abs(noise - native["noise"]) < 0.5 and abs(strength - native["strength"]) < 0.05
+    check("noise and strength are judged as natively", good, f"{noise}, {strength}: {native['noise']:.2f}, {native['strength']:.2f}")
+
+
 def keeps_metadata(page):
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = "Camera", 6
@@ -289,6 +300,7 @@ def main():
             kernels_compile(browser)
             page, seen = opened(browser, address)
             compare_sizes(page)
+            judges_noise(page)
             keeps_metadata(page)
             works_by_keyboard(page)
             takes_models(page)
