@@ -76,10 +76,11 @@ export class Denoiser {
   }
 
   /**
-   * Denoises a picture into `out`, of its size. `finished` is told each area as it is done, and the share of the work that is; it ends the
-   * work by throwing. @param {Picture} picture @param {Uint8ClampedArray} out @param {(area: Area, share: number) => void} finished
+   * Denoises a picture into `out`, of its size. `goOn` is called before each strip and ends the work by throwing; `finished` is told each
+   * area as it is done, and the share of the work that is. @param {Picture} picture @param {Uint8ClampedArray} out @param {() => void} goOn
+   * @param {(area: Area, share: number) => void} finished
    */
-  async denoise(picture, out, finished) {
+  async denoise(picture, out, goOn, finished) {
     const { multiple, overlap } = this.network;
     const [width, height] = [picture.width, picture.height].map((size) => nextMultiple(size, multiple));
     const { strip, player } = await this.fit(picture.width);
@@ -93,6 +94,7 @@ export class Denoiser {
     for (const columns of across) {
       const places = Int32Array.from({ length: strip.columns }, (_, i) => 4 * reflect(columns.start + i, picture.width));
       for (const rows of down) {
+        goOn();
         fill(picture, rows.start, Math.min(strip.rows, height - rows.start), places, values, x);
         player.write(strip.control, Uint32Array.of(rows.start, height));
         player.write(strip.x, x);

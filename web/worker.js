@@ -29,6 +29,11 @@ const state = {
   /** How often the device was lost. */ losses: 0,
 };
 
+/** Ends a job where a later one has taken over. @param {number} job */
+function goOn(job) {
+  if (job !== state.job) throw new Replaced();
+}
+
 /** @param {object} message @param {Transferable[]} transfer */
 function tell(message, transfer = []) {
   postMessage(message, { transfer });
@@ -87,16 +92,15 @@ async function read(file) {
   return { bitmap, picture: { width, height, rgba } };
 }
 
-/** @param {{file: Blob, model: number | ArrayBuffer}} message */
-async function open({ file, model }) {
-  const job = ++state.job;
+/** @param {{file: Blob, model: number | ArrayBuffer}} message @param {number} job */
+async function open({ file, model }, job) {
   Object.assign(state, { picture: null, denoised: null });
   const { bitmap, picture } = await read(file);
-  if (job !== state.job) throw new Replaced();
+  goOn(job);
   const facts = await factsOf(new Uint8Array(await file.arrayBuffer()));
   Object.assign(state, { picture, facts });
   tell({ kind: 'opened', width: picture.width, height: picture.height, bitmap }, [bitmap]);
-  await denoise({ model });
+  await denoise({ model }, job);
 }
 
 /** The denoiser of a model: one of the page's by number, or a file. @param {number | ArrayBuffer} model */
@@ -125,22 +129,20 @@ function networkOf(metadata) {
   throw new Sentence(`This model is of another network. This page has: ${known.join('; ')}. n2n-gpu export --web makes a page for yours.`);
 }
 
-/** @param {{model: number | ArrayBuffer}} message */
-async function denoise({ model }) {
-  const job = ++state.job;
+/** @param {{model: number | ArrayBuffer}} message @param {number} job */
+async function denoise({ model }, job) {
   const { picture } = state;
   if (!picture) return;
   const { width, height, rgba } = picture;
   const { denoiser, entry } = await denoiserOf(model);
-  if (job !== state.job) throw new Replaced();
+  goOn(job);
   state.denoised = null;
   const denoised = new Uint8ClampedArray(rgba.length);
   // Compiling the kernels comes before and is not counted.
   await denoiser.fit(width);
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
-  await denoiser.denoise(picture, denoised, (area, done) => {
-    if (job !== state.job) throw new Replaced();
+  await denoiser.denoise(picture, denoised, () => goOn(job), (area, done) => {
     const pixels = cut(denoised, width, area);
     tell({ kind: 'piece', area, pixels, done, seconds: seconds() }, [pixels.buffer]);
   });
@@ -193,15 +195,23 @@ function sentence(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** @type {Record<string, (message: any) => Promise<void>>} */
+/** @type {Record<string, (message: any, job: number) => Promise<void>>} */
 const REQUESTS = { setUp, open, denoise, save };
 
-addEventListener('message', async ({ data }) => {
+/** @param {any} message @param {number} job */
+async function answer(message, job) {
   const { losses } = state;
   try {
-    await REQUESTS[data.kind](data);
+    await REQUESTS[message.kind](message, job);
   } catch (error) {
     // What a lost device leaves undone is told by its loss.
-    if (!(error instanceof Replaced) && losses === state.losses) tell({ kind: 'failed', during: data.kind, message: sentence(error) });
+    if (!(error instanceof Replaced) && losses === state.losses) tell({ kind: 'failed', during: message.kind, message: sentence(error) });
   }
+}
+
+// One after the other, as they share a player; what is under way ends as soon as it sees that it has been replaced.
+let last = Promise.resolve();
+addEventListener('message', ({ data }) => {
+  const job = data.kind === 'save' ? state.job : ++state.job;
+  last = last.then(() => answer(data, job));
 });
