@@ -127,7 +127,7 @@ fn what_is_wrong_with_a_configuration_is_named() {
     fs::write(shell.path("wrong.toml"), "noise = \"nonsense:1\"\ndata = { photos = [\"a.png\"] }").unwrap();
     shell.run("train --config wrong.toml --out run --device cpu").fails(&["wrong.toml", "noise = nonsense:1"]);
     fs::write(shell.path("wrong.toml"), "lr = -1\nnoise = \"gaussian:9\"\ndata = { photos = [\"a.png\"] }").unwrap();
-    shell.run("train --config wrong.toml --out run --device cpu --quiet").is_misused(&["--lr -1"]);
+    shell.run("train --config wrong.toml --out run --device cpu --quiet").is_misused(&["--lr", "-1"]);
     fs::write(shell.path("wrong.toml"), [0xff, 0xfe]).unwrap();
     shell.run("train --config wrong.toml --out run --device cpu").fails(&["wrong.toml", "cannot be read"]);
     shell.run("train --config none.toml --out run --device cpu").fails(&["none.toml", "cannot be read"]);

@@ -8,7 +8,6 @@ use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate, evaluate_picture};
 use n2n_gpu::error::Error;
-use n2n_gpu::nets::Model;
 
 use n2n_gpu::noise::{self, Clean, Noise};
 use serde_json::{Value, json};
@@ -94,9 +93,9 @@ struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    fn new(options: &'a Options, model: Option<&Model>) -> anyhow::Result<Self> {
+    fn new(options: &'a Options) -> anyhow::Result<Self> {
         let Options { aux, .. } = options;
-        let renders = !aux.is_empty() || model.is_some_and(|model| model.network.transfer().is_linear());
+        let renders = !aux.is_empty();
         let Some([noisy, clean]) = options.pairs.as_deref() else {
             let missing = |what: &str| {
                 Usage::new(format!(
@@ -201,14 +200,15 @@ fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Opt
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
+    let mut files = Files::new(options)?;
     let model = options.model.as_deref().map(load_model).transpose()?;
     if let Some(model) = &model {
         options.aux.check(model.network.as_ref())?;
         if options.pairs.is_none() {
             model.network.check_photographs()?;
         }
+        files.renders |= model.network.transfer().is_linear();
     }
-    let files = Files::new(options, model.as_ref())?;
     remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()))?;
     options.aux.check_inputs(files.inputs.len(), false)?;
     if let Some(folder) = &options.save {

@@ -140,6 +140,14 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// Refuses a command line that says not what to train on, and leaves it to no file either: before any work.
+pub(super) fn check_given(options: &Options) -> anyhow::Result<()> {
+    if options.config.is_none() && !options.resume {
+        noise(options, &data(options, Data::default()), None)?;
+    }
+    Ok(())
+}
+
 /// The run that is to be resumed; says where it stands.
 fn resumed(common: &Common, options: &Options, device: &Device) -> Result<Resumable, Error> {
     let kept = resumable(&options.out)?;
@@ -169,8 +177,8 @@ fn data(options: &Options, said: Data) -> Data {
 /// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy.
 fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Result<Option<Noise>> {
     if !data.is_some() {
-        let problem = "there is nothing to train on: give photographs and --noise LAW, two noisy shots of every scene with --pairs A B, \
-                       or pairs in one file with --dataset FILE";
+        let problem = "there is nothing to train on: give photographs PHOTOS and --noise LAW, two noisy shots of every scene with \
+                       --pairs A B, or pairs in one file with --dataset FILE";
         return Err(Usage::new(problem));
     }
     if data.photos.is_empty() {

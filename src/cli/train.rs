@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 use n2n_gpu::data::files::list;
-use n2n_gpu::data::inspect::Mends;
+use n2n_gpu::data::inspect::{Mends, Report};
 use n2n_gpu::data::picture::load_each_rgb8;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
@@ -21,7 +21,7 @@ use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program};
 use super::pairs::{PairReader, Pairs, readable, tell};
 use super::recipe::RecipeArgs;
-use super::settings::Settings;
+use super::settings::{Settings, check_given};
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
@@ -66,13 +66,13 @@ pub(super) struct Options {
     #[arg(long, display_order = 3, value_name = "DATA")]
     pub(super) val: Option<PathBuf>,
     /// Cut the shots of a pair to what they share where one is shifted by whole pixels
-    #[arg(long, help_heading = "Data", conflicts_with = "photos")]
+    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with = "photos")]
     pub(super) align: bool,
     /// Give the second shot of a pair the brightness of the first where it is another
-    #[arg(long = "match", help_heading = "Data", conflicts_with = "photos")]
+    #[arg(long = "match", help_heading = "Data", hide_short_help = true, conflicts_with = "photos")]
     pub(super) brightness: bool,
     /// Stop at pictures that cannot be read, and at faults that the look at pairs finds
-    #[arg(long, help_heading = "Data")]
+    #[arg(long, help_heading = "Data", hide_short_help = true)]
     strict: bool,
     /// Train towards clean targets, for comparison
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
@@ -107,14 +107,14 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
     }
 }
 
-/// What to train on, and what is held out: from the same set, or what --val names.
+/// What to train on, and what is held out: from the same set, or what --val names; and what pairs look like.
 fn source(
     common: &Common,
     settings: &Settings,
     network: &Arc<dyn Network>,
     options: &Options,
     seed: u32,
-) -> anyhow::Result<(Source, Validation)> {
+) -> anyhow::Result<(Source, Validation, Option<Report>)> {
     let (data, strict) = (&settings.origin.data, options.strict);
     let mends = Mends { align: data.align, brightness: data.brightness };
     let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
@@ -142,12 +142,12 @@ fn source(
         }
         (Some(data), None) => (training, Validation::with_clean(reader.with_clean(data)?)?),
     };
-    report.map_or(Ok(()), |report| tell(common, &report, strict))?;
-    Ok((training, validation))
+    Ok((training, validation, report))
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     options.recipe.check()?;
+    check_given(options)?;
     let mut device = common.open()?;
     let settings = Settings::new(common, options, &device)?;
     let (seed, precision) = settings.early()?;
@@ -159,11 +159,12 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs or --dataset, not to photographs"));
     }
-    let (mut training_set, validation) = source(common, &settings, &network, options, seed)?;
+    let (mut training_set, validation, report) = source(common, &settings, &network, options, seed)?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
     training_set.check_network(network.as_ref())?;
     let training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
+    report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
     if let Some(first) = dropped.first() {
         let pictures = counted(dropped.len(), "picture");

@@ -73,9 +73,11 @@ impl Source {
             return Err(Error::data(format!("{}: {problem}", other.name)));
         }
         if self.noise.is_some() && (linear || channels != 3 || network.inputs() != 3) {
-            let problem = "noise is added to photographs, which have neither features nor linear colours: give two noisy renders of \
-                every frame (--pairs), or take a network that reads 3 channels";
-            return Err(Error::data(problem));
+            let (name, inputs) = (network.name(), network.inputs());
+            return Err(Error::data(format!(
+                "noise is added to photographs, which have neither features nor linear colours, and {name} reads {inputs} channels: give two \
+                 noisy renders of every frame, or take a network that reads the colours of photographs"
+            )));
         }
         if !linear {
             network.check_features(channels - 3)?;
