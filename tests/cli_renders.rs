@@ -71,6 +71,18 @@ fn renders_train_evaluate_and_come_back_as_renders() {
     assert!(after.is_linear() && after.header().size() == [48, 40] && after.to_rgb() != before.to_rgb());
     // The layers of features stay.
     shell.run(&format!("denoise out.exr -o again.exr --aux albedo,normal --device cpu --model {model}")).succeeds();
+    // Judged by clean renders, which need no features; and by a network for what a display shows.
+    std::fs::create_dir_all(shell.path("val/b")).unwrap();
+    std::fs::rename(shell.path("out.exr"), shell.path("a/2.exr")).unwrap();
+    Scene::new(2).render([48, 40], 2, 2).save(&shell.path("b/2.exr"), true);
+    Scene::new(0).render([48, 40], 64, 3).save(&shell.path("val/b/0.exr"), false);
+    std::fs::create_dir(shell.path("val/a")).unwrap();
+    std::fs::copy(shell.path("a/0.exr"), shell.path("val/a/0.exr")).unwrap();
+    let json = shell.run(&format!("train --pairs a b --val val --aux albedo,normal --out judged --json {NET}")).json("psnr");
+    assert!(json["psnr"].is_f64() && json["psnr_estimated"].is_null(), "{json}");
+    let display = NET.replace("--hdr ", "");
+    shell.run(&format!("train --pairs a b --aux albedo --out display {display}")).succeeds();
+    shell.run("denoise a/0.exr -o display.exr --aux albedo --device cpu --model display/last.safetensors").succeeds();
     shell.run("bench --net oidn-unet-small --inputs 9 --hdr --batch 1 --size 32 --runs 1 --device cpu").succeeds();
     shell.run(&format!("export {model} --onnx model.onnx")).succeeds();
     shell.run(&format!("export {model} --darktable model.dtmodel")).fails(&["9 channels"]);

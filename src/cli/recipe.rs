@@ -22,7 +22,7 @@ pub(super) struct RecipeArgs {
     /// Epochs: times that every picture is shown [recipe epfl: 30]
     #[arg(long, hide_short_help = true, value_name = "N", group = "length", value_parser = positive, allow_negative_numbers = true)]
     epochs: Option<f64>,
-    /// Minutes of training [default: 10, unless the recipe or --steps or --epochs say otherwise]
+    /// Minutes of training [default: 10, or as a recipe, --steps or --epochs have it]
     #[arg(long, display_order = 2, help_heading = None::<&str>, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
     minutes: Option<f64>,
     /// Loss [default: what suits the noise]
