@@ -123,7 +123,7 @@ impl Denoiser {
     }
 
     /// Denoises a picture (H, W, C): colours about [0, 1], or linear ones from 0 where the network reads these (`hdr`), and behind them what
-    /// else it reads, as [`Features`](crate::data::features::Features) have it. The result (H, W, 3) is not clipped.
+    /// else it reads, as [`Features`] have it. The result (H, W, 3) is not clipped.
     ///
     /// # Errors
     /// If `values` has another length, the device fails, or gives values that are not finite.
