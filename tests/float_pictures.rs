@@ -5,14 +5,13 @@ mod common;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use common::places;
+use common::{draw, places};
 use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Result;
-use n2n_gpu::graph::Graph;
 use n2n_gpu::nets::{Norm, Unet};
 use n2n_gpu::noise::Noise;
-use n2n_gpu::ops::{Batch, Drawn, Pixels, Shards, Transfer, Update, random_normals};
+use n2n_gpu::ops::{Batch, Pixels, Shards, Transfer, Update, random_normals};
 use n2n_gpu::train::{Length, Options, Outcome, Run, Source, TrainingPicture, Validation};
 
 const SIDE: usize = 24;
@@ -43,17 +42,8 @@ fn batches_hold_the_floats_of_pictures_to_the_last_bit() {
         transfers: [Transfer::None; 2],
     };
     for place in places() {
-        let mut g = Graph::new();
-        let Drawn { x, t, pictures, .. } = g.batch(batch, &shards);
-        let outputs = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
-        let mut run = place.start(&g);
-        run.executor().write_ints(pictures.table, &shards.rows()).unwrap();
-        run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
-        run.executor().write_ints(pictures.draw, &[0, 1]).unwrap();
-        run.run();
-        for (seed, output) in [1, 2].into_iter().zip(outputs) {
-            // (N, C, H, W).
-            let seen: Vec<f32> = run.get(output).iter().map(|&v| v as f32).collect();
+        for (seed, drawn) in [1, 2].into_iter().zip(draw(&place, batch, &shards, [0, 1])) {
+            let seen: Vec<f32> = drawn.iter().map(|&v| v as f32).collect();
             let wanted: Vec<f32> = (0..3).flat_map(|c| values(seed).into_iter().skip(c).step_by(3)).collect();
             assert_eq!(seen, wanted, "on {}", place.name());
         }
@@ -83,16 +73,7 @@ fn features_go_with_their_colours_to_the_input_alone() {
         transfers: [Transfer::None; 2],
     };
     for place in places() {
-        let mut g = Graph::new();
-        let Drawn { x, t, pictures, .. } = g.batch(batch, &shards);
-        let [x, t] = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
-        let mut run = place.start(&g);
-        run.executor().write_ints(pictures.table, &shards.rows()).unwrap();
-        run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
-        run.executor().write_ints(pictures.draw, &[3, 1]).unwrap();
-        run.run();
-        // (N, C, H, W).
-        let (x, t, plane) = (run.get(x), run.get(t), crop * crop);
+        let ([x, t], plane) = (draw(&place, batch, &shards, [3, 1]), crop * crop);
         for picture in x.chunks_exact(9 * plane) {
             let colours = &picture[..3 * plane];
             assert!(colours.iter().any(|v| *v != 0.0) && picture == colours.repeat(3), "on {}", place.name());

@@ -2,10 +2,9 @@
 
 mod common;
 
-use common::places;
-use n2n_gpu::graph::Graph;
+use common::{draw, places};
 use n2n_gpu::nets::Transfer;
-use n2n_gpu::ops::{Batch, Drawn, Pixels, Shards};
+use n2n_gpu::ops::{Batch, Pixels, Shards};
 
 const SIDE: usize = 8;
 const CROPS: usize = 400;
@@ -36,17 +35,9 @@ fn batch(share: f32) -> (Batch, Shards) {
 /// First pixels of all crops of the input and of the target.
 fn drawn(place: &common::Place, share: f32) -> [Vec<[f64; 3]>; 2] {
     let (batch, shards) = batch(share);
-    let mut g = Graph::new();
-    let Drawn { x, t, pictures, .. } = g.batch(batch, &shards);
-    let outputs = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
-    let mut run = place.start(&g);
-    run.executor().write_ints(pictures.table, &shards.rows()).unwrap();
-    run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
-    run.executor().write_ints(pictures.draw, &[3, 1]).unwrap();
-    run.run();
-    // (N, C, H, W).
     let pixels = SIDE * SIDE;
-    outputs.map(|output| run.get(output).chunks(3 * pixels).map(|crop| [0, 1, 2].map(|c| crop[c * pixels])).collect())
+    draw(place, batch, &shards, [3, 1])
+        .map(|drawn| drawn.chunks(3 * pixels).map(|crop| [0, 1, 2].map(|c| crop[c * pixels])).collect())
 }
 
 /// A grey crop is what its weights make of red in one exposure and of green in the other. Weights that are uniform on the triangle of sum 1

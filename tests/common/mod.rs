@@ -9,7 +9,7 @@ use n2n_gpu::cpu;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, StorageId, Tensor, View};
-use n2n_gpu::ops::random_normals;
+use n2n_gpu::ops::{Batch, Drawn, Shards, random_normals};
 use n2n_gpu::plan::{Executor, Plan};
 use n2n_gpu::wgpu;
 use safetensors::{Dtype, SafeTensors};
@@ -156,6 +156,19 @@ impl Run {
         let values = |p: &n2n_gpu::graph::Param| p.layout.places().iter().map(|i| data[p.offset + i]).collect();
         params.iter().map(|p| (p.name.clone(), values(p))).collect()
     }
+}
+
+/// Input and target (N, C, H, W) of a batch from `shards`, drawn by a step and a seed.
+pub(crate) fn draw(place: &Place, batch: Batch, shards: &Shards, step_and_seed: [u32; 2]) -> [Vec<f64>; 2] {
+    let mut g = Graph::new();
+    let Drawn { x, t, pictures, .. } = g.batch(batch, shards);
+    let outputs = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
+    let mut run = place.start(&g);
+    run.executor().write_ints(pictures.table, &shards.rows()).unwrap();
+    run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
+    run.executor().write_ints(pictures.draw, &step_and_seed).unwrap();
+    run.run();
+    outputs.map(|output| run.get(output))
 }
 
 /// Where the elements of a picture lie in its storage, in the order (N, C, H, W).
