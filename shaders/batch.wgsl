@@ -34,7 +34,7 @@ override MASK_CHANNEL4: u32;
 override GRID_X: u32;
 
 alias x_t = vec4f;
-@group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, 0, 0, then per element picture and flips
+@group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, first element, 0, then per element picture and flips
 @group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first value, width, height; letters
 @group(0) @binding(2) var<storage, read> shard0: array<u32>;       // values (H, W, CHANNELS) of the pictures, one after the other
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
@@ -108,14 +108,16 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
     if i >= BATCH * CROP * CROP {
         return;
     }
-    let n = i / (CROP * CROP);
+    // Elements are counted on from those of other batches of the step.
+    let n = i / (CROP * CROP) + draw[2];
+    let drawn_at = i + draw[2] * CROP * CROP;
     let place = vec2u(i / CROP % CROP, i % CROP);
     let r = pcg4d(vec4u(n, draw[0], draw[1], 0u));
     var element = r.x % COUNT;
     var flips = (r.w >> 16u) & FLIPS;
     if GIVEN {
-        element = draw[4u + 2u * n];
-        flips = draw[5u + 2u * n];
+        element = draw[4u + 2u * (n - draw[2])];
+        flips = draw[5u + 2u * (n - draw[2])];
     }
     var row = place.x;
     var column = place.y;
@@ -149,11 +151,11 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         if exposure == 0u || !CLEAN_TARGETS {
             if CELL > 1u {
                 // One pixel of the cell, at random; two exposures share the four integers of one draw.
-                let drawn = pcg4d(vec4u(i, draw[0], draw[1], 2u + exposure / 2u)) % CELL;
+                let drawn = pcg4d(vec4u(drawn_at, draw[0], draw[1], 2u + exposure / 2u)) % CELL;
                 let p = select(drawn.xy, drawn.zw, exposure % 2u == 1u);
                 seen = vec4f(pixel(picture, row * CELL + p.x, column * CELL + p.y), 1.0);
             } else {
-                seen = noisy(original, i, n, place, sigma, exposure);
+                seen = noisy(original, drawn_at, n, place, sigma, exposure);
             }
         }
         if exposure == 0u {

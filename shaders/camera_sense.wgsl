@@ -12,12 +12,12 @@ override READ: f32;        // electrons
 alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4), [0, 1]
 @group(0) @binding(1) var<storage, read_write> y: array<y_t>;    // (N, H, W, Y_STRIDE4)
-@group(0) @binding(2) var<storage, read> draw: array<u32>;       // step, seed
+@group(0) @binding(2) var<storage, read> draw: array<u32>;       // step, seed, first picture
 
 //#import rng
 
 fn numbers(i: u32, stream: u32) -> vec4u {
-    return pcg4d(vec4u(i, draw[0], draw[1], stream));
+    return pcg4d(vec4u(i + draw[2] * H * W, draw[0], draw[1], stream));
 }
 
 //#import poisson

@@ -42,7 +42,7 @@ fn batches_hold_the_floats_of_pictures_to_the_last_bit() {
         transfers: [Transfer::None; 2],
     };
     for place in places() {
-        for (seed, drawn) in [1, 2].into_iter().zip(draw(&place, batch, &shards, [0, 1])) {
+        for (seed, drawn) in [1, 2].into_iter().zip(draw(&place, batch, &shards, [0, 1, 0])) {
             let seen: Vec<f32> = drawn.iter().map(|&v| v as f32).collect();
             let wanted: Vec<f32> = (0..3).flat_map(|c| values(seed).into_iter().skip(c).step_by(3)).collect();
             assert_eq!(seen, wanted, "on {}", place.name());
@@ -73,7 +73,7 @@ fn features_go_with_their_colours_to_the_input_alone() {
         transfers: [Transfer::None; 2],
     };
     for place in places() {
-        let ([x, t], plane) = (draw(&place, batch, &shards, [3, 1]), crop * crop);
+        let ([x, t], plane) = (draw(&place, batch, &shards, [3, 1, 0]), crop * crop);
         for picture in x.chunks_exact(9 * plane) {
             let colours = &picture[..3 * plane];
             assert!(colours.iter().any(|v| *v != 0.0) && picture == colours.repeat(3), "on {}", place.name());

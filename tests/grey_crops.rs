@@ -36,7 +36,7 @@ fn batch(share: f32) -> (Batch, Shards) {
 fn drawn(place: &common::Place, share: f32) -> [Vec<[f64; 3]>; 2] {
     let (batch, shards) = batch(share);
     let pixels = SIDE * SIDE;
-    draw(place, batch, &shards, [3, 1])
+    draw(place, batch, &shards, [3, 1, 0])
         .map(|drawn| drawn.chunks(3 * pixels).map(|crop| [0, 1, 2].map(|c| crop[c * pixels])).collect())
 }
 

@@ -16,8 +16,9 @@ struct Settings {
 }
 
 fn settings(n: u32) -> Settings {
-    let a = uniform4(pcg4d(vec4u(n, draw[0], draw[1], 0xca3e7a00u)));
-    let bits = pcg4d(vec4u(n, draw[0], draw[1], 0xca3e7a01u));
+    let picture = n + draw[2];
+    let a = uniform4(pcg4d(vec4u(picture, draw[0], draw[1], 0xca3e7a00u)));
+    let bits = pcg4d(vec4u(picture, draw[0], draw[1], 0xca3e7a01u));
     let b = uniform4(bits);
     var s: Settings;
     s.white = LOW_WHITE * pow(GAINS, -a.x);

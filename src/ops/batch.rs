@@ -66,7 +66,7 @@ pub struct Drawn {
 /// Host storages that a batch is drawn from.
 #[derive(Clone, Copy, Debug)]
 pub struct Pictures {
-    /// step, seed, 0, 0; then per element, where they are given, picture and flips.
+    /// step, seed, first element, 0; then per element, where they are given, picture and flips.
     pub draw: StorageId,
     /// Per picture: shard, first value, width, height.
     pub table: StorageId,
@@ -254,10 +254,12 @@ struct Exposure {
 }
 
 impl Reader<'_> {
+    /// Number `n` of the batch. Its random numbers are counted on from those of other batches of the step.
     fn crop(&self, n: u32) -> Crop {
         let b = self.batch;
-        let r = pcg4d([n, self.draw[0], self.draw[1], 0]);
         let given = |i: usize| self.draw[4 + 2 * n as usize + i];
+        let n = n + self.draw[2];
+        let r = pcg4d([n, self.draw[0], self.draw[1], 0]);
         let (element, flips) = if b.given { (given(0), given(1)) } else { (r[0] % b.count as u32, r[3] >> 16 & b.flips) };
         let number = element as usize * if b.noise.is_none() { 2 } else { 1 };
         let [low, high] = b.noise.map_or([0.0; 2], |noise| noise.sigma()).map(f64::from);

@@ -58,17 +58,22 @@ impl Op for White {
 
     fn lower(&self, l: &mut Lowering, node: &Node) {
         let draw = l.range(node.inputs[0]);
-        per_vec4(l, Shader::WhiteNoise, &[("EXPOSURE", self.exposure.into())], &[("y", node.outputs[0])], &[("draw", draw)]);
+        let [_, h, w] = l.view(node.outputs[0]).shape;
+        let own = [("EXPOSURE", self.exposure.into()), ("PICTURE", (h * w) as f64)];
+        per_vec4(l, Shader::WhiteNoise, &own, &[("y", node.outputs[0])], &[("draw", draw)]);
     }
 }
 
 impl White {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
-        let stream = Stream { step: inputs.ints(0)[0], seed: inputs.ints(0)[1], exposure: self.exposure };
+        let draw = inputs.ints(0);
+        let stream = Stream { step: draw[0], seed: draw[1], exposure: self.exposure };
+        let [_, h, w] = view.shape;
+        let first = draw[2] * (h * w) as u32;
         cpu::each_pixel((view, y), |p, y| {
             y[3] = T::zero();
-            y.iter_mut().zip(stream.white(p as u32)).for_each(|(y, z)| *y = T::of(z));
+            y.iter_mut().zip(stream.white(first + p as u32)).for_each(|(y, z)| *y = T::of(z));
         });
     }
 }

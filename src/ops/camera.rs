@@ -90,10 +90,11 @@ impl Op for Sense {
 impl Sense {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
-        let ((vx, x), stream, [_, h, w]) = (inputs.x(0), stream(inputs.ints(1), self.exposure), view.shape);
-        let settings = settings::<T>(self.camera, stream, view);
+        let ((vx, x), draw, [_, h, w]) = (inputs.x(0), inputs.ints(1), view.shape);
+        let (stream, first) = (stream(draw, self.exposure), draw[2] * (h * w) as u32);
+        let settings = settings::<T>(self.camera, draw, view);
         cpu::each_pixel((view, y), |p, y| {
-            y[..3].copy_from_slice(&settings[p / (h * w)].sense(stream, p as u32, rgb(x, p * vx.stride + vx.channel)));
+            y[..3].copy_from_slice(&settings[p / (h * w)].sense(stream, first + p as u32, rgb(x, p * vx.stride + vx.channel)));
             y[3] = T::zero();
         });
     }
@@ -136,10 +137,11 @@ impl Op for Compress {
 impl Compress {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
-        let ((vx, x), stream, [_, h, w]) = (inputs.x(0), stream(inputs.ints(1), 0), view.shape);
+        let ((vx, x), [_, h, w]) = (inputs.x(0), view.shape);
+        let settings = settings::<T>(self.camera, inputs.ints(1), view);
         // Sixteen rows at a time, of each picture.
         y.par_chunks_mut(h * w * view.stride).enumerate().for_each(|(n, y)| {
-            let settings: Settings<T> = self.camera.settings(stream, n as u32);
+            let settings = &settings[n];
             y.par_chunks_mut(jpeg::SIDE * w * view.stride).enumerate().for_each(|(band, y)| {
                 let picture = |row: usize, column: usize| rgb(x, ((n * h + row) * w + column) * vx.stride + vx.channel);
                 settings.compress_band(picture, [h, w], band, |row, column, put| {
@@ -171,9 +173,9 @@ impl Decompress {
 /// Gives a pixel of a picture by its row and column.
 type Read<'a, T> = &'a dyn Fn(usize, usize) -> [T; 3];
 
-/// What the pictures of a batch are taken with.
-fn settings<T: Real>(camera: Camera, stream: Stream, view: &View) -> Vec<Settings<T>> {
-    (0..view.shape[0] as u32).map(|n| camera.settings(stream, n)).collect()
+/// What the pictures of a batch are taken with: all exposures of a picture with the same.
+fn settings<T: Real>(camera: Camera, draw: &[u32], view: &View) -> Vec<Settings<T>> {
+    (0..view.shape[0] as u32).map(|n| camera.settings(stream(draw, 0), draw[2] + n)).collect()
 }
 
 /// Every pixel of y is what `make` gives for its picture's settings, pixels and size, and its row and column; 0 and 1 are `range`.
@@ -185,8 +187,7 @@ fn each_of_picture<T: Real>(
 ) {
     let (inputs, view, y) = io.split(0);
     let ((vx, x), [_, h, w]) = (inputs.x(0), view.shape);
-    // All exposures of a picture share its settings.
-    let settings = settings(camera, stream(inputs.ints(1), 0), view);
+    let settings = settings(camera, inputs.ints(1), view);
     let [low, high] = range.map(|v| T::of(v.into()));
     cpu::each_pixel((view, y), |p, y| {
         let first = p / (h * w) * h * w;

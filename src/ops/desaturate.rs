@@ -42,7 +42,8 @@ impl Desaturate {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let (inputs, view, y) = io.split(0);
         let ((vx, x), draw, [n, h, w]) = (inputs.x(0), inputs.ints(1), view.shape);
-        let weights: Vec<_> = (0..n as u32).map(|n| self.weights::<T>(pcg4d([n, draw[0], draw[1], 0x6e6e_7e00]))).collect();
+        let weights: Vec<_> =
+            (0..n as u32).map(|n| self.weights::<T>(pcg4d([n + draw[2], draw[0], draw[1], 0x6e6e_7e00]))).collect();
         cpu::each_pixel((view, y), |p, y| {
             y.copy_from_slice(&x[p * vx.stride + vx.channel..][..y.len()]);
             if let Some(weights) = weights[p / (h * w)] {

@@ -158,15 +158,15 @@ impl Run {
     }
 }
 
-/// Input and target (N, C, H, W) of a batch from `shards`, drawn by a step and a seed.
-pub(crate) fn draw(place: &Place, batch: Batch, shards: &Shards, step_and_seed: [u32; 2]) -> [Vec<f64>; 2] {
+/// Input and target (N, C, H, W) of a batch from `shards`, drawn by step, seed and number of the first element.
+pub(crate) fn draw(place: &Place, batch: Batch, shards: &Shards, numbers: [u32; 3]) -> [Vec<f64>; 2] {
     let mut g = Graph::new();
     let Drawn { x, t, pictures, .. } = g.batch(batch, shards);
     let outputs = [("input", x), ("target", t)].map(|(name, t)| g.output(name, t));
     let mut run = place.start(&g);
     run.executor().write_ints(pictures.table, &shards.rows()).unwrap();
     run.executor().write_ints(pictures.shards[0], &shards.words(0)).unwrap();
-    run.executor().write_ints(pictures.draw, &step_and_seed).unwrap();
+    run.executor().write_ints(pictures.draw, &numbers).unwrap();
     run.run();
     outputs.map(|output| run.get(output))
 }
