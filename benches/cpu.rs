@@ -48,7 +48,7 @@ fn training_steps(c: &mut Criterion) {
     for (network, batch, side) in cases {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [batch, side, side], 3));
-        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let optimizer = record_step(&mut g, network, Example { x, t, mask: None }, rule).optimizer;
         let mut executor = prepared(g, &[x, t]);
         executor.write(optimizer.control, &optimizer.control(1, 1e-4, 0.999)).expect("memory is there");

@@ -33,6 +33,7 @@ macro_rules! shaders {
 }
 
 shaders! {
+    Accumulate "accumulate",
     Adam "adam",
     Add "add",
     Batch "batch",

@@ -43,7 +43,7 @@ fn a_training_step_allocates_nothing() {
     for network in networks {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [4, 32, 32], 3));
-        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let step = record_step(&mut g, network, Example { x, t, mask: None }, rule);
         let params = initial(&g, Init::Xavier, 1);
         let mut executor = Device::Cpu.prepare(g).unwrap();

@@ -96,7 +96,7 @@ fn networks_of_every_width_keep_to_what_webgpu_grants() {
         {
             let mut g = Graph::new();
             let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 16, 24], 3));
-            let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+            let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
             record_step(&mut g, &Unet::new(width, 2, norm), Example { x, t, mask: None }, rule);
             Plan::new(g, Some(&limits)).unwrap_or_else(|e| panic!("width {width}, {norm:?}: {e}"));
         }

@@ -39,7 +39,7 @@ fn memory_is_flat_over_thousands_of_steps() {
     for device in devices {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|n| g.host_picture(n, [1, 8, 8], 3));
-        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let step = record_step(&mut g, &Unet::new(4, 1, Norm::None), Example { x, t, mask: None }, rule);
         let optimizer = step.optimizer;
         let params = initial(&g, Init::Xavier, 1);

@@ -91,7 +91,7 @@ fn every_network_its_gradients_and_ten_training_steps_equal_pytorch() {
         let mut g = Graph::new();
         let [x, t] = ["x", "t"].map(|role| g.host_picture(role, case.shape(), 3));
         let clip = case.options["clip"].as_f64().unwrap_or(0.0) as f32;
-        let rule = Rule { loss: Loss::L2, update: case.update(), clip };
+        let rule = Rule { loss: Loss::L2, update: case.update(), clip, pieces: 0 };
         let handles = record_step(&mut g, case.net.as_ref(), Example { x, t, mask: None }, rule);
         let optimizer = handles.optimizer;
         let y = g.output("y", handles.y);
@@ -172,7 +172,7 @@ fn weight_decay_changes_no_statistics_of_batch_norm() {
             let mut g = Graph::new();
             let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 8, 8], 3));
             let update = Update::Adam { beta1: 0.9, beta2: 0.99, eps: 1e-8, decay };
-            let rule = Rule { loss: Loss::L2, update, clip: 0.0 };
+            let rule = Rule { loss: Loss::L2, update, clip: 0.0, pieces: 0 };
             let example = Example { x, t, mask: None };
             let optimizer = record_step(&mut g, &Unet::new(4, 1, Norm::Batch), example, rule).optimizer;
             let mut run = place.start(&g);

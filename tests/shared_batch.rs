@@ -9,7 +9,7 @@ use n2n_gpu::ops::{Batch, Pixels, Shards};
 
 #[test]
 fn parts_of_a_batch_are_those_of_the_whole() {
-    let side = 40;
+    let side = 130;
     let photo = Pixels::Bytes((0..3 * side * side).map(|i| (i * 7 % 251) as u8).collect());
     for law in LAWS {
         let noise = law.examples[0].parse().unwrap();

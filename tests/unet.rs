@@ -50,7 +50,7 @@ fn assert_trains_like_pytorch(golden: &Golden, case: &Value, place: &Place) {
     let mut g = Graph::new();
     let [n, _, h, w] = golden.shape(&format!("{name}/x"))[..] else { panic!("x is a picture") };
     let [x, t] = ["x", "t"].map(|role| g.host_picture(role, [n, h, w], 3));
-    let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+    let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
     let step = record_step(&mut g, &network(case), Example { x, t, mask: None }, rule);
     let (params, grads, optimizer) = (step.params, step.grads, step.optimizer);
     let y = g.output("y", step.y);

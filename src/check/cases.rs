@@ -265,7 +265,7 @@ fn batch_from(
 pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], update: Update) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, 3));
-    let rule = Rule { loss: Loss::L2, update, clip: 1.0 };
+    let rule = Rule { loss: Loss::L2, update, clip: 1.0, pieces: 0 };
     let step = record_step(&mut g, &Unet::new(width, levels, norm), Example { x, t, mask: None }, rule);
     let optimizer = step.optimizer;
     let mut case = Case::new(format!("training step of unet, width {width}, {levels} levels, norm {norm:?} {size:?}"), g);

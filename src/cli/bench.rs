@@ -133,7 +133,7 @@ impl<'a> Bench<'a> {
         let mut g = Graph::new();
         g.set_precision(self.precision);
         let [x, t] = [("x", self.network.inputs()), ("t", 3)].map(|(name, c)| g.host_picture(name, self.shape, c));
-        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0 };
+        let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let handles = record_step(&mut g, self.network.as_ref(), Example { x, t, mask: None }, rule);
         let flops = g.flops();
         let [x, t] = [x, t].map(|t| g.view(t).storage);

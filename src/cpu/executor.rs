@@ -1,6 +1,7 @@
 //! Runs a plan on the CPU, node by node, in the plan's slots of memory.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -99,8 +100,8 @@ impl<T: Real> plan::Executor for Executor<T> {
         &self.plan
     }
 
-    fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()> {
-        for (to, &from) in self.reals_mut(id).iter_mut().zip(data) {
+    fn write_at(&mut self, id: StorageId, first: usize, data: &[f32]) -> Result<()> {
+        for (to, &from) in self.reals_mut(id)[first..].iter_mut().zip(data) {
             *to = T::of(from.into());
         }
         Ok(())
@@ -114,10 +115,10 @@ impl<T: Real> plan::Executor for Executor<T> {
         Ok(())
     }
 
-    fn run(&mut self) -> Result<()> {
+    fn run_nodes(&mut self, nodes: Range<usize>) -> Result<()> {
         // All of it on a thread of the pool: it would have to be woken for every node otherwise.
         rayon::scope(|_| {
-            for number in 0..self.plan.graph.nodes().len() {
+            for number in nodes {
                 self.run_node(number);
             }
         });
@@ -142,11 +143,16 @@ impl<T: Real> plan::Executor for Executor<T> {
         Ok(self.reals(id).iter().map(|v| v.f32()).collect())
     }
 
-    fn read_later(&mut self, id: StorageId) -> Result<Ticket> {
-        let data = self.read(id)?;
+    fn read_range_later(&mut self, id: StorageId, range: Range<usize>) -> Result<Ticket> {
+        let data = self.reals(id)[range].iter().map(|v| v.f32()).collect();
         self.next += 1;
         self.reads.push((self.next, data));
         Ok(self.next)
+    }
+
+    fn take_read(&mut self, ticket: Ticket) -> Result<Option<Vec<f32>>> {
+        let at = self.reads.iter().position(|(t, _)| *t == ticket);
+        Ok(at.map(|i| self.reads.swap_remove(i).1))
     }
 
     fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>> {

@@ -1,8 +1,10 @@
 //! Replays a plan on a GPU: buffers, pipelines and bind groups are made once; a run is one submission of one pass.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 use super::Gpu;
 use crate::error::{Error, Result};
@@ -118,10 +120,6 @@ impl Executor {
         &self.buffers[self.plan.slot_of[id.0]]
     }
 
-    fn bytes(&self, id: StorageId) -> u64 {
-        4 * self.plan.graph.storage(id).len as u64
-    }
-
     fn poll(&self, how: wgpu::PollType) -> Result<()> {
         let polled = self.gpu.device.poll(how);
         self.gpu.check()?;
@@ -165,8 +163,8 @@ impl plan::Executor for Executor {
         &self.plan
     }
 
-    fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()> {
-        self.gpu.queue.write_buffer(self.buffer(id), 0, bytemuck::cast_slice(data));
+    fn write_at(&mut self, id: StorageId, first: usize, data: &[f32]) -> Result<()> {
+        self.gpu.queue.write_buffer(self.buffer(id), 4 * first as u64, bytemuck::cast_slice(data));
         self.gpu.check()
     }
 
@@ -175,7 +173,7 @@ impl plan::Executor for Executor {
         self.gpu.check()
     }
 
-    fn run(&mut self) -> Result<()> {
+    fn run_nodes(&mut self, nodes: Range<usize>) -> Result<()> {
         while self.in_flight.len() >= IN_FLIGHT {
             let index = self.in_flight.pop_front();
             self.poll(wgpu::PollType::Wait { submission_index: index, timeout: None })?;
@@ -184,9 +182,8 @@ impl plan::Executor for Executor {
         {
             let mut pass =
                 encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("run"), timestamp_writes: None });
-            for step in &self.steps {
-                step.encode(&mut pass);
-            }
+            let chosen = self.plan.steps.iter().zip(&self.steps).filter(|(step, _)| nodes.contains(&step.node));
+            chosen.for_each(|(_, step)| step.encode(&mut pass));
         }
         self.in_flight.push_back(self.gpu.queue.submit([encoder.finish()]));
         self.gpu.check()
@@ -242,14 +239,17 @@ impl plan::Executor for Executor {
     fn read(&mut self, id: StorageId) -> Result<Vec<f32>> {
         let ticket = self.read_later(id)?;
         self.poll(wgpu::PollType::wait_indefinitely())?;
-        self.collect()?;
-        let at = self.arrived.iter().position(|(t, _)| *t == ticket);
-        let data = at.map(|i| self.arrived.remove(i).1);
-        data.ok_or_else(|| Error::Lost(format!("{}: results cannot be read", self.gpu.adapter.name)))
+        loop {
+            if let Some(data) = self.take_read(ticket)? {
+                return Ok(data);
+            }
+            // Another thread has polled the device as well, and is about to tell of the mapping.
+            thread::yield_now();
+        }
     }
 
-    fn read_later(&mut self, id: StorageId) -> Result<Ticket> {
-        let size = self.bytes(id);
+    fn read_range_later(&mut self, id: StorageId, range: Range<usize>) -> Result<Ticket> {
+        let size = 4 * range.len() as u64;
         let staging = self.spare.iter().position(|b| b.size() == size).map(|i| self.spare.swap_remove(i)).unwrap_or_else(|| {
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
             self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -260,7 +260,7 @@ impl plan::Executor for Executor {
             })
         });
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
-        encoder.copy_buffer_to_buffer(self.buffer(id), 0, &staging, 0, size);
+        encoder.copy_buffer_to_buffer(self.buffer(id), 4 * range.start as u64, &staging, 0, size);
         self.next += 1;
         let (ticket, sender) = (self.next, self.mapped.0.clone());
         encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |mapped| {
@@ -271,6 +271,13 @@ impl plan::Executor for Executor {
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.check()?;
         Ok(ticket)
+    }
+
+    fn take_read(&mut self, ticket: Ticket) -> Result<Option<Vec<f32>>> {
+        self.poll(wgpu::PollType::Poll)?;
+        self.collect()?;
+        let at = self.arrived.iter().position(|(t, _)| *t == ticket);
+        Ok(at.map(|i| self.arrived.remove(i).1))
     }
 
     fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>> {

@@ -323,6 +323,12 @@ impl Graph {
         self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.to_vec() });
     }
 
+    /// Records `op` before node number `before`, with outputs that exist.
+    pub(crate) fn record_at(&mut self, before: usize, op: impl Op + 'static, inputs: &[Tensor], outputs: &[Tensor]) {
+        let node = Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.to_vec() };
+        self.nodes.insert(before, node);
+    }
+
     /// The same parameters without ops. Other tensors are still known, but have no memory.
     pub(crate) fn without_ops(&self) -> Self {
         let mut g = Self { nodes: Vec::new(), gradients: None, ..self.clone() };

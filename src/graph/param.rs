@@ -158,6 +158,11 @@ impl Graph {
         self.gradients
     }
 
+    /// Takes other gradients for those of the parameters: sums.
+    pub(crate) fn replace_gradients(&mut self, sums: StorageId) {
+        self.gradients = Some(sums);
+    }
+
     /// Number of trained values.
     pub fn parameter_count(&self) -> usize {
         self.params.iter().filter(|p| p.trained).map(|p| p.layout.count()).sum()

@@ -18,6 +18,7 @@ macro_rules! op_facts {
     };
 }
 
+mod accumulate;
 mod add;
 mod batch;
 mod batch_norm;
@@ -44,6 +45,8 @@ mod transfer;
 mod unfold;
 mod upsample;
 
+pub use accumulate::Accumulated;
+pub(crate) use accumulate::pieces;
 pub use batch::{Batch, Drawn, Pictures};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;

@@ -11,6 +11,7 @@ pub use lowering::{Buffer, Choice, Dispatch, Lowering, Range, SplitSum, grid};
 pub use tuning::{Tuning, TuningKey};
 
 use std::fmt;
+use std::ops;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -251,13 +252,24 @@ pub trait Executor {
     fn plan(&self) -> &Plan;
 
     /// Writes the first elements of a host storage of floats.
-    fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()>;
+    fn write(&mut self, id: StorageId, data: &[f32]) -> Result<()> {
+        self.write_at(id, 0, data)
+    }
+
+    /// Writes elements of a host storage of floats, from element `first` on; on a GPU a multiple of four.
+    fn write_at(&mut self, id: StorageId, first: usize, data: &[f32]) -> Result<()>;
 
     /// Writes the first elements of a host storage of integers.
     fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()>;
 
     /// Runs the plan once. On a GPU it returns once the run is submitted.
-    fn run(&mut self) -> Result<()>;
+    fn run(&mut self) -> Result<()> {
+        let nodes = self.plan().graph.nodes().len();
+        self.run_nodes(0..nodes)
+    }
+
+    /// Runs some nodes of the plan. Those of one run are run in order, each once.
+    fn run_nodes(&mut self, nodes: ops::Range<usize>) -> Result<()>;
 
     /// Runs the plan once, part by part, and tells how many milliseconds each took: every dispatch, or every node on the CPU.
     /// Nothing where the device cannot tell.
@@ -270,7 +282,16 @@ pub trait Executor {
     fn read(&mut self, id: StorageId) -> Result<Vec<f32>>;
 
     /// Asks for the contents of a host storage as they are after the runs so far, without waiting.
-    fn read_later(&mut self, id: StorageId) -> Result<Ticket>;
+    fn read_later(&mut self, id: StorageId) -> Result<Ticket> {
+        let len = self.plan().graph.storage(id).len;
+        self.read_range_later(id, 0..len)
+    }
+
+    /// Asks for some elements of a host storage as they are after the runs so far, without waiting.
+    fn read_range_later(&mut self, id: StorageId, range: ops::Range<usize>) -> Result<Ticket>;
+
+    /// What was asked for under that ticket, if it has arrived; [`Executor::finished_reads`] is not told of it then.
+    fn take_read(&mut self, ticket: Ticket) -> Result<Option<Vec<f32>>>;
 
     /// What was asked for by [`Executor::read_later`] and has arrived.
     fn finished_reads(&mut self) -> Result<Vec<(Ticket, Vec<f32>)>>;

@@ -1,8 +1,11 @@
 //! Training: from photographs with synthetic noise, or pairs of noisy pictures, to a model file.
 
+mod advance;
 mod config;
 mod data;
 mod log;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod picture;
 mod recipe;
 pub mod report;
@@ -11,6 +14,8 @@ mod runs;
 mod schedule;
 mod state;
 mod step;
+mod team;
+mod teamwork;
 mod trainer;
 mod training;
 mod validation;
@@ -18,6 +23,8 @@ mod writer;
 
 pub use config::{Config, Data, Origin};
 pub use data::{Source, split};
+#[cfg(feature = "mpi")]
+pub use mpi::Mpi;
 pub use picture::TrainingPicture;
 pub use recipe::Recipe;
 pub use run::{Outcome, Progress, Run, Start};
@@ -25,6 +32,7 @@ pub use runs::{PastRun, runs};
 pub use schedule::{Augment, Length, Schedule};
 pub use state::{Resumable, resumable};
 pub use step::{Example, Rule, Step, record_step};
+pub use team::Team;
 pub use trainer::Trainer;
 pub use validation::Validation;
 pub use writer::is_run;
@@ -99,11 +107,18 @@ pub struct Options {
     #[serde(default = "one")]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub targets: usize,
+    /// Batches whose gradients are averaged before a step: as a batch N times as large, in the memory of one
+    #[serde(default = "one")]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    pub accumulate: usize,
     /// End once N validations in a row bring no better PSNR, estimated if it can be; 0 for never [default: 0]
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub patience: u64,
 }
+
+/// Most batches of a step.
+const MOST_ACCUMULATED: usize = 4096;
 
 fn one() -> usize {
     1
@@ -134,6 +149,7 @@ impl Options {
             update: Update::ADAM,
             precision: Precision::F32,
             targets: 1,
+            accumulate: 1,
             patience: 0,
         }
     }
@@ -157,9 +173,14 @@ impl Options {
         if network.transfer().is_linear() { Self { loss: Loss::HDR, ..self } } else { self }
     }
 
-    /// Loss, optimizer and clip norm.
-    pub(crate) fn rule(&self) -> Rule {
-        Rule { loss: self.loss, update: self.update, clip: self.clip }
+    /// Crops of a step.
+    pub(crate) fn crops(&self) -> usize {
+        self.batch * self.accumulate
+    }
+
+    /// Loss, optimizer and clip norm; of a step whose gradients are summed in so many pieces, if they are.
+    pub(crate) fn rule(&self, pieces: usize) -> Rule {
+        Rule { loss: self.loss, update: self.update, clip: self.clip, pieces }
     }
 
     /// Whether the options fit each other and the network.
@@ -189,6 +210,9 @@ impl Options {
     pub fn check_numbers(&self) -> Result<()> {
         if !(1..=Batch::MOST_TARGETS).contains(&self.targets) {
             return Err(Error::option("targets", format!("{}: 1 to {} are possible", self.targets, Batch::MOST_TARGETS)));
+        }
+        if !(1..=MOST_ACCUMULATED).contains(&self.accumulate) {
+            return Err(Error::option("accumulate", format!("{}: 1 to {MOST_ACCUMULATED} are possible", self.accumulate)));
         }
         let length = match self.length {
             Length::Steps(steps) => steps as f64,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::report::{Record, Strip};
+use super::team::Team;
+use super::teamwork::assist;
 use super::training::Training;
 use super::{Options, Origin, Source, Validation};
 use crate::device::Device;
@@ -112,6 +114,26 @@ impl Run<'_> {
     /// # Errors
     /// As these, and if the model is of another network.
     pub fn train(&self, start: Start, origin: &Origin, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
-        Training::new(self, start, origin)?.complete(watch)
+        Training::new(self, start, origin, None)?.complete(watch)
+    }
+
+    /// The same in a team of processes, which all call this with the same options and pictures: each draws a part of every batch, and they
+    /// sum their gradients. The first of them leaves the files and gets the outcome; the others get none. Steps are those of one process with
+    /// the whole batch within rounding, batch normalisation excepted, which each process does on its part.
+    ///
+    /// # Errors
+    /// As [`Run::train`], and if another process is gone: the state of the last step is in the folder then.
+    pub fn train_in(
+        &self,
+        team: &mut dyn Team,
+        start: Start,
+        origin: &Origin,
+        watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Option<Outcome>> {
+        if team.rank() == 0 {
+            return Training::new(self, start, origin, Some(team))?.complete(watch).map(Some);
+        }
+        let idle = Progress { step: 0, share: 0.0, seconds: 0.0, pictures_per_second: 0.0, psnr: None, estimated: false };
+        assist(self, team, || watch(&idle).is_break()).map(|()| None)
     }
 }

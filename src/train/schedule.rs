@@ -58,7 +58,7 @@ impl Options {
             Length::Epochs(all) => all / epochs,
             Length::Minutes(_) => return VALIDATIONS,
         };
-        let work = STEP_WORK * steps * (self.batch * self.crop * self.crop) as f64;
+        let work = STEP_WORK * steps * (self.crops() * self.crop * self.crop) as f64;
         (VALIDATED * work / pixels as f64).floor().clamp(1.0, VALIDATIONS)
     }
 }

@@ -63,6 +63,14 @@ impl Identity {
         }
     }
 
+    /// A number that other trainings do not have.
+    pub(super) fn digest(&self) -> u64 {
+        let text = serde_json::to_vec(self).expect("options are written as JSON");
+        let mut digest = Digest::default();
+        text.into_iter().for_each(|byte| digest.add(byte.into()));
+        digest.0
+    }
+
     /// What keeps a training like `self` from going on where one like `other` stopped.
     fn difference(&self, other: &Self) -> Option<String> {
         let tree = |of: &Self| {
@@ -76,10 +84,25 @@ impl Identity {
     }
 }
 
-/// A number that other pictures, or the same in another order, do not have (Fowler, Noll and Vo's, by words).
+/// A number that other words, or the same in another order, do not have (Fowler, Noll and Vo's).
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
+    }
+}
+
+/// That of the pictures.
 fn digest(source: &Source, validation: &Validation) -> u64 {
-    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |word: u64| digest = (digest ^ word).wrapping_mul(0x0100_0000_01b3);
+    let mut digest = Digest::default();
+    let mut add = |word: u64| digest.add(word);
     for picture in source.scenes().iter().flatten() {
         add(picture.width as u64);
         for chunk in picture.pixels.raw().chunks(8) {
@@ -89,7 +112,7 @@ fn digest(source: &Source, validation: &Validation) -> u64 {
         }
     }
     validation.values().for_each(|v| add(v.to_bits().into()));
-    digest
+    digest.0
 }
 
 /// The first entry in which two trees of options differ: its name, and both values.

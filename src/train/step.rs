@@ -2,7 +2,7 @@
 
 use crate::graph::{Graph, StorageId, Tensor};
 use crate::nets::{Modules, Network};
-use crate::ops::{Loss, Optimizer, Update};
+use crate::ops::{Accumulated, Loss, Optimizer, Update};
 
 /// Tensors that a step learns from.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Rule {
     pub update: Update,
     /// Norm that the gradient is clipped to; 0: not at all.
     pub clip: f32,
+    /// Pieces in which gradients are summed over several batches, see [`Graph::accumulate`]; 0: a step has one batch.
+    pub pieces: usize,
 }
 
 /// What the host writes and reads of a recorded step.
@@ -33,8 +35,10 @@ pub struct Step {
     pub y: Tensor,
     /// Flat parameters.
     pub params: StorageId,
-    /// Their gradients, laid out alike.
+    /// Their gradients, laid out alike: of a batch, or summed over several.
     pub grads: StorageId,
+    /// Sums over several batches, if there are.
+    pub sums: Option<Accumulated>,
     /// Learning rate and the like, moments, averages, log.
     pub optimizer: Optimizer,
     /// Exponent of an annealed loss.
@@ -52,11 +56,13 @@ pub fn record_step(g: &mut Graph, network: &dyn Network, example: Example, rule:
     let loss = g.loss(rule.loss, y, t, mask, exponent);
     let one = g.one();
     g.backward(&[(loss, one)]);
-    let optimizer = g.optimize(loss, rule.update, rule.clip);
+    let sums = (rule.pieces > 0).then(|| g.accumulate(loss, rule.pieces));
+    let optimizer = g.optimize(sums.map_or(loss, |sums| sums.loss), rule.update, rule.clip);
     Step {
         y,
         params: g.params_storage().expect("a network has parameters"),
         grads: g.gradients().expect("parameters have gradients"),
+        sums,
         optimizer,
         exponent: exponent.map(|t| g.view(t).storage),
     }

@@ -1,12 +1,14 @@
 //! A network in training on a device: the one loop of all trainings, from pictures that the device draws batches from, or step by
-//! step from arrays in memory (the second report's interface). Validation, checkpoints and the report are in [`super::Run`].
+//! step from arrays in memory (the second report's interface). Validation, checkpoints and the report are in [`super::Run`]; how a step is
+//! run, alone or in a team, in [`super::advance`].
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::schedule::{Augment, Order, ema_decay};
+use super::schedule::{Augment, Order};
 use super::step::{Example, Step, record_step};
+use super::team::Part;
 use super::{Options, Source};
 use crate::data::files::save_bytes;
 use crate::device::Device;
@@ -19,13 +21,15 @@ use crate::plan::Executor;
 /// A network with its parameters, in training on a device.
 pub struct Trainer {
     device: Device,
-    network: Arc<dyn Network>,
-    options: Options,
-    executor: Box<dyn Executor>,
-    step: Step,
-    feed: Feed,
+    pub(super) network: Arc<dyn Network>,
+    pub(super) options: Options,
+    pub(super) executor: Box<dyn Executor>,
+    pub(super) step: Step,
+    pub(super) feed: Feed,
+    /// What is drawn here of every batch.
+    pub(super) part: Part,
     /// Steps done.
-    number: u64,
+    pub(super) number: u64,
     /// Pictures of an epoch, as far as known.
     pictures: usize,
     start: Instant,
@@ -33,7 +37,7 @@ pub struct Trainer {
 }
 
 /// Where batches come from.
-enum Feed {
+pub(super) enum Feed {
     /// Drawn by the device from its pictures, in an order where one is given.
     Pictures(Pictures, Option<Order>),
     /// Written by the host.
@@ -42,7 +46,7 @@ enum Feed {
 
 /// Input and targets that the host writes: shapes (N, H, W, C).
 #[derive(Clone, Copy)]
-struct Arrays {
+pub(super) struct Arrays {
     x: StorageId,
     t: StorageId,
     input: [usize; 4],
@@ -71,13 +75,26 @@ impl Trainer {
     /// # Errors
     /// If options and pictures do not fit each other, or the device cannot hold a step.
     pub fn new(device: &Device, network: Arc<dyn Network>, options: &Options, source: &Source, ranges: Ranges) -> Result<Self> {
+        Self::in_part(device, network, options, source, ranges, Part::whole(options.batch), 0)
+    }
+
+    /// The same, for a part of every batch, with gradients summed over several processes in so many pieces.
+    pub(super) fn in_part(
+        device: &Device,
+        network: Arc<dyn Network>,
+        options: &Options,
+        source: &Source,
+        ranges: Ranges,
+        part: Part,
+        pieces: usize,
+    ) -> Result<Self> {
         source.check(network.as_ref(), options)?;
         let shards = source.shards(device)?;
         let given = options.augment == Augment::Triple;
         let batch = Batch {
             count: source.count(),
             crop: options.crop,
-            batch: options.batch,
+            batch: part.count,
             noise: source.added_noise(),
             clean_targets: options.clean_targets,
             input: ranges.input,
@@ -92,12 +109,12 @@ impl Trainer {
         let mut g = Graph::new();
         g.set_precision(options.precision);
         let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
-        let mut rule = options.rule();
+        let mut rule = options.rule(pieces.max(usize::from(options.accumulate > 1)));
         rule.loss = rule.loss.in_range(ranges.output);
         let step = record_step(&mut g, network.as_ref(), Example { x, t, mask }, rule);
         let order = given.then(|| Order::new(source.count(), options.seed));
         let mut trainer = Self::start(device, network, options, g, step, Feed::Pictures(pictures, order))?;
-        trainer.pictures = source.count();
+        (trainer.pictures, trainer.part) = (source.count(), part);
         trainer.executor.write_ints(pictures.table, &shards.rows())?;
         for (i, &id) in pictures.shards.iter().enumerate() {
             trainer.executor.write_ints(id, &shards.words(i))?;
@@ -121,7 +138,7 @@ impl Trainer {
             probe.view(y).clone()
         };
         let t = g.host_picture("t", view.shape, view.channels());
-        let step = record_step(&mut g, network.as_ref(), Example { x, t, mask: None }, options.rule());
+        let step = record_step(&mut g, network.as_ref(), Example { x, t, mask: None }, options.rule(0));
         let output = [view.shape[0], view.shape[1], view.shape[2], view.channels()];
         let arrays = Arrays { x: g.view(x).storage, t: g.view(t).storage, input: shape, output };
         Self::start(device, network, options, g, step, Feed::Arrays(arrays))
@@ -137,8 +154,9 @@ impl Trainer {
         })?;
         executor.write(step.params, &params)?;
         executor.write(step.optimizer.ema, &params)?;
-        let (device, options) = (device.clone(), options.clone());
-        Ok(Self { device, network, options, executor, step, feed, number: 0, pictures: 0, start: Instant::now(), forward: None })
+        let (device, options, part) = (device.clone(), options.clone(), Part::whole(options.batch));
+        let (start, forward) = (Instant::now(), None);
+        Ok(Self { device, network, options, executor, step, feed, part, number: 0, pictures: 0, start, forward })
     }
 
     /// Steps done.
@@ -148,32 +166,12 @@ impl Trainer {
 
     /// How often every picture has been shown at a step.
     pub(super) fn epochs(&self, step: u64) -> f64 {
-        step as f64 * self.options.augment.pictures(self.options.batch) as f64 / self.pictures.max(1) as f64
+        step as f64 * self.options.augment.pictures(self.options.crops()) as f64 / self.pictures.max(1) as f64
     }
 
     /// Learning rate at a step, with the share of the training that is done.
     pub(super) fn rate(&self, step: u64, share: f64) -> f64 {
         self.options.rate(step, share, self.epochs(step))
-    }
-
-    /// Submits a step, with the share of the training that is done.
-    pub(super) fn advance(&mut self, share: f64) -> Result<()> {
-        let (step, optimizer) = (self.number, self.step.optimizer);
-        let control = optimizer.control(step + 1, self.rate(step, share), ema_decay(step, self.options.ema));
-        self.executor.write(optimizer.control, &control)?;
-        if let Feed::Pictures(pictures, order) = &mut self.feed {
-            let mut draw = vec![step as u32, self.options.seed, 0, 0];
-            if let Some(order) = order {
-                draw.extend(order.triple(step, self.options.augment.pictures(self.options.batch)));
-            }
-            self.executor.write_ints(pictures.draw, &draw)?;
-        }
-        if let Some(exponent) = self.step.exponent {
-            self.executor.write(exponent, &[2.0 * (1.0 - share) as f32])?;
-        }
-        self.executor.run()?;
-        self.number += 1;
-        Ok(())
     }
 
     /// The executor and the storages of the step.

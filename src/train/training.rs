@@ -10,6 +10,8 @@ use super::log::{Log, Marks};
 use super::report::Record;
 use super::run::{Outcome, Progress, Run, Start};
 use super::state::{Identity, Snapshot, State};
+use super::team::{Team, Vote};
+use super::teamwork::{synchronise, trainer};
 use super::trainer::Trainer;
 use super::validation::Scores;
 use super::writer::{BEST, LAST, Writer};
@@ -45,6 +47,8 @@ pub(super) struct Training<'a> {
     validation: &'a Validation,
     identity: Identity,
     trainer: Trainer,
+    /// Who trains along, and what was agreed on with the last step.
+    team: Option<(&'a mut dyn Team, Vote)>,
     denoiser: Denoiser,
     writer: Writer<'a>,
     log: Log,
@@ -65,7 +69,7 @@ pub(super) struct Training<'a> {
 
 impl<'a> Training<'a> {
     /// Readies a training at its first step, or where the run folder has it.
-    pub(super) fn new(run: &Run<'a>, start: Start, origin: &Origin) -> Result<Self> {
+    pub(super) fn new(run: &Run<'a>, start: Start, origin: &Origin, team: Option<&'a mut dyn Team>) -> Result<Self> {
         let Run { device, ref network, options, source, validation, out } = *run;
         options.check(network.as_ref())?;
         // Another process may be writing to a folder that is there already.
@@ -78,7 +82,11 @@ impl<'a> Training<'a> {
         };
         let known = state.as_ref().map_or(model.map(|m| m.ranges), |state| state.snapshot.ranges);
         let ranges = known.unwrap_or_else(|| network.values().ranges(|| source.statistics()));
-        let mut trainer = Trainer::new(device, Arc::clone(network), options, source, ranges)?;
+        let (mut team, agreed) = (team, Vote { stop: false, share: 0.0 });
+        let mut trainer = match &mut team {
+            Some(team) => trainer(run, *team, &identity, Some(ranges))?,
+            None => Trainer::new(device, Arc::clone(network), options, source, ranges)?,
+        };
         if let Some(model) = model {
             trainer.begin_with(model)?;
         }
@@ -91,6 +99,7 @@ impl<'a> Training<'a> {
             validation,
             identity,
             trainer,
+            team: team.map(|team| (team, agreed)),
             denoiser,
             writer,
             log: Log::default(),
@@ -106,6 +115,10 @@ impl<'a> Training<'a> {
         };
         if let Some(state) = state {
             training.restore(state)?;
+        }
+        let share = training.progress().share;
+        if let Some((team, agreed)) = &mut training.team {
+            *agreed = synchronise(*team, &mut training.trainer, share)?;
         }
         Ok(training)
     }
@@ -157,15 +170,32 @@ impl<'a> Training<'a> {
             step,
             share: self.options.length.progress(step, seconds, self.trainer.epochs(step)),
             seconds,
-            pictures_per_second: step as f64 * self.options.batch as f64 / seconds,
+            pictures_per_second: step as f64 * self.options.crops() as f64 / seconds,
             psnr: self.scores.map(|s| s.headline()),
             estimated: self.scores.is_none_or(|s| s.estimated.is_some()),
         }
     }
 
-    /// Submits a step and takes in the losses that have arrived.
-    fn advance(&mut self, share: f64) -> Result<()> {
-        self.trainer.advance(share)?;
+    /// How far it has got; in a team, by what was agreed on.
+    fn now(&self) -> Progress {
+        let now = self.progress();
+        Progress { share: self.team.as_ref().map_or(now.share, |(_, agreed)| agreed.share), ..now }
+    }
+
+    /// Submits a step and takes in the losses that have arrived. A team is told of the wish to stop, and all stop where one wishes to.
+    fn advance(&mut self, share: f64, wish: bool) -> Result<bool> {
+        let (next, seconds) = (self.trainer.steps() + 1, self.progress().seconds);
+        let stop = match &mut self.team {
+            Some((team, agreed)) => {
+                let share_then = self.options.length.progress(next, seconds, self.trainer.epochs(next));
+                *agreed = self.trainer.advance_with(*team, share, Vote { stop: wish, share: share_then })?;
+                agreed.stop
+            }
+            None => {
+                self.trainer.advance(share)?;
+                wish
+            }
+        };
         let number = self.trainer.steps();
         if number.is_multiple_of(LOOK) {
             let (executor, step) = self.trainer.parts();
@@ -180,7 +210,8 @@ impl<'a> Training<'a> {
                 self.saving = Some(Saving { snapshot, tickets, vectors: [const { None }; 3] });
             }
         }
-        self.take_reads()
+        self.take_reads()?;
+        Ok(stop)
     }
 
     /// Takes in what has arrived: losses in portions of [`LOOK`] steps, so that the curve is the same in every run, and a state.
@@ -232,6 +263,18 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Waits for the steps so far and saves their state.
+    fn save_now(&mut self) -> Result<()> {
+        let number = self.trainer.steps();
+        let (executor, step) = self.trainer.parts();
+        let rows = executor.read(step.optimizer.log)?;
+        self.take_reads()?;
+        self.log.take(&rows, number, self.options.precision)?;
+        let snapshot = self.snapshot(self.progress().seconds);
+        let [params, moments, ema] = self.trainer.state().map(|id| self.trainer.parts().0.read(id));
+        self.save(&State { snapshot, vectors: [params?, moments?, ema?] })
+    }
+
     /// Adds a point to the curves.
     fn note(&mut self, now: &Progress, scores: Option<Scores>) {
         if self.log.is_empty()
@@ -278,10 +321,15 @@ impl<'a> Training<'a> {
 
     /// All steps that are left.
     fn run(&mut self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<()> {
-        let (mut checkpoint, mut validating, mut stop) = (self.before, 0.0, false);
+        let (mut checkpoint, mut validating, mut stop, mut wish) = (self.before, 0.0, false, false);
+        let alone = self.team.is_none();
         loop {
-            let now = self.progress();
-            let done = now.share >= 1.0 || stop || self.options.is_over(&self.writer.records);
+            let now = self.now();
+            let done = now.share >= 1.0 || stop || alone && self.options.is_over(&self.writer.records);
+            if stop && !alone {
+                // What has started a team may kill it soon after it was told to end it.
+                self.save_now()?;
+            }
             let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
             let timed = matches!(self.options.length, Length::Minutes(_));
@@ -291,11 +339,13 @@ impl<'a> Training<'a> {
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
-            if done || self.options.is_over(&self.writer.records) {
+            let over = self.options.is_over(&self.writer.records);
+            if done || alone && over {
                 return Ok(());
             }
-            self.advance(now.share)?;
-            stop = watch(&self.progress()).is_break();
+            let agreed = self.advance(now.share, wish || over)?;
+            wish = watch(&self.progress()).is_break();
+            stop = if alone { wish } else { agreed };
         }
     }
 
@@ -326,6 +376,11 @@ impl<'a> Training<'a> {
     pub(super) fn complete(mut self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
         let out = self.writer.out;
         let ran = self.run(watch);
+        if let (Err(Error::Lost(_)), Some(_)) = (&ran, &self.team) {
+            // Another process is gone: the last step was not finished, and the device holds the one before. If it is the device that is
+            // lost, nothing can be read of it, and what was saved stays.
+            let _ = self.save_now();
+        }
         let saved = self.saved;
         ran.and_then(|()| self.finish()).map_err(|e| explain(e, saved, out))
     }

@@ -1,0 +1,150 @@
+//! How a step is run: alone, or with other processes, which each draw a part of every batch and sum their gradients while the backward pass
+//! goes on.
+
+use std::collections::VecDeque;
+use std::thread;
+use std::time::Duration;
+
+use super::schedule::ema_decay;
+use super::team::{Team, Vote, least_seconds};
+use super::trainer::{Feed, Trainer};
+use crate::error::Result;
+use crate::ops::{Accumulated, pieces};
+use crate::plan::Ticket;
+
+/// Pieces in which a team sums gradients: each goes to the others while the next is computed.
+pub(super) const PIECES: usize = 4;
+/// Pause between looks at whether a device has brought what it was asked for.
+const PAUSE: Duration = Duration::from_micros(50);
+
+impl Trainer {
+    /// Submits a step, with the share of the training that is done.
+    pub(super) fn advance(&mut self, share: f64) -> Result<()> {
+        self.prepare(share)?;
+        match self.step.sums {
+            None => {
+                self.draw(0)?;
+                self.executor.run()?;
+            }
+            Some(sums) => {
+                for batch in 0..self.options.accumulate {
+                    self.begin_batch(sums, batch)?;
+                    self.executor.run_nodes(0..self.nodes() - 1)?;
+                }
+                self.executor.run_nodes(self.nodes() - 1..self.nodes())?;
+            }
+        }
+        self.number += 1;
+        Ok(())
+    }
+
+    /// The same in a team, which also agrees on how to go on.
+    pub(super) fn advance_with(&mut self, team: &mut dyn Team, share: f64, vote: Vote) -> Result<Vote> {
+        self.prepare(share)?;
+        let sums = self.step.sums.expect("a team sums gradients");
+        for batch in 0..self.options.accumulate - 1 {
+            self.begin_batch(sums, batch)?;
+            self.executor.run_nodes(0..self.nodes() - 1)?;
+        }
+        self.begin_batch(sums, self.options.accumulate - 1)?;
+        let vote = self.sum_last_batch(team, sums, vote)?;
+        self.executor.run_nodes(self.nodes() - 1..self.nodes())?;
+        self.number += 1;
+        Ok(vote)
+    }
+
+    /// Seconds that a batch of this process takes, forward and backward, on pictures of no meaning.
+    pub(super) fn seconds(&mut self) -> Result<f64> {
+        let sums = self.step.sums.expect("a team sums gradients");
+        self.begin_batch(sums, 0)?;
+        let last = self.nodes() - 1;
+        least_seconds(|| {
+            self.executor.run_nodes(0..last)?;
+            self.executor.wait()
+        })
+    }
+
+    /// Nodes of the step, of which the last is the optimizer.
+    fn nodes(&self) -> usize {
+        self.executor.plan().graph.nodes().len()
+    }
+
+    /// Writes what a step needs beside pictures.
+    fn prepare(&mut self, share: f64) -> Result<()> {
+        let (number, optimizer) = (self.number, self.step.optimizer);
+        let control = optimizer.control(number + 1, self.rate(number, share), ema_decay(number, self.options.ema));
+        self.executor.write(optimizer.control, &control)?;
+        match self.step.exponent {
+            Some(exponent) => self.executor.write(exponent, &[2.0 * (1.0 - share) as f32]),
+            None => Ok(()),
+        }
+    }
+
+    /// Has a batch of the step drawn, whose gradients are summed with those of the others.
+    fn begin_batch(&mut self, sums: Accumulated, batch: usize) -> Result<()> {
+        let share = self.part.share() / self.options.accumulate as f64;
+        self.executor.write(sums.control, &[share as f32, f32::from(u8::from(batch == 0))])?;
+        self.draw(batch)
+    }
+
+    /// Has this process's part of a batch of the step drawn.
+    fn draw(&mut self, batch: usize) -> Result<()> {
+        let (part, options) = (self.part, &self.options);
+        if let Feed::Pictures(pictures, order) = &mut self.feed {
+            let first = batch * part.of + part.first;
+            let mut draw = vec![self.number as u32, options.seed, first as u32, 0];
+            if let Some(order) = order {
+                let whole =
+                    order.triple(self.number * options.accumulate as u64 + batch as u64, options.augment.pictures(options.batch));
+                draw.extend(&whole[2 * part.first..2 * (part.first + part.count)]);
+            }
+            self.executor.write_ints(pictures.draw, &draw)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a batch piece by piece, each of which is summed over the team while the next is computed; the sums take the place of the
+    /// gradients, and of the loss.
+    fn sum_last_batch(&mut self, team: &mut dyn Team, sums: Accumulated, vote: Vote) -> Result<Vote> {
+        let gradients = self.step.grads;
+        let pieces = pieces(&self.executor.plan().graph);
+        let mut waiting = VecDeque::new();
+        let mut done = 0;
+        for (node, range) in &pieces {
+            self.executor.run_nodes(done..node + 1)?;
+            done = node + 1;
+            waiting.push_back(self.executor.read_range_later(gradients, range.clone())?);
+            while let Some(&ticket) = waiting.front()
+                && let Some(piece) = self.executor.take_read(ticket)?
+            {
+                team.begin_sum(piece)?;
+                waiting.pop_front();
+            }
+        }
+        self.executor.run_nodes(done..self.nodes() - 1)?;
+        let loss = self.executor.plan().graph.view(sums.loss).storage;
+        let ticket = self.executor.read_range_later(loss, 0..4)?;
+        for ticket in waiting {
+            let piece = self.wait_for(ticket)?;
+            team.begin_sum(piece)?;
+        }
+        let own = self.wait_for(ticket)?;
+        team.begin_sum(vote.to_floats(own[0], team.rank()))?;
+        for (_, range) in pieces {
+            let sum = team.end_sum()?;
+            self.executor.write_at(gradients, range.start, &sum)?;
+        }
+        let (loss_of_all, agreed) = Vote::of_floats(&team.end_sum()?);
+        self.executor.write(loss, &[loss_of_all])?;
+        Ok(agreed)
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> Result<Vec<f32>> {
+        loop {
+            match self.executor.take_read(ticket)? {
+                Some(data) => return Ok(data),
+                None => thread::sleep(PAUSE),
+            }
+        }
+    }
+}
