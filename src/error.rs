@@ -55,6 +55,9 @@ pub enum Error {
     /// The device was lost, or failed at work: nothing runs on it any more.
     #[error("{}", printable(.0))]
     Lost(String),
+    /// Another process of a training has ended.
+    #[error("{}", printable(.0))]
+    Gone(String),
     /// The loss or its gradient is not finite any more.
     #[error(
         "training became unstable at step {step} ({}): choose a lower learning rate; what was saved before is kept",

@@ -56,7 +56,7 @@ impl Team for Thread {
     }
 
     fn end_sum(&mut self) -> Result<Vec<f32>> {
-        let values = self.from.iter().map(|from| from.recv().map_err(|_| Error::Lost("another process has ended".into())));
+        let values = self.from.iter().map(|from| from.recv().map_err(|_| Error::Gone("another process has ended".into())));
         let mut values = values.collect::<Result<Vec<_>>>()?.into_iter();
         let mut sum = values.next().unwrap();
         values.for_each(|other| sum.iter_mut().zip(other).for_each(|(sum, v)| *sum += v));
@@ -184,7 +184,7 @@ fn where_one_dies_the_others_end_and_the_last_step_is_kept() {
     let outcomes = train(3, &run, &device, (&out, false), dies);
     let message = outcomes[0].as_ref().unwrap_err().to_string();
     assert!(message.contains("ended; the state of step 5 is in"), "{message}");
-    assert!(matches!(outcomes[2], Err(Error::Lost(_))));
+    assert!(matches!(outcomes[2], Err(Error::Gone(_))));
     let resumed = run.run(&device, &out, true, |_| false).unwrap();
     assert_near(&device, &whole.model.params, &resumed.model.params, &initial(&run, &device));
 }

@@ -22,6 +22,7 @@ mod pairs;
 mod pipeline;
 mod pipes;
 mod places;
+mod processes;
 mod recipe;
 mod runs;
 mod settings;
@@ -34,9 +35,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use n2n_gpu::device::Device;
+use n2n_gpu::device::{Device, ranked};
 use n2n_gpu::error::Error;
+use n2n_gpu::gpu::adapters;
 use output::{INTERRUPTED, Output, complain, exit_code, print_line, program};
+use processes::Process;
 use serde_json::json;
 
 const EXIT_CODES: &str = "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.";
@@ -106,7 +109,12 @@ enum Command {
 impl Common {
     /// The device asked for.
     fn select(&self) -> Result<Device, Error> {
-        Device::select(&self.device).map_err(|e| match e {
+        let local = Process::local_rank().filter(|_| self.device.eq_ignore_ascii_case("auto"));
+        let wanted = match local.and_then(nth_gpu) {
+            Some(index) => index.to_string(),
+            None => self.device.clone(),
+        };
+        Device::select(&wanted).map_err(|e| match e {
             Error::Device { device, problem } if device == self.device => Error::device(format!("--device {device}"), problem),
             other => other,
         })
@@ -139,6 +147,12 @@ impl Common {
     }
 }
 
+/// The adapter of one of several processes on a machine with several GPUs: each takes another.
+fn nth_gpu(process: usize) -> Option<usize> {
+    let real = ranked(&adapters());
+    (real.len() > 1).then(|| real[process % real.len()])
+}
+
 fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
     interrupt::handle(&cli.common)?;
     match &cli.command {
@@ -163,13 +177,21 @@ fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
 /// began.
 pub(crate) fn main(start: Instant) -> ExitCode {
     let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
-    let (cli, matches) = match parsed {
+    let (mut cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(e) => return not_run(&e),
     };
     let command = matches.subcommand_name().unwrap_or_default();
     limit_threads();
-    let output = run(&cli, start).unwrap_or_else(|e| Output::failure(sentence(&e, command), code_of(&e)));
+    let helper = Process::of_mpirun().filter(|p| p.rank > 0 && matches!(cli.command, Command::Train(_)));
+    if helper.is_some() {
+        // The first process tells people, and what asked for JSON.
+        (cli.common.quiet, cli.common.json) = (true, false);
+    }
+    let output = run(&cli, start).unwrap_or_else(|e| match helper {
+        None => Output::failure(sentence(&e, command), code_of(&e)),
+        Some(Process { rank, .. }) => Output::failure(format!("process {rank}: {}", sentence(&e, command)), code_of(&e)),
+    });
     output.print(cli.common.json)
 }
 

@@ -11,7 +11,7 @@ use n2n_gpu::data::picture::load_each_rgb8;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Validation, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Team, Validation, split};
 use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
@@ -22,7 +22,7 @@ use super::output::{Output, TrainingBar, counted, path_text, program};
 use super::pairs::{PairReader, Pairs, readable, tell};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
-use super::{Common, Usage};
+use super::{Common, Usage, processes};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
        n2n-gpu train --pairs A B --out RUN [OPTIONS]
@@ -175,7 +175,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         let pictures = counted(excess.len(), "picture");
         common.remark(&format!("left out for lack of memory on {}: {pictures}, {first} first", device.name()));
     }
-    make_folder("--out", &options.out)?;
+    let stop = stops_training();
+    let team = processes::join(stop)?;
+    if team.as_ref().is_none_or(|team| team.rank() == 0) {
+        make_folder("--out", &options.out)?;
+    }
+    if let Some(team) = &team {
+        common.remark(&format!("{} processes share every batch of {} crops", team.size(), training.batch));
+    }
     if training_set.count() == 1 && validation.count() == 1 && settings.origin.data.val.is_none() {
         common.remark("there is only one picture: it is validated on as well; give others with --val");
     }
@@ -194,7 +201,12 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     }
     let (source, validation) = (&training_set, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute()).map_err(|e| match e {
+    let trained = Trained::by(common, &run, team, settings.start(), &settings.origin.absolute()).map_err(|e| match e {
+        Error::Gone(what) => Error::Gone(format!(
+            "{what}: go on with `{} train --resume --out {}`, in as many processes as there are",
+            program(),
+            shown(&options.out)
+        )),
         Error::Lost(what) if options.out.join("state.safetensors").exists() => {
             let how = format!("{} train --resume --out {}", program(), shown(&options.out));
             Error::Lost(format!("{what}: go on with `{how}`, with --device cpu if the device does not come back"))
@@ -202,7 +214,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         other => other,
     })?;
     let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
-    Ok(output(&trained, &how))
+    Ok(trained.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how)))
 }
 
 /// What came of a training for people.
@@ -242,18 +254,27 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    /// Trains with a bar, until Ctrl-C.
-    pub(super) fn by(common: &Common, run: &Run, start: Start, origin: &Origin) -> Result<Self, Error> {
+    /// Trains with a bar, until Ctrl-C, alone or in a team; only the first of a team has something to tell.
+    pub(super) fn by(
+        common: &Common,
+        run: &Run,
+        team: Option<Box<dyn Team>>,
+        start: Start,
+        origin: &Origin,
+    ) -> Result<Option<Self>, Error> {
         let stop = stops_training();
-        let outcome = TrainingBar::new(common).watch(stop, |watch| run.train(start, origin, watch))?;
-        Ok(Self {
+        let outcome = TrainingBar::new(common).watch(stop, |watch| match team {
+            None => run.train(start, origin, watch).map(Some),
+            Some(mut team) => run.train_in(team.as_mut(), start, origin, watch).inspect(|_| team.leave()),
+        })?;
+        Ok(outcome.map(|outcome| Self {
             device: run.device.name().to_owned(),
             network: run.network.name().to_owned(),
             parameters: Anatomy::of(run.network.as_ref()).parameters(),
             report: run.out.join("report.html"),
             outcome,
             interrupted: stop.load(Ordering::Relaxed),
-        })
+        }))
     }
 
     /// `20 steps in 3 s on cpu`, and whether that was all.

@@ -29,7 +29,7 @@ enum Job {
 }
 
 /// This process and the others. A thread of its own talks to MPI, so that sums go on while the device computes. A process that ends without
-/// [`Mpi::leave`] has failed, and `mpirun` ends the others.
+/// [`Team::leave`] has failed, and `mpirun` ends the others.
 #[derive(Debug)]
 pub struct Mpi {
     rank: usize,
@@ -60,14 +60,6 @@ impl Mpi {
         let (rank, size) = told.recv().map_err(|_| problem("start the program with the mpirun of the MPI it was built with"))?;
         Ok(Self { rank, size, jobs: to_thread, sums, thread })
     }
-
-    /// Takes leave of the others, which do the same.
-    pub fn leave(self) {
-        if self.jobs.send(Job::Leave).is_ok() {
-            // A thread that has panicked has said so.
-            let _ = self.thread.join();
-        }
-    }
 }
 
 impl Team for Mpi {
@@ -86,10 +78,17 @@ impl Team for Mpi {
     fn end_sum(&mut self) -> Result<Vec<f32>> {
         self.sums.recv().map_err(|_| gone())
     }
+
+    fn leave(self: Box<Self>) {
+        if self.jobs.send(Job::Leave).is_ok() {
+            // A thread that has panicked has said so.
+            let _ = self.thread.join();
+        }
+    }
 }
 
 fn gone() -> Error {
-    Error::Lost("another process of the training has ended".into())
+    Error::Gone("another process of the training has ended".into())
 }
 
 /// Sums what comes, until it is told to leave.

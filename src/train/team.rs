@@ -23,6 +23,9 @@ pub trait Team {
     /// # Errors
     /// If a process is gone.
     fn end_sum(&mut self) -> Result<Vec<f32>>;
+
+    /// Ends working together, once all is done. A process that ends without it has failed.
+    fn leave(self: Box<Self>) {}
 }
 
 /// What this process draws of a batch: so many elements from the first on.

@@ -376,9 +376,8 @@ impl<'a> Training<'a> {
     pub(super) fn complete(mut self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
         let out = self.writer.out;
         let ran = self.run(watch);
-        if let (Err(Error::Lost(_)), Some(_)) = (&ran, &self.team) {
-            // Another process is gone: the last step was not finished, and the device holds the one before. If it is the device that is
-            // lost, nothing can be read of it, and what was saved stays.
+        if let Err(Error::Gone(_)) = ran {
+            // The last step was not finished, and the device holds the one before. If that cannot be saved, what was saved before stays.
             let _ = self.save_now();
         }
         let saved = self.saved;
@@ -386,12 +385,13 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Says what is left of a training whose device was lost.
+/// Says what is left of a training whose device was lost, or another process.
 fn explain(error: Error, saved: Option<u64>, out: &Path) -> Error {
+    let kept =
+        |what: &str, step: u64| format!("{what}; the state of step {step} is in {}", out.join("state.safetensors").display());
     match (error, saved) {
-        (Error::Lost(what), Some(step)) => {
-            Error::Lost(format!("{what}; the state of step {step} is in {}", out.join("state.safetensors").display()))
-        }
+        (Error::Lost(what), Some(step)) => Error::Lost(kept(&what, step)),
+        (Error::Gone(what), Some(step)) => Error::Gone(kept(&what, step)),
         (Error::Lost(what), None) => Error::Lost(format!("{what}; nothing was saved of this training yet")),
         (other, _) => other,
     }

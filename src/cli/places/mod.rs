@@ -16,6 +16,7 @@ use super::Usage;
 use super::files::{check_existing, check_outputs};
 use super::output::counted;
 use super::pipes::is_pipe;
+use super::processes::Process;
 use outputs::Destination;
 pub(super) use skipped::{line as skipped_line, object as skipped_object};
 
@@ -43,7 +44,8 @@ pub(super) struct Places {
     /// Leave out pictures whose results exist already: to go on where an earlier command was ended
     #[arg(long, conflicts_with = "force")]
     skip_existing: bool,
-    /// Part I of N of the pictures, sorted by name, for one of N machines: 1/3, 2/3, 3/3
+    /// Part I of N of the pictures, sorted by name, for one of N machines: 1/3, 2/3, 3/3; or auto, for the number that mpirun or an array of
+    /// jobs has given
     #[arg(long, value_name = "I/N", value_parser = Shard::parse, hide_short_help = true)]
     shard: Option<Shard>,
     /// Before and after, side by side, as a picture; of several pictures in a folder of this name. Shows the middle, up to 800 pixels a side
@@ -60,6 +62,11 @@ struct Shard {
 
 impl Shard {
     fn parse(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            let process =
+                Process::of_jobs().ok_or("there is neither mpirun nor an array of jobs that numbers this command: give I/N")?;
+            return Ok(Self { index: process.rank + 1, of: process.size });
+        }
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         let Some((index, of)) = numbers else { return Err("must be two numbers, such as 1/3".into()) };
         if of == 0 || !(1..=of).contains(&index) {
