@@ -9,11 +9,12 @@ use super::config::FORMAT;
 use super::log::{Log, Marks};
 use super::report::Record;
 use super::run::{Outcome, Progress, Run, Start};
+use super::schedule::Plateau;
 use super::state::{Identity, Snapshot, State};
 use super::trainer::Trainer;
 use super::validation::Scores;
 use super::writer::{BEST, LAST, Writer};
-use super::{Length, Options, Origin, Validation};
+use super::{Length, Options, Origin, Schedule, Validation};
 use crate::data::files::lock;
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
@@ -52,6 +53,7 @@ pub(super) struct Training<'a> {
     looks: Vec<(Ticket, u64)>,
     points: Marks,
     validations: Marks,
+    plateau: Plateau,
     start: Instant,
     /// Seconds of training before `start`.
     before: f64,
@@ -97,6 +99,7 @@ impl<'a> Training<'a> {
             looks: Vec::new(),
             points: Marks::new(POINTS),
             validations: Marks::new(validations),
+            plateau: Plateau::default(),
             start: Instant::now(),
             before: 0.0,
             scores: None,
@@ -125,6 +128,8 @@ impl<'a> Training<'a> {
             self.validations.skip_to(share);
         }
         self.trainer.restore(number, &vectors)?;
+        self.plateau = snapshot.plateau;
+        self.trainer.scale_rate(self.plateau.factor());
         self.scores = snapshot.records.iter().rev().find_map(Scores::of);
         self.log = snapshot.log;
         (self.before, self.saved) = (seconds, Some(number));
@@ -147,6 +152,7 @@ impl<'a> Training<'a> {
             log: self.log.clone(),
             points: self.points,
             validations: self.validations,
+            plateau: self.plateau,
             records: self.writer.records.clone(),
         }
     }
@@ -255,8 +261,9 @@ impl<'a> Training<'a> {
         });
     }
 
-    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint.
-    fn validate(&mut self, now: &Progress) -> Result<()> {
+    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the schedule of the rate, if it
+    /// would come in a training without a stop as well.
+    fn validate(&mut self, now: &Progress, counts: bool) -> Result<()> {
         let number = self.trainer.steps();
         let (executor, step) = self.trainer.parts();
         let rows = executor.read(step.optimizer.log)?;
@@ -270,6 +277,10 @@ impl<'a> Training<'a> {
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
+        if counts && self.options.schedule == Schedule::Plateau {
+            self.plateau.take(scores.headline());
+            self.trainer.scale_rate(self.plateau.factor());
+        }
         let snapshot = self.snapshot(now.seconds);
         let (executor, step) = self.trainer.parts();
         let [params, moments] = [step.params, step.optimizer.moments].map(|id| executor.read(id));
@@ -282,12 +293,13 @@ impl<'a> Training<'a> {
         loop {
             let now = self.progress();
             let done = now.share >= 1.0 || stop || self.options.is_over(&self.writer.records);
-            let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
+            let planned = self.validations.due(now.share);
+            let due = planned || now.seconds - checkpoint > CHECKPOINT_SECONDS;
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
             let timed = matches!(self.options.length, Length::Minutes(_));
             let affordable = !timed || validating <= VALIDATING * (now.seconds - self.before);
             if now.step > 0 && (done || due && affordable) {
-                self.validate(&now)?;
+                self.validate(&now, planned)?;
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
