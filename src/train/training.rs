@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::config::FORMAT;
 use super::log::{Log, Marks};
-use super::report::Record;
+use super::report::{Record, Strip};
 use super::run::{Outcome, Progress, Run, Start};
 use super::schedule::Plateau;
 use super::state::{Identity, Snapshot, State};
@@ -30,6 +30,8 @@ const VALIDATING: f64 = 0.1;
 const SAVE_SECONDS: f64 = 10.0;
 /// Saving takes at most a hundredth of the time.
 const SAVE_COST: f64 = 100.0;
+/// Least seconds between reports.
+const REPORT_SECONDS: f64 = 2.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
 
@@ -58,6 +60,10 @@ pub(super) struct Training<'a> {
     /// Seconds of training before `start`.
     before: f64,
     scores: Option<Scores>,
+    /// Held-out pictures at the last validation.
+    strips: Vec<Strip>,
+    /// When the report was written, seconds.
+    reported: f64,
     saving: Option<Saving>,
     /// Step of the state in the folder.
     saved: Option<u64>,
@@ -103,6 +109,8 @@ impl<'a> Training<'a> {
             start: Instant::now(),
             before: 0.0,
             scores: None,
+            strips: Vec::new(),
+            reported: f64::NEG_INFINITY,
             saving: None,
             saved: None,
             save_at: SAVE_SECONDS,
@@ -233,7 +241,18 @@ impl<'a> Training<'a> {
             let start = Instant::now();
             self.writer.state(state)?;
             self.saved = Some(state.snapshot.number);
+            self.report()?;
             self.save_at = self.progress().seconds + SAVE_SECONDS.max(SAVE_COST * start.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    /// Writes the report as it is now, unless it was written just before.
+    fn report(&mut self) -> Result<()> {
+        let Progress { step, seconds, .. } = self.progress();
+        if seconds - self.reported >= REPORT_SECONDS {
+            self.writer.report(step, seconds, self.validation.psnr_noisy(), self.scores, &self.strips)?;
+            self.reported = seconds;
         }
         Ok(())
     }
@@ -245,6 +264,7 @@ impl<'a> Training<'a> {
         {
             // A point of the curve at this very step has the losses already.
             last.psnr_estimated = scores.and_then(|s| s.estimated);
+            last.psnr_estimated_interval = scores.and_then(|s| s.interval);
             last.psnr = scores.and_then(|s| s.truth);
             return;
         }
@@ -256,6 +276,7 @@ impl<'a> Training<'a> {
             lr: self.trainer.rate(now.step, now.share),
             grad_norm,
             psnr_estimated: scores.and_then(|s| s.estimated),
+            psnr_estimated_interval: scores.and_then(|s| s.interval),
             psnr: scores.and_then(|s| s.truth),
             pictures_per_second: now.pictures_per_second,
         });
@@ -273,7 +294,8 @@ impl<'a> Training<'a> {
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
         let signs = || "held-out pictures come out as values that are not finite".to_owned();
-        let scores = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        let (scores, strips) = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        self.strips = strips;
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
@@ -316,8 +338,8 @@ impl<'a> Training<'a> {
         let (steps, seconds) = (self.trainer.steps(), self.before + self.start.elapsed().as_secs_f64());
         let scores = self.scores.ok_or(Error::Stopped)?;
         let psnr_noisy = self.validation.psnr_noisy();
-        let strips = self.validation.strips(&mut self.denoiser)?;
-        self.writer.finish(steps, seconds, psnr_noisy, scores, &strips)?;
+        self.writer.report(steps, seconds, psnr_noisy, Some(scores), &self.strips)?;
+        self.writer.samples(&self.strips)?;
         let early = self.progress().share < 1.0 && self.options.is_over(&self.writer.records);
         Ok(Outcome {
             steps,
@@ -325,12 +347,13 @@ impl<'a> Training<'a> {
             seconds,
             psnr_noisy,
             psnr_estimated: scores.estimated,
+            psnr_estimated_interval: scores.interval,
             psnr: scores.truth,
             model: self.writer.model(steps, self.trainer.averaged()?),
             best: self.writer.path(BEST),
             last: self.writer.path(LAST),
             records: self.writer.records,
-            strips,
+            strips: self.strips,
         })
     }
 
