@@ -49,7 +49,7 @@ pub(super) struct Options {
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
     pub(super) out: PathBuf,
-    /// Show the report in a browser while it trains, at a port of this machine that nobody else reaches [default: 7878, or one that is free]
+    /// Show the report in a browser while it trains, at a port that no other machine reaches [default: 7878, or one that is free]
     #[arg(long, display_order = 4, value_name = "PORT", num_args = 0..=1, require_equals = true)]
     live: Option<Option<u16>>,
     /// Replace an earlier run in that folder
