@@ -14,6 +14,7 @@ mod import;
 mod info;
 mod inspect;
 mod interrupt;
+mod live;
 mod model;
 mod net;
 mod noise;

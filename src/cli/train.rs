@@ -11,12 +11,13 @@ use n2n_gpu::data::picture::load_each_rgb8;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Validation, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Validation, split};
 use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
 use super::files::remark_skipped;
 use super::interrupt::stops_training;
+use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program};
 use super::pairs::{PairReader, Pairs, readable, tell};
@@ -48,6 +49,9 @@ pub(super) struct Options {
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
     pub(super) out: PathBuf,
+    /// Show the report in a browser while it trains, at a port that no other machine reaches [default: 7878, or one that is free]
+    #[arg(long, display_order = 4, value_name = "PORT", num_args = 0..=1, require_equals = true)]
+    live: Option<Option<u16>>,
     /// Replace an earlier run in that folder
     #[arg(long, help_heading = "Earlier runs")]
     pub(super) overwrite: bool,
@@ -148,6 +152,7 @@ fn source(
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     options.recipe.check()?;
     check_given(options)?;
+    let live = options.live.map(|port| Live::bind(port, &options.out)).transpose()?;
     let mut device = common.open()?;
     let settings = Settings::new(common, options, &device)?;
     let (seed, precision) = settings.early()?;
@@ -162,7 +167,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (mut training_set, validation, report) = source(common, &settings, &network, options, seed)?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
     training_set.check_network(network.as_ref())?;
-    let training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
+    let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
@@ -193,8 +198,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
     }
     let (source, validation) = (&training_set, &validation);
+    if options.recipe.finds_rate() && !options.resume {
+        let run =
+            Run { device: &device, network: Arc::clone(&network), options: &training, source, validation, out: &options.out };
+        training.lr = run.find_rate(settings.start())?;
+        common.remark(&format!("learning rate {}: a tenth of the highest at which the loss does not blow up", training.lr));
+    }
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute()).map_err(|e| match e {
+    let live = live.map(|live| live.serve(common));
+    let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute(), live).map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => {
             let how = format!("{} train --resume --out {}", program(), shown(&options.out));
             Error::Lost(format!("{what}: go on with `{how}`, with --device cpu if the device does not come back"))
@@ -208,9 +220,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
 /// What came of a training for people.
 fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     let done = &trained.outcome;
+    let within = done.psnr_estimated_interval.map(|[lo, hi]| format!("{lo:.2} to {hi:.2} dB in 19 of 20 cases"));
+    let remarks: Vec<String> = within.into_iter().chain(done.psnr.map(|truth| format!("true: {truth:.2} dB"))).collect();
+    let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
     let psnr = match (done.psnr_estimated, done.psnr) {
-        (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
-        (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
+        (Some(estimated), _) => format!("estimated PSNR: {estimated:.2} dB{remarks}"),
         (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
     };
     let worse = if done.psnr_estimated.or(done.psnr).is_some_and(|psnr| psnr < done.psnr_noisy) {
@@ -242,10 +256,16 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    /// Trains with a bar, until Ctrl-C.
-    pub(super) fn by(common: &Common, run: &Run, start: Start, origin: &Origin) -> Result<Self, Error> {
+    /// Trains with a bar, until Ctrl-C; browsers may look on.
+    pub(super) fn by(common: &Common, run: &Run, start: Start, origin: &Origin, live: Option<Watched>) -> Result<Self, Error> {
         let stop = stops_training();
-        let outcome = TrainingBar::new(common).watch(stop, |watch| run.train(start, origin, watch))?;
+        let outcome = TrainingBar::new(common).watch(stop, |watch| {
+            let both = &mut |progress: &Progress| {
+                live.iter().for_each(|live| live.show(progress));
+                watch(progress)
+            };
+            run.train(start, origin, both)
+        })?;
         Ok(Self {
             device: run.device.name().to_owned(),
             network: run.network.name().to_owned(),
@@ -272,7 +292,8 @@ impl Trained {
         let done = &self.outcome;
         let mut json = json!({
             "device": self.device, "net": self.network, "parameters": self.parameters, "steps": done.steps, "seconds": done.seconds,
-            "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "report": path_text(&self.report),
+            "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated,
+            "psnr_estimated_interval": done.psnr_estimated_interval, "report": path_text(&self.report),
             "interrupted": self.interrupted, "early": done.early,
         });
         json.as_object_mut().into_iter().zip(more.as_object()).for_each(|(all, more)| all.extend(more.clone()));

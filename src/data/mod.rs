@@ -9,6 +9,7 @@ mod exr;
 pub mod features;
 pub mod files;
 mod formats;
+pub(crate) mod fourier;
 mod ifd;
 pub(crate) mod input;
 pub mod inspect;

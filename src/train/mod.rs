@@ -2,8 +2,10 @@
 
 mod config;
 mod data;
+mod interval;
 mod log;
 mod picture;
+mod range;
 mod recipe;
 pub mod report;
 mod run;
@@ -55,8 +57,8 @@ pub struct Options {
     /// n2n: 256]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX"))]
     pub crop: usize,
-    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "LR", allow_negative_numbers = true))]
+    /// Highest learning rate.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub lr: f64,
     /// Schedule of the learning rate [default: cosine]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]

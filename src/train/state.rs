@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::config::check_format;
 use super::log::{Log, Marks};
 use super::report::Record;
+use super::schedule::Plateau;
 use super::{Options, Source, Validation};
 use crate::data::array::DType;
 use crate::data::files::save_bytes;
@@ -133,6 +134,8 @@ pub(super) struct Snapshot {
     pub(super) log: Log,
     pub(super) points: Marks,
     pub(super) validations: Marks,
+    #[serde(default)]
+    pub(super) plateau: Plateau,
     pub(super) records: Vec<Record>,
 }
 

@@ -26,6 +26,8 @@ pub struct Trainer {
     feed: Feed,
     /// Steps done.
     number: u64,
+    /// What the learning rate is multiplied by, beside its schedule.
+    factor: f64,
     /// Pictures of an epoch, as far as known.
     pictures: usize,
     start: Instant,
@@ -138,7 +140,8 @@ impl Trainer {
         executor.write(step.params, &params)?;
         executor.write(step.optimizer.ema, &params)?;
         let (device, options) = (device.clone(), options.clone());
-        Ok(Self { device, network, options, executor, step, feed, number: 0, pictures: 0, start: Instant::now(), forward: None })
+        let (number, factor, pictures, start) = (0, 1.0, 0, Instant::now());
+        Ok(Self { device, network, options, executor, step, feed, number, factor, pictures, start, forward: None })
     }
 
     /// Steps done.
@@ -153,7 +156,12 @@ impl Trainer {
 
     /// Learning rate at a step, with the share of the training that is done.
     pub(super) fn rate(&self, step: u64, share: f64) -> f64 {
-        self.options.rate(step, share, self.epochs(step))
+        self.factor * self.options.rate(step, share, self.epochs(step))
+    }
+
+    /// Multiplies learning rates by a factor from now on, in place of the one before.
+    pub(super) fn scale_rate(&mut self, factor: f64) {
+        self.factor = factor;
     }
 
     /// Submits a step, with the share of the training that is done.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::data::of_one_size;
+use super::interval::{Blocks, interval};
 use super::picture::Centre;
 use super::report::{Record, Strip};
 use super::{Source, TrainingPicture};
@@ -81,6 +82,32 @@ impl Pair {
         if self.weights.is_some() { decibels(self.mse(x, y)) } else { psnr(x, y) }
     }
 
+    /// What every value of a result for `input` says of its mean square error against the clean picture, by the other exposure.
+    fn error<'a>(&'a self, y: &'a [f32], input: &'a Exposure, other: &'a Exposure) -> impl Fn(usize) -> f64 + 'a {
+        let square = |a: f32, b: f32| f64::from(a - b).powi(2);
+        let known =
+            other.known.as_ref().map(|known| (known, known.len() as f64 / known.iter().filter(|k| **k).count().max(1) as f64));
+        move |i| {
+            let (y, a, b) = (y[i], input.values[i], other.values[i]);
+            match known {
+                Some((known, share)) => f64::from(u8::from(known[i / 3])) * share * square(y, b),
+                None => self.weights.as_ref().map_or(1.0, |w| f64::from(w[i]).powi(2)) * (square(y, b) - square(a, b) / 2.0),
+            }
+        }
+    }
+
+    /// Before and after, for the report.
+    fn strip(&self, y: &[f32]) -> Strip {
+        Strip {
+            name: self.name.clone(),
+            noisy: self.shown(&self.a.values),
+            denoised: self.shown(y),
+            psnr_noisy: self.clean.as_ref().map(|clean| self.psnr(&self.a.values, clean)),
+            psnr: self.clean.as_ref().map(|clean| self.psnr(y, clean)),
+            clean: self.clean.as_ref().map(|clean| self.shown(clean)),
+        }
+    }
+
     /// Values as a file of 8 bit has them, for those of a display.
     fn rounded(&self, mut y: Vec<f32>) -> Vec<f32> {
         if self.weights.is_none() {
@@ -129,6 +156,8 @@ fn weights(rgb: &[f32], width: usize, height: usize) -> Vec<f32> {
 pub(super) struct Scores {
     /// Estimated from noisy pairs, where the noise allows it.
     pub estimated: Option<f64>,
+    /// Between which the estimate is right in nineteen of twenty cases.
+    pub interval: Option<[f64; 2]>,
     /// Where the clean pictures are known.
     pub truth: Option<f64>,
 }
@@ -136,7 +165,7 @@ pub(super) struct Scores {
 impl Scores {
     /// Those of a validation that is on record.
     pub(super) fn of(record: &Record) -> Option<Self> {
-        let found = Self { estimated: record.psnr_estimated, truth: record.psnr };
+        let found = Self { estimated: record.psnr_estimated, interval: record.psnr_estimated_interval, truth: record.psnr };
         (found.estimated.is_some() || found.truth.is_some()).then_some(found)
     }
 
@@ -225,13 +254,14 @@ impl Validation {
     }
 
     /// Denoises both pictures of every pair: clean mean square error = |f(a) - b|^2 - |a - b|^2 / 2, and the same with a and b
-    /// swapped, so that of the estimate's own noise only a * b is left. Known pixels of b are clean where others are hidden.
-    /// `None` if the network gives values that are not finite.
-    pub(super) fn scores(&self, denoiser: &mut Denoiser) -> Result<Option<Scores>> {
+    /// swapped, so that of the estimate's own noise only a * b is left. Known pixels of b are clean where others are hidden. Also the first
+    /// few pictures before and after. `None` if the network gives values that are not finite.
+    pub(super) fn scores(&self, denoiser: &mut Denoiser) -> Result<Option<(Scores, Vec<Strip>)>> {
         let (mut estimated, mut truth) = (0.0, 0.0);
+        let (mut spread, mut strips) = (Vec::new(), Vec::new());
         for p in &self.pictures {
             let inputs: Vec<_> = std::iter::once(&p.a).chain(&p.b).collect();
-            let mut error = 0.0;
+            let (mut error, mut blocks) = (0.0, Blocks::new(p.width, p.height));
             for (i, input) in inputs.iter().enumerate() {
                 let y = denoiser.run(&p.input(i), p.width, p.height)?;
                 if y.iter().any(|v| !v.is_finite()) {
@@ -243,33 +273,21 @@ impl Validation {
                     Some(known) => known_mse(&y, &other.values, known),
                     None => p.mse(&y, &other.values) - p.mse(&input.values, &other.values) / 2.0,
                 };
+                blocks.add(p.error(&y, input, other));
                 truth += p.clean.as_ref().map_or(0.0, |clean| p.psnr(&y, clean) / inputs.len() as f64);
+                if i == 0 && strips.len() < STRIPS.min(self.count) {
+                    strips.push(p.strip(&y));
+                }
             }
             estimated += decibels(error / inputs.len() as f64);
+            spread.push(blocks.relative());
         }
         let count = self.pictures.len() as f64;
         let all = |has: fn(&Pair) -> bool| self.pictures.iter().all(has);
         let (pairs, known) = (all(|p| p.b.is_some()), all(|p| p.clean.is_some()));
-        Ok(Some(Scores { estimated: pairs.then_some(estimated / count), truth: known.then_some(truth / count) }))
-    }
-
-    /// The first few pictures before and after.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn strips(&self, denoiser: &mut Denoiser) -> Result<Vec<Strip>> {
-        let strip = |p: &Pair| {
-            let y = p.rounded(denoiser.denoise(&p.input(0), p.width, p.height)?);
-            Ok(Strip {
-                name: p.name.clone(),
-                noisy: p.shown(&p.a.values),
-                denoised: p.shown(&y),
-                psnr_noisy: p.clean.as_ref().map(|clean| p.psnr(&p.a.values, clean)),
-                psnr: p.clean.as_ref().map(|clean| p.psnr(&y, clean)),
-                clean: p.clean.as_ref().map(|clean| p.shown(clean)),
-            })
-        };
-        self.pictures.iter().take(STRIPS.min(self.count)).map(strip).collect()
+        let (estimated, truth) = (pairs.then_some(estimated / count), known.then_some(truth / count));
+        let interval = estimated.and_then(|estimated| interval(estimated, &spread));
+        Ok(Some((Scores { estimated, interval, truth }, strips)))
     }
 }
 
@@ -299,6 +317,7 @@ mod tests {
             lr: 1.0,
             grad_norm: 1.0,
             psnr_estimated: psnr,
+            psnr_estimated_interval: None,
             psnr: None,
             pictures_per_second: 1.0,
         };

@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
+    fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Option<Scores>) -> Vec<(String, String)> {
         let (o, network) = (self.options, &self.network);
         let mut facts = vec![
             ("Device", self.device.to_owned()),
@@ -146,20 +146,34 @@ impl<'a> Writer<'a> {
         if network.transfer().is_linear() {
             facts.push(("PSNR", "of linear values, of errors relative to the brightness around".into()));
         }
-        facts.extend(scores.estimated.map(|e| ("Estimated PSNR at the end", format!("{e:.2} dB"))));
-        facts.extend(scores.truth.map(|t| ("True PSNR at the end", format!("{t:.2} dB"))));
+        if let Some(Scores { estimated, interval, truth }) = scores {
+            let within = interval.map_or_else(String::new, |[lo, hi]| format!(", {lo:.2} to {hi:.2} dB in 19 of 20 cases"));
+            facts.extend(estimated.map(|e| ("Estimated PSNR of the last validation", format!("{e:.2} dB{within}"))));
+            facts.extend(truth.map(|t| ("True PSNR of the last validation", format!("{t:.2} dB"))));
+        }
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
 
-    /// Writes `report.html` and `samples/`.
-    pub(super) fn finish(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores, strips: &[Strip]) -> Result<()> {
+    /// Writes `report.html`, with what is known so far.
+    pub(super) fn report(
+        &self,
+        steps: u64,
+        seconds: f64,
+        psnr_noisy: f64,
+        scores: Option<Scores>,
+        strips: &[Strip],
+    ) -> Result<()> {
         let summary = Summary {
             facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,
             loss: self.options.loss,
         };
-        save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())?;
+        save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())
+    }
+
+    /// Writes `samples/`.
+    pub(super) fn samples(&self, strips: &[Strip]) -> Result<()> {
         let samples = self.path("samples");
         make_folder(&samples)?;
         for strip in strips {
