@@ -107,16 +107,17 @@ impl<'a> Writer<'a> {
         state.save(self.out)
     }
 
-    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`.
-    pub(super) fn checkpoint(&mut self, steps: u64, psnr: f64, params: Vec<f32>) -> Result<()> {
+    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`. Where nothing is scored, the last one is
+    /// the best.
+    pub(super) fn checkpoint(&mut self, steps: u64, psnr: Option<f64>, params: Vec<f32>) -> Result<()> {
         self.begin()?;
         let model = self.model(steps, params);
         let line = |r: &Record| serde_json::to_string(r).expect("a record is plain data") + "\n";
         let lines: String = self.records.iter().map(line).collect();
         save_bytes(&self.path("metrics.jsonl"), lines.as_bytes())?;
         model.save(&self.path(LAST))?;
-        if psnr > self.best {
-            self.best = psnr;
+        if psnr.map_or(self.best == f64::NEG_INFINITY, |psnr| psnr > self.best) {
+            self.best = psnr.unwrap_or(self.best);
             model.save(&self.path(BEST))?;
         }
         Ok(())
@@ -147,6 +148,7 @@ impl<'a> Writer<'a> {
             facts.push(("PSNR", "of linear values, of errors relative to the brightness around".into()));
         }
         facts.extend(scores.estimated.map(|e| ("Estimated PSNR at the end", format!("{e:.2} dB"))));
+        facts.extend(scores.mismatched().map(|what| ("Estimated PSNR", what)));
         facts.extend(scores.truth.map(|t| ("True PSNR at the end", format!("{t:.2} dB"))));
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
@@ -163,7 +165,9 @@ impl<'a> Writer<'a> {
         let samples = self.path("samples");
         make_folder(&samples)?;
         for strip in strips {
-            let stem = Path::new(&strip.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            // Shots of bursts have the name of their scene's folder before their own.
+            let name = strip.name.replace(['/', '\\'], "-");
+            let stem = Path::new(&name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
             strip.picture().save(&samples.join(format!("{stem}.png")))?;
         }
         Ok(())
