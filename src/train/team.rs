@@ -145,18 +145,21 @@ pub(super) struct Vote {
     pub(super) stop: bool,
     /// Share of the training that is done after it: by the first process's clock.
     pub(super) share: f64,
+    /// What the learning rate is multiplied by after it: as the first process has it.
+    pub(super) factor: f64,
 }
 
 impl Vote {
     /// With the loss of this process's part, so that one message has both.
     pub(super) fn to_floats(self, loss: f32, rank: usize) -> Vec<f32> {
-        let share = if rank == 0 { to_floats(self.share.to_bits()) } else { [0.0; 4] };
-        [loss, f32::from(u8::from(self.stop))].into_iter().chain(share).collect()
+        let of_first = [self.share, self.factor].map(|v| to_floats(if rank == 0 { v.to_bits() } else { 0 }));
+        [loss, f32::from(u8::from(self.stop))].into_iter().chain(of_first.concat()).collect()
     }
 
     /// The loss of the whole batch, and what was agreed on.
     pub(super) fn of_floats(floats: &[f32]) -> (f32, Self) {
-        (floats[0], Self { stop: floats[1] > 0.0, share: f64::from_bits(of_floats(&floats[2..])) })
+        let [share, factor] = [2, 6].map(|at| f64::from_bits(of_floats(&floats[at..at + 4])));
+        (floats[0], Self { stop: floats[1] > 0.0, share, factor })
     }
 }
 
@@ -195,7 +198,7 @@ mod tests {
 
     #[test]
     fn votes_pass_through_floats() {
-        let vote = Vote { stop: true, share: 0.123_456_789 };
+        let vote = Vote { stop: true, share: 0.123_456_789, factor: 0.25 };
         assert_eq!(Vote::of_floats(&vote.to_floats(2.5, 0)), (2.5, vote));
         assert_eq!(of_floats(&to_floats(u64::MAX - 5)), u64::MAX - 5);
     }

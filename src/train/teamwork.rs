@@ -34,14 +34,16 @@ pub(super) fn trainer(run: &Run, team: &mut dyn Team, identity: &Identity, range
 
 /// Gives all processes the step, the parameters, moments and averages of the first, and the share of the training that is done there.
 pub(super) fn synchronise(team: &mut dyn Team, trainer: &mut Trainer, share: f64) -> Result<Vote> {
-    let numbers = [to_floats(trainer.steps()), to_floats(share.to_bits())].concat();
+    let numbers = [trainer.steps(), share.to_bits(), trainer.factor.to_bits()].map(to_floats).concat();
     let numbers = of_first(team, numbers)?;
     let mut vectors = [const { Vec::new() }; 3];
     for (vector, id) in vectors.iter_mut().zip(trainer.state()) {
         *vector = of_first(team, trainer.parts().0.read(id)?)?;
     }
     trainer.restore(of_floats(&numbers[..4]), &vectors)?;
-    Ok(Vote { stop: false, share: f64::from_bits(of_floats(&numbers[4..])) })
+    let [share, factor] = [4, 8].map(|at| f64::from_bits(of_floats(&numbers[at..at + 4])));
+    trainer.scale_rate(factor);
+    Ok(Vote { stop: false, share, factor })
 }
 
 /// All steps that are left, until the first process says that it is enough; `stopped` is asked before every step.
@@ -50,8 +52,9 @@ pub(super) fn assist(run: &Run, team: &mut dyn Team, mut stopped: impl FnMut() -
     let mut trainer = trainer(run, team, &identity, None)?;
     let mut now = synchronise(team, &mut trainer, 0.0)?;
     while !now.stop && now.share < 1.0 {
-        let vote = Vote { stop: stopped(), share: 0.0 };
+        let vote = Vote { stop: stopped(), share: 0.0, factor: 1.0 };
         now = trainer.advance_with(team, now.share, vote)?;
+        trainer.scale_rate(now.factor);
     }
     Ok(())
 }

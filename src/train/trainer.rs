@@ -30,6 +30,8 @@ pub struct Trainer {
     pub(super) part: Part,
     /// Steps done.
     pub(super) number: u64,
+    /// What the learning rate is multiplied by, beside its schedule.
+    pub(super) factor: f64,
     /// Pictures of an epoch, as far as known.
     pictures: usize,
     start: Instant,
@@ -110,7 +112,8 @@ impl Trainer {
         g.set_precision(options.precision);
         let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
         let mut rule = options.rule(pieces.max(usize::from(options.accumulate > 1)));
-        rule.loss = rule.loss.in_range(ranges.output);
+        // Whatever values pictures have, errors count by the range that the network sees them in.
+        rule.loss = rule.loss.in_range(network.values().output);
         let step = record_step(&mut g, network.as_ref(), Example { x, t, mask }, rule);
         let order = given.then(|| Order::new(source.count(), options.seed));
         let mut trainer = Self::start(device, network, options, g, step, Feed::Pictures(pictures, order))?;
@@ -155,8 +158,8 @@ impl Trainer {
         executor.write(step.params, &params)?;
         executor.write(step.optimizer.ema, &params)?;
         let (device, options, part) = (device.clone(), options.clone(), Part::whole(options.batch));
-        let (start, forward) = (Instant::now(), None);
-        Ok(Self { device, network, options, executor, step, feed, part, number: 0, pictures: 0, start, forward })
+        let (number, factor, pictures, start) = (0, 1.0, 0, Instant::now());
+        Ok(Self { device, network, options, executor, step, feed, part, number, factor, pictures, start, forward: None })
     }
 
     /// Steps done.
@@ -171,7 +174,12 @@ impl Trainer {
 
     /// Learning rate at a step, with the share of the training that is done.
     pub(super) fn rate(&self, step: u64, share: f64) -> f64 {
-        self.options.rate(step, share, self.epochs(step))
+        self.factor * self.options.rate(step, share, self.epochs(step))
+    }
+
+    /// Multiplies learning rates by a factor from now on, in place of the one before.
+    pub(super) fn scale_rate(&mut self, factor: f64) {
+        self.factor = factor;
     }
 
     /// The executor and the storages of the step.
