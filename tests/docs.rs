@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "BENCHMARKS.md",
     "CHANGELOG.md",
@@ -13,6 +13,8 @@ const DOCUMENTS: [&str; 9] = [
     "docs/formats.md",
     "docs/renders.md",
     "docs/reports.md",
+    "docs/scaling.md",
+    "docs/training.md",
 ];
 
 fn read(document: &str) -> String {
