@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 const PAUSE: Duration = Duration::from_micros(50);
 /// How long to wait for the others once this process is told to stop. `mpirun` tells all of them when one has died, and kills those that are
 /// left after a second.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What the thread that talks to MPI is told.
 enum Job {

@@ -1,16 +1,17 @@
 //! The loop of a run: steps, a look at the losses, validations, checkpoints and states on the way, the report at the end.
 
+mod saving;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::config::FORMAT;
 use super::log::{Log, Marks};
 use super::report::{Record, Strip};
 use super::run::{Outcome, Progress, Run, Start};
 use super::schedule::Plateau;
-use super::state::{Identity, Snapshot, State};
+use super::state::{Identity, State};
 use super::team::{Team, Vote};
 use super::teamwork::{synchronise, trainer};
 use super::trainer::Trainer;
@@ -30,19 +31,10 @@ const CHECKPOINT_SECONDS: f64 = 600.0;
 const VALIDATING: f64 = 0.1;
 /// Least seconds between states that are saved without a validation.
 const SAVE_SECONDS: f64 = 10.0;
-/// Saving takes at most a hundredth of the time.
-const SAVE_COST: f64 = 100.0;
-/// Least seconds between reports.
-const REPORT_SECONDS: f64 = 2.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
 
-/// A state on its way from the device.
-struct Saving {
-    snapshot: Snapshot,
-    tickets: [Ticket; 3],
-    vectors: [Option<Vec<f32>>; 3],
-}
+use saving::Saving;
 
 /// A run under way.
 pub(super) struct Training<'a> {
@@ -104,6 +96,7 @@ impl<'a> Training<'a> {
         let denoiser = Denoiser::with_params(device, (Arc::clone(network), ranges), averaged, None)?;
         let writer = Writer::new(run, ranges, lock, origin)?;
         let validations = options.validations(trainer.epochs(1), validation.pixels());
+        let together = team.is_some();
         let mut training = Self {
             options,
             validation,
@@ -124,7 +117,8 @@ impl<'a> Training<'a> {
             reported: f64::NEG_INFINITY,
             saving: None,
             saved: None,
-            save_at: SAVE_SECONDS,
+            // A team may lose a process at any time, and has little time then.
+            save_at: if together { 0.0 } else { SAVE_SECONDS },
         };
         if let Some(state) = state {
             training.restore(state)?;
@@ -134,50 +128,6 @@ impl<'a> Training<'a> {
             *agreed = synchronise(*team, &mut training.trainer, share)?;
         }
         Ok(training)
-    }
-
-    /// Puts everything as it was; goes on to another end if another one is asked for.
-    fn restore(&mut self, State { snapshot, vectors }: State) -> Result<()> {
-        let (number, seconds, length) = (snapshot.number, snapshot.seconds, self.options.length);
-        if snapshot.identity.options.length == length {
-            (self.points, self.validations) = (snapshot.points, snapshot.validations);
-        } else {
-            let epochs = self.trainer.epochs(number);
-            let share = length.progress(number, seconds, epochs);
-            if share >= 1.0 {
-                return Err(length.is_over(number, seconds, epochs));
-            }
-            self.points.skip_to(share);
-            self.validations.skip_to(share);
-        }
-        self.trainer.restore(number, &vectors)?;
-        self.plateau = snapshot.plateau;
-        self.trainer.scale_rate(self.plateau.factor());
-        self.scores = snapshot.records.iter().rev().find_map(Scores::of);
-        self.log = snapshot.log;
-        (self.before, self.saved) = (seconds, Some(number));
-        self.save_at += self.before;
-        self.writer.resume(snapshot.records, snapshot.best);
-        Ok(())
-    }
-
-    fn snapshot(&self, seconds: f64) -> Snapshot {
-        let number = self.trainer.steps();
-        Snapshot {
-            format: FORMAT,
-            identity: self.identity.clone(),
-            device: self.writer.device().to_owned(),
-            number,
-            seconds,
-            share: self.options.length.progress(number, seconds, self.trainer.epochs(number)),
-            ranges: Some(self.writer.ranges()),
-            best: self.writer.best(),
-            log: self.log.clone(),
-            points: self.points,
-            validations: self.validations,
-            plateau: self.plateau,
-            records: self.writer.records.clone(),
-        }
     }
 
     fn progress(&self) -> Progress {
@@ -233,78 +183,6 @@ impl<'a> Training<'a> {
         }
         self.take_reads()?;
         Ok(stop)
-    }
-
-    /// Takes in what has arrived: losses in portions of [`LOOK`] steps, so that the curve is the same in every run, and a state.
-    fn take_reads(&mut self) -> Result<()> {
-        for (ticket, data) in self.trainer.parts().0.finished_reads()? {
-            let saving = self.saving.as_mut().and_then(|s| Some((s.tickets.iter().position(|t| *t == ticket)?, s)));
-            match saving {
-                Some((i, saving)) => saving.vectors[i] = Some(data),
-                None => self.take_losses(ticket, &data)?,
-            }
-        }
-        match self.saving.take() {
-            Some(Saving { snapshot, vectors: [Some(params), Some(moments), Some(ema)], .. }) => {
-                self.save(&State { snapshot, vectors: [params, moments, ema] })
-            }
-            waiting => {
-                self.saving = waiting;
-                Ok(())
-            }
-        }
-    }
-
-    fn take_losses(&mut self, ticket: Ticket, rows: &[f32]) -> Result<()> {
-        let until = self.looks.iter().find(|(t, _)| *t == ticket).map_or(0, |(_, n)| *n);
-        self.looks.retain(|(t, _)| *t != ticket);
-        self.log.take(rows, until, self.options.precision)?;
-        let mut now = self.progress();
-        now.step = until;
-        now.share = self.options.length.progress(until, now.seconds, self.trainer.epochs(until));
-        if self.points.due(now.share) && !self.log.is_empty() {
-            self.note(&now, None);
-        }
-        if let Some(snapshot) = self.saving.as_mut().map(|s| &mut s.snapshot).filter(|s| s.number == until) {
-            // Asked for when these losses were not in yet.
-            (snapshot.log, snapshot.points) = (self.log.clone(), self.points);
-            snapshot.records.clone_from(&self.writer.records);
-        }
-        Ok(())
-    }
-
-    /// Writes a state. One with values that are not finite is not saved, so that the last good one stays.
-    fn save(&mut self, state: &State) -> Result<()> {
-        if state.vectors.iter().flatten().all(|v| v.is_finite()) {
-            let start = Instant::now();
-            self.writer.state(state)?;
-            self.saved = Some(state.snapshot.number);
-            self.report()?;
-            self.save_at = self.progress().seconds + SAVE_SECONDS.max(SAVE_COST * start.elapsed().as_secs_f64());
-        }
-        Ok(())
-    }
-
-    /// Waits for the steps so far and saves their state.
-    fn save_now(&mut self) -> Result<()> {
-        let number = self.trainer.steps();
-        let (executor, step) = self.trainer.parts();
-        let rows = executor.read(step.optimizer.log)?;
-        self.take_reads()?;
-        self.log.take(&rows, number, self.options.precision)?;
-        let snapshot = self.snapshot(self.progress().seconds);
-        let [params, moments, ema] = self.trainer.state().map(|id| self.trainer.parts().0.read(id));
-        self.save(&State { snapshot, vectors: [params?, moments?, ema?] })
-    }
-
-    /// Writes the report as it is now, unless it was written just before.
-    fn report(&mut self) -> Result<()> {
-        let Progress { step, seconds, .. } = self.progress();
-        if seconds - self.reported >= REPORT_SECONDS {
-            self.writer.report(step, seconds, self.validation.psnr_noisy(), self.scores, &self.strips)?;
-            self.reported = seconds;
-        }
-        Ok(())
     }
 
     /// Adds a point to the curves.
