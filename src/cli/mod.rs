@@ -34,7 +34,7 @@ mod tuning;
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use n2n_gpu::device::{Device, ranked};
@@ -191,6 +191,11 @@ pub(crate) fn main(start: Instant) -> ExitCode {
         (cli.common.quiet, cli.common.json) = (true, false);
     }
     let output = run(&cli, start).unwrap_or_else(|e| match helper {
+        Some(_) if matches!(e.downcast_ref(), Some(Error::Gone(_))) => {
+            // The first process says it, and has a state to save. mpirun kills it as soon as this one ends.
+            std::thread::sleep(LINGER);
+            Output::failure("", 1)
+        }
         None => Output::failure(sentence(&e, command), code_of(&e)),
         Some(Process { rank, .. }) => Output::failure(format!("process {rank}: {}", sentence(&e, command)), code_of(&e)),
     });
@@ -240,6 +245,9 @@ impl Usage {
         Self(message.into()).into()
     }
 }
+
+/// How long a process of a team stays that another one has left.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Exit code of what makes no sense.
 const MISUSE: u8 = 2;

@@ -83,7 +83,8 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
 
 /// A line on stderr. A closed pipe is no error, as it is for `eprintln`.
 pub(super) fn complain(line: &str) {
-    let _ = writeln!(stderr(), "{}", printable(line));
+    // In one piece: stderr has no buffer.
+    let _ = stderr().write_all(format!("{}\n", printable(line)).as_bytes());
 }
 
 /// A path for JSON, which is Unicode: what of it is not becomes `U+FFFD`.
