@@ -190,12 +190,15 @@ pub(crate) fn main(start: Instant) -> ExitCode {
         // The first process tells people, and what asked for JSON.
         (cli.common.quiet, cli.common.json) = (true, false);
     }
-    let output = run(&cli, start).unwrap_or_else(|e| match helper {
-        Some(_) if matches!(e.downcast_ref(), Some(Error::Gone(_))) => {
-            // The first process says it, and has a state to save. mpirun kills it as soon as this one ends.
-            std::thread::sleep(LINGER);
-            Output::failure("", 1)
-        }
+    let result = run(&cli, start);
+    if let (Some(_), Err(e)) = (helper, &result)
+        && let Some(Error::Gone(_)) = e.downcast_ref()
+    {
+        // The first process says it, and has a state to save. mpirun kills it as soon as this one ends.
+        std::thread::sleep(LINGER);
+        return ExitCode::FAILURE;
+    }
+    let output = result.unwrap_or_else(|e| match helper {
         None => Output::failure(sentence(&e, command), code_of(&e)),
         Some(Process { rank, .. }) => Output::failure(format!("process {rank}: {}", sentence(&e, command)), code_of(&e)),
     });
