@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod film;
 mod interval;
 mod log;
 mod picture;

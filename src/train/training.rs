@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::FORMAT;
+use super::film::Film;
 use super::log::{Log, Marks};
 use super::report::{Record, Strip};
 use super::run::{Outcome, Progress, Run, Start};
-use super::schedule::Plateau;
+use super::schedule::Judged;
 use super::state::{Identity, Snapshot, State};
 use super::trainer::Trainer;
 use super::validation::Scores;
 use super::writer::{BEST, LAST, Writer};
-use super::{Length, Options, Origin, Schedule, Validation};
+use super::{Length, Options, Origin, Validation};
 use crate::data::files::lock;
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
@@ -55,13 +56,14 @@ pub(super) struct Training<'a> {
     looks: Vec<(Ticket, u64)>,
     points: Marks,
     validations: Marks,
-    plateau: Plateau,
+    judged: Judged,
     start: Instant,
     /// Seconds of training before `start`.
     before: f64,
     scores: Option<Scores>,
     /// Held-out pictures at the last validation.
     strips: Vec<Strip>,
+    film: Film,
     /// When the report was written, seconds.
     reported: f64,
     saving: Option<Saving>,
@@ -105,11 +107,12 @@ impl<'a> Training<'a> {
             looks: Vec::new(),
             points: Marks::new(POINTS),
             validations: Marks::new(validations),
-            plateau: Plateau::default(),
+            judged: Judged::default(),
             start: Instant::now(),
             before: 0.0,
             scores: None,
             strips: Vec::new(),
+            film: Film::default(),
             reported: f64::NEG_INFINITY,
             saving: None,
             saved: None,
@@ -136,8 +139,8 @@ impl<'a> Training<'a> {
             self.validations.skip_to(share);
         }
         self.trainer.restore(number, &vectors)?;
-        self.plateau = snapshot.plateau;
-        self.trainer.scale_rate(self.plateau.factor());
+        self.judged = snapshot.judged;
+        self.trainer.scale_rate(self.judged.factor(self.options.schedule));
         self.scores = snapshot.records.iter().rev().find_map(Scores::of);
         self.log = snapshot.log;
         (self.before, self.saved) = (seconds, Some(number));
@@ -160,7 +163,7 @@ impl<'a> Training<'a> {
             log: self.log.clone(),
             points: self.points,
             validations: self.validations,
-            plateau: self.plateau,
+            judged: self.judged,
             records: self.writer.records.clone(),
         }
     }
@@ -282,7 +285,7 @@ impl<'a> Training<'a> {
         });
     }
 
-    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the schedule of the rate, if it
+    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the rate and for patience, if it
     /// would come in a training without a stop as well.
     fn validate(&mut self, now: &Progress, counts: bool) -> Result<()> {
         let number = self.trainer.steps();
@@ -294,14 +297,15 @@ impl<'a> Training<'a> {
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
         let signs = || "held-out pictures come out as values that are not finite".to_owned();
-        let (scores, strips) = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        let (scores, mut strips) = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        self.film.take(number, &mut strips);
         self.strips = strips;
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
-        if counts && self.options.schedule == Schedule::Plateau {
-            self.plateau.take(scores.headline());
-            self.trainer.scale_rate(self.plateau.factor());
+        if counts {
+            self.judged.take(scores.headline());
+            self.trainer.scale_rate(self.judged.factor(self.options.schedule));
         }
         let snapshot = self.snapshot(now.seconds);
         let (executor, step) = self.trainer.parts();
@@ -314,7 +318,7 @@ impl<'a> Training<'a> {
         let (mut checkpoint, mut validating, mut stop) = (self.before, 0.0, false);
         loop {
             let now = self.progress();
-            let done = now.share >= 1.0 || stop || self.options.is_over(&self.writer.records);
+            let done = now.share >= 1.0 || stop || self.options.is_over(self.judged);
             let planned = self.validations.due(now.share);
             let due = planned || now.seconds - checkpoint > CHECKPOINT_SECONDS;
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
@@ -325,7 +329,7 @@ impl<'a> Training<'a> {
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
-            if done || self.options.is_over(&self.writer.records) {
+            if done || self.options.is_over(self.judged) {
                 return Ok(());
             }
             self.advance(now.share)?;
@@ -340,7 +344,7 @@ impl<'a> Training<'a> {
         let psnr_noisy = self.validation.psnr_noisy();
         self.writer.report(steps, seconds, psnr_noisy, Some(scores), &self.strips)?;
         self.writer.samples(&self.strips)?;
-        let early = self.progress().share < 1.0 && self.options.is_over(&self.writer.records);
+        let early = self.progress().share < 1.0 && self.options.is_over(self.judged);
         Ok(Outcome {
             steps,
             early,

@@ -105,6 +105,7 @@ impl Pair {
             psnr_noisy: self.clean.as_ref().map(|clean| self.psnr(&self.a.values, clean)),
             psnr: self.clean.as_ref().map(|clean| self.psnr(y, clean)),
             clean: self.clean.as_ref().map(|clean| self.shown(clean)),
+            earlier: Vec::new(),
         }
     }
 
@@ -167,14 +168,6 @@ impl Scores {
     pub(super) fn of(record: &Record) -> Option<Self> {
         let found = Self { estimated: record.psnr_estimated, interval: record.psnr_estimated_interval, truth: record.psnr };
         (found.estimated.is_some() || found.truth.is_some()).then_some(found)
-    }
-
-    /// Validations since the best one.
-    pub(super) fn since_best(records: &[Record]) -> u64 {
-        let scored = records.iter().filter_map(Self::of).map(|scores| scores.headline());
-        let (_, since) =
-            scored.fold((f64::NEG_INFINITY, 0), |(best, since), score| if score > best { (score, 0) } else { (best, since + 1) });
-        since
     }
 
     /// What checkpoints are judged by.
@@ -302,27 +295,4 @@ fn known_mse(y: &[f32], values: &[f32], known: &[bool]) -> f64 {
 /// PSNR of a mean square error on the [0, 1] range; an estimate may come out below zero, where 60 dB stand for "no error seen".
 fn decibels(mse: f64) -> f64 {
     -10.0 * mse.max(1e-6).log10()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn validations_are_counted_since_the_best() {
-        let record = |psnr: Option<f64>| Record {
-            step: 1,
-            seconds: 0.0,
-            loss: 1.0,
-            lr: 1.0,
-            grad_norm: 1.0,
-            psnr_estimated: psnr,
-            psnr_estimated_interval: None,
-            psnr: None,
-            pictures_per_second: 1.0,
-        };
-        let since = |scores: &[Option<f64>]| Scores::since_best(&scores.iter().map(|s| record(*s)).collect::<Vec<_>>());
-        assert_eq!([since(&[]), since(&[Some(1.0)]), since(&[Some(1.0), None, Some(2.0)])], [0, 0, 0]);
-        assert_eq!(since(&[Some(3.0), None, Some(2.0), Some(3.0), None, Some(1.0)]), 3);
-    }
 }
