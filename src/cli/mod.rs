@@ -27,6 +27,7 @@ mod recipe;
 mod runs;
 mod settings;
 mod shell;
+mod shots;
 mod train;
 mod tuning;
 

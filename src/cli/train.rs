@@ -7,11 +7,10 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use n2n_gpu::data::files::list;
 use n2n_gpu::data::inspect::{Mends, Report};
-use n2n_gpu::data::picture::load_each_rgb8;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Validation, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, TrainingPicture, Validation, split};
 use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
@@ -20,13 +19,16 @@ use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program};
-use super::pairs::{PairReader, Pairs, readable, tell};
+use super::pairs::{Pairs, readable, tell};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
+use super::shots::PairReader;
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
        n2n-gpu train --pairs A B --out RUN [OPTIONS]
+       n2n-gpu train --burst DIR --out RUN [OPTIONS]
+       n2n-gpu train --stack FILE... --out RUN [OPTIONS]
        n2n-gpu train --dataset FILE --out RUN [OPTIONS]
        n2n-gpu train --resume --out RUN [--minutes M]";
 
@@ -38,13 +40,22 @@ pub(super) struct Options {
     #[arg(value_name = "PHOTOS")]
     pub(super) photos: Vec<PathBuf>,
     /// Noise to add: one of the laws below
-    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "dataset"], allow_negative_numbers = true)]
+    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "burst", "stack", "dataset"], allow_negative_numbers = true)]
     pub(super) noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pub(super) pairs: Option<Vec<PathBuf>>,
-    /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays of bytes; or a folder with folders a and b
-    #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
+    /// A folder with a folder of noisy shots for every scene, two and more: any two of them are trained on
+    #[arg(long, help_heading = "Data", value_name = "DIR", conflicts_with_all = ["photos", "pairs"])]
+    pub(super) burst: Option<PathBuf>,
+    /// Files with many pages, TIFF or .npy, which are noisy shots of one scene
+    #[arg(long, help_heading = "Data", num_args = 1.., value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst"])]
+    pub(super) stack: Vec<PathBuf>,
+    /// Only neighbouring pages of --stack show the same, as in microscopy and tomography
+    #[arg(long, help_heading = "Data", hide_short_help = true, requires = "stack")]
+    pub(super) neighbours: bool,
+    /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays; or a folder with folders a and b
+    #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst", "stack"])]
     pub(super) dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
@@ -79,7 +90,7 @@ pub(super) struct Options {
     #[arg(long, help_heading = "Data", hide_short_help = true)]
     strict: bool,
     /// Train towards clean targets, for comparison
-    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
+    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "burst", "stack", "dataset"])]
     pub(super) clean_targets: bool,
     #[command(flatten, next_help_heading = "Data")]
     pub(super) aux: AuxArgs,
@@ -111,42 +122,59 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
     }
 }
 
-/// What to train on, and what is held out: from the same set, or what --val names; and what pairs look like.
+/// What is trained, on what, and what it is judged by.
+struct Task {
+    network: Arc<dyn Network>,
+    training: Source,
+    validation: Validation,
+    /// What pairs look like.
+    report: Option<Report>,
+}
+
+/// What to train on, and what is held out: from the same set, or what --val names.
 fn source(
     common: &Common,
     settings: &Settings,
     network: &Arc<dyn Network>,
     options: &Options,
     seed: u32,
-) -> anyhow::Result<(Source, Validation, Option<Report>)> {
+) -> anyhow::Result<Task> {
     let (data, strict) = (&settings.origin.data, options.strict);
     let mends = Mends { align: data.align, brightness: data.brightness };
     let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
     let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
         (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
+        _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
+        _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
         (_, _, Some(noise)) => {
             let files = list(&data.photos)?;
             if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            (Source::photos(readable(load_each_rgb8(&files), strict)?, noise), None)
+            (Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise), None)
         }
         _ => return Err(Usage::new("--noise is missing")),
     };
+    let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
     let (training, validation) = match (&data.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
             (training, Validation::new(&held_out, seed)?)
         }
         (Some(folder), Some(noise)) => {
-            let photos = readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?;
+            let photos = readable(TrainingPicture::load_each(&list(std::slice::from_ref(folder))?), strict)?;
             (training, Validation::new(&Source::photos(photos, noise), seed)?)
         }
-        (Some(data), None) => (training, Validation::with_clean(reader.with_clean(data)?)?),
+        (Some(data), None) => {
+            let signal = training.signal();
+            let fitting = |picture: TrainingPicture| picture.in_channels(network.colours());
+            let pairs = reader.with_clean(data)?.into_iter().map(|(a, b)| Ok((fitting(a)?, fitting(b)?)));
+            (training, Validation::with_clean(pairs.collect::<Result<Vec<_>, Error>>()?, signal)?)
+        }
     };
-    Ok((training, validation, report))
+    Ok(Task { network, training, validation, report })
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
@@ -158,14 +186,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (seed, precision) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let Data { photos, pairs, val, .. } = &settings.origin.data;
+    let Data { photos, pairs, burst, val, .. } = &settings.origin.data;
     if photos.is_empty() {
         settings.aux.check(network.as_ref())?;
     } else if !settings.aux.is_empty() {
-        return Err(Usage::new("--aux: belongs to renders of --pairs or --dataset, not to photographs"));
+        return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
-    let (mut training_set, validation, report) = source(common, &settings, &network, options, seed)?;
-    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
+    let Task { network, training: mut training_set, validation, report } = source(common, &settings, &network, options, seed)?;
+    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(burst).chain(val))?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
@@ -182,7 +210,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     }
     make_folder("--out", &options.out)?;
     if training_set.count() == 1 && validation.count() == 1 && settings.origin.data.val.is_none() {
-        common.remark("there is only one picture: it is validated on as well; give others with --val");
+        let what = if training_set.pictures() > 2 { "scene" } else { "picture" };
+        common.remark(&format!("there is only one {what}: it is validated on as well; give others with --val"));
     }
     common.remark(&format!(
         "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
@@ -194,6 +223,12 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         training_set.noise(),
         device.name()
     ));
+    if let Some([black, white]) = training_set.signal() {
+        let counts = if training_set.has_words() { [black, white].map(|v| 65_535.0 * v) } else { [black, white] };
+        let [low, high] = counts.map(|v| format!("{v:.5}").trim_end_matches('0').trim_end_matches('.').to_owned());
+        let of = if training_set.has_words() { " of 65535" } else { "" };
+        common.remark(&format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"));
+    }
     if training_set.is_linear() {
         common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
     }
@@ -225,8 +260,10 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
     let psnr = match (done.psnr_estimated, done.psnr) {
         (Some(estimated), _) => format!("estimated PSNR: {estimated:.2} dB{remarks}"),
-        (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
+        (None, Some(psnr)) => format!("PSNR: {psnr:.2} dB"),
+        (None, None) => "estimated PSNR: unknown".to_owned(),
     };
+    let mismatch = done.mismatch.as_ref().map_or(String::new(), |what| format!("\nwarning: {what}"));
     let worse = if done.psnr_estimated.or(done.psnr).is_some_and(|psnr| psnr < done.psnr_noisy) {
         ": worse than they were, so train for longer, or with a lower --lr if the loss does not fall"
     } else {
@@ -236,7 +273,7 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     trained.output(
         json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
         &format!(
-            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}\nmodel:  {}\nreport: {}",
+            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}{mismatch}\nmodel:  {}\nreport: {}",
             trained.summary(),
             done.psnr_noisy,
             done.best.display(),

@@ -14,25 +14,26 @@ const WITHIN: f64 = 1.96;
 /// What blocks of a picture say of its error.
 pub(super) struct Blocks {
     width: usize,
+    channels: usize,
     side: usize,
     across: usize,
     sums: Vec<f64>,
 }
 
 impl Blocks {
-    pub(super) fn new(width: usize, height: usize) -> Self {
+    pub(super) fn new(width: usize, height: usize, channels: usize) -> Self {
         let side = SIDE.min(width.min(height) / 4).max(1);
         let (across, down) = (width / side, height / side);
-        Self { width, side, across, sums: vec![0.0; across * down] }
+        Self { width, channels, side, across, sums: vec![0.0; across * down] }
     }
 
-    /// Adds the estimates of all values (H, W, 3) of the picture.
+    /// Adds the estimates of all values (H, W, C) of the picture.
     pub(super) fn add(&mut self, value: impl Fn(usize) -> f64) {
-        let per_block = (3 * self.side * self.side) as f64;
+        let per_block = (self.channels * self.side * self.side) as f64;
         for (block, sum) in self.sums.iter_mut().enumerate() {
             let (top, left) = (block / self.across * self.side, block % self.across * self.side);
-            let rows = (top..top + self.side).map(|y| 3 * (y * self.width + left));
-            *sum += rows.flat_map(|start| start..start + 3 * self.side).map(&value).sum::<f64>() / per_block;
+            let rows = (top..top + self.side).map(|y| self.channels * (y * self.width + left));
+            *sum += rows.flat_map(|start| start..start + self.channels * self.side).map(&value).sum::<f64>() / per_block;
         }
     }
 
@@ -72,7 +73,7 @@ mod tests {
         let holds = |seed: u32| {
             let (mut decibels, mut errors) = (0.0, Vec::new());
             for picture in 0..pictures {
-                let mut blocks = Blocks::new(width, height);
+                let mut blocks = Blocks::new(width, height, 3);
                 // A mean of 0.01 with a product of noises that is far larger.
                 let value =
                     |i: usize| 0.01 + 0.05 * normal(i, 1000 * picture + 2 * seed) * normal(i, 1000 * picture + 2 * seed + 1);
@@ -93,8 +94,8 @@ mod tests {
     fn there_is_no_interval_without_blocks_or_where_the_error_may_be_none() {
         assert_eq!(interval(30.0, &[Some(0.1), None]), None);
         assert_eq!(interval(30.0, &[Some(0.6)]), None);
-        assert!(Blocks::new(1, 1).relative().is_none());
-        let mut blocks = Blocks::new(64, 64);
+        assert!(Blocks::new(1, 1, 3).relative().is_none());
+        let mut blocks = Blocks::new(64, 64, 3);
         blocks.add(|i| if i % 2 == 0 { -1.0 } else { 0.5 });
         assert!(blocks.relative().is_none());
     }

@@ -95,7 +95,8 @@ impl Trainer {
         g.set_precision(options.precision);
         let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
         let mut rule = options.rule();
-        rule.loss = rule.loss.in_range(ranges.output);
+        // Whatever values pictures have, errors count by the range that the network sees them in.
+        rule.loss = rule.loss.in_range(network.values().output);
         let step = record_step(&mut g, network.as_ref(), Example { x, t, mask }, rule);
         let order = given.then(|| Order::new(source.count(), options.seed));
         let mut trainer = Self::start(device, network, options, g, step, Feed::Pictures(pictures, order))?;

@@ -86,8 +86,10 @@ impl<'a> Training<'a> {
             Start::From(model) => (None, Some(model)),
             Start::Resumed => (Some(State::load_for(out, &identity, network.as_ref())?), None),
         };
-        let known = state.as_ref().map_or(model.map(|m| m.ranges), |state| state.snapshot.ranges);
-        let ranges = known.unwrap_or_else(|| network.values().ranges(|| source.statistics()));
+        // A model of photographs that is trained further on counts reads these as it read photographs.
+        let of_model = model.filter(|m| m.signal().is_some() || source.signal().is_none()).map(|m| m.ranges);
+        let known = state.as_ref().map_or(of_model, |state| state.snapshot.ranges);
+        let ranges = known.unwrap_or_else(|| network.values().ranges_of(source.signal(), || source.statistics()));
         let mut trainer = Trainer::new(device, Arc::clone(network), options, source, ranges)?;
         if let Some(model) = model {
             trainer.begin_with(model)?;
@@ -175,8 +177,8 @@ impl<'a> Training<'a> {
             share: self.options.length.progress(step, seconds, self.trainer.epochs(step)),
             seconds,
             pictures_per_second: step as f64 * self.options.batch as f64 / seconds,
-            psnr: self.scores.map(|s| s.headline()),
-            estimated: self.scores.is_none_or(|s| s.estimated.is_some()),
+            psnr: self.scores.and_then(|s| s.headline()),
+            estimated: self.scores.is_none_or(|s| s.estimated.is_some() || s.truth.is_none()),
         }
     }
 
@@ -303,8 +305,8 @@ impl<'a> Training<'a> {
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
-        if counts {
-            self.judged.take(scores.headline());
+        if counts && let Some(score) = scores.headline() {
+            self.judged.take(score);
             self.trainer.scale_rate(self.judged.factor(self.options.schedule));
         }
         let snapshot = self.snapshot(now.seconds);
@@ -352,6 +354,7 @@ impl<'a> Training<'a> {
             psnr_noisy,
             psnr_estimated: scores.estimated,
             psnr_estimated_interval: scores.interval,
+            mismatch: scores.mismatched(),
             psnr: scores.truth,
             model: self.writer.model(steps, self.trainer.averaged()?),
             best: self.writer.path(BEST),
