@@ -191,7 +191,7 @@ pub enum Augment {
 
 impl Augment {
     /// Which flips are drawn at random, as [`crate::ops::Batch`] counts them.
-    pub(super) fn flips(self) -> u32 {
+    pub(crate) fn flips(self) -> u32 {
         if self == Self::All { 15 } else { 0 }
     }
 
