@@ -71,5 +71,9 @@ export function layOut(pictures, pairs, spec) {
   const { areas, order, squares } = pairs ? ofShots(pictures, spec) : ofPhotographs(pictures, spec);
   const [training, held] = [laid(areas), laid(squares)];
   const rows = Array.from({ length: spec.count }, (_, i) => order[i % order.length].flatMap((number) => training.rows[number]));
-  return { table: Uint32Array.from(rows.flat()), shard: training.words, heldTable: Uint32Array.from(held.rows.flat()), held: held.words };
+  // Behind the pictures, the scenes: the first picture of each, and how many shots it has.
+  const scenes = (/** @type {number} */ count) => Array.from({ length: pairs ? count : 0 }, (_, i) => [2 * i, 2, 0, 0]);
+  const table = Uint32Array.from([...rows, ...scenes(spec.count)].flat());
+  const heldTable = Uint32Array.from([...held.rows, ...scenes(spec.squares)].flat());
+  return { table, shard: training.words, heldTable, held: held.words };
 }

@@ -92,10 +92,11 @@ pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Valu
 /// Batches of crops from as many pictures, or pairs, as the table has room for, all of them in the first shard.
 fn draw(g: &mut Graph, batch: Batch, bytes: usize) -> Drawn {
     let side = batch.crop as u32;
-    let rows = batch.count * if batch.noise.is_some() { 1 } else { 2 };
-    let shards =
-        Shards { table: [0, 0, side, side].repeat(rows), data: [vec![0; bytes], Vec::new(), Vec::new()], ..Shards::default() };
-    g.batch(batch, &shards)
+    let pairs = batch.noise.is_none();
+    let rows = batch.count * if pairs { 2 } else { 1 };
+    let scenes = (0..batch.count as u32).filter(|_| pairs).map(|i| [2 * i, 2]).collect();
+    let (table, data) = ([0, 0, side, side].repeat(rows), [vec![0; bytes], Vec::new(), Vec::new()]);
+    g.batch(batch, &Shards { table, scenes, value_bytes: 1, data, left_out: Vec::new() })
 }
 
 /// A batch for the network, of the held-out squares.
