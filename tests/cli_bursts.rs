@@ -58,7 +58,7 @@ fn bursts_train_from_any_two_shots_and_resume() {
     assert!((means[0] - means[1]).abs() < 30.0, "{means:?}");
     assert!(Picture::load(&shell.path("clean.tif")).unwrap().header().is_grey());
     shell.picture("colour.png", 48, 48);
-    shell.run("denoise colour.png --model run/best.safetensors --device cpu").fails(&["colours", "grey"]);
+    shell.run("denoise colour.png --model run/best.safetensors --device cpu").fails(&["colour.png", "has colours", "grey"]);
     // A colour type alone makes no colours.
     let grey = shot(0, 0, SIDE);
     Picture::from_pixels([SIDE, SIDE], 3, grey.pixels(3)).save(&shell.path("three.png")).unwrap();
@@ -112,7 +112,7 @@ fn what_is_no_burst_and_no_stack_is_refused_by_name() {
     fs::write(shell.path("flat.npy"), n2n_gpu::data::npy::file(&[4, 4], &[0.0; 16])).unwrap();
     train("--stack flat.npy").fails(&["flat.npy", "[4, 4]"]);
     train("--stack missing.tif").fails(&["missing.tif"]);
-    train("--burst bursts --neighbours").is_misused(&["--stack"]);
+    train("--burst bursts --neighbours").is_misused(&["--neighbours", "--burst"]);
     train("--burst bursts --align").is_misused(&["--align"]);
     train("--burst bursts --noise gaussian:25").is_misused(&["--burst"]);
 }

@@ -9,7 +9,7 @@ use std::io::Read;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use cli::{Shell, TINY};
 use flate2::read::GzDecoder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// The text between two others.
@@ -57,9 +57,10 @@ fn page(shell: &Shell) -> String {
 #[test]
 fn the_page_is_small_and_asks_for_nothing_from_outside() {
     let page = page(&Shell::new());
-    let data = ["models", "plans", "model-0", "model-1"].map(|id| element(&page, id));
-    let page = data.iter().fold(page.clone(), |page, data| page.replace(data, ""));
-    assert!(page.len() < 60_000, "page and player have {} bytes", page.len());
+    let data = ["models", "plans", "training-plans", "model-0", "model-1"].map(|id| element(&page, id));
+    let photos = (0..5).map(|i| element(&page, &format!("photo-{i}")));
+    let page = data.into_iter().chain(photos).fold(page.clone(), |page, data| page.replace(data, ""));
+    assert!(page.len() < 66_000, "page and player have {} bytes", page.len());
     let policy = between(&page, "Content-Security-Policy\" content=\"", "\"");
     assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
     for (start, end) in [("<style>", "</style>"), ("<script type=\"module\">", "</script>")] {
@@ -102,6 +103,32 @@ fn plans_on_the_page_are_whole_and_fit_every_browser() {
             }
         }
     }
+}
+
+#[test]
+fn plans_of_training_are_whole_and_fit_every_browser() {
+    let shell = Shell::new();
+    let model = shell.model();
+    shell.run(&format!("export {model} --web site --also {model} --also gaussian --size 16")).succeeds();
+    let page = fs::read_to_string(shell.path("site/index.html")).unwrap();
+    let spec: Value = serde_json::from_slice(&unpacked(element(&page, "training-plans"))).unwrap();
+    assert_eq!((&spec["starts"], spec["crop"].as_u64(), spec["side"].as_u64()), (&json!([0, 1]), Some(16), Some(32)));
+    let noises = spec["noises"].as_array().unwrap();
+    assert_eq!(noises.iter().filter(|noise| noise["noise"] == "pairs").count(), 1);
+    for (number, part) in (0..noises.len()).flat_map(|number| ["step", "look"].map(|part| (number, part))) {
+        let part = one_of(&spec["plans"][part], number);
+        let plan = &part["plan"];
+        assert!(plan["features"] == json!([]) && plan["needs"]["buffer_bytes"].as_u64().unwrap() <= 128 << 20);
+        let shaders = plan["shaders"].as_array().unwrap();
+        assert!(shaders.iter().all(|shader| spec["shaders"][shader.as_u64().unwrap() as usize]["wgsl"].is_string()));
+        for (name, storage) in part.as_object().unwrap().iter().filter(|(name, _)| *name != "plan") {
+            assert_eq!(plan["storages"][storage.as_u64().unwrap() as usize]["role"], "host", "{name}");
+        }
+        // What the page writes has room: its table, and pictures.
+        let bytes = |of: &str| 4 * plan["storages"][part[of].as_u64().unwrap() as usize]["len"].as_u64().unwrap();
+        assert!(bytes("table") >= 16 * 4 && bytes("shard") >= 4 * 32 * 32 * 3, "{number}");
+    }
+    shell.run(&format!("export {model} --web other --size 15")).is_misused(&["--size 15", "multiple of 2"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::ops::Loss;
-use n2n_gpu::train::report::{Record, Strip, Summary, html};
+use n2n_gpu::train::report::{Frame, Record, Strip, Summary, html};
 
 /// Size of the text of charts, pixels.
 const FONT: f64 = 13.0;
@@ -36,7 +36,7 @@ fn flat(width: usize, height: usize, value: u8) -> Picture {
 fn strip(name: &str, width: usize, clean: bool) -> Strip {
     let clean = clean.then(|| flat(width, 3, 90));
     let (noisy, denoised) = (flat(width, 3, 10), flat(width, 3, 50));
-    Strip { name: name.into(), noisy, denoised, clean, psnr_noisy: Some(20.24), psnr: None }
+    Strip { name: name.into(), noisy, denoised, clean, psnr_noisy: Some(20.24), psnr: None, earlier: vec![] }
 }
 
 #[test]
@@ -198,6 +198,15 @@ fn what_was_taken_away_is_shown_and_put_into_words() {
     for part in words {
         assert!(page.contains(part), "no {part}");
     }
+}
+
+#[test]
+fn the_first_picture_is_shown_as_it_was_on_the_way() {
+    let frame = |step| Frame { step, denoised: flat(300, 3, 20), psnr: Some(24.0) };
+    let strip = Strip { earlier: vec![frame(120), frame(1500)], ..strip("a", 300, false) };
+    let page = html(&summary(""), &[], &[strip.clone(), strip]);
+    assert_eq!(page.matches("class=\"film\"").count(), 1);
+    assert!(page.contains("after step 120</b> <span>24.0 dB</span>") && page.contains("after step 1500</b>"));
 }
 
 #[test]

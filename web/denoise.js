@@ -14,9 +14,9 @@ import { fittingColumns, nextMultiple, reflect, stripsDown, windows } from './wi
  * @typedef {{left: number, top: number, width: number, height: number}} Area
  */
 
-/** One of several values that Rust merged (src/export/web.rs): where they differ, all are listed.
+/** One of several values that Rust merged (src/export/web/mod.rs): where they differ, all are listed.
  * @param {any} merged @param {number} number @returns {any} */
-function oneOf(merged, number) {
+export function oneOf(merged, number) {
   if (Array.isArray(merged)) return merged.map((/** @type {any} */ value) => oneOf(value, number));
   if (merged === null || typeof merged !== 'object') return merged;
   if ('each' in merged) return merged.each[number];

@@ -52,22 +52,21 @@ function channels(runs) {
   return { places, padded: base };
 }
 
-/** Puts the values of a file where a plan has them. @param {Parameter} parameter @param {Float32Array} values @param {Float32Array} flat */
-function place({ layout, offset, shape }, values, flat) {
-  if (layout.kind === 'vector') {
-    flat.set(values, offset);
-    return;
-  }
+/** For every element of a parameter as a file has it, its place in the flat parameters of a plan. @param {Parameter} parameter */
+export function placesOf({ layout, offset, shape }) {
+  if (layout.kind === 'vector') return Array.from({ length: shape[0] }, (_, i) => offset + i);
   const transposed = layout.kind === 'conv-transpose';
   const [input, output] = [channels(layout.in), channels(layout.out)];
   const [outer, inner] = transposed ? [input, output] : [output, input];
   const taps = shape[2] * shape[3];
-  let at = 0;
+  /** @type {number[]} */
+  const places = [];
   for (const a of outer.places) {
     for (const b of inner.places) {
-      for (let tap = 0; tap < taps; tap++) flat[offset + (tap * inner.padded + b) * outer.padded + a] = values[at++];
+      for (let tap = 0; tap < taps; tap++) places.push(offset + (tap * inner.padded + b) * outer.padded + a);
     }
   }
+  return places;
 }
 
 /**
@@ -83,7 +82,26 @@ export function flatten(parameters, length, tensors) {
     }
     const values = tensor.values();
     if (!values.every(Number.isFinite)) throw new Error(`The tensor ${parameter.name} of this model holds values that are not finite.`);
-    place(parameter, values, flat);
+    placesOf(parameter).forEach((place, i) => (flat[place] = values[i]));
   }
   return flat;
+}
+
+/**
+ * A model file of flat parameters. @param {Parameter[]} parameters @param {Float32Array} flat @param {object} metadata
+ */
+export function modelFile(parameters, flat, metadata) {
+  /** @type {Record<string, any>} */
+  const described = { __metadata__: { 'n2n-gpu': JSON.stringify(metadata) } };
+  /** @type {Float32Array<ArrayBuffer>[]} */
+  const parts = [];
+  let from = 0;
+  for (const parameter of parameters) {
+    const values = Float32Array.from(placesOf(parameter), (place) => flat[place]);
+    described[parameter.name] = { dtype: 'F32', shape: parameter.shape, data_offsets: [from, (from += values.byteLength)] };
+    parts.push(values);
+  }
+  const text = JSON.stringify(described);
+  const header = new TextEncoder().encode(text + ' '.repeat(7 - ((new TextEncoder().encode(text).length + 7) % 8)));
+  return new Blob([BigUint64Array.of(BigInt(header.length)), header, ...parts]).arrayBuffer();
 }

@@ -1,5 +1,6 @@
 // What people see and touch: photographs in, settings, progress, results out. The worker does the work.
-import { $, Viewer } from './viewer.js';
+import { Trainer } from './train.js';
+import { $, button, select, Viewer } from './viewer.js';
 
 /**
  * @typedef {import('./worker.js').Entry} Entry
@@ -8,22 +9,37 @@ import { $, Viewer } from './viewer.js';
 
 const viewer = new Viewer();
 const text = (/** @type {string} */ id) => $(id).textContent ?? '';
-const select = (/** @type {string} */ id) => /** @type {HTMLSelectElement} */ ($(id));
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ ($(id));
-const button = (/** @type {string} */ id) => /** @type {HTMLButtonElement} */ ($(id));
 
 /** @type {Entry[]} */
 const entries = JSON.parse(text('models'));
 const page = {
   /** @type {File[]} */ photos: [],
-  /** Number of the one that is shown. */ shown: 0,
+  /** Number of the one that is shown. */ shown: -1,
   /** @type {(number | ArrayBuffer)[]} by the options of the list */ models: entries.map((_, i) => i),
   /** Pixels of the photograph. */ pixels: 0,
   /** Whether the strength is the user's, so that none is chosen. */ touched: false,
   /** @type {HTMLElement | null} what asked for a file to be saved */ asker: null,
+  /** Whether it is training that is shown. */ training: false,
 };
 
 const worker = new Worker(URL.createObjectURL(new Blob([text('worker')], { type: 'text/javascript' })));
+
+const trainer = new Trainer((message) => {
+  $('alert').hidden = true;
+  worker.postMessage(message);
+}, entries, () => $('files').click());
+
+/** Shows denoising, or training. @param {boolean} training */
+function show(training) {
+  page.training = training;
+  $('training').hidden = !training;
+  $('welcome').hidden = training || page.shown >= 0;
+  $('work').hidden = training || page.shown < 0;
+  $('open-more').hidden = $('work').hidden;
+  $('to-train').setAttribute('aria-pressed', String(training));
+  $('to-denoise').setAttribute('aria-pressed', String(!training));
+}
 
 /** Says what went wrong; `retry` is offered where it may help. @param {string} message @param {boolean} retry */
 function complain(message, retry) {
@@ -69,8 +85,24 @@ function open(number) {
   worker.postMessage({ kind: 'open', file, model: model() });
 }
 
+/** Adds a model to choose. @param {string} name @param {ArrayBuffer} file */
+function addModel(name, file) {
+  select('model').add(new Option(name, String(page.models.push(file) - 1)), entries.length);
+  select('model').value = String(page.models.length - 1);
+}
+
+/** @param {Blob} blob @param {string} name */
+function download(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** Denoises what is shown once more. */
 function again() {
+  $('alert').hidden = true;
   if (!page.pixels) return page.photos.length ? open(page.shown) : worker.postMessage(setUp);
   begin();
   viewer.clear();
@@ -82,11 +114,9 @@ function again() {
 async function take(files) {
   const all = [...files];
   const isModel = (/** @type {File} */ file) => file.name.toLowerCase().endsWith('.safetensors');
-  for (const file of all.filter(isModel)) {
-    select('model').add(new Option(file.name, String(page.models.push(await file.arrayBuffer()) - 1)), entries.length);
-    select('model').value = String(page.models.length - 1);
-  }
+  for (const file of all.filter(isModel)) addModel(file.name, await file.arrayBuffer());
   const photos = all.filter((file) => !isModel(file));
+  if (page.training && photos.length) return trainer.take(photos);
   if (!photos.length) return all.length ? again() : undefined;
   page.photos.push(...photos);
   select('photos').replaceChildren(...page.photos.map(({ name }, i) => new Option(name, String(i))));
@@ -111,8 +141,7 @@ const REPORTS = {
   device: ({ name }) => ($('device').textContent = `Computes on: ${name}`),
   opened: ({ width, height, bitmap }) => {
     page.pixels = width * height;
-    $('welcome').hidden = true;
-    $('work').hidden = $('open-more').hidden = false;
+    show(page.training);
     $('size').textContent = `${width} × ${height} pixels, ${(page.pixels / 1e6).toFixed(1)} megapixels`;
     $('status').textContent = 'Readying the network…';
     viewer.show(bitmap);
@@ -134,20 +163,27 @@ const REPORTS = {
     saveable(true);
   },
   saved: ({ blob }) => {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(blob);
     const stem = page.photos[page.shown].name.replace(/\.[^.]*$/, '') || 'photo';
-    link.download = `${stem}-denoised.${blob.type === 'image/png' ? 'png' : 'jpg'}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    download(blob, `${stem}-denoised.${blob.type === 'image/png' ? 'png' : 'jpg'}`);
     saveable(true);
     page.asker?.focus();
   },
+  trainable: (message) => trainer.trainable(message),
+  course: (message) => trainer.course(message),
+  trained: ({ file, use, steps }) => {
+    if (!use) return download(new Blob([file]), 'model.safetensors');
+    addModel(`Trained here, ${steps} steps`, file);
+    show(false);
+    $('to-denoise').focus();
+    if (page.photos.length) again();
+  },
   lost: ({ message }) => {
+    trainer.failed();
     $('device').textContent = 'No graphics device';
-    complain(`The browser lost the graphics device (${message}). The photograph is still here.`, true);
+    complain(`The browser lost the graphics device (${message}). The photograph and the training are still here.`, true);
   },
   failed: ({ during, message }) => {
+    if (during === 'train' || during === 'resume') trainer.failed();
     if (during === 'setUp') $('device').textContent = 'No graphics device';
     if (during === 'open') page.pixels = 0;
     complain(message, during !== 'open');
@@ -203,6 +239,8 @@ function listen() {
     setStrength(Number(input('strength').value));
   };
   $('retry').onclick = again;
+  $('to-denoise').onclick = () => show(false);
+  for (const id of ['to-train', 'welcome-train']) $(id).onclick = () => show(true);
   $('dismiss').onclick = () => ($('alert').hidden = true);
   button('save-png').onclick = ({ currentTarget }) => save('image/png', /** @type {HTMLElement} */ (currentTarget));
   button('save-jpeg').onclick = ({ currentTarget }) => save('image/jpeg', /** @type {HTMLElement} */ (currentTarget));
@@ -216,7 +254,11 @@ function drawGrain() {
     `<rect x="${6 + next(53)}" y="${6 + next(67)}" width="1.5" height="1.5" opacity="${(2 + next(8)) / 10}"/>`).join('');
 }
 
-const setUp = { kind: 'setUp', entries, plans: text('plans'), files: entries.map((_, i) => text(`model-${i}`)) };
+const photos = [...document.querySelectorAll('[id^=photo-]')].map(({ textContent }) => textContent ?? '');
+const setUp = {
+  kind: 'setUp', entries, plans: text('plans'), files: entries.map((_, i) => text(`model-${i}`)), training: text('training-plans'), photos,
+  place: location.href.replace(/[?#].*/, ''),
+};
 drawGrain();
 select('model').append(...entries.map(({ name }, i) => new Option(name, String(i))), new Option('From a file…', 'file'));
 listen();

@@ -4,7 +4,8 @@
 /**
  * @typedef {{name: string, role: string, buffer: number | null, len: number, element: 'f32' | 'u32' | 'f16', fill: number}} Storage
  * @typedef {{kind: 'vector'} | {kind: 'conv' | 'conv-transpose', in: number[], out: number[]}} Layout
- * @typedef {{name: string, shape: number[], layout: Layout, offset: number, trained: boolean}} Parameter
+ * @typedef {{name: string, shape: number[], layout: Layout, offset: number, trained: boolean,
+ *   fill: number | null}} Parameter
  * @typedef {{pipeline: number, bindings: {buffer: number, offset: number, size: number}[], workgroups: number[]}} Dispatch
  * @typedef {{
  *   format: string, version: number, features: string[], params: number, gradients: number | null,

@@ -4,6 +4,8 @@
 export function $(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id));
 }
+export const select = (/** @type {string} */ id) => /** @type {HTMLSelectElement} */ ($(id));
+export const button = (/** @type {string} */ id) => /** @type {HTMLButtonElement} */ ($(id));
 
 const LARGEST = 32;
 const STEP = 1.25;

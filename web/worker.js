@@ -3,7 +3,10 @@ import { Denoiser } from './denoise.js';
 import { estimate } from './estimate.js';
 import { factsOf, withFacts } from './metadata.js';
 import { flatten, parseModel } from './model.js';
+import { layOut } from './pictures.js';
 import { DeviceError } from './player.js';
+import { forget, keep, kept } from './store.js';
+import { Training } from './training.js';
 
 /**
  * A model that the page has: `least` and `judges` say whether and how it tells the noise of a photograph.
@@ -27,6 +30,14 @@ const state = {
   /** @type {import('./metadata.js').Facts} */ facts: { exif: null, profile: null },
   /** Number of the latest job: those before it end. */ job: 0,
   /** How often the device was lost. */ losses: 0,
+  /** @type {import('./training.js').Spec | null} */ spec: null,
+  /** @type {string[]} photographs to train on, in Base64 */ photos: [],
+  /** Under which name trainings of this page are kept. */ place: '',
+  /** @type {Training | null} */ training: null,
+  /** Whether it is to make steps. */ running: false,
+  /** @type {Promise<void>} ends with the last step */ loop: Promise.resolve(),
+  /** @type {Promise<void>} ends with the picture that is being denoised */ work: Promise.resolve(),
+  /** When the training is to be kept next. */ keepAt: 0,
 };
 
 /** Ends a job where a later one has taken over. @param {number} job */
@@ -39,16 +50,25 @@ function tell(message, transfer = []) {
   postMessage(message, { transfer });
 }
 
-/** What an element of the page holds: compressed, as text. @param {string} text */
-async function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip')));
+/** @param {string} text Base64 */
+function bytesOf(text) {
+  return new Blob([Uint8Array.from(atob(text), (character) => character.charCodeAt(0))]);
 }
 
-/** @param {{entries: Entry[], plans: string, files: string[]}} message */
-async function setUp({ entries, plans, files }) {
-  Object.assign(state, { entries, files });
-  state.networks = await (await unpacked(plans)).json();
+/** What an element of the page holds: compressed, as text. @param {string} text */
+function unpacked(text) {
+  return new Response(bytesOf(text).stream().pipeThrough(new DecompressionStream('gzip')));
+}
+
+/** @param {{entries: Entry[], plans: string, files: string[], training: string, photos: string[], place: string}} message */
+async function setUp({ entries, plans, files, training, photos, place }) {
+  Object.assign(state, { entries, files, photos, place });
+  state.networks = await unpacked(plans).json();
+  state.spec = await unpacked(training).json();
+  // What another network was trained to is of no use.
+  state.place += JSON.stringify([state.spec?.metadata, state.spec?.crop]);
+  const { params, moments, ema, ...course } = (state.spec && (await kept(state.place))) ?? {};
+  tell({ kind: 'trainable', spec: state.spec && { ...state.spec, shaders: [], plans: [] }, course: params && course });
   await openDevice();
 }
 
@@ -61,7 +81,7 @@ async function openDevice() {
   const device = await adapter.requestDevice();
   state.device = device;
   device.lost.then(({ message, reason }) => {
-    if (state.device === device) Object.assign(state, { device: null, ready: null, losses: state.losses + 1 });
+    if (state.device === device) Object.assign(state, { device: null, ready: null, training: null, running: false, losses: state.losses + 1 });
     tell({ kind: 'lost', message: message || reason });
   });
   const { vendor, architecture, device: name, description } = adapter.info ?? {};
@@ -71,6 +91,12 @@ async function openDevice() {
 
 /** Reads a photograph, upright, in the values that the file has. @param {Blob} file */
 async function read(file) {
+  const bitmap = await decoded(file);
+  return { bitmap, picture: pixelsOf(bitmap) };
+}
+
+/** @param {Blob} file */
+async function decoded(file) {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: 'none' }).catch(() => {
     throw new Sentence('This is no picture that the browser can read: PNG, JPEG, WebP, AVIF, GIF or BMP will do.');
   });
@@ -78,6 +104,12 @@ async function read(file) {
   if (Math.max(width, height) > 32767 || width * height > 2 ** 28) {
     throw new Sentence(`This picture has ${width} x ${height} pixels, more than browsers can show: cut it, or use n2n-gpu denoise.`);
   }
+  return bitmap;
+}
+
+/** @param {ImageBitmap} bitmap @returns {Picture} */
+function pixelsOf(bitmap) {
+  const { width, height } = bitmap;
   const rgba = new Uint8ClampedArray(4 * width * height);
   // A band at a time, so that a large photograph is in memory once.
   const band = Math.min(height, 256);
@@ -89,7 +121,7 @@ async function read(file) {
     context.drawImage(bitmap, 0, top, width, rows, 0, 0, width, rows);
     rgba.set(context.getImageData(0, 0, width, rows).data, 4 * width * top);
   }
-  return { bitmap, picture: { width, height, rgba } };
+  return { width, height, rgba };
 }
 
 /** @param {{file: Blob, model: number | ArrayBuffer}} message @param {number} job */
@@ -107,7 +139,7 @@ async function open({ file, model }, job) {
 async function denoiserOf(model) {
   if (state.ready?.model === model) return state.ready;
   const device = await openDevice();
-  const file = typeof model === 'number' ? await (await unpacked(state.files[model])).arrayBuffer() : model;
+  const file = typeof model === 'number' ? await unpacked(state.files[model]).arrayBuffer() : model;
   const { tensors, metadata } = parseModel(file);
   const number = typeof model === 'number' ? state.entries[model].network : networkOf(metadata);
   const entry = typeof model === 'number' ? state.entries[model] : { name: '', about: '', noise: '', network: number, judges: true, least: 0 };
@@ -185,10 +217,149 @@ async function save({ type, strength }) {
   tell({ kind: 'saved', blob: new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)], { type }) });
 }
 
+/** Seconds between looks at the losses, and between saves. */
+const LOOK = 0.4;
+const KEEP = 10;
+/** Steps between looks, at most. */
+const MOST = 64;
+/** Denoising the held-out squares takes one part in so many of the time. */
+const SCORED = 8;
+
+/** Pixels of pictures to train on, such that all have room: photographs are made smaller, shots are cut.
+ * @param {Blob[]} files @param {boolean} shots @param {number} capacity bytes */
+async function gathered(files, shots, capacity) {
+  const most = capacity / 3 / files.length;
+  const pictures = [];
+  for (const file of files) {
+    let bitmap = await decoded(file);
+    const { width, height } = bitmap;
+    const scale = Math.sqrt(most / (width * height));
+    if (scale < 1) {
+      const [resizeWidth, resizeHeight] = [width, height].map((size) => Math.floor(size * scale));
+      if (!resizeWidth || !resizeHeight) throw new Sentence('These are more pictures than there is room for: take fewer.');
+      bitmap = shots
+        ? await createImageBitmap(bitmap, 0, 0, resizeWidth, resizeHeight)
+        : await createImageBitmap(bitmap, { resizeWidth, resizeHeight, resizeQuality: 'high' });
+    }
+    pictures.push(pixelsOf(bitmap));
+    bitmap.close();
+  }
+  const [{ width, height }] = pictures;
+  if (!shots) return pictures;
+  if (pictures.length < 2) throw new Sentence('A burst has two shots of one scene at least: choose several files at once.');
+  if (pictures.some((p) => p.width !== width || p.height !== height)) throw new Sentence('Shots of one scene have one size: these differ.');
+  return pictures;
+}
+
+/** Begins a training. @param {{files: Blob[] | null, noise: number, start: number | null}} message */
+async function train({ files, noise, start }) {
+  await pause();
+  const { spec, place, photos } = state;
+  if (!spec) return;
+  const shots = spec.noises[noise].noise === 'pairs';
+  if (shots && !files) throw new Sentence('Photographs of the page are no burst: choose shots of your own.');
+  const all = files ?? photos.map(bytesOf);
+  if (!all.length) throw new Sentence('Choose pictures to train on.');
+  const pictures = layOut(await gathered(all, shots, spec.capacity), shots, spec);
+  const course = { noise, start, seed: 1, steps: 0, seconds: 0, losses: [], scores: [] };
+  const file = start === null ? null : await unpacked(state.files[start]).arrayBuffer();
+  state.training?.destroy();
+  state.training = await Training.create(await openDevice(), spec, pictures, course, file);
+  await keep(`${place} pictures`, pictures);
+  begin(state.training);
+}
+
+/** The training there is, or the one that was kept. */
+async function readied() {
+  const { spec, place } = state;
+  if (state.training) return state.training;
+  const [snapshot, pictures] = await Promise.all([kept(place), kept(`${place} pictures`)]);
+  if (!spec || !snapshot || !pictures) throw new Sentence('Nothing of this training is left: start anew.');
+  return (state.training = await Training.create(await openDevice(), spec, pictures, snapshot, null));
+}
+
+async function resume() {
+  await pause();
+  begin(await readied());
+}
+
+async function pause() {
+  state.running = false;
+  await state.loop;
+}
+
+async function discard() {
+  await pause();
+  state.training?.destroy();
+  state.training = null;
+  await Promise.all([forget(state.place), forget(`${state.place} pictures`)]);
+}
+
+/** Keeps the training soon, as the tab may end. */
+async function hide() {
+  state.keepAt = 0;
+}
+
+/** Gives the trained model. @param {{use: boolean}} message */
+async function trained({ use }) {
+  const training = await readied();
+  const file = await training.file();
+  tell({ kind: 'trained', file, use, steps: training.course.steps }, [file]);
+}
+
+/** @param {Training} training */
+function begin(training) {
+  state.running = true;
+  state.loop = steps(training);
+}
+
+/** Makes steps until they are to end. Pictures to be denoised go first. @param {Training} training */
+async function steps(training) {
+  const { losses } = state;
+  const { course, spec } = training;
+  const now = () => performance.now() / 1000;
+  let lasting = false;
+  const told = (/** @type {Uint8ClampedArray<ArrayBuffer>[]} */ strips = [], running = true) =>
+    tell({ kind: 'course', course, strips, running, lasting, pictures: (course.steps * spec.batch) / Math.max(course.seconds, 1e-3) });
+  const look = async () => told(await training.score());
+  const save = async () => {
+    lasting = await keep(state.place, await training.snapshot());
+    state.keepAt = now() + KEEP;
+  };
+  try {
+    await look();
+    let [count, lookAt] = [1, 0];
+    while (state.running) {
+      await state.work;
+      const begun = now();
+      await training.advance(count);
+      const seconds = now() - begun;
+      course.seconds += seconds;
+      count = Math.min(Math.max(Math.round((count * LOOK) / seconds), 1), MOST);
+      told();
+      if (now() > lookAt) {
+        const start = now();
+        await look();
+        lookAt = now() + SCORED * (now() - start);
+      }
+      if (now() > state.keepAt) await save();
+    }
+    await look();
+    await save();
+  } catch (error) {
+    state.running = false;
+    // What was kept last is known to be good.
+    if (state.training === training) state.training = null;
+    training.destroy();
+    if (losses === state.losses) tell({ kind: 'failed', during: 'train', message: sentence(error) });
+  }
+  told([], false);
+}
+
 /** @param {unknown} error */
 function sentence(error) {
   if (error instanceof DeviceError) {
-    const advice = error.memory ? 'Close other tabs and try again, or take a smaller picture.' : 'Try again, or another browser.';
+    const advice = error.memory ? 'Close other tabs and try again, or take smaller pictures.' : 'Try again, or another browser.';
     return `${error.memory ? 'The graphics device ran out of memory.' : error.message} ${advice}`;
   }
   if (error instanceof RangeError) return 'The browser ran out of memory for this picture. Close other tabs, or take a smaller one.';
@@ -196,22 +367,27 @@ function sentence(error) {
 }
 
 /** @type {Record<string, (message: any, job: number) => Promise<void>>} */
-const REQUESTS = { setUp, open, denoise, save };
+const REQUESTS = { setUp, open, denoise, save, train, resume, pause, discard, hide, trained };
 
 /** @param {any} message @param {number} job */
 async function answer(message, job) {
   const { losses } = state;
   try {
-    await REQUESTS[message.kind](message, job);
+    const doing = REQUESTS[message.kind](message, job);
+    if (PICTURES.has(message.kind)) state.work = doing.catch(() => {});
+    await doing;
   } catch (error) {
     // What a lost device leaves undone is told by its loss.
     if (!(error instanceof Replaced) && losses === state.losses) tell({ kind: 'failed', during: message.kind, message: sentence(error) });
   }
 }
 
+/** Requests that take over from each other, and for which a training waits. */
+const PICTURES = new Set(['open', 'denoise']);
+
 // One after the other, as they share a player; what is under way ends as soon as it sees that it has been replaced.
 let last = Promise.resolve();
 addEventListener('message', ({ data }) => {
-  const job = data.kind === 'save' ? state.job : ++state.job;
+  const job = PICTURES.has(data.kind) ? ++state.job : state.job;
   last = last.then(() => answer(data, job));
 });

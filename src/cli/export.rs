@@ -15,6 +15,15 @@ use super::model::{load_model, named};
 use super::output::{Output, path_text};
 use super::train::make_folder;
 
+/// Photographs that the page of --web can train on, all without conditions (assets/LICENSES.md). The middle one is held out.
+const PHOTOS: &[&[u8]] = &[
+    include_bytes!("../../assets/blue-flowers.jpg"),
+    include_bytes!("../../assets/singapore.jpg"),
+    include_bytes!("../../assets/lake-sherburne.jpg"),
+    include_bytes!("../../assets/otters.jpg"),
+    include_bytes!("../../assets/seeding.jpg"),
+];
+
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -26,7 +35,8 @@ pub(super) struct Options {
     /// Another model to choose on the page of --web; may be given several times
     #[arg(long, value_name = "MODEL", requires = "web")]
     also: Vec<PathBuf>,
-    /// Side of the pictures that the network is given, pixels [default: any size for --onnx, 768 for --darktable]
+    /// Side of the pictures that the network is given, pixels [default: any size for --onnx, 768 for --darktable, 64 for --web, of
+    /// crops to train on]
     #[arg(long, value_name = "T")]
     size: Option<usize>,
     /// Short name in --darktable, as of a folder [default: that of the run or the file]
@@ -148,7 +158,7 @@ impl Options {
         let models = std::iter::once((&self.model, model)).chain(self.also.iter().zip(&others));
         let names: Vec<_> = models.map(|(path, model)| (named(path), model)).collect();
         let entries: Vec<_> = names.iter().map(|((name, about), model)| web::Entry { name, about, model }).collect();
-        web::export(&entries)
+        web::export(&entries, web::Extras { photos: PHOTOS, crop: self.size })
     }
 
     fn card(&self) -> Card {
@@ -165,8 +175,8 @@ impl Options {
 
 pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     let targets = options.targets.list();
-    if options.size.is_some() && !targets.iter().any(|t| matches!(t.kind, Kind::Onnx | Kind::Darktable)) {
-        return Err(Usage::new("--size is for --onnx and --darktable: the others have no fixed size"));
+    if options.size.is_some() && !targets.iter().any(|t| matches!(t.kind, Kind::Onnx | Kind::Darktable | Kind::Web)) {
+        return Err(Usage::new("--size is for --onnx, --darktable and --web: the others have no fixed size"));
     }
     targets.iter().try_for_each(Target::check_name)?;
     targets.iter().try_for_each(Target::check_folder)?;

@@ -28,7 +28,7 @@ pub(super) struct Options {
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst"])]
     stack: Vec<PathBuf>,
     /// Neighbouring pages of --stack make pairs
-    #[arg(long, requires = "stack")]
+    #[arg(long, requires = "stack", conflicts_with_all = ["data", "pairs", "burst", "dataset"])]
     neighbours: bool,
     /// Pairs in one file, as train takes it; or a folder with folders a and b
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst", "stack"])]

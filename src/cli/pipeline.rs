@@ -220,7 +220,11 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux:
                 current = Some((number, page));
             }
             let (_, pages) = current.as_ref().expect("it was just made");
-            let photo = match photo {
+            let fitting = |loaded: Loaded| match worker.denoiser.check_colours(&loaded.photo) {
+                Ok(()) => Ok(loaded),
+                Err(problem) => Err(Error::file(&task.input, problem)),
+            };
+            let photo = match photo.and_then(fitting) {
                 Ok(photo) => photo,
                 Err(e) => {
                     let _ = pages.send(Err(e));

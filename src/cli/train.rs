@@ -52,7 +52,7 @@ pub(super) struct Options {
     #[arg(long, help_heading = "Data", num_args = 1.., value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst"])]
     pub(super) stack: Vec<PathBuf>,
     /// Only neighbouring pages of --stack show the same, as in microscopy and tomography
-    #[arg(long, help_heading = "Data", hide_short_help = true, requires = "stack")]
+    #[arg(long, help_heading = "Data", hide_short_help = true, requires = "stack", conflicts_with_all = ["photos", "pairs", "burst", "dataset"])]
     pub(super) neighbours: bool,
     /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays; or a folder with folders a and b
     #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst", "stack"])]
@@ -186,14 +186,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (seed, precision) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let Data { photos, pairs, burst, val, .. } = &settings.origin.data;
+    let Data { photos, pairs, val, .. } = &settings.origin.data;
     if photos.is_empty() {
         settings.aux.check(network.as_ref())?;
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
     let Task { network, training: mut training_set, validation, report } = source(common, &settings, &network, options, seed)?;
-    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(burst).chain(val))?;
+    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
@@ -230,12 +230,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         training_set.noise(),
         device.name()
     ));
-    if let Some([black, white]) = training_set.signal() {
-        let counts = if training_set.has_words() { [black, white].map(|v| 65_535.0 * v) } else { [black, white] };
-        let [low, high] = counts.map(|v| format!("{v:.5}").trim_end_matches('0').trim_end_matches('.').to_owned());
-        let of = if training_set.has_words() { " of 65535" } else { "" };
-        common.remark(&format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"));
-    }
+    range_in_words(&training_set).iter().for_each(|line| common.remark(line));
     if training_set.is_linear() {
         common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
     }
@@ -266,6 +261,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     })?;
     let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
     Ok(trained.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how)))
+}
+
+/// Which values the pictures fill, if that is another range than 0 to 1.
+fn range_in_words(pictures: &Source) -> Option<String> {
+    let (factor, of) = if pictures.has_words() { (65_535.0, " of 65535") } else { (1.0, "") };
+    let [low, high] = pictures.signal()?.map(|v| format!("{:.5}", factor * v));
+    let short = |number: &str| number.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let [low, high] = [short(&low), short(&high)];
+    Some(format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"))
 }
 
 /// What came of a training for people.

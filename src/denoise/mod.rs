@@ -208,6 +208,17 @@ impl Denoiser {
         self.pieces([height, width], |i, to| scale.load(photo, i, to), store)
     }
 
+    /// Refuses a picture in colour where the network reads grey ones.
+    ///
+    /// # Errors
+    /// The end of a sentence that names the picture.
+    pub fn check_colours(&self, photo: &Picture) -> Result<(), String> {
+        if self.network.colours() == 3 || photo.is_grey() {
+            return Ok(());
+        }
+        Err("has colours, but the model is one of grey pictures: give it in grey, or take a model of colours".to_owned())
+    }
+
     /// Which values of pictures are black and white to the model, where they are others than 0 and 1.
     pub fn signal(&self) -> Option<[f32; 2]> {
         self.network.values().signal(&self.ranges)
@@ -219,11 +230,7 @@ impl Denoiser {
 
     /// Refuses a photo without the features that the network reads, or with others, and one in colour where it reads grey ones.
     fn check_features(&self, photo: &Picture) -> Result<()> {
-        if self.network.colours() == 1 && !photo.is_grey() {
-            let problem =
-                "the picture has colours, but the model is one of grey pictures: give it in grey, or take a model of colours";
-            return Err(Error::data(problem));
-        }
+        self.check_colours(photo).map_err(|problem| Error::data(format!("a picture {problem}")))?;
         self.network.check_features(photo.features().map_or(0, Features::channels))
     }
 

@@ -53,7 +53,7 @@ impl Plan {
         // Gradients are laid out as parameters are, from the same offsets.
         let parameter = |p: &Param| {
             let (shape, layout) = (p.layout.file_shape(), layout(&p.layout));
-            json!({"name": p.name, "shape": shape, "layout": layout, "offset": p.offset, "trained": p.trained})
+            json!({"name": p.name, "shape": shape, "layout": layout, "offset": p.offset, "trained": p.trained, "fill": p.fill})
         };
         json!({
             "format": "n2n-gpu plan",

@@ -3,6 +3,7 @@
 mod advance;
 mod config;
 mod data;
+mod film;
 mod interval;
 mod log;
 #[cfg(feature = "mpi")]

@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use super::report::Record;
-use super::validation::Scores;
 use crate::error::Error;
 use crate::ops::pcg4d;
 
@@ -60,13 +58,6 @@ impl Options {
         };
         let work = STEP_WORK * steps * (self.crops() * self.crop * self.crop) as f64;
         (VALIDATED * work / pixels as f64).floor().clamp(1.0, VALIDATIONS)
-    }
-}
-
-impl Options {
-    /// Whether there were as many validations without a better one as there is patience.
-    pub(super) fn is_over(&self, records: &[Record]) -> bool {
-        self.patience > 0 && Scores::since_best(records) >= self.patience
     }
 }
 
@@ -141,20 +132,28 @@ const GAIN: f64 = 0.01;
 /// Most cuts: to a thousandth.
 const MOST_CUTS: i32 = 10;
 
-/// What [`Schedule::Plateau`] remembers of the validations that were due. Others, as where a training is stopped, do not count, so that a
-/// resumed training equals the uninterrupted one.
+/// What the validations that were due have shown, for [`Schedule::Plateau`] and for patience. Others, as where a training is stopped, do
+/// not count, so that a resumed training equals the uninterrupted one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Plateau {
+pub(super) struct Judged {
     best: Option<f64>,
+    since_best: u64,
+    /// Best score that counts on a plateau, validations since it or since a cut, and cuts.
+    level: Option<f64>,
     since: u32,
     cuts: i32,
 }
 
-impl Plateau {
+impl Judged {
     /// Takes in the score of a validation.
     pub(super) fn take(&mut self, score: f64) {
-        if self.best.is_none_or(|best| score > best + GAIN) {
-            (self.best, self.since) = (Some(score), 0);
+        if self.best.is_none_or(|best| score > best) {
+            (self.best, self.since_best) = (Some(score), 0);
+        } else {
+            self.since_best += 1;
+        }
+        if self.level.is_none_or(|level| score > level + GAIN) {
+            (self.level, self.since) = (Some(score), 0);
             return;
         }
         self.since += 1;
@@ -163,9 +162,16 @@ impl Plateau {
         }
     }
 
-    /// What is left of the rate.
-    pub(super) fn factor(self) -> f64 {
-        CUT.powi(self.cuts)
+    /// What a schedule leaves of the rate for it.
+    pub(super) fn factor(self, schedule: Schedule) -> f64 {
+        if schedule == Schedule::Plateau { CUT.powi(self.cuts) } else { 1.0 }
+    }
+}
+
+impl Options {
+    /// Whether there were as many validations without a better one as there is patience.
+    pub(super) fn is_over(&self, judged: Judged) -> bool {
+        self.patience > 0 && judged.since_best >= self.patience
     }
 }
 
@@ -185,7 +191,7 @@ pub enum Augment {
 
 impl Augment {
     /// Which flips are drawn at random, as [`crate::ops::Batch`] counts them.
-    pub(super) fn flips(self) -> u32 {
+    pub(crate) fn flips(self) -> u32 {
         if self == Self::All { 15 } else { 0 }
     }
 
@@ -269,13 +275,25 @@ mod tests {
         }
     }
 
+    fn judged(scores: &[f64]) -> Judged {
+        let mut judged = Judged::default();
+        scores.iter().for_each(|score| judged.take(*score));
+        judged
+    }
+
+    #[test]
+    fn patience_ends_after_validations_without_a_better_one() {
+        let since = |scores: &[f64]| judged(scores).since_best;
+        assert_eq!([since(&[]), since(&[1.0]), since(&[1.0, 2.0]), since(&[3.0, 2.0, 3.0, 1.0])], [0, 0, 0, 3]);
+        let with = |patience| Options { patience, ..Options::new(&Device::Cpu, Length::Steps(1)) };
+        let three = judged(&[3.0, 2.0, 3.0, 1.0]);
+        assert_eq!([0, 3, 4].map(|patience| with(patience).is_over(three)), [false, true, false]);
+        assert_eq!(three.factor(Schedule::Cosine), 1.0);
+    }
+
     #[test]
     fn a_plateau_halves_the_rate_after_three_validations_without_a_better_one() {
-        let factors = |scores: &[f64]| {
-            let mut plateau = Plateau::default();
-            scores.iter().for_each(|score| plateau.take(*score));
-            plateau.factor()
-        };
+        let factors = |scores: &[f64]| judged(scores).factor(Schedule::Plateau);
         // Counted from the cut on, and from the best one: less than a hundredth of a decibel is not better.
         assert_eq!(factors(&[20.0, 19.0, 20.005]), 1.0);
         assert_eq!(factors(&[20.0, 19.0, 20.005, 20.0]), 0.5);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::config::check_format;
 use super::log::{Log, Marks};
 use super::report::Record;
-use super::schedule::Plateau;
+use super::schedule::Judged;
 use super::{Options, Source, Validation};
 use crate::data::array::DType;
 use crate::data::files::save_bytes;
@@ -162,7 +162,7 @@ pub(super) struct Snapshot {
     pub(super) points: Marks,
     pub(super) validations: Marks,
     #[serde(default)]
-    pub(super) plateau: Plateau,
+    pub(super) judged: Judged,
     pub(super) records: Vec<Record>,
 }
 
@@ -244,8 +244,8 @@ pub struct Resumable {
 /// # Errors
 /// If there is none, or its state is damaged or of another version.
 pub fn resumable(out: &Path) -> Result<Resumable> {
-    let Snapshot { identity, device, number, share, records, .. } = State::load(out)?.snapshot;
-    let (network, finished) = (identity.network.build(), share >= 1.0 || identity.options.is_over(&records));
+    let Snapshot { identity, device, number, share, judged, .. } = State::load(out)?.snapshot;
+    let (network, finished) = (identity.network.build(), share >= 1.0 || identity.options.is_over(judged));
     Ok(Resumable { network, options: identity.options, device, steps: number, finished })
 }
 

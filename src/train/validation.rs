@@ -119,6 +119,7 @@ impl Pair {
             psnr_noisy: self.clean.as_ref().map(|clean| self.psnr(&self.a.values, clean)),
             psnr: self.clean.as_ref().map(|clean| self.psnr(y, clean)),
             clean: self.clean.as_ref().map(|clean| self.shown(clean)),
+            earlier: Vec::new(),
         }
     }
 
@@ -190,14 +191,6 @@ impl Scores {
             truth: record.psnr,
         };
         found.headline().map(|_| found)
-    }
-
-    /// Validations since the best one.
-    pub(super) fn since_best(records: &[Record]) -> u64 {
-        let scored = records.iter().filter_map(|record| Self::of(record)?.headline());
-        let (_, since) =
-            scored.fold((f64::NEG_INFINITY, 0), |(best, since), score| if score > best { (score, 0) } else { (best, since + 1) });
-        since
     }
 
     /// What is to be said of pairs that do not match, if there are some.
@@ -349,27 +342,4 @@ fn known_mse(y: &[f32], values: &[f32], known: &[bool]) -> f64 {
     let pixels = y.chunks(3).zip(values.chunks(3)).zip(known).filter(|(_, known)| **known);
     let (sum, count) = pixels.fold((0.0, 0), |(sum, count), (pixel, _)| (sum + of(pixel), count + 3));
     sum / f64::from(count.max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn validations_are_counted_since_the_best() {
-        let record = |psnr: Option<f64>| Record {
-            step: 1,
-            seconds: 0.0,
-            loss: 1.0,
-            lr: 1.0,
-            grad_norm: 1.0,
-            psnr_estimated: psnr,
-            psnr_estimated_interval: None,
-            psnr: None,
-            pictures_per_second: 1.0,
-        };
-        let since = |scores: &[Option<f64>]| Scores::since_best(&scores.iter().map(|s| record(*s)).collect::<Vec<_>>());
-        assert_eq!([since(&[]), since(&[Some(1.0)]), since(&[Some(1.0), None, Some(2.0)])], [0, 0, 0]);
-        assert_eq!(since(&[Some(3.0), None, Some(2.0), Some(3.0), None, Some(1.0)]), 3);
-    }
 }

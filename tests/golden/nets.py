@@ -112,13 +112,13 @@ class EpflConvNet(nn.Sequential):
 class N2nUNet(nn.Module):
     """The Noise2Noise paper's U-Net."""
 
-    def __init__(self, w):
+    def __init__(self, w, channels=3):
         super().__init__()
         a, b = w * 4 // 3, w * 2 // 3
-        self.enc = nn.ModuleList([conv(3, w)] + [conv(w, w) for _ in range(6)])
-        widths = [(2 * w, 2 * w, 2 * w)] + [(3 * w, 2 * w, 2 * w)] * 3 + [(2 * w + 3, a, b)]
+        self.enc = nn.ModuleList([conv(channels, w)] + [conv(w, w) for _ in range(6)])
+        widths = [(2 * w, 2 * w, 2 * w)] + [(3 * w, 2 * w, 2 * w)] * 3 + [(2 * w + channels, a, b)]
         self.dec = nn.ModuleList(nn.ModuleList([conv(i, m), conv(m, o)]) for i, m, o in widths)
-        self.out = conv(b, 3)
+        self.out = conv(b, channels)
 
     def forward(self, x):
         act = lambda y: F.leaky_relu(y, 0.1)
@@ -136,15 +136,16 @@ class N2nUNet(nn.Module):
 class UNet(nn.Module):
     """The engine's `unet`."""
 
-    def __init__(self, width, levels, norm, down="conv", up="convt", residual=False):
+    def __init__(self, width, levels, norm, down="conv", up="convt", residual=False, channels=3):
         super().__init__()
         self.residual = residual
         w, wide = width, width if levels == 1 else 2 * width
-        self.encoder = nn.ModuleList(block(w if i else 3, w, norm, **smaller(w, down)) for i in range(levels))
-        channels = [(w, w), (2 * w, 2 * w)] + [(3 * w, 2 * w)] * levels
-        self.decoder = nn.ModuleList(block(c_in, c, norm, **larger(c, up)) for c_in, c in channels[:levels])
+        self.encoder = nn.ModuleList(block(w if i else channels, w, norm, **smaller(w, down)) for i in range(levels))
+        widths = [(w, w), (2 * w, 2 * w)] + [(3 * w, 2 * w)] * levels
+        self.decoder = nn.ModuleList(block(c_in, c, norm, **larger(c, up)) for c_in, c in widths[:levels])
         a, b = w * 4 // 3, w * 2 // 3
-        self.output = named(conv1=conv(wide + 3, a), act1=lrelu(), conv2=conv(a, b), act2=lrelu(), conv3=conv(b, 3))
+        self.output = named(conv1=conv(wide + channels, a), act1=lrelu(), conv2=conv(a, b), act2=lrelu(),
+                            conv3=conv(b, channels))
 
     def forward(self, x):
         y = u_turn(x, x, self.encoder, self.decoder, self.output)

@@ -11,7 +11,7 @@ mod strips;
 use serde::{Deserialize, Serialize};
 
 pub use comparison::comparison;
-pub use strips::Strip;
+pub use strips::{Frame, Strip};
 
 use crate::ops::Loss;
 

@@ -203,7 +203,7 @@ pub(super) fn section(strips: &[Strip]) -> String {
         "Correlation of what was taken away at a pixel and at one so far from it: of white noise, none but with itself.";
     let chart = figure("Autocorrelation of what was taken away", caption, "pixels apart", &lines, &y);
     let spectrum = residual.power.as_ref().map_or_else(String::new, |power| {
-        let (_, _, source) = embed(&spectrum_picture(power), None);
+        let (_, _, source) = embed(&spectrum_picture(power), None, SIDE);
         format!(
             "<figure>\n<h2>Spectrum of what was taken away</h2>\n<img class=\"spectrum\" src=\"{source}\" alt=\"power of frequencies\">\n\
              <figcaption>Brighter is more, {DECIBELS} dB from grey to white. In the middle are slow changes, at the border those from pixel \
@@ -235,7 +235,7 @@ mod tests {
         };
         let noisy: Vec<u8> = (0..w * h).flat_map(|i| [at(i); 3]).collect();
         let (noisy, denoised) = (Picture::from_rgb8(w, h, &noisy), Picture::from_rgb8(w, h, &vec![128; 3 * w * h]));
-        Strip { name: "a".into(), noisy, denoised, clean: None, psnr_noisy: None, psnr: None }
+        Strip { name: "a".into(), noisy, denoised, clean: None, psnr_noisy: None, psnr: None, earlier: vec![] }
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         let flat = |side: usize| Picture::from_rgb8(side, side, &vec![9; 3 * side * side]);
         for side in [16, 64] {
             let (noisy, denoised) = (flat(side), flat(side));
-            let strip = Strip { name: "a".into(), noisy, denoised, clean: None, psnr_noisy: None, psnr: None };
+            let strip = Strip { name: "a".into(), noisy, denoised, clean: None, psnr_noisy: None, psnr: None, earlier: vec![] };
             assert_eq!(picture(&strip).1, 16.0);
             assert!(section(&[strip]).is_empty());
         }

@@ -22,6 +22,19 @@ pub struct Strip {
     pub psnr_noisy: Option<f64>,
     /// PSNR of `denoised` in dB, if known.
     pub psnr: Option<f64>,
+    /// What the network made of it before.
+    pub earlier: Vec<Frame>,
+}
+
+/// What a network made of a picture on the way.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Steps done.
+    pub step: u64,
+    /// The result.
+    pub denoised: Picture,
+    /// Its PSNR in dB, if known.
+    pub psnr: Option<f64>,
 }
 
 /// Pixels between the pictures of a strip.
@@ -64,11 +77,31 @@ pub(super) fn section(strips: &[Strip]) -> String {
         1 => ("Held-out picture", ""),
         _ => ("Held-out pictures", " of each"),
     };
+    let film = film(&strips[0]);
     let strips: String = strips.iter().enumerate().map(|(i, strip)| row(i, strip, quality)).collect();
     format!(
         "<h2>{heading}</h2>\n<p class=\"note\">The middle{each}, enlarged where it is small, denoised with the weights at the end of \
-         training. Click to enlarge further; the arrow keys then step through the row.</p>\n{strips}"
+         training. Click to enlarge further; the arrow keys then step through the row.</p>\n{strips}{film}"
     )
+}
+
+/// The middle of a picture as it was on the way, and is now.
+fn film(strip: &Strip) -> String {
+    let Strip { name, denoised, psnr, earlier, .. } = strip;
+    if earlier.is_empty() {
+        return String::new();
+    }
+    let frame = |when: &str, picture: &Picture, psnr: Option<f64>| {
+        let (w, h, source) = embed(picture, None, FRAME_SIDE);
+        let db = finite(psnr).map_or(String::new(), |v| format!(" <span>{v:.1} dB</span>"));
+        let alt = format!("{}, {when}", escape(name));
+        format!(
+            "<figure><img src=\"{source}\" width=\"{w}\" height=\"{h}\" alt=\"{alt}\"><figcaption><b>{when}</b>{db}</figcaption></figure>\n"
+        )
+    };
+    let frames: String = earlier.iter().map(|f| frame(&format!("after step {}", f.step), &f.denoised, f.psnr)).collect();
+    let now = frame("now", denoised, *psnr);
+    format!("<section>\n<h3>{} on the way</h3>\n<div class=\"film\">\n{frames}{now}</div>\n</section>\n", escape(name))
 }
 
 /// One strip. Radio buttons do the enlarging, and the arrow keys come with them.
@@ -77,7 +110,7 @@ fn row(i: usize, strip: &Strip, quality: Option<u8>) -> String {
     let db = |psnr| finite(psnr).map_or(String::new(), |v| format!("{v:.1} dB"));
     let column = |label: &str, picture: &Picture, note: String| {
         let note = if note.is_empty() { note } else { format!(" <span>{note}</span>") };
-        let (w, h, source) = embed(picture, quality);
+        let (w, h, source) = embed(picture, quality, MAX_SIDE);
         let zoom = (384 / w.max(1)).max(1);
         let (w, h) = (w * zoom, h * zoom);
         format!(
@@ -98,11 +131,13 @@ fn row(i: usize, strip: &Strip, quality: Option<u8>) -> String {
 
 /// The most of a picture that is embedded, from its middle.
 const MAX_SIDE: usize = 1024;
+/// The same of one on the way.
+const FRAME_SIDE: usize = 128;
 
-/// Width, height and data URL of the middle of a picture: PNG, or JPEG of some quality.
-pub(super) fn embed(picture: &Picture, quality: Option<u8>) -> (usize, usize, String) {
+/// Width, height and data URL of the middle of a picture, at most so many pixels a side: PNG, or JPEG of some quality.
+pub(super) fn embed(picture: &Picture, quality: Option<u8>, most: usize) -> (usize, usize, String) {
     let [width, height] = picture.header().size();
-    let (w, h) = (width.min(MAX_SIDE), height.min(MAX_SIDE));
+    let (w, h) = (width.min(most), height.min(most));
     let (left, top) = ((width - w) / 2, (height - h) / 2);
     let rgb = picture.to_rgb8();
     let row = |y| &rgb[3 * (y * width + left)..][..3 * w];

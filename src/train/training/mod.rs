@@ -7,17 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::film::Film;
 use super::log::{Log, Marks};
 use super::report::{Record, Strip};
 use super::run::{Outcome, Progress, Run, Start};
-use super::schedule::Plateau;
+use super::schedule::Judged;
 use super::state::{Identity, State};
 use super::team::{Team, Vote};
 use super::teamwork::{synchronise, trainer};
 use super::trainer::Trainer;
 use super::validation::Scores;
 use super::writer::{BEST, LAST, Writer};
-use super::{Length, Options, Origin, Schedule, Validation};
+use super::{Length, Options, Origin, Validation};
 use crate::data::files::lock;
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
@@ -51,13 +52,14 @@ pub(super) struct Training<'a> {
     looks: Vec<(Ticket, u64)>,
     points: Marks,
     validations: Marks,
-    plateau: Plateau,
+    judged: Judged,
     start: Instant,
     /// Seconds of training before `start`.
     before: f64,
     scores: Option<Scores>,
     /// Held-out pictures at the last validation.
     strips: Vec<Strip>,
+    film: Film,
     /// When the report was written, seconds.
     reported: f64,
     saving: Option<Saving>,
@@ -109,11 +111,12 @@ impl<'a> Training<'a> {
             looks: Vec::new(),
             points: Marks::new(POINTS),
             validations: Marks::new(validations),
-            plateau: Plateau::default(),
+            judged: Judged::default(),
             start: Instant::now(),
             before: 0.0,
             scores: None,
             strips: Vec::new(),
+            film: Film::default(),
             reported: f64::NEG_INFINITY,
             saving: None,
             saved: None,
@@ -157,7 +160,7 @@ impl<'a> Training<'a> {
                 *agreed = self.trainer.advance_with(
                     *team,
                     share,
-                    Vote { stop: wish, share: share_then, factor: self.plateau.factor() },
+                    Vote { stop: wish, share: share_then, factor: self.judged.factor(self.options.schedule) },
                 )?;
                 self.trainer.scale_rate(agreed.factor);
                 agreed.stop
@@ -210,7 +213,7 @@ impl<'a> Training<'a> {
         });
     }
 
-    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the schedule of the rate, if it
+    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the rate and for patience, if it
     /// would come in a training without a stop as well.
     fn validate(&mut self, now: &Progress, counts: bool) -> Result<()> {
         let number = self.trainer.steps();
@@ -222,19 +225,17 @@ impl<'a> Training<'a> {
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
         let signs = || "held-out pictures come out as values that are not finite".to_owned();
-        let (scores, strips) = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        let (scores, mut strips) = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        self.film.take(number, &mut strips);
         self.strips = strips;
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
-        if counts
-            && self.options.schedule == Schedule::Plateau
-            && let Some(score) = scores.headline()
-        {
-            self.plateau.take(score);
+        if counts && let Some(score) = scores.headline() {
+            self.judged.take(score);
             // A team takes it up together, with the next step.
             if self.team.is_none() {
-                self.trainer.scale_rate(self.plateau.factor());
+                self.trainer.scale_rate(self.judged.factor(self.options.schedule));
             }
         }
         let snapshot = self.snapshot(now.seconds);
@@ -249,7 +250,7 @@ impl<'a> Training<'a> {
         let alone = self.team.is_none();
         loop {
             let now = self.now();
-            let done = now.share >= 1.0 || stop || alone && self.options.is_over(&self.writer.records);
+            let done = now.share >= 1.0 || stop || alone && self.options.is_over(self.judged);
             if stop && !alone {
                 // What has started a team may kill it soon after it was told to end it.
                 self.save_now()?;
@@ -264,7 +265,7 @@ impl<'a> Training<'a> {
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
-            let over = self.options.is_over(&self.writer.records);
+            let over = self.options.is_over(self.judged);
             if done || alone && over {
                 return Ok(());
             }
@@ -281,7 +282,7 @@ impl<'a> Training<'a> {
         let psnr_noisy = self.validation.psnr_noisy();
         self.writer.report(steps, seconds, psnr_noisy, Some(scores), &self.strips)?;
         self.writer.samples(&self.strips)?;
-        let early = self.progress().share < 1.0 && self.options.is_over(&self.writer.records);
+        let early = self.progress().share < 1.0 && self.options.is_over(self.judged);
         Ok(Outcome {
             steps,
             early,

@@ -38,8 +38,8 @@ impl Training<'_> {
             self.validations.skip_to(share);
         }
         self.trainer.restore(number, &vectors)?;
-        self.plateau = snapshot.plateau;
-        self.trainer.scale_rate(self.plateau.factor());
+        self.judged = snapshot.judged;
+        self.trainer.scale_rate(self.judged.factor(self.options.schedule));
         self.scores = snapshot.records.iter().rev().find_map(Scores::of);
         self.log = snapshot.log;
         (self.before, self.saved) = (seconds, Some(number));
@@ -62,7 +62,7 @@ impl Training<'_> {
             log: self.log.clone(),
             points: self.points,
             validations: self.validations,
-            plateau: self.plateau,
+            judged: self.judged,
             records: self.writer.records.clone(),
         }
     }

@@ -4,6 +4,8 @@
 //! A plan has a fixed width and may run down a picture of any height. There is one for every narrow width, and a few wider ones: of wider
 //! pictures, several stand side by side.
 
+mod training;
+
 use std::io::Write;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -21,15 +23,26 @@ use crate::ops::Strips;
 use crate::plan::Plan;
 
 macro_rules! sources {
-    ($($name:literal),* $(,)?) => { &[$(include_str!(concat!("../../web/", $name))),*] };
+    ($($name:literal),* $(,)?) => { &[$(include_str!(concat!("../../../web/", $name))),*] };
 }
 
-const PAGE: &str = include_str!("../../web/page.html");
-const STYLE: &str = include_str!("../../web/page.css");
+const PAGE: &str = include_str!("../../../web/page.html");
+const STYLE: &str = include_str!("../../../web/page.css");
 /// Modules of the page itself, and those of the worker that owns the device: each after those that it imports.
-const PAGE_MODULES: &[&str] = sources!("viewer.js", "page.js");
-const WORKER_MODULES: &[&str] =
-    sources!("player.js", "windows.js", "model.js", "estimate.js", "metadata.js", "denoise.js", "worker.js");
+const PAGE_MODULES: &[&str] = sources!("viewer.js", "train.js", "page.js");
+const WORKER_MODULES: &[&str] = sources!(
+    "player.js",
+    "windows.js",
+    "model.js",
+    "estimate.js",
+    "metadata.js",
+    "denoise.js",
+    "random.js",
+    "training.js",
+    "pictures.js",
+    "store.js",
+    "worker.js",
+);
 /// There are strips for every width up to so many times what those side by side overlap by: of wider pictures they do little work twice.
 const OVERLAPS: usize = 4;
 /// Columns of wider strips, about.
@@ -48,14 +61,24 @@ pub struct Entry<'a> {
     pub model: &'a Model,
 }
 
-/// The text of `index.html`, for these models; the first one is the default.
+/// What else there is on a page.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Photographs to train on beside the visitor's own: files that browsers read.
+    pub photos: &'a [&'a [u8]],
+    /// Side of the crops that it trains on, pixels, if they are not to be of 64.
+    pub crop: Option<usize>,
+}
+
+/// The text of `index.html`, for these models; the first one is the default, and its network can be trained.
 ///
 /// # Errors
-/// If a network reads other pictures than photographs, does not run in strips, or does not fit the limits that every browser offers.
+/// If a network reads other pictures than photographs, does not run in strips, or does not fit the limits that every browser offers; or if
+/// the crops are none that the network can be trained on.
 ///
 /// # Panics
 /// If there is no model.
-pub fn export(entries: &[Entry]) -> Result<Vec<u8>> {
+pub fn export(entries: &[Entry], Extras { photos, crop }: Extras) -> Result<Vec<u8>> {
     assert!(!entries.is_empty(), "a page has a model");
     let mut networks: Vec<&dyn Network> = Vec::new();
     let mut models = Vec::new();
@@ -82,7 +105,16 @@ pub fn export(entries: &[Entry]) -> Result<Vec<u8>> {
     let plans = serde_json::to_vec(&plans).expect("plans are plain data");
     // Nothing in it may end the element.
     let models = Value::from(models).to_string().replace('<', "\\u003c");
-    let data = element("models", &models) + &element("plans", &packed(&plans)) + &files;
+    let training = match training::training_of(entries, crop) {
+        // A network whose training step does not fit the limits of browsers is there to be used.
+        Err(Error::Memory(_)) if crop.is_none() => Value::Null,
+        training => training?,
+    };
+    let training = serde_json::to_vec(&training).expect("plans are plain data");
+    let photos = photos.iter().enumerate().map(|(i, photo)| element(&format!("photo-{i}"), &BASE64_STANDARD.encode(photo)));
+    let files = photos.fold(files, |files, photo| files + &photo);
+    let data =
+        element("models", &models) + &element("plans", &packed(&plans)) + &element("training-plans", &packed(&training)) + &files;
     Ok(page(&data).into_bytes())
 }
 
@@ -152,6 +184,12 @@ fn strip_of(network: &dyn Network, multiple: usize, [columns, most]: [usize; 2],
         ))
     })?;
     let mut plan = Plan::new(graph, Some(&Limits::default()))?.to_value();
+    number_shaders(&mut plan, shaders);
+    Ok(json!({"columns": columns, "rows": rows, "first": first, "lag": lag, "x": x, "control": control, "y": y, "plan": plan}))
+}
+
+/// Puts a plan's shaders into a list of all, and their numbers there in their place.
+fn number_shaders(plan: &mut Value, shaders: &mut Vec<Value>) {
     let numbers = plan["shaders"].as_array().expect("a plan has shaders").iter().map(|shader| {
         shaders.iter().position(|other| other == shader).unwrap_or_else(|| {
             shaders.push(shader.clone());
@@ -159,7 +197,6 @@ fn strip_of(network: &dyn Network, multiple: usize, [columns, most]: [usize; 2],
         })
     });
     plan["shaders"] = numbers.collect();
-    Ok(json!({"columns": columns, "rows": rows, "first": first, "lag": lag, "x": x, "control": control, "y": y, "plan": plan}))
 }
 
 /// An element of data.
@@ -174,35 +211,38 @@ fn packed(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(compressed)
 }
 
-/// Whether a line of a module has no code: a comment, or what begins, continues or ends one.
-fn is_comment(line: &str) -> bool {
-    let line = line.trim();
-    let block = line.starts_with("/**") && (line.ends_with("*/") || !line.contains("*/"));
-    line.is_empty() || line.starts_with("//") || line.starts_with('*') || block
+/// Text without comments of the form `/** .. */`, which types are declared in.
+fn without_types(text: &str) -> String {
+    let mut parts = text.split("/**");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once("*/").map_or("", |(_, rest)| rest.strip_prefix(' ').unwrap_or(rest)))
 }
 
-/// Modules as one script without comments: nothing is imported from other files.
+/// Modules as one script without comments and white space: nothing is imported from other files.
 fn joined(modules: &[&str]) -> String {
-    let lines = modules.iter().flat_map(|text| text.lines()).filter(|line| !line.starts_with("import ") && !is_comment(line));
-    lines.map(|line| line.strip_prefix("export ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    let text = without_types(&modules.concat());
+    let lines = text.lines().map(|line| line.strip_prefix("export ").unwrap_or(line));
+    minifier::js::minify(&lines.filter(|line| !line.starts_with("import ")).collect::<Vec<_>>().join("\n")).to_string()
 }
 
 fn page(data: &str) -> String {
     let script = joined(PAGE_MODULES);
+    let style = minifier::css::minify(STYLE).expect("a style sheet of ours").to_string();
+    let page = PAGE.lines().map(|line| line.trim_start().to_owned() + "\n").collect::<String>();
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; worker-src blob:; img-src blob: data:; base-uri 'none'; form-action 'none'",
         hash(&script),
-        hash(STYLE)
+        hash(&style)
     );
     let worker = format!("<script type=\"text/plain\" id=\"worker\">{}</script>\n", joined(WORKER_MODULES));
     let parts = [
         ("<!-- policy -->", format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")),
-        ("<link rel=\"stylesheet\" href=\"page.css\">", format!("<style>{STYLE}</style>")),
+        ("<link rel=\"stylesheet\" href=\"page.css\">", format!("<style>{style}</style>")),
         ("<!-- data -->\n", worker + data),
         ("<script type=\"module\" src=\"page.js\"></script>", format!("<script type=\"module\">{script}</script>")),
     ];
-    parts.into_iter().fold(PAGE.to_owned(), |page, (place, part)| {
+    parts.into_iter().fold(page, |page, (place, part)| {
         assert_eq!(page.matches(place).count(), 1, "web/page.html has {place} once");
         page.replace(place, &part)
     })
