@@ -10,14 +10,17 @@ const line = document.querySelector("#live span");
 let shown = "";
 
 function become(old, now) {
-  if (old.nodeName !== now.nodeName || old.childNodes.length !== now.childNodes.length) {
+  if (old.nodeName !== now.nodeName) {
     old.replaceWith(document.importNode(now, true));
   } else if (old.nodeType !== Node.ELEMENT_NODE) {
     if (old.nodeValue !== now.nodeValue) old.nodeValue = now.nodeValue;
   } else {
     for (const name of old.getAttributeNames()) if (!now.hasAttribute(name)) old.removeAttribute(name);
     for (const { name, value } of now.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-    [...old.childNodes].forEach((child, i) => become(child, now.childNodes[i]));
+    const [before, after] = [[...old.childNodes], [...now.childNodes]];
+    before.slice(after.length).forEach((child) => child.remove());
+    before.slice(0, after.length).forEach((child, i) => become(child, after[i]));
+    old.append(...after.slice(before.length).map((child) => document.importNode(child, true)));
   }
 }
 

@@ -133,6 +133,7 @@ def follows(browser, training, address):
     check("the training ends once the page has the last report", training.wait(timeout=30) == 130, training.returncode)
     text = page.inner_text("main")
     check("what was taken away is put into words", "Neighbouring pixels" in text and "Spectrum" in text)
+    check("the first picture is shown as it was on the way", page.locator(".film img").count() >= 2, page.locator(".film img").count())
     shots(page, "ended")
     outside = [url for url in seen["requests"] if not url.startswith((address, "data:"))]
     check("nothing is asked for elsewhere", not outside, outside)
