@@ -1,14 +1,14 @@
 // Makes a training batch from pictures that live on the device: for every element a picture, a crop and one of the eight flips and
-// rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With PAIRS pictures 2i and
-// 2i+1 are two noisy exposures of one scene, and no noise is added; features behind the colours go to the input. The laws are in
-// src/noise.
+// rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With PAIRS pictures are noisy
+// shots, of which two of a scene are drawn, and no noise is added; features behind the colours go to the input. The laws are in src/noise.
 
-override FLOATS: bool;     // whether values of the pictures are floats; else bytes
-override COUNT: u32;       // pictures, or pairs
+override VALUE_BYTES: u32; // of a value of the pictures: 1 or 2 of a whole number, 4 of a float
+override COUNT: u32;       // pictures, or scenes
 override CROP: u32;
 override BATCH: u32;
-override CHANNELS: u32;    // values of a pixel: its colour, and features behind it
+override CHANNELS: u32;    // values of a pixel: its colour, and features behind it; 1 of a grey one, where no noise is added
 override PAIRS: bool;
+override SCENES: u32;      // row of the table where scenes begin
 override X_PU: bool;       // whether colours of a pair are linear, and go on their scale in x, and in t
 override T_PU: bool;
 override GIVEN: bool;      // whether picture and flips are given in draw
@@ -35,7 +35,7 @@ override GRID_X: u32;
 
 alias x_t = vec4f;
 @group(0) @binding(0) var<storage, read> draw: array<u32>;         // step, seed, 0, 0, then per element picture and flips
-@group(0) @binding(1) var<storage, read> table: array<vec4u>;      // (pictures): shard, first value, width, height; letters
+@group(0) @binding(1) var<storage, read> table: array<vec4u>;      // pictures: shard, first value, width, height; scenes; letters
 @group(0) @binding(2) var<storage, read> shard0: array<u32>;       // values (H, W, CHANNELS) of the pictures, one after the other
 @group(0) @binding(3) var<storage, read> shard1: array<u32>;
 @group(0) @binding(4) var<storage, read> shard2: array<u32>;
@@ -56,14 +56,20 @@ fn word(shard: u32, at: u32) -> u32 {
 }
 
 fn value(shard: u32, at: u32) -> f32 {
-    if FLOATS {
+    if VALUE_BYTES == 4u {
         return bitcast<f32>(word(shard, at));
+    }
+    if VALUE_BYTES == 2u {
+        return f32((word(shard, at / 2u) >> (at % 2u * 16u)) & 65535u) / 65535.0;
     }
     return f32((word(shard, at / 4u) >> (at % 4u * 8u)) & 255u) / 255.0;
 }
 
 fn pixel(picture: vec4u, row: u32, column: u32) -> vec3f {
     let at = picture.y + (row * picture.z + column) * CHANNELS;
+    if CHANNELS == 1u {
+        return vec3f(value(picture.x, at));
+    }
     return vec3f(value(picture.x, at), value(picture.x, at + 1u), value(picture.x, at + 2u));
 }
 
@@ -98,7 +104,8 @@ fn write_input(i: u32, value: vec3f) {
 
 // Target number `which`, and whether it is known.
 fn write_target(i: u32, which: u32, value: vec4f) {
-    t[i * T_STRIDE4 + T_CHANNEL4 + which] = vec4f(T_LOW + value.xyz * (T_HIGH - T_LOW), 0.0);
+    let colour = T_LOW + value.xyz * (T_HIGH - T_LOW);
+    t[i * T_STRIDE4 + T_CHANNEL4 + which] = select(vec4f(colour, 0.0), vec4f(colour.x, 0.0, 0.0, 0.0), CHANNELS == 1u);
     mask[i * MASK_STRIDE4 + MASK_CHANNEL4 + which] = vec4f(value.w, 0.0, 0.0, 0.0);
 }
 
@@ -123,18 +130,26 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
     if (flips & 2u) != 0u { column = CROP - 1u - column; }
     if (flips & 4u) != 0u { let old = row; row = column; column = old; }
 
-    let number = element * select(1u, 2u, PAIRS);
-    var picture = table[number];
+    var pictures = vec2u(element);
+    if PAIRS {
+        // First picture and number of shots, of which any two are taken, in their order unless flips exchange them.
+        let scene = table[SCENES + element];
+        let shots = max(scene.y, 2u);
+        let drawn = pcg4d(vec4u(n, draw[0], draw[1], 1u));
+        let a = drawn.x % shots;
+        let b = (a + 1u + drawn.y % (shots - 1u)) % shots;
+        pictures = scene.x + select(vec2u(min(a, b), max(a, b)), vec2u(max(a, b), min(a, b)), (flips & 8u) != 0u);
+    }
+    var picture = table[pictures.x];
     // The corner of the crop is any pixel, not only that of a cell of the picture. A table that nobody has written yet, as where a
     // plan is only timed, has pictures of no size.
     let corner = vec2u(r.y, r.z) % (max(picture.wz, vec2u(CROP * CELL)) - CROP * CELL + 1u);
     picture.y += (corner.x * picture.z + corner.y) * CHANNELS;
     if PAIRS {
-        var other = table[number + 1u];
+        var other = table[pictures.y];
         other.y += (corner.x * other.z + corner.y) * CHANNELS;
-        let exchanged = (flips & 8u) != 0u;
-        write_shot(i, select(picture, other, exchanged), row, column);
-        var wanted = pixel(select(other, picture, exchanged), row, column);
+        write_shot(i, picture, row, column);
+        var wanted = pixel(other, row, column);
         if T_PU {
             wanted = vec3f(pu_forward(wanted.x), pu_forward(wanted.y), pu_forward(wanted.z));
         }

@@ -38,7 +38,7 @@ const QUEUE_BYTES: usize = 32 << 10;
 #[test]
 fn a_training_step_allocates_nothing() {
     let [plain, group, batch] = [Norm::None, Norm::Group, Norm::Batch].map(|norm| Unet::new(16, 2, norm));
-    let (epfl, pooled) = (EpflUnet::default(), N2nUnet { width: 12, residual: false });
+    let (epfl, pooled) = (EpflUnet::default(), N2nUnet { channels: 3, width: 12, residual: false });
     let networks: [&dyn Network; 5] = [&plain, &group, &batch, &epfl, &pooled];
     for network in networks {
         let mut g = Graph::new();

@@ -25,7 +25,7 @@ fn networks() -> Vec<(&'static str, Arc<dyn Network>)> {
         ("unet-batch", Arc::new(Unet::new(4, 1, Norm::Batch))),
         ("epfl-unet", Arc::new(EpflUnet { width: 4, shared: true, residual: false })),
         ("epfl-resunet", Arc::new(EpflResunet { width: 12, shared: true, ..EpflResunet::default() })),
-        ("n2n-unet", Arc::new(N2nUnet { width: 3, residual: false })),
+        ("n2n-unet", Arc::new(N2nUnet { channels: 3, width: 3, residual: false })),
         ("epfl-convnet", Arc::new(EpflConvnet::default())),
     ]
 }

@@ -152,7 +152,7 @@ fn pictures_of_bytes_among_those_of_floats_become_floats() {
     assert_eq!(shards.table, [0, 0, 1, 1, 0, 3, 1, 1]);
     let values: Vec<f32> = shards.words(0).into_iter().map(f32::from_bits).collect();
     assert_eq!(values[..6], [0.0, 0.2, 1.0, -0.25, 0.5, 1.5]);
-    assert!(!Shards::new(groups(&[bytes]), 1 << 10).floats);
+    assert_eq!(Shards::new(groups(&[bytes]), 1 << 10).value_bytes, 1);
     // Three shards with place for one picture of floats each.
     assert_eq!(Shards::new(groups(&[floats; 4]), 28).left_out, [3]);
 }

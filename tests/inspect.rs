@@ -195,9 +195,7 @@ fn a_drift_of_brightness_is_found_and_undone() {
             only(&found, Kind::Brightness, 4);
             for [a, b] in &pairs {
                 let mut look = Look::new("x", ["a", "b"], [a, b]);
-                let both = [a, b].map(|p| Rgb8::new("x".into(), p));
-                let [a, b] = Mends { brightness: true, align: false }.mend(&mut look, both);
-                let mended = [a, b].map(|p| Picture::from_rgb8(p.width, p.height, &p.data));
+                let mended = Mends { brightness: true, align: false }.mend(&mut look, [a.clone(), b.clone()]);
                 assert!(look.findings.iter().all(|f| !f.kind.is_fault()) && report(&[mended]).faults() == 0, "{noise}, {share}");
             }
         }

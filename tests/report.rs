@@ -16,7 +16,17 @@ fn summary(fact: &str) -> Summary {
 
 fn record(step: u64, loss: f64, psnr_estimated: Option<f64>) -> Record {
     let psnr = psnr_estimated.map(|v| v + 0.03);
-    Record { step, seconds: 0.0, loss, lr: 1e-3, grad_norm: 0.1, psnr_estimated, psnr, pictures_per_second: 100.0 }
+    Record {
+        step,
+        seconds: 0.0,
+        loss,
+        lr: 1e-3,
+        grad_norm: 0.1,
+        psnr_estimated,
+        psnr_estimated_interval: None,
+        psnr,
+        pictures_per_second: 100.0,
+    }
 }
 
 fn flat(width: usize, height: usize, value: u8) -> Picture {
@@ -168,6 +178,32 @@ fn every_point_lies_in_the_frame_and_the_last_has_a_dot() {
             assert!(dashed || svg.contains(&format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\"")), "{svg}");
         }
     }
+}
+
+#[test]
+fn a_rate_that_changes_has_a_chart() {
+    let [first, last] = between(9, [0.1, 0.2]);
+    let charts_of = |last: Record| charts(&html(&summary(""), &[first.clone(), last], &[])).len();
+    assert_eq!([charts_of(last.clone()), charts_of(Record { lr: 0.0, ..last })], [4, 6]);
+}
+
+#[test]
+fn what_was_taken_away_is_shown_and_put_into_words() {
+    let size = 64;
+    let noisy: Vec<u8> = (0..3 * size * size).map(|i| if i / 3 % 8 < 4 { 60 } else { 40 }).collect();
+    let (noisy, denoised) = (Picture::from_rgb8(size, size, &noisy), flat(size, size, 50));
+    let page = html(&summary(""), &[], &[Strip { noisy, denoised, clean: None, ..strip("a", 4, false) }]);
+    let words =
+        ["taken away</b> <span>times 4</span>", "period of 8.0 pixels", "Autocorrelation", "pixels apart</text>", "spectrum"];
+    for part in words {
+        assert!(page.contains(part), "no {part}");
+    }
+}
+
+#[test]
+fn the_interval_of_the_estimate_is_told() {
+    let record = Record { psnr_estimated_interval: Some([28.92, 29.31]), psnr: None, ..record(1, 0.1, Some(29.1)) };
+    assert!(html(&summary(""), &[record], &[]).contains("clean picture (28.9 to 29.3 dB in 19 of 20 cases)"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use n2n_gpu::data::picture::Rgb8;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::{Norm, Unet};
-use n2n_gpu::train::{self, Options, Progress, Source, resumable};
+use n2n_gpu::train::{self, Options, Progress, Schedule, Source, resumable};
 use runs::{Run, metrics, photo, rewrite, same_bytes};
 use serde_json::{Value, json};
 
@@ -65,6 +65,29 @@ fn a_run_that_goes_on_at_a_validation_has_the_same_curves() {
     // There is nothing left to do but the last files.
     run.run(&Device::Cpu, &parts, true, |_| panic!("a step after the last")).unwrap();
     assert_eq!(metrics(&whole), metrics(&parts));
+    assert!(same_bytes(&whole, &parts, "last.safetensors"));
+}
+
+#[test]
+fn a_rate_that_falls_on_plateaus_is_the_same_after_a_stop() {
+    // At a rate that changes nothing, every validation but the first is one without a better picture.
+    let base = Run::new(&Device::Cpu, 100, false);
+    let options = Options { schedule: Schedule::Plateau, lr: 1e-12, ema: 0.0, ..base.options.clone() };
+    let run = Run { options, ..base };
+    let (whole, parts) = (run.out("whole"), run.out("parts"));
+    run.run(&Device::Cpu, &whole, false, |_| false).unwrap();
+    let rates = |out: &Path| {
+        let of_planned = metrics(out).into_iter().filter(|m| m["step"].as_u64().is_some_and(|step| step.is_multiple_of(5)));
+        of_planned.map(|m| m["lr"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let expected: Vec<f64> = (0..20).map(|i| 1e-12 * 0.5f64.powi((i.max(1) - 1) / 3)).collect();
+    assert_eq!(rates(&whole), expected);
+    // The validations at these stops are none of the twenty.
+    for stop in [23, 24, 41, 57] {
+        run.run(&Device::Cpu, &parts, stop > 23, |p| p.step == stop).unwrap();
+    }
+    run.run(&Device::Cpu, &parts, true, |_| false).unwrap();
+    assert_eq!(rates(&parts), expected);
     assert!(same_bytes(&whole, &parts, "last.safetensors"));
 }
 

@@ -5,7 +5,7 @@ use crate::graph::{Element, Graph, ParamLayout, Role, Tensor};
 use crate::nets::{Norm, Unet};
 use crate::noise::Noise;
 use crate::ops::{
-    Activation, Batch, BatchNorm, Conv, Drawn, Function, GroupNorm, LineBuffer, Loss, Pixels, Shards, Transfer, Update,
+    self, Activation, Batch, BatchNorm, Conv, Function, GroupNorm, LineBuffer, Loss, Pixels, Shards, Transfer, Update,
 };
 use crate::train::{Example, Rule, record_step};
 
@@ -195,40 +195,64 @@ pub fn resizing(kernel: usize, size: [usize; 3], channels: usize, window: Conv) 
 
 /// Drawing of a batch of noise, or of pairs, from pictures of bytes.
 pub fn batch(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool) -> Case {
-    batch_from(size, noise, clean_targets, given, 3, Pixels::Bytes)
+    batch_from(size, noise, clean_targets, given, &Drawn::COLOURS)
 }
 
 /// The same from pictures of floats.
 pub(super) fn batch_of_floats(size: usize, noise: Option<Noise>) -> Case {
-    let floats = |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| f32::from(b) / 200.0 - 0.1).collect());
-    let case = batch_from(size, noise, false, false, 3, floats);
+    let pixels = |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| f32::from(b) / 200.0 - 0.1).collect());
+    let case = batch_from(size, noise, false, false, &Drawn { pixels, ..Drawn::COLOURS });
     Case { name: format!("{} of floats", case.name), ..case }
+}
+
+/// The same from pictures of 16 bit, of which there are so many in a scene without noise.
+pub(super) fn batch_of_words(size: usize, noise: Option<Noise>, shots: usize) -> Case {
+    let pixels = |bytes: Vec<u8>| Pixels::Words(bytes.into_iter().map(|b| 251 * u16::from(b) + 7).collect());
+    let case = batch_from(size, noise, false, false, &Drawn { pixels, shots, ..Drawn::COLOURS });
+    Case { name: format!("{} of 16 bit, {shots} shots", case.name), ..case }
+}
+
+/// Pairs of grey pictures of 16 bit.
+pub(super) fn batch_of_grey(size: usize) -> Case {
+    let pixels = |bytes: Vec<u8>| Pixels::Words(bytes.into_iter().map(|b| 251 * u16::from(b) + 7).collect());
+    let case = batch_from(size, None, false, false, &Drawn { pixels, channels: 1, ..Drawn::COLOURS });
+    Case { name: format!("{} of grey", case.name), ..case }
 }
 
 /// Pairs of linear colours with features behind them, so many channels together.
 pub(super) fn batch_of_renders(size: usize, channels: usize) -> Case {
-    let linear =
+    let pixels =
         |bytes: Vec<u8>| Pixels::Floats(bytes.into_iter().map(|b| 1e-7 * 2f32.powf(f32::from(b) / 8.0) - 1e-7).collect());
-    let case = batch_from(size, None, false, false, channels, linear);
+    let case = batch_from(size, None, false, false, &Drawn { channels, pixels, ..Drawn::COLOURS });
     Case { name: format!("{} of renders with {channels} channels", case.name), ..case }
 }
 
-fn batch_from(
-    size: usize,
-    noise: Option<Noise>,
-    clean_targets: bool,
-    given: bool,
+/// What a batch is drawn from.
+struct Drawn {
     channels: usize,
     pixels: fn(Vec<u8>) -> Pixels,
-) -> Case {
+    /// Pictures of a scene, where no noise is added.
+    shots: usize,
+}
+
+impl Drawn {
+    const COLOURS: Self = Self { channels: 3, pixels: Pixels::Bytes, shots: 2 };
+}
+
+fn batch_from(size: usize, noise: Option<Noise>, clean_targets: bool, given: bool, from: &Drawn) -> Case {
+    let &Drawn { channels, pixels, shots } = from;
+    let shots = if noise.is_none() { shots } else { 1 };
     let side = size * noise.map_or(1, |n| n.cell());
-    let pictures = [0, 1, 2, 3].map(|i| {
-        let (w, h) = (side + 3 + i / 2, side + 5);
-        ((w, h), pixels((0..w * h * channels).map(|b| (b * (7 + i) % 251) as u8).collect()))
-    });
-    let shards = Shards::new(pictures.iter().map(|(size, pixels)| vec![(*size, pixels)]), 1 << 22);
+    let pictures: Vec<_> = (0..(2 * shots).max(4))
+        .map(|i| {
+            let (w, h) = (side + 3 + i / shots, side + 5);
+            ((w, h), pixels((0..w * h * channels).map(|b| (b * (7 + i) % 251) as u8).collect()))
+        })
+        .collect();
+    let scenes = pictures.chunks(shots).map(|scene| scene.iter().map(|(size, pixels)| (*size, pixels)).collect());
+    let shards = Shards::new(scenes, 1 << 22);
     let mut g = Graph::new();
-    let count = if noise.is_none() { 2 } else { 4 };
+    let count = pictures.len() / shots;
     let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);
     let targets = noise.map_or(1, |n| n.most_targets().min(3));
     let grey = if given && channels == 3 { 0.5 } else { 0.0 };
@@ -248,7 +272,7 @@ fn batch_from(
         channels,
         transfers,
     };
-    let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
+    let ops::Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
     let law = noise.map_or("pairs".to_owned(), |n| n.to_string());
     let mut case = Case::new(format!("batch crop {size} {law} clean {clean_targets} given {given} grey {grey}"), g);
     case.output("x", x);

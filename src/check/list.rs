@@ -135,6 +135,10 @@ fn batches() -> Vec<Case> {
         batch_of_floats(24, Some(law("poisson-gaussian:30,5"))),
         batch_of_floats(24, Some(law("pixelate:2"))),
         batch_of_floats(24, None),
+        batch_of_words(24, Some(law("gaussian:25")), 1),
+        batch_of_words(17, None, 2),
+        batch_of_words(24, None, 5),
+        batch_of_grey(17),
         batch_of_renders(17, 6),
         batch_of_renders(24, 9),
     ];

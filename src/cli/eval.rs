@@ -6,10 +6,11 @@ use std::time::Instant;
 use clap::Args;
 use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::Picture;
-use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate, evaluate_picture};
+use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate, evaluate_picture, evaluate_signal};
 use n2n_gpu::error::Error;
 
 use n2n_gpu::noise::{self, Clean, Noise};
+use n2n_gpu::ops::Pixels;
 use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
@@ -177,18 +178,30 @@ fn measure(common: &Common, options: &Options, files: &Files, denoiser: &mut Opt
             Err(e) => return Err(e.into()),
         };
         let (scored, denoised) = match noisy {
-            Noisy::Render(picture) => evaluate_picture(denoiser.as_mut(), &picture, &clean)?,
+            Noisy::Render(picture) => {
+                let (scored, bytes) = evaluate_picture(denoiser.as_mut(), &picture, &clean)?;
+                (scored, Picture::from_rgb8(width, height, &bytes))
+            }
             Noisy::Values(mut noisy) => {
                 if options.clip {
                     noisy.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
                 }
-                evaluate(denoiser.as_mut(), noisy, &clean, width, height)?
+                match denoiser.as_mut().map(|denoiser| (denoiser.signal(), denoiser)) {
+                    Some((Some(signal), denoiser)) => {
+                        let (scored, denoised) = evaluate_signal(denoiser, &noisy, &clean, [width, height], signal)?;
+                        (scored, Picture::from_pixels([width, height], 3, Pixels::Floats(denoised)))
+                    }
+                    other => {
+                        let (scored, bytes) = evaluate(other.map(|(_, denoiser)| denoiser), noisy, &clean, width, height)?;
+                        (scored, Picture::from_rgb8(width, height, &bytes))
+                    }
+                }
             }
         };
         common.remark(&format!("{name:<28} {}", scores(&scored, denoiser.is_some())));
         if let Some(folder) = &options.save {
             drop(clean);
-            Picture::from_rgb8(width, height, &denoised).save(&output(folder, input))?;
+            denoised.save(&output(folder, input))?;
         }
         measured.each.push(json!({
             "name": name, "psnr_noisy": finite(scored.psnr_noisy), "psnr": finite(scored.psnr),

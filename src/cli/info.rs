@@ -22,13 +22,21 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     let bytes = model::size(&options.model);
     let anatomy = Anatomy::of(model.network.as_ref());
     let parameters = anatomy.parameters();
-    let (Anatomy { multiple, radius, .. }, [black, white]) = (anatomy, model.ranges.input);
+    let (Anatomy { multiple, radius, .. }, input) = (anatomy, model.ranges.input);
+    let [black, white] = match model.signal() {
+        // What the network was built for.
+        Some(signal) => signal.map(|v| (1e4 * (input[0] + v * (input[1] - input[0]))).round() / 1e4),
+        None => input,
+    };
+    let fills = model.signal().map_or(String::new(), |[low, high]| {
+        format!("; pictures fill values from {low} to {high}, of 16 bits {:.0} to {:.0}", 65_535.0 * low, 65_535.0 * high)
+    });
     let lines = [
         ("network", model.network.describe()),
         ("parameters", parameters.to_string()),
         ("trained for", format!("{}, {} steps", model.noise, model.steps)),
         ("written by", format!("n2n-gpu {}, {bytes} bytes", model.version)),
-        ("values", format!("black is {black} to it, white {white}")),
+        ("values", format!("black is {black} to it, white {white}{fills}")),
         ("sizes", format!("in multiples of {multiple}; pictures are padded to them")),
         ("a pixel sees", radius.map_or_else(|| "the whole picture".to_owned(), |r| format!("{} around it", counted(r, "pixel")))),
     ];
@@ -36,7 +44,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     Ok(Output::new(
         json!({
             "model": path_text(&options.model), "net": model.network.name(), "options": model.network.options(),
-            "parameters": parameters, "noise": model.noise, "range": model.ranges.input, "output_range": model.ranges.output,
+            "parameters": parameters, "noise": model.noise, "range": model.ranges.input, "output_range": model.ranges.output, "signal": model.signal(),
             "steps": model.steps, "version": model.version, "bytes": bytes, "multiple": multiple, "radius": radius,
         }),
         text,

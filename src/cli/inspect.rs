@@ -16,7 +16,7 @@ use super::{Common, Usage};
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// Two folders of shots under the same names, or two files; a folder with a folder for every scene; a file with pairs
-    #[arg(value_name = "DATA", num_args = 1..=2, required_unless_present_any = ["pairs", "burst", "dataset"])]
+    #[arg(value_name = "DATA", num_args = 1..=2, required_unless_present_any = ["pairs", "burst", "stack", "dataset"])]
     data: Vec<PathBuf>,
     /// Two folders with shots of the same scenes under the same names
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "data")]
@@ -24,8 +24,14 @@ pub(super) struct Options {
     /// A folder with a folder of shots for every scene
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "pairs"])]
     burst: Option<PathBuf>,
+    /// Files with many pages, TIFF or .npy: the first page with each other, or with --neighbours each with the next
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst"])]
+    stack: Vec<PathBuf>,
+    /// Neighbouring pages of --stack make pairs
+    #[arg(long, requires = "stack")]
+    neighbours: bool,
     /// Pairs in one file, as train takes it; or a folder with folders a and b
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst", "stack"])]
     dataset: Option<PathBuf>,
     /// Exit with code 1 if there are faults
     #[arg(long)]
@@ -38,6 +44,7 @@ impl Options {
         let pairs = match (data, &self.burst, &self.dataset) {
             ([a, b], ..) => Pairs::of_two(a, b),
             (_, Some(root), _) => Pairs::of_bursts(root),
+            _ if !self.stack.is_empty() => Pairs::of_stacks(&self.stack, self.neighbours),
             (_, _, Some(data)) => Pairs::of_dataset(data),
             ([data], ..) if !data.exists() => Err(Error::file(data, "does not exist: check its name and folder")),
             ([data], ..) if data.is_dir() && !(data.join("a").is_dir() && data.join("b").is_dir()) => Pairs::of_bursts(data),

@@ -14,6 +14,7 @@ mod import;
 mod info;
 mod inspect;
 mod interrupt;
+mod live;
 mod model;
 mod net;
 mod noise;
@@ -26,6 +27,7 @@ mod recipe;
 mod runs;
 mod settings;
 mod shell;
+mod shots;
 mod train;
 mod tuning;
 

@@ -1,25 +1,33 @@
-//! Pairs of noisy shots: where they are, and the look at them before a training.
+//! Noisy shots: where they are, and the look at pairs of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use n2n_gpu::data::dataset;
+use n2n_gpu::data::dataset::{self, Shot};
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, Mends, PairFiles, Report, in_words};
-use n2n_gpu::data::picture::{Picture, Rgb8, load_each_rgb8};
+use n2n_gpu::data::frames::load_stack;
+use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words};
+use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
-use n2n_gpu::nets::Network;
-use n2n_gpu::train::{Source, TrainingPicture};
 use rayon::prelude::*;
 
-use super::aux::AuxArgs;
+use super::Common;
 use super::output::{Bar, complain, counted};
-use super::{Common, Usage};
 
-/// Pairs of shots, not read yet unless they lie in one file.
-pub(super) enum Pairs {
+/// Noisy shots of scenes, as the pairs that are looked at.
+pub(super) struct Pairs {
+    pub(super) of: Of,
+    /// The scene of each. Those of one scene follow each other: the first shot with each other one, or neighbours.
+    pub(super) scenes: Vec<usize>,
+    /// Whether only neighbours in a scene are two shots of the same.
+    pub(super) neighbours: bool,
+}
+
+/// What pairs are made of.
+pub(super) enum Of {
+    /// Files that are not read yet.
     Files(Vec<PairFiles>),
-    Pictures(Vec<(Rgb8, Rgb8)>),
+    /// Pictures of files that hold several, and which of them make pairs.
+    Pictures(Vec<Shot>, Vec<[usize; 2]>),
 }
 
 /// A file's name without its folder.
@@ -28,10 +36,19 @@ fn name(path: &Path) -> String {
 }
 
 impl Pairs {
+    /// Every pair is a scene of its own.
+    fn of(of: Of) -> Self {
+        let count = match &of {
+            Of::Files(files) => files.len(),
+            Of::Pictures(_, pairs) => pairs.len(),
+        };
+        Self { of, scenes: (0..count).collect(), neighbours: false }
+    }
+
     /// Of two folders, or two files.
     pub(super) fn of_two(a: &Path, b: &Path) -> Result<Self, Error> {
         let files = pair(a, b)?.into_iter().map(|(a, b)| PairFiles { name: name(&a), files: [a, b] });
-        Ok(Self::Files(files.collect()))
+        Ok(Self::of(Of::Files(files.collect())))
     }
 
     /// Of a folder with the folders a and b, or a file.
@@ -39,22 +56,24 @@ impl Pairs {
         if data.is_dir() {
             return Self::of_two(&data.join("a"), &data.join("b"));
         }
-        Ok(Self::Pictures(dataset::load(data)?.into_pictures()))
+        let shots: Vec<Shot> = dataset::load(data)?.into_pictures().into_iter().flat_map(|(a, b)| [a, b]).collect();
+        let pairs = (0..shots.len() / 2).map(|i| [2 * i, 2 * i + 1]).collect();
+        Ok(Self::of(Of::Pictures(shots, pairs)))
     }
 
     /// Of a folder with a folder of shots for every scene: the first with each other.
     pub(super) fn of_bursts(root: &Path) -> Result<Self, Error> {
         let unreadable = |e: std::io::Error| Error::file(root, format!("cannot be listed: {e}"));
         let entries: Result<Vec<_>, _> = std::fs::read_dir(root).map_err(unreadable)?.map(|e| e.map(|e| e.path())).collect();
-        let mut scenes = entries.map_err(unreadable)?;
-        scenes.retain(|path| path.is_dir() && !name(path).starts_with('.'));
-        scenes.sort();
-        if scenes.is_empty() {
+        let mut folders = entries.map_err(unreadable)?;
+        folders.retain(|path| path.is_dir() && !name(path).starts_with('.'));
+        folders.sort();
+        if folders.is_empty() {
             let problem = "has no folders in it: give a folder with one folder of shots for every scene, or two folders of pairs";
             return Err(Error::file(root, problem));
         }
-        let mut pairs = Vec::new();
-        for scene in scenes {
+        let (mut pairs, mut scenes) = (Vec::new(), Vec::new());
+        for (number, scene) in folders.into_iter().enumerate() {
             let shots = list(std::slice::from_ref(&scene))?;
             let [first, others @ ..] = &shots[..] else { continue };
             if others.is_empty() {
@@ -63,15 +82,34 @@ impl Pairs {
             let name = |other: &Path| format!("{}/{}", name(&scene), name(other));
             let pair = |other: &PathBuf| PairFiles { name: name(other), files: [first.clone(), other.clone()] };
             pairs.extend(others.iter().map(pair));
+            scenes.resize(pairs.len(), number);
         }
-        Ok(Self::Files(pairs))
+        Ok(Self { of: Of::Files(pairs), scenes, neighbours: false })
+    }
+
+    /// Of files with several pages each, which are shots of one scene: the first with each other, or neighbours.
+    pub(super) fn of_stacks(files: &[PathBuf], neighbours: bool) -> Result<Self, Error> {
+        let (mut shots, mut pairs, mut scenes) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, file) in files.iter().enumerate() {
+            let (first, stem) = (shots.len(), file.file_stem().unwrap_or_default().to_string_lossy());
+            let named = |(page, picture): (usize, Picture)| (format!("{stem}-{page}"), picture);
+            shots.extend((1..).zip(pages(file)?).map(named));
+            pairs.extend((first + 1..shots.len()).map(|page| [if neighbours { page - 1 } else { first }, page]));
+            scenes.resize(pairs.len(), number);
+        }
+        Ok(Self { of: Of::Pictures(shots, pairs), scenes, neighbours })
+    }
+
+    /// Whether every pair is a scene of its own.
+    pub(super) fn are_alone(&self) -> bool {
+        self.scenes.windows(2).all(|two| two[0] != two[1])
     }
 
     /// Their names.
     pub(super) fn names(&self) -> Vec<String> {
-        match self {
-            Self::Files(files) => files.iter().map(|pair| pair.name.clone()).collect(),
-            Self::Pictures(pairs) => pairs.iter().map(|(a, _)| format!("pair {}", a.name)).collect(),
+        match &self.of {
+            Of::Files(files) => files.iter().map(|pair| pair.name.clone()).collect(),
+            Of::Pictures(shots, pairs) => pairs.iter().map(|pair| pair_name(shots, pair)).collect(),
         }
     }
 
@@ -82,87 +120,56 @@ impl Pairs {
         keep: impl Fn(&mut Look, [Picture; 2]) -> T + Sync,
     ) -> (Inspector, Vec<Result<T, Error>>) {
         let mut inspector = Inspector::default();
-        let kept = match self {
-            Self::Files(files) => {
+        let kept = match self.of {
+            Of::Files(files) => {
                 let (mut bar, count) = (Bar::new(common), files.len());
                 let show = |done: usize| {
                     bar.show(done as f64 / count as f64, || format!("looked at {done} of {}", counted(count, "pair")));
                 };
                 inspector.read(&files, keep, show)
             }
-            Self::Pictures(pairs) => {
-                let look = |(a, b): (Rgb8, Rgb8)| {
-                    let pictures = [a, b].map(|p| (p.name, Picture::from_rgb8(p.width, p.height, &p.data)));
-                    let labels = ["a", "b"].map(|of| format!("{of} of pair {}", pictures[0].0));
-                    let [(name, a), (_, b)] = pictures;
-                    let mut look = Look::new(&format!("pair {name}"), labels.each_ref().map(String::as_str), [&a, &b]);
-                    let kept = keep(&mut look, [a, b]);
+            Of::Pictures(shots, pairs) => {
+                let look = |pair: &[usize; 2]| {
+                    let [a, b] = pair.map(|i| &shots[i]);
+                    let labels = [("a", a), ("b", b)]
+                        .map(|(of, (name, _))| if a.0 == b.0 { format!("{of} of pair {name}") } else { name.clone() });
+                    let labels = labels.each_ref().map(String::as_str);
+                    let mut look = Look::new(&pair_name(&shots, pair), labels, [&a.1, &b.1]);
+                    let kept = keep(&mut look, [a.1.clone(), b.1.clone()]);
+                    (look, kept)
+                };
+                let looked: Vec<(Look, T)> = pairs.par_iter().map(look).collect();
+                let add = |(look, kept)| {
                     inspector.add(look);
                     Ok(kept)
                 };
-                pairs.into_iter().map(look).collect()
+                looked.into_iter().map(add).collect()
             }
         };
         (inspector, kept)
     }
 }
 
-/// How pairs are read to train on: in 8 bit, or in floats with what the network reads beside the colours.
-pub(super) struct PairReader<'a> {
-    pub(super) common: &'a Common,
-    pub(super) aux: &'a AuxArgs,
-    pub(super) network: &'a Arc<dyn Network>,
-    pub(super) mends: Mends,
-    pub(super) strict: bool,
+/// `pair 3` of a data set, the name of the second shot of others.
+fn pair_name(shots: &[Shot], &[a, b]: &[usize; 2]) -> String {
+    let (first, second) = (&shots[a].0, &shots[b].0);
+    if first == second { format!("pair {second}") } else { second.clone() }
 }
 
-/// A pair to train on.
-type Pair = (TrainingPicture, TrainingPicture);
-
-impl PairReader<'_> {
-    /// Pairs of noisy shots. Those in 8 bit are looked at, and mended.
-    pub(super) fn noisy(&self, pairs: Pairs) -> anyhow::Result<(Source, Option<Report>)> {
-        if let Pairs::Files(files) = &pairs
-            && self.are_renders()
-        {
-            if self.mends.align || self.mends.brightness {
-                return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
-            }
-            return Ok((Source::pairs(self.renders(files, self.aux)?)?, None));
-        }
-        let keep = |look: &mut Look, pictures: [Picture; 2]| {
-            let shots = pictures.map(|picture| Rgb8::new(look.name.clone(), &picture));
-            self.mends.mend(look, shots).map(TrainingPicture::from).into()
-        };
-        let (inspector, pairs) = pairs.look(self.common, keep);
-        Ok((Source::pairs(readable(pairs, self.strict)?)?, Some(inspector.finish())))
+/// The pages of a stack, all of one size.
+fn pages(file: &Path) -> Result<Vec<Picture>, Error> {
+    let is_array = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
+    let pages = if is_array { load_stack(file)? } else { Pages::open(file)?.collect::<Result<Vec<_>, _>>()? };
+    let sizes = |i: usize| pages[i].header().size();
+    if let Some(other) = (1..pages.len()).find(|&i| sizes(i) != sizes(0)) {
+        let ([w, h], [v, g], page) = (sizes(0), sizes(other), other + 1);
+        let problem = format!("page {page} has {v}x{g} pixels, but the first {w}x{h}: give a stack of one size");
+        return Err(Error::file(file, problem));
     }
-
-    /// Pairs of noisy and clean pictures, as [`Pairs::of_dataset`].
-    pub(super) fn with_clean(&self, data: &Path) -> Result<Vec<Pair>, Error> {
-        match Pairs::of_dataset(data)? {
-            Pairs::Pictures(pairs) => Ok(pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect()),
-            // Clean pictures need no features.
-            Pairs::Files(files) if self.are_renders() => self.renders(&files, &AuxArgs::default()),
-            Pairs::Files(files) => {
-                let [a, b] = [0, 1].map(|k| files.iter().map(|pair| pair.files[k].clone()).collect::<Vec<_>>());
-                let pairs = load_each_rgb8(&a).into_iter().zip(load_each_rgb8(&b));
-                readable(pairs.map(|(a, b)| Ok((a?.into(), b?.into()))), self.strict)
-            }
-        }
+    if pages.len() < 2 {
+        return Err(Error::file(file, "has one page only: a stack has two and more, as TIFF or as an array (N, H, W) in .npy"));
     }
-
-    fn are_renders(&self) -> bool {
-        self.network.transfer().is_linear() || !self.aux.is_empty()
-    }
-
-    /// `aux_of_b` is what the second pictures have.
-    fn renders(&self, files: &[PairFiles], aux_of_b: &AuxArgs) -> Result<Vec<Pair>, Error> {
-        let load =
-            |PairFiles { files: [a, b], .. }: &PairFiles| Ok((self.aux.load(a, self.network)?, aux_of_b.load(b, self.network)?));
-        let pairs = files.par_iter().map(load);
-        readable(pairs.collect::<Vec<_>>(), self.strict)
-    }
+    Ok(pages)
 }
 
 /// Those of the pictures that can be read. Others are named and left out, unless there are no more, or it is `strict`.

@@ -9,7 +9,7 @@ use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
 use n2n_gpu::nets::{Entry, Model, Network, Task};
 use n2n_gpu::noise::Noise;
-use n2n_gpu::train::{self, Config, Data, Length, Origin, Recipe, Resumable, Start, is_run, resumable};
+use n2n_gpu::train::{self, Config, Data, Length, Origin, Recipe, Resumable, Source, Start, is_run, resumable};
 
 use serde_json::Map;
 
@@ -97,6 +97,26 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// The network, and noisy pictures as it reads them: one for grey ones, if all of them are grey and nothing else is asked for.
+    pub(super) fn for_pictures(&self, network: Arc<dyn Network>, pictures: Source) -> anyhow::Result<(Arc<dyn Network>, Source)> {
+        if pictures.added_noise().is_some() {
+            return Ok((network, pictures));
+        }
+        let is_known = self.model.is_some()
+            || self.options.net.given.contains_key("channels")
+            || self.options.recipe.recipe.is_none()
+                && (self.kept.is_some() || self.config.as_ref().is_some_and(|config| config.network.is_some()));
+        let network = match Entry::find(network.name()).filter(|entry| entry.has("channels")) {
+            Some(entry) if !is_known && pictures.is_grey() => {
+                let channels = Map::from_iter([("channels".to_owned(), 1.into())]);
+                entry.with(network.as_ref(), &channels).map_err(|problem| Usage::new(format!("--net: {problem}")))?
+            }
+            _ => network,
+        };
+        let colours = network.colours();
+        Ok((network, pictures.in_channels(colours)?))
+    }
+
     fn network_as_given(&self, device: &Device) -> anyhow::Result<Arc<dyn Network>> {
         let Options { net, recipe, .. } = self.options;
         if let Some(model) = &self.model {
@@ -167,7 +187,15 @@ fn resumed(common: &Common, options: &Options, device: &Device) -> Result<Resuma
 /// The pictures: those of the flags, else those of a configuration.
 fn data(options: &Options, said: Data) -> Data {
     let pairs = options.pairs.as_ref().and_then(|both| <[PathBuf; 2]>::try_from(both.clone()).ok());
-    let given = Data { photos: options.photos.clone(), pairs, dataset: options.dataset.clone(), ..Data::default() };
+    let given = Data {
+        photos: options.photos.clone(),
+        pairs,
+        dataset: options.dataset.clone(),
+        burst: options.burst.clone(),
+        stack: options.stack.clone(),
+        neighbours: options.neighbours,
+        ..Data::default()
+    };
     let val = options.val.clone().or_else(|| said.val.clone());
     let aux = if options.aux.is_empty() { said.aux.clone() } else { options.aux.aux.clone() };
     let (align, brightness) = (options.align || said.align, options.brightness || said.brightness);
@@ -178,7 +206,7 @@ fn data(options: &Options, said: Data) -> Data {
 fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Result<Option<Noise>> {
     if !data.is_some() {
         let problem = "there is nothing to train on: give photographs PHOTOS and --noise LAW, two noisy shots of every scene with \
-                       --pairs A B, or pairs in one file with --dataset FILE";
+                       --pairs A B, more of them with --burst DIR or --stack FILE, or pairs in one file with --dataset FILE";
         return Err(Usage::new(problem));
     }
     if data.photos.is_empty() {

@@ -7,25 +7,28 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use n2n_gpu::data::files::list;
 use n2n_gpu::data::inspect::{Mends, Report};
-use n2n_gpu::data::picture::load_each_rgb8;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Run, Source, Start, Validation, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, TrainingPicture, Validation, split};
 use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
 use super::files::remark_skipped;
 use super::interrupt::stops_training;
+use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program};
-use super::pairs::{PairReader, Pairs, readable, tell};
+use super::pairs::{Pairs, readable, tell};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
+use super::shots::PairReader;
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
        n2n-gpu train --pairs A B --out RUN [OPTIONS]
+       n2n-gpu train --burst DIR --out RUN [OPTIONS]
+       n2n-gpu train --stack FILE... --out RUN [OPTIONS]
        n2n-gpu train --dataset FILE --out RUN [OPTIONS]
        n2n-gpu train --resume --out RUN [--minutes M]";
 
@@ -37,17 +40,29 @@ pub(super) struct Options {
     #[arg(value_name = "PHOTOS")]
     pub(super) photos: Vec<PathBuf>,
     /// Noise to add: one of the laws below
-    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "dataset"], allow_negative_numbers = true)]
+    #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "burst", "stack", "dataset"], allow_negative_numbers = true)]
     pub(super) noise: Option<Noise>,
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pub(super) pairs: Option<Vec<PathBuf>>,
-    /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays of bytes; or a folder with folders a and b
-    #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs"])]
+    /// A folder with a folder of noisy shots for every scene, two and more: any two of them are trained on
+    #[arg(long, help_heading = "Data", value_name = "DIR", conflicts_with_all = ["photos", "pairs"])]
+    pub(super) burst: Option<PathBuf>,
+    /// Files with many pages, TIFF or .npy, which are noisy shots of one scene
+    #[arg(long, help_heading = "Data", num_args = 1.., value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst"])]
+    pub(super) stack: Vec<PathBuf>,
+    /// Only neighbouring pages of --stack show the same, as in microscopy and tomography
+    #[arg(long, help_heading = "Data", hide_short_help = true, requires = "stack")]
+    pub(super) neighbours: bool,
+    /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays; or a folder with folders a and b
+    #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst", "stack"])]
     pub(super) dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
     pub(super) out: PathBuf,
+    /// Show the report in a browser while it trains, at a port that no other machine reaches [default: 7878, or one that is free]
+    #[arg(long, display_order = 4, value_name = "PORT", num_args = 0..=1, require_equals = true)]
+    live: Option<Option<u16>>,
     /// Replace an earlier run in that folder
     #[arg(long, help_heading = "Earlier runs")]
     pub(super) overwrite: bool,
@@ -75,7 +90,7 @@ pub(super) struct Options {
     #[arg(long, help_heading = "Data", hide_short_help = true)]
     strict: bool,
     /// Train towards clean targets, for comparison
-    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "dataset"])]
+    #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with_all = ["pairs", "burst", "stack", "dataset"])]
     pub(super) clean_targets: bool,
     #[command(flatten, next_help_heading = "Data")]
     pub(super) aux: AuxArgs,
@@ -107,62 +122,80 @@ fn lies_in(file: &Path, folder: &Path) -> bool {
     }
 }
 
-/// What to train on, and what is held out: from the same set, or what --val names; and what pairs look like.
+/// What is trained, on what, and what it is judged by.
+struct Task {
+    network: Arc<dyn Network>,
+    training: Source,
+    validation: Validation,
+    /// What pairs look like.
+    report: Option<Report>,
+}
+
+/// What to train on, and what is held out: from the same set, or what --val names.
 fn source(
     common: &Common,
     settings: &Settings,
     network: &Arc<dyn Network>,
     options: &Options,
     seed: u32,
-) -> anyhow::Result<(Source, Validation, Option<Report>)> {
+) -> anyhow::Result<Task> {
     let (data, strict) = (&settings.origin.data, options.strict);
     let mends = Mends { align: data.align, brightness: data.brightness };
     let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
     let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
         (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
+        _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
+        _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
         (_, _, Some(noise)) => {
             let files = list(&data.photos)?;
             if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            (Source::photos(readable(load_each_rgb8(&files), strict)?, noise), None)
+            (Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise), None)
         }
         _ => return Err(Usage::new("--noise is missing")),
     };
+    let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
     let (training, validation) = match (&data.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
             (training, Validation::new(&held_out, seed)?)
         }
         (Some(folder), Some(noise)) => {
-            let photos = readable(load_each_rgb8(&list(std::slice::from_ref(folder))?), strict)?;
+            let photos = readable(TrainingPicture::load_each(&list(std::slice::from_ref(folder))?), strict)?;
             (training, Validation::new(&Source::photos(photos, noise), seed)?)
         }
-        (Some(data), None) => (training, Validation::with_clean(reader.with_clean(data)?)?),
+        (Some(data), None) => {
+            let signal = training.signal();
+            let fitting = |picture: TrainingPicture| picture.in_channels(network.colours());
+            let pairs = reader.with_clean(data)?.into_iter().map(|(a, b)| Ok((fitting(a)?, fitting(b)?)));
+            (training, Validation::with_clean(pairs.collect::<Result<Vec<_>, Error>>()?, signal)?)
+        }
     };
-    Ok((training, validation, report))
+    Ok(Task { network, training, validation, report })
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     options.recipe.check()?;
     check_given(options)?;
+    let live = options.live.map(|port| Live::bind(port, &options.out)).transpose()?;
     let mut device = common.open()?;
     let settings = Settings::new(common, options, &device)?;
     let (seed, precision) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let Data { photos, pairs, val, .. } = &settings.origin.data;
+    let Data { photos, pairs, burst, val, .. } = &settings.origin.data;
     if photos.is_empty() {
         settings.aux.check(network.as_ref())?;
     } else if !settings.aux.is_empty() {
-        return Err(Usage::new("--aux: belongs to renders of --pairs or --dataset, not to photographs"));
+        return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
-    let (mut training_set, validation, report) = source(common, &settings, &network, options, seed)?;
-    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
+    let Task { network, training: mut training_set, validation, report } = source(common, &settings, &network, options, seed)?;
+    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(burst).chain(val))?;
     training_set.check_network(network.as_ref())?;
-    let training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
+    let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
     let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
@@ -177,7 +210,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     }
     make_folder("--out", &options.out)?;
     if training_set.count() == 1 && validation.count() == 1 && settings.origin.data.val.is_none() {
-        common.remark("there is only one picture: it is validated on as well; give others with --val");
+        let what = if training_set.pictures() > 2 { "scene" } else { "picture" };
+        common.remark(&format!("there is only one {what}: it is validated on as well; give others with --val"));
     }
     common.remark(&format!(
         "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
@@ -189,12 +223,25 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         training_set.noise(),
         device.name()
     ));
+    if let Some([black, white]) = training_set.signal() {
+        let counts = if training_set.has_words() { [black, white].map(|v| 65_535.0 * v) } else { [black, white] };
+        let [low, high] = counts.map(|v| format!("{v:.5}").trim_end_matches('0').trim_end_matches('.').to_owned());
+        let of = if training_set.has_words() { " of 65535" } else { "" };
+        common.remark(&format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"));
+    }
     if training_set.is_linear() {
         common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
     }
     let (source, validation) = (&training_set, &validation);
+    if options.recipe.finds_rate() && !options.resume {
+        let run =
+            Run { device: &device, network: Arc::clone(&network), options: &training, source, validation, out: &options.out };
+        training.lr = run.find_rate(settings.start())?;
+        common.remark(&format!("learning rate {}: a tenth of the highest at which the loss does not blow up", training.lr));
+    }
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute()).map_err(|e| match e {
+    let live = live.map(|live| live.serve(common));
+    let trained = Trained::by(common, &run, settings.start(), &settings.origin.absolute(), live).map_err(|e| match e {
         Error::Lost(what) if options.out.join("state.safetensors").exists() => {
             let how = format!("{} train --resume --out {}", program(), shown(&options.out));
             Error::Lost(format!("{what}: go on with `{how}`, with --device cpu if the device does not come back"))
@@ -208,11 +255,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
 /// What came of a training for people.
 fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     let done = &trained.outcome;
+    let within = done.psnr_estimated_interval.map(|[lo, hi]| format!("{lo:.2} to {hi:.2} dB in 19 of 20 cases"));
+    let remarks: Vec<String> = within.into_iter().chain(done.psnr.map(|truth| format!("true: {truth:.2} dB"))).collect();
+    let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
     let psnr = match (done.psnr_estimated, done.psnr) {
-        (Some(estimated), Some(truth)) => format!("estimated PSNR: {estimated:.2} dB (true: {truth:.2} dB)"),
-        (Some(psnr), None) => format!("estimated PSNR: {psnr:.2} dB"),
-        (None, psnr) => format!("PSNR: {:.2} dB", psnr.unwrap_or(f64::NAN)),
+        (Some(estimated), _) => format!("estimated PSNR: {estimated:.2} dB{remarks}"),
+        (None, Some(psnr)) => format!("PSNR: {psnr:.2} dB"),
+        (None, None) => "estimated PSNR: unknown".to_owned(),
     };
+    let mismatch = done.mismatch.as_ref().map_or(String::new(), |what| format!("\nwarning: {what}"));
     let worse = if done.psnr_estimated.or(done.psnr).is_some_and(|psnr| psnr < done.psnr_noisy) {
         ": worse than they were, so train for longer, or with a lower --lr if the loss does not fall"
     } else {
@@ -222,7 +273,7 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     trained.output(
         json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
         &format!(
-            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}\nmodel:  {}\nreport: {}",
+            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}{mismatch}\nmodel:  {}\nreport: {}",
             trained.summary(),
             done.psnr_noisy,
             done.best.display(),
@@ -242,10 +293,16 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    /// Trains with a bar, until Ctrl-C.
-    pub(super) fn by(common: &Common, run: &Run, start: Start, origin: &Origin) -> Result<Self, Error> {
+    /// Trains with a bar, until Ctrl-C; browsers may look on.
+    pub(super) fn by(common: &Common, run: &Run, start: Start, origin: &Origin, live: Option<Watched>) -> Result<Self, Error> {
         let stop = stops_training();
-        let outcome = TrainingBar::new(common).watch(stop, |watch| run.train(start, origin, watch))?;
+        let outcome = TrainingBar::new(common).watch(stop, |watch| {
+            let both = &mut |progress: &Progress| {
+                live.iter().for_each(|live| live.show(progress));
+                watch(progress)
+            };
+            run.train(start, origin, both)
+        })?;
         Ok(Self {
             device: run.device.name().to_owned(),
             network: run.network.name().to_owned(),
@@ -272,7 +329,8 @@ impl Trained {
         let done = &self.outcome;
         let mut json = json!({
             "device": self.device, "net": self.network, "parameters": self.parameters, "steps": done.steps, "seconds": done.seconds,
-            "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated, "report": path_text(&self.report),
+            "psnr_noisy": done.psnr_noisy, "psnr_estimated": done.psnr_estimated,
+            "psnr_estimated_interval": done.psnr_estimated_interval, "report": path_text(&self.report),
             "interrupted": self.interrupted, "early": done.early,
         });
         json.as_object_mut().into_iter().zip(more.as_object()).for_each(|(all, more)| all.extend(more.clone()));

@@ -22,8 +22,12 @@ pub enum DType {
     U8,
     /// 8 bit.
     I8,
+    /// 16 bit without sign.
+    U16,
     /// 16 bit.
     I16,
+    /// 32 bit without sign.
+    U32,
     /// 32 bit.
     I32,
     /// 64 bit.
@@ -53,11 +57,13 @@ pub(super) struct Names {
 
 /// In the order of [`DType`].
 #[rustfmt::skip]
-const TYPES: [Names; 10] = [
+const TYPES: [Names; 12] = [
     Names { dtype: DType::Bool, bytes: 1, name: "bool", storage: "Bool", npy: Some("b1"), safetensors: Dtype::BOOL },
     Names { dtype: DType::U8, bytes: 1, name: "uint8", storage: "Byte", npy: Some("u1"), safetensors: Dtype::U8 },
     Names { dtype: DType::I8, bytes: 1, name: "int8", storage: "Char", npy: Some("i1"), safetensors: Dtype::I8 },
+    Names { dtype: DType::U16, bytes: 2, name: "uint16", storage: "UInt16", npy: Some("u2"), safetensors: Dtype::U16 },
     Names { dtype: DType::I16, bytes: 2, name: "int16", storage: "Short", npy: Some("i2"), safetensors: Dtype::I16 },
+    Names { dtype: DType::U32, bytes: 4, name: "uint32", storage: "UInt32", npy: Some("u4"), safetensors: Dtype::U32 },
     Names { dtype: DType::I32, bytes: 4, name: "int32", storage: "Int", npy: Some("i4"), safetensors: Dtype::I32 },
     Names { dtype: DType::I64, bytes: 8, name: "int64", storage: "Long", npy: Some("i8"), safetensors: Dtype::I64 },
     Names { dtype: DType::F16, bytes: 2, name: "float16", storage: "Half", npy: Some("f2"), safetensors: Dtype::F16 },
@@ -142,6 +148,8 @@ impl Array {
             DType::Bool => map(data, |[v]| if v == 0 { 0.0 } else { 1.0 }),
             DType::U8 => map(data, |v| u8::from_le_bytes(v).into()),
             DType::I8 => map(data, |v| i8::from_le_bytes(v).into()),
+            DType::U16 => map(data, |v| u16::from_le_bytes(v).into()),
+            DType::U32 => map(data, |v| u32::from_le_bytes(v) as f32),
             DType::I16 => map(data, |v| i16::from_le_bytes(v).into()),
             DType::I32 => map(data, |v| i32::from_le_bytes(v) as f32),
             DType::I64 => map(data, |v| i64::from_le_bytes(v) as f32),

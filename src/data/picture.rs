@@ -19,6 +19,7 @@ use super::samples::{Color, Depth, Samples, byte};
 pub use super::save::{encode_pages, save_pages};
 use super::transfer::Transfer;
 use crate::error::{Error, Result};
+use crate::ops::Pixels;
 
 /// A value of linear light as [`Picture::rgb`] gives it.
 pub(crate) fn on_display(linear: f32) -> f32 {
@@ -85,8 +86,21 @@ impl Picture {
     /// When `rgb` does not have `3 * width * height` bytes.
     pub fn from_rgb8(width: usize, height: usize, rgb: &[u8]) -> Self {
         assert_eq!(rgb.len(), 3 * width * height, "from_rgb8: {width}x{height}x3 does not fit {} bytes", rgb.len());
-        let rows =
-            Rows { color: Color::new(3, Depth::Eight), transfer: Transfer::Display, samples: Samples::Bytes(rgb.to_vec()) };
+        Self::from_pixels([width, height], 3, Pixels::Bytes(rgb.to_vec()))
+    }
+
+    /// An opaque picture from `(H, W, C)` values of 1 or 3 channels, as precise as they are; floats are as on a display.
+    ///
+    /// # Panics
+    /// When there are not so many values.
+    pub fn from_pixels([width, height]: [usize; 2], channels: usize, pixels: Pixels) -> Self {
+        assert_eq!(pixels.count(), channels * width * height, "from_pixels: not {channels} values a pixel of {width}x{height}");
+        let (depth, samples) = match pixels {
+            Pixels::Bytes(v) => (Depth::Eight, Samples::Bytes(v)),
+            Pixels::Words(v) => (Depth::Sixteen, Samples::Words(v)),
+            Pixels::Floats(v) => (Depth::Float, Samples::Floats(v)),
+        };
+        let rows = Rows { color: Color::new(channels, depth), transfer: Transfer::Display, samples };
         Self::of_pages(Decoded { size: [width, height], rows, metadata: Metadata::default() }, 1)
     }
 
@@ -101,6 +115,23 @@ impl Picture {
         assert_eq!(rgb.len(), 3 * width * height, "with_rgb: {width}x{height}x3 does not fit {} values", rgb.len());
         rgb.as_chunks().0.iter().enumerate().for_each(|(i, rgb)| self.rows.set_rgb(i, *rgb));
         self
+    }
+
+    /// The same picture with other values of its colours: of each channel, as [`Picture::rgb`] gives them.
+    pub(super) fn mapped(mut self, of: impl Fn(usize, f32) -> f32) -> Self {
+        for i in 0..self.rows.pixels() {
+            let rgb = self.rgb(i);
+            self.rows.set_rgb(i, std::array::from_fn(|c| of(c, rgb[c])));
+        }
+        self
+    }
+
+    /// A part of it, without features: from `left` and `top`, of a width and height.
+    pub(super) fn cut(&self, [left, top]: [usize; 2], [width, height]: [usize; 2]) -> Self {
+        let channels = self.header.color.channels();
+        let row = |y: usize| ((y * self.header.width + left) * channels..).take(width * channels);
+        let samples = self.rows.samples.gather((top..top + height).flat_map(row));
+        Self::new(Header { width, height, ..self.header.clone() }, Rows { samples, ..self.rows })
     }
 
     /// All but the samples.
@@ -161,9 +192,32 @@ impl Picture {
         if let Own::Exr(layers) = &self.header.metadata.own { layers.vectors() } else { Vec::new() }
     }
 
+    /// Whether it has no colours: one channel, or three that are equal everywhere.
+    pub fn is_grey(&self) -> bool {
+        let equal = |i: usize| self.rgb(i).windows(2).all(|two| two[0].to_bits() == two[1].to_bits());
+        self.header.is_grey() || (0..self.rows.pixels()).all(equal)
+    }
+
     /// `(H, W, 3)` values as [`Picture::rgb`] gives them.
     pub fn to_rgb(&self) -> Vec<f32> {
         (0..self.rows.pixels()).flat_map(|i| self.rgb(i)).collect()
+    }
+
+    /// `(H, W, C)` values of 3 colours, or of 1 where these are equal, as precise as the file has them: those of floating point as
+    /// [`Picture::rgb`] gives them.
+    pub fn pixels(&self, channels: usize) -> Pixels {
+        match &self.rows.samples {
+            Samples::Bytes(v) if !self.is_linear() => Pixels::Bytes(self.colours(v, channels)),
+            Samples::Words(v) if !self.is_linear() => Pixels::Words(self.colours(v, channels)),
+            _ => Pixels::Floats((0..self.rows.pixels()).flat_map(|i| self.rgb(i).into_iter().take(channels)).collect()),
+        }
+    }
+
+    /// So many colours of every pixel, without alpha; the one of grey pictures again and again.
+    fn colours<T: Copy>(&self, samples: &[T], channels: usize) -> Vec<T> {
+        let last = self.header.color.colours() - 1;
+        let of_pixel = |pixel: &[T]| (0..channels).map(|c| pixel[c.min(last)]).collect::<Vec<T>>();
+        samples.chunks_exact(self.header.color.channels()).flat_map(of_pixel).collect()
     }
 
     /// `(H, W, 3)` bytes, clamped and rounded.
@@ -198,6 +252,11 @@ impl Header {
     /// Pixels per row, and rows.
     pub fn size(&self) -> [usize; 2] {
         [self.width, self.height]
+    }
+
+    /// Whether it has one channel in place of three.
+    pub fn is_grey(&self) -> bool {
+        self.color.grey
     }
 
     /// How it would be written to `path`. Fails when the extension is missing or unknown.

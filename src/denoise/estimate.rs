@@ -39,7 +39,7 @@ const LESS: f64 = 0.7;
 /// What a photo shows of its noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Standard deviation of the noise where the picture is even, in grey levels of 255.
+    /// Standard deviation of the noise where the picture is even, in grey levels of 255 from black to white of the model.
     pub noise: f64,
     /// How much of the denoised picture to blend in, 0 to 1.
     pub strength: f32,
@@ -59,6 +59,8 @@ pub struct Estimator {
     side: usize,
     /// Least deviation of the noise that the model was trained for, of 255; 0 if that is not known.
     least: f64,
+    /// Which values of a photo are black and white.
+    signal: [f32; 2],
 }
 
 /// What is known of a block.
@@ -86,7 +88,7 @@ impl Estimator {
         let denoiser = Denoiser::new(&Device::Cpu, model, None)?;
         let side = SIDE.next_multiple_of(denoiser.budget.padded([1, 1])[0]);
         let least = model.noise.parse().map_or(0.0, |noise: Noise| 255.0 * noise.least_deviation());
-        Ok(Self { denoiser, side, least })
+        Ok(Self { denoiser, side, least, signal: model.signal().unwrap_or([0.0, 1.0]) })
     }
 
     /// Judges a photo by windows spread over it; `None` if nothing of it can be judged: it is tiny, or black and white.
@@ -100,9 +102,16 @@ impl Estimator {
         for [left, top] in places([width, height], [w, h]) {
             let noisy: Vec<[f32; 3]> = (0..w * h).map(|i| photo.rgb((top + i / w) * width + left + i % w)).collect();
             let denoised = self.denoiser.denoise(noisy.as_flattened(), w, h)?;
-            blocks.extend(blocks_of(&noisy, denoised.as_chunks().0, [w, h]));
+            let [noisy, denoised] = [&noisy[..], denoised.as_chunks().0].map(|rgb| self.unit(rgb));
+            blocks.extend(blocks_of(&noisy, &denoised, [w, h]));
         }
         Ok(judged(blocks, self.least))
+    }
+
+    /// Colours with black at 0 and white at 1.
+    fn unit(&self, colours: &[[f32; 3]]) -> Vec<[f32; 3]> {
+        let [black, white] = self.signal;
+        colours.iter().map(|rgb| rgb.map(|v| (v - black) / (white - black))).collect()
     }
 }
 

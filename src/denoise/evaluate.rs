@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Denoiser, not_finite};
 use crate::data::metrics::{psnr, ssim};
 use crate::data::picture::Picture;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Scores of one picture, or their means.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,11 +54,36 @@ pub fn evaluate(
 ) -> Result<(Scored, Vec<u8>)> {
     let (psnr_noisy, ssim_noisy) = (psnr(&noisy, clean), ssim(&noisy, clean, width, height));
     let bytes = match denoiser {
+        Some(denoiser) if denoiser.network.colours() == 1 => {
+            denoiser.denoise_colours(&noisy, width, height)?.into_iter().map(byte).collect()
+        }
         Some(denoiser) => denoiser.denoise_to_bytes(&noisy, width, height)?,
         None => noisy.iter().map(|&v| byte(v)).collect(),
     };
     let (psnr, ssim) = (psnr(&bytes, clean), ssim(&bytes, clean, width, height));
     Ok((Scored { psnr_noisy, psnr, ssim_noisy, ssim }, bytes))
+}
+
+/// Scores of pictures (H, W, 3) that fill the values from `black` to `white`, by this range, and the denoised one, not rounded.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_signal(
+    denoiser: &mut Denoiser,
+    noisy: &[f32],
+    clean: &[f32],
+    [width, height]: [usize; 2],
+    [black, white]: [f32; 2],
+) -> Result<(Scored, Vec<f32>)> {
+    let denoised = denoiser.denoise_colours(noisy, width, height)?;
+    let [a, b, y] = [noisy, clean, &denoised].map(|rgb| rgb.iter().map(|v| (v - black) / (white - black)).collect::<Vec<_>>());
+    let scored = Scored {
+        psnr_noisy: psnr(&a, &b),
+        psnr: psnr(&y, &b),
+        ssim_noisy: ssim(&a, &b, width, height),
+        ssim: ssim(&y, &b, width, height),
+    };
+    Ok((scored, denoised))
 }
 
 /// [`evaluate`] of a picture with all that the network reads of it. Both are compared as a display shows them: by the curve of sRGB,
@@ -89,6 +114,20 @@ fn byte(v: f32) -> u8 {
 }
 
 impl Denoiser {
+    /// [`Denoiser::denoise`] of a picture (H, W, 3) by any network that reads colours alone; one for grey pictures gives three equal values.
+    fn denoise_colours(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
+        if self.network.colours() == 3 {
+            return self.denoise(rgb, width, height);
+        }
+        if rgb.as_chunks::<3>().0.iter().any(|[r, g, b]| r != g || g != b) {
+            let problem =
+                "a picture has colours, but the model is one of grey pictures: give them in grey, or take a model of colours";
+            return Err(Error::data(problem));
+        }
+        let grey: Vec<f32> = rgb.iter().step_by(3).copied().collect();
+        Ok(self.denoise(&grey, width, height)?.into_iter().flat_map(|v| [v; 3]).collect())
+    }
+
     /// [`Denoiser::denoise`], rounded to 8 bit.
     fn denoise_to_bytes(&mut self, noisy: &[f32], width: usize, height: usize) -> Result<Vec<u8>> {
         if self.flips {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use estimate::{Estimate, Estimator};
-pub use evaluate::{Evaluation, Scored, evaluate, evaluate_picture};
+pub use evaluate::{Evaluation, Scored, evaluate, evaluate_picture, evaluate_signal};
 use rayon::prelude::*;
 
 use crate::data::features::Features;
@@ -123,7 +123,7 @@ impl Denoiser {
     }
 
     /// Denoises a picture (H, W, C): colours about [0, 1], or linear ones from 0 where the network reads these (`hdr`), and behind them what
-    /// else it reads, as [`Features`] have it. The result (H, W, 3) is not clipped.
+    /// else it reads, as [`Features`] have it. The result (H, W, 3), or (H, W, 1) of a network for grey pictures, is not clipped.
     ///
     /// # Errors
     /// If `values` has another length, the device fails, or gives values that are not finite.
@@ -132,7 +132,8 @@ impl Denoiser {
             self.check_length(values, width, height)?;
             let channels = self.network.inputs();
             let load = |i: usize, to: &mut [f32]| to.copy_from_slice(&values[i * channels..][..channels]);
-            self.mean_of_flips([height, width], load, |_| ())?.into_flattened()
+            let mean = self.mean_of_flips([height, width], load, |_| ())?;
+            mean.iter().flat_map(|rgb| &rgb[..self.network.colours()]).copied().collect()
         } else {
             self.run(values, width, height)?
         };
@@ -207,12 +208,22 @@ impl Denoiser {
         self.pieces([height, width], |i, to| scale.load(photo, i, to), store)
     }
 
+    /// Which values of pictures are black and white to the model, where they are others than 0 and 1.
+    pub fn signal(&self) -> Option<[f32; 2]> {
+        self.network.values().signal(&self.ranges)
+    }
+
     fn scale(&self) -> Scale {
         if self.network.transfer().is_linear() { Scale::Linear } else { Scale::Display }
     }
 
-    /// Refuses a photo without the features that the network reads, or with others.
+    /// Refuses a photo without the features that the network reads, or with others, and one in colour where it reads grey ones.
     fn check_features(&self, photo: &Picture) -> Result<()> {
+        if self.network.colours() == 1 && !photo.is_grey() {
+            let problem =
+                "the picture has colours, but the model is one of grey pictures: give it in grey, or take a model of colours";
+            return Err(Error::data(problem));
+        }
         self.network.check_features(photo.features().map_or(0, Features::channels))
     }
 
@@ -229,12 +240,13 @@ impl Denoiser {
 
     /// [`Denoiser::denoise`] whatever the values.
     pub(crate) fn run(&mut self, values: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
-        let mut out = vec![0.0; values.len() / self.network.inputs() * 3];
-        self.each_row(values, [height, width], &mut out, |to, v| to.copy_from_slice(&v))?;
+        let colours = self.network.colours();
+        let mut out = vec![0.0; values.len() / self.network.inputs() * colours];
+        self.each_row(values, [height, width], &mut out, |to, v| to.copy_from_slice(&v[..colours]))?;
         Ok(out)
     }
 
-    /// Denoises a picture (H, W, C) into `out`, which has three values for a pixel: `set` makes them of its colour.
+    /// Denoises a picture (H, W, C) into `out`, which has the values of a colour for a pixel: `set` makes them of it.
     fn each_row<T: Send>(
         &mut self,
         values: &[f32],
@@ -243,12 +255,12 @@ impl Denoiser {
         set: impl Fn(&mut [T], [f32; 3]) + Sync,
     ) -> Result<()> {
         self.check_length(values, width, height)?;
-        let channels = self.network.inputs();
+        let (channels, colours) = (self.network.inputs(), self.network.colours());
         let load = |i: usize, to: &mut [f32]| to.copy_from_slice(&values[i * channels..][..channels]);
         self.pieces([height, width], load, |piece| {
-            let rows = out[3 * width * piece.rows.start..].par_chunks_exact_mut(3 * width).zip(piece.rows.clone());
+            let rows = out[colours * width * piece.rows.start..].par_chunks_exact_mut(colours * width).zip(piece.rows.clone());
             rows.for_each(|(row, y)| {
-                let to = row[3 * piece.columns.start..].chunks_exact_mut(3);
+                let to = row[colours * piece.columns.start..].chunks_exact_mut(colours);
                 to.zip(piece.row(y)).for_each(|(to, v)| set(to, v));
             });
             Ok(())
@@ -268,7 +280,8 @@ impl Denoiser {
         let prepared = self.prepared.last_mut().expect("it was just put there");
         let places = self.budget.places(prepared.cut, size, prepared.lag);
         let (channels, transfer) = (self.network.inputs(), self.network.transfer());
-        let original = Original { size, padded_height: padded[0], load, channels, ranges: self.ranges, transfer };
+        let (padded_height, colours, ranges) = (padded[0], self.network.colours(), self.ranges);
+        let original = Original { size, padded_height, load, channels, colours, ranges, transfer };
         let done = prepared.run(&original, &places, &mut store);
         if done.is_err() {
             // Reads of this picture may still be under way there; the next one must not get them.
@@ -309,7 +322,8 @@ impl Scale {
 
     /// Writes the colour of pixel `i`, and its features behind it.
     fn load(self, photo: &Picture, i: usize, to: &mut [f32]) {
-        to[..3].copy_from_slice(&self.colour(photo, i));
+        let colours = to.len().min(3);
+        to[..colours].copy_from_slice(&self.colour(photo, i)[..colours]);
         if let Some(features) = photo.features() {
             to[3..].copy_from_slice(features.of_pixel(i));
         }

@@ -40,6 +40,8 @@ pub(super) struct Original<F> {
     pub load: F,
     /// How many these are.
     pub channels: usize,
+    /// How many of them are of a colour.
+    pub colours: usize,
     /// What the network reads and writes.
     pub ranges: Ranges,
     /// What values go through before that.
@@ -59,14 +61,16 @@ pub(super) struct Piece<'a> {
     /// What 0 and 1 are in `y`.
     range: [f32; 2],
     transfer: Transfer,
+    /// Values of a colour in `y`.
+    colours: usize,
 }
 
 impl Piece<'_> {
-    /// Colours of its pixels in a row of the picture.
+    /// Colours of its pixels in a row of the picture; those of grey ones are equal.
     pub(super) fn row(&self, row: usize) -> impl Iterator<Item = [f32; 3]> {
         let [low, high] = self.range;
         let pixels = self.y[self.first + (row - self.rows.start) * self.stride..].chunks_exact(4).take(self.columns.len());
-        pixels.map(move |v| from_fn(|c| self.transfer.inverse((v[c] - low) / (high - low))))
+        pixels.map(move |v| from_fn(|c| self.transfer.inverse((v[c.min(self.colours - 1)] - low) / (high - low))))
     }
 }
 
@@ -82,7 +86,7 @@ impl<F: Fn(usize, &mut [f32]) + Sync> Original<F> {
             for (j, pixel) in row.chunks_exact_mut(stride).enumerate() {
                 let pixel = &mut pixel[..self.channels];
                 (self.load)(start + reflect(place.columns.start + j, width), pixel);
-                pixel[..3].iter_mut().for_each(|v| *v = self.transfer.forward(*v));
+                pixel[..self.colours].iter_mut().for_each(|v| *v = self.transfer.forward(*v));
                 pixel.iter_mut().for_each(|v| *v = low + *v * (high - low));
             }
         });
@@ -173,6 +177,7 @@ impl Prepared {
             stride: row * 4,
             range: original.ranges.output,
             transfer: original.transfer,
+            colours: original.colours,
             y,
         }
     }

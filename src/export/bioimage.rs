@@ -35,15 +35,20 @@ pub fn export(model: &Model, card: &Card) -> Result<Vec<u8>> {
         (required("author", &card.author, "\"Ada Byron\"")?, required("license", &card.license, "CC-BY-4.0")?);
     let multiple = Anatomy::of(model.network.as_ref()).multiple;
     let side = SIDE.next_multiple_of(multiple);
-    let noisy = test_picture(side);
+    let shown = test_picture(side);
+    let [black, white] = model.signal().unwrap_or([0.0, 1.0]);
+    let noisy: Vec<f32> = shown.iter().map(|v| black + v * (white - black)).collect();
     let mut denoised = Denoiser::new(&Device::Cpu, model, None)?.denoise(&noisy, side, side)?;
-    denoised.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+    if (0.0..=1.0).contains(&black) && white <= 1.0 {
+        denoised.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+    }
+    let denoised_shown: Vec<f32> = denoised.iter().map(|v| ((v - black) / (white - black)).clamp(0.0, 1.0)).collect();
 
     let files = [
         ("model.onnx", onnx::export(model, None)?),
         ("test_input.npy", npy::file(&[1, 3, side, side], &planes(&noisy))),
         ("test_output.npy", npy::file(&[1, 3, side, side], &planes(&denoised))),
-        ("cover.png", cover(&noisy, &denoised, side)),
+        ("cover.png", cover(&shown, &denoised_shown, side)),
         ("README.md", readme(model, card).into_bytes()),
     ];
     let mut description = describe(model, multiple, &files);
@@ -70,7 +75,7 @@ fn describe(model: &Model, multiple: usize, files: &[(&str, Vec<u8>)]) -> Value 
         let channels = json!({"type": "channel", "channel_names": ["red", "green", "blue"]});
         json!({
             "id": id, "axes": [{"type": "batch"}, channels, y, x], "test_tensor": test,
-            "data": {"type": "float32", "range": [0.0, 1.0]},
+            "data": {"type": "float32", "range": model.signal().unwrap_or([0.0, 1.0])},
         })
     };
     let any_size = space(&|_| json!({"min": multiple, "step": multiple}));

@@ -22,7 +22,7 @@ const OVERLAP: usize = 64;
 /// If the network does not divide the size, it leaves no middle, an op has no counterpart in ONNX, or the id is none.
 pub fn export(model: &Model, size: Option<usize>, card: &Card) -> Result<Vec<u8>> {
     card.check()?;
-    model.network.check_photographs()?;
+    model.check_photographs()?;
     let Anatomy { multiple, radius, .. } = Anatomy::of(model.network.as_ref());
     let size = size.unwrap_or(SIZE.next_multiple_of(multiple));
     if size <= 2 * OVERLAP {

@@ -93,7 +93,7 @@ impl Network for EpflResunet {
             y = net.up2d(&up, y, 2 * w);
         }
         y = net.graph.concat(&[y, x]);
-        let y = tail(net, y, ["_block5.0", "_block5.2", "_block5.4"], w);
+        let y = tail(net, y, ["_block5.0", "_block5.2", "_block5.4"], w, 3);
         net.residual(x, y, self.residual)
     }
 }

@@ -73,7 +73,7 @@ impl Network for EpflUnet {
             y = net.up2d(&format!("{name}.4"), y, channels);
         }
         y = net.graph.concat(&[y, x]);
-        let y = tail(net, y, ["_block6.0", "_block6.2", "_block6.4"], w);
+        let y = tail(net, y, ["_block6.0", "_block6.2", "_block6.4"], w, 3);
         net.residual(x, y, self.residual)
     }
 }

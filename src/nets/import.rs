@@ -112,7 +112,8 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
     let width = entry.published().options().remove("width");
     base.extend(width.map(|w| ("width".to_owned(), w)));
     let mut candidates = vec![base];
-    for option in entry.options.iter().filter(|o| !given.contains_key(o.name)) {
+    // Channels are told by the first filter, as the width is.
+    for option in entry.options.iter().filter(|o| !given.contains_key(o.name) && o.name != NetOption::CHANNELS.name) {
         // What the base has comes first: it stays where the file does not tell.
         for base in candidates.clone() {
             for value in values(option).into_iter().filter(|value| base.get(option.name) != Some(value)) {
@@ -138,9 +139,12 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
         }
     }
     let (mut options, scored) = best;
-    let first = scored.and_then(|(_, first)| tensors.get(&first?)).and_then(|t| t.shape().first());
-    if let Some(&width) = first.filter(|_| entry.has("width")) {
+    let first = scored.and_then(|(_, first)| tensors.get(&first?)).map(|t| t.shape());
+    if let Some(&width) = first.and_then(|shape| shape.first()).filter(|_| entry.has("width")) {
         options.insert("width".to_owned(), width.into());
+    }
+    if first.and_then(|shape| shape.get(1)) == Some(&1) && entry.has(NetOption::CHANNELS.name) {
+        options.entry(NetOption::CHANNELS.name).or_insert(1.into());
     }
     options
 }

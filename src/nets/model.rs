@@ -78,6 +78,24 @@ impl Model {
         Self { network, ranges, noise, steps, version: OWN.to_owned(), params }
     }
 
+    /// Which values of pictures are black and white to it, where it was trained on pictures that fill another range than 0 to 1.
+    pub fn signal(&self) -> Option<[f32; 2]> {
+        self.network.values().signal(&self.ranges)
+    }
+
+    /// Refuses a model of other pictures than photographs: of other colours, or of another range.
+    ///
+    /// # Errors
+    /// A sentence that says what it reads.
+    pub fn check_photographs(&self) -> Result<()> {
+        self.network.check_photographs()?;
+        let Some([black, white]) = self.signal() else { return Ok(()) };
+        Err(Error::data(format!(
+            "the model reads pictures with values from {black} to {white}, but photographs have them from 0 to 1: take one that was \
+             trained on photographs"
+        )))
+    }
+
     /// Reads a model file of one of our networks.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Modules;
 use super::network::Network;
-use super::registry::{Named, NetOption, check_width};
+use super::registry::{Named, NetOption, check_channels, check_width, is_colour};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
 
@@ -21,25 +21,33 @@ pub struct N2nUnet {
     pub width: usize,
     /// Whether it predicts the noise, which is subtracted from the picture.
     pub residual: bool,
+    /// Channels of the pictures: 3, or 1 of grey ones.
+    #[serde(skip_serializing_if = "is_colour")]
+    pub channels: usize,
 }
 
 impl Default for N2nUnet {
     fn default() -> Self {
-        Self { width: 48, residual: false }
+        Self { width: 48, residual: false, channels: 3 }
     }
 }
 
 impl Named for N2nUnet {
     const NAME: &'static str = "n2n-unet";
     const ABOUT: &'static str = "U-Net of the Noise2Noise paper: max-pooling and nearest upsampling, 991,203 parameters";
-    const OPTIONS: &'static [NetOption] = &[NetOption::WIDTH, NetOption::RESIDUAL];
+    const OPTIONS: &'static [NetOption] = &[NetOption::WIDTH, NetOption::RESIDUAL, NetOption::CHANNELS];
 }
 
 impl Network for N2nUnet {
     name_and_options!();
 
+    fn colours(&self) -> usize {
+        self.channels
+    }
+
     fn check(&self) -> Result<(), String> {
-        check_width(Self::NAME, self.width)
+        check_width(Self::NAME, self.width)?;
+        check_channels(Self::NAME, self.channels)
     }
 
     /// Skips are the pooled results and the picture itself.
@@ -61,7 +69,7 @@ impl Network for N2nUnet {
             y = net.conv2d(&format!("dec.{i}.0"), y, first.max(1), Conv::same3(1), LRELU);
             y = net.conv2d(&format!("dec.{i}.1"), y, second.max(1), Conv::same3(1), LRELU);
         }
-        let y = net.conv2d("out", y, 3, Conv::same3(1), Activation::NONE);
+        let y = net.conv2d("out", y, self.channels, Conv::same3(1), Activation::NONE);
         net.residual(x, y, self.residual)
     }
 }

@@ -41,12 +41,17 @@ pub trait Network: Send + Sync {
         Map::new()
     }
 
-    /// Channels of what it reads: 3 of a colour, and those of other pictures beside it.
-    fn inputs(&self) -> usize {
+    /// Values of a colour, which it gives: 3, or 1 of a network for grey pictures.
+    fn colours(&self) -> usize {
         3
     }
 
-    /// Records y (N, H, W, 3) for pictures x (N, H, W, [`Network::inputs`]), for training or for use as `modules` says. Recorded for any
+    /// Channels of what it reads: those of a colour, and of other pictures beside it.
+    fn inputs(&self) -> usize {
+        self.colours()
+    }
+
+    /// Records y (N, H, W, [`Network::colours`]) for pictures x (N, H, W, [`Network::inputs`]), for training or for use as `modules` says. Recorded for any
     /// size that divides by its strides, also very large ones.
     fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
 
@@ -93,7 +98,7 @@ impl dyn Network + '_ {
     /// # Errors
     /// A sentence that says what it reads.
     pub fn check_features(&self, channels: usize) -> Result<()> {
-        let (name, reads) = (self.name(), self.inputs().saturating_sub(3));
+        let (name, reads) = (self.name(), self.inputs().saturating_sub(self.colours()));
         let wanted = match reads {
             _ if reads == channels => return Ok(()),
             0 => {
@@ -111,6 +116,12 @@ impl dyn Network + '_ {
     /// # Errors
     /// A sentence that says what it reads.
     pub fn check_photographs(&self) -> Result<()> {
+        if self.colours() != 3 {
+            let name = self.name();
+            return Err(Error::data(format!(
+                "the network {name} reads grey pictures (channels 1), but photographs have colours: take one of 3"
+            )));
+        }
         if self.inputs() != 3 {
             return Err(Error::data(format!(
                 "the network {} reads {} channels, but photographs have colours alone: take one of 3",
@@ -174,15 +185,33 @@ impl Values {
 
     /// The ranges of a trained network; `statistics` are asked for where the input is normalised.
     pub fn ranges(&self, statistics: impl FnOnce() -> Statistics) -> Ranges {
+        self.ranges_of(None, statistics)
+    }
+
+    /// The same for pictures whose black and white are others than 0 and 1, if there is a `signal`.
+    pub fn ranges_of(&self, signal: Option<[f32; 2]>, statistics: impl FnOnce() -> Statistics) -> Ranges {
         let input = match self.input {
-            Input::Range(range) => range,
+            Input::Range(range) => stretched(range, signal),
             Input::Normalised => {
                 let Statistics { mean, deviation } = statistics();
                 [-mean / deviation, (1.0 - mean) / deviation]
             }
         };
-        Ranges { input, output: self.output }
+        Ranges { input, output: stretched(self.output, signal) }
     }
+
+    /// Which values of pictures are black and white to a network with these ranges, where they are others than 0 and 1.
+    pub fn signal(&self, ranges: &Ranges) -> Option<[f32; 2]> {
+        let [low, high] = ranges.output.map(f64::from);
+        (ranges.output != self.output).then(|| self.output.map(|v| ((f64::from(v) - low) / (high - low)) as f32))
+    }
+}
+
+/// What 0 and 1 are, if black and white are `range`.
+fn stretched(range: [f32; 2], signal: Option<[f32; 2]>) -> [f32; 2] {
+    let Some([black, white]) = signal.map(|signal| signal.map(f64::from)) else { return range };
+    let [low, high] = range.map(f64::from);
+    [0.0, 1.0].map(|v| (low + (v - black) / (white - black) * (high - low)) as f32)
 }
 
 /// Mean and standard deviation of noisy pictures on the [0, 1] range.

@@ -41,6 +41,11 @@ impl NetOption {
     pub(super) const WIDTH: Self = Self::new("width", "Channels of the encoder", Kind::Count(1, 1024));
     pub(super) const RESIDUAL: Self =
         Self::new("residual", "Predict the noise, which is subtracted, in place of the picture", Kind::Flag);
+    pub(super) const CHANNELS: Self = Self::new(
+        "channels",
+        "Channels of the pictures: 3 of colours, or 1 of grey ones [default: as the pictures]",
+        Kind::Count(1, 3),
+    );
     pub(super) const SHARED: Self = Self::new(
         "shared",
         "Use one block several times where blocks are alike, as published; else every level has its own",
@@ -164,6 +169,17 @@ pub(super) fn build(name: &str, options: Map<String, Value>) -> Result<Arc<dyn N
         )
     })?;
     entry.build(options)
+}
+
+/// Whether pictures have colours, of which options say nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+pub(super) fn is_colour(channels: &usize) -> bool {
+    *channels == 3
+}
+
+/// Channels that pictures have. Fails with a sentence if they are others.
+pub(super) fn check_channels(name: &str, channels: usize) -> Result<(), String> {
+    if matches!(channels, 1 | 3) { Ok(()) } else { Err(format!("{name} of {channels} channels: pictures have 1 or 3")) }
 }
 
 /// Widths that any device and file may ask for. Fails with a sentence if it is none.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::network::Network;
-use super::registry::{Kind, Named, NetOption, Task, check_width};
+use super::registry::{Kind, Named, NetOption, Task, check_channels, check_width, is_colour};
 use super::{Down, Modules, Norm, Up};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
@@ -27,6 +27,9 @@ pub struct Unet {
     pub up: Up,
     /// Whether it predicts the noise, which is subtracted from the picture.
     pub residual: bool,
+    /// Channels of the pictures: 3, or 1 of grey ones.
+    #[serde(skip_serializing_if = "is_colour")]
+    pub channels: usize,
 }
 
 impl Unet {
@@ -48,7 +51,7 @@ impl Unet {
 impl Default for Unet {
     /// The size of the first report's.
     fn default() -> Self {
-        Self { width: 48, levels: 5, norm: Norm::None, down: Down::Conv, up: Up::Convt, residual: false }
+        Self { width: 48, levels: 5, norm: Norm::None, down: Down::Conv, up: Up::Convt, residual: false, channels: 3 }
     }
 }
 
@@ -70,6 +73,7 @@ impl Named for Unet {
             Kind::Word(&["convt", "nearest"]),
         ),
         NetOption { hidden: true, ..NetOption::RESIDUAL },
+        NetOption::CHANNELS,
     ];
 
     /// One that a device trains in minutes.
@@ -82,8 +86,13 @@ impl Named for Unet {
 impl Network for Unet {
     name_and_options!();
 
+    fn colours(&self) -> usize {
+        self.channels
+    }
+
     fn check(&self) -> Result<(), String> {
         check_width(Self::NAME, self.width)?;
+        check_channels(Self::NAME, self.channels)?;
         if (1..=8).contains(&self.levels) { Ok(()) } else { Err(format!("unet of {} levels: 1 to 8 are possible", self.levels)) }
     }
 
@@ -115,15 +124,15 @@ impl Network for Unet {
             };
         }
         y = net.graph.concat(&[y, x]);
-        let y = tail(net, y, ["output.conv1", "output.conv2", "output.conv3"], w);
+        let y = tail(net, y, ["output.conv1", "output.conv2", "output.conv3"], w, self.channels);
         net.residual(x, y, self.residual)
     }
 }
 
-/// Three convolutions from everything to a picture: the last block of the U-Nets here, for an encoder of `width` channels.
-pub(super) fn tail(net: &mut Modules, x: Tensor, names: [&str; 3], width: usize) -> Tensor {
+/// Three convolutions from everything to a picture of so many channels: the last block of the U-Nets here, for an encoder of `width` channels.
+pub(super) fn tail(net: &mut Modules, x: Tensor, names: [&str; 3], width: usize, channels: usize) -> Tensor {
     let lrelu = Activation::leaky_relu(SLOPE);
     let y = net.conv2d(names[0], x, (width * 4 / 3).max(1), Conv::same3(1), lrelu);
     let y = net.conv2d(names[1], y, (width * 2 / 3).max(1), Conv::same3(1), lrelu);
-    net.conv2d(names[2], y, 3, Conv::same3(1), Activation::NONE)
+    net.conv2d(names[2], y, channels, Conv::same3(1), Activation::NONE)
 }

@@ -15,13 +15,13 @@ use crate::plan::{Lowering, grid};
 /// What a batch is drawn from.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch {
-    /// Pictures, or pairs of them.
+    /// Pictures, or scenes of several shots.
     pub count: usize,
     /// Side of the square crops, pixels (of the result: cells of a law that has them).
     pub crop: usize,
     /// Crops in a batch.
     pub batch: usize,
-    /// Noise that two exposures of a picture get; `None`: pictures 2i and 2i + 1 are two noisy exposures of one scene.
+    /// Noise that two exposures of a picture get; `None`: pictures are noisy shots, of which any two of a scene are drawn.
     pub noise: Option<Noise>,
     /// Whether targets stay without noise, for comparison.
     pub clean_targets: bool,
@@ -37,17 +37,21 @@ pub struct Batch {
     pub targets: usize,
     /// Share of the crops that become grey, with noise that is the same in all colours.
     pub grey: f32,
-    /// Values of a pixel: 3 of its colour, and those of features behind it, which only the input has; none where noise is added.
+    /// Values of a pixel: 3 of its colour, and those of features behind it, which only the input has; or 1 of a grey one. 3 where noise is
+    /// added.
     pub channels: usize,
     /// What colours go through in the input, and in the target, where no noise is added.
     pub transfers: [Transfer; 2],
 }
 
-/// The op: a batch from shards of bytes or floats.
+/// The op: a batch from shards.
 #[derive(Clone, Copy, Debug)]
 struct Draw {
     batch: Batch,
-    floats: bool,
+    /// Bytes of a value in them.
+    value_bytes: usize,
+    /// Row of the table where scenes begin.
+    scenes: usize,
 }
 
 /// A recorded batch.
@@ -68,7 +72,7 @@ pub struct Drawn {
 pub struct Pictures {
     /// step, seed, 0, 0; then per element, where they are given, picture and flips.
     pub draw: StorageId,
-    /// Per picture: shard, first value, width, height.
+    /// Per picture: shard, first value, width, height; then per scene: first picture, shots.
     pub table: StorageId,
     /// Values (H, W, C) of the pictures, one after the other.
     pub shards: [StorageId; 3],
@@ -83,6 +87,7 @@ impl Graph {
             batch.count > 0 && shards.table.as_chunks::<4>().0.iter().all(fits),
             "batch: pictures smaller than a crop, or none"
         );
+        assert!(batch.noise.is_some() || shards.scenes.len() == batch.count, "batch: scenes of two shots and more are needed");
         let most = batch.noise.map_or(1, |n| n.most_targets());
         assert!((1..=most).contains(&batch.targets), "batch: {} targets, of at most {most}", batch.targets);
         let plain = batch.channels == 3 && batch.transfers == [Transfer::None; 2];
@@ -93,14 +98,15 @@ impl Graph {
             [0, 1, 2].map(|i| self.host_vector(&format!("shard{i}"), shards.data[i].len().max(16).div_ceil(4), Element::U32));
         let shape = [batch.batch, batch.crop, batch.crop];
         let x = self.add_tensor("x", shape, &[batch.channels], Role::Intermediate);
-        let t = self.add_tensor("t", shape, &vec![3; batch.targets], Role::Intermediate);
+        let t = self.add_tensor("t", shape, &vec![batch.colours(); batch.targets], Role::Intermediate);
         let mask = self.add_tensor("mask", shape, &vec![1; batch.targets], Role::Intermediate);
         // A camera takes pictures of [0, 1].
         let ranges = [batch.input, batch.target];
         let of_camera = |exposure: u32| if batch.camera(exposure).is_some() { [0.0, 1.0] } else { ranges[exposure as usize] };
         let drawn = Batch { input: of_camera(0), target: of_camera(1), ..batch };
         let shards_of = [draw, table, shard[0], shard[1], shard[2]];
-        self.record_into(Draw { batch: drawn, floats: shards.floats }, &shards_of, &[x, t, mask]);
+        let (value_bytes, scenes) = (shards.value_bytes, shards.table.len() / 4);
+        self.record_into(Draw { batch: drawn, value_bytes, scenes }, &shards_of, &[x, t, mask]);
         let whole = |g: &mut Self, x: Tensor, exposure: u32| {
             let range = ranges[exposure as usize];
             let noisy = batch.noise_of(exposure).map(|noise| g.add_blurred_noise(x, draw, &noise, exposure, range[1] - range[0]));
@@ -118,6 +124,11 @@ impl Graph {
 impl Batch {
     /// So many targets of a crop, and its input, have random numbers of their own: see `Stream::numbers`.
     pub const MOST_TARGETS: usize = 12;
+
+    /// Values of a colour.
+    fn colours(&self) -> usize {
+        self.channels.min(3)
+    }
 
     fn cell(&self) -> usize {
         self.noise.map_or(1, |n| n.cell())
@@ -151,7 +162,8 @@ impl Op for Draw {
         let [least, most] = batch.noise.map_or([0.0; 2], |n| n.sigma());
         let table = l.view(node.inputs[1]).span();
         let constants = [
-            ("FLOATS", flag(self.floats)),
+            ("VALUE_BYTES", self.value_bytes as f64),
+            ("SCENES", self.scenes as f64),
             ("COUNT", batch.count as f64),
             ("CROP", batch.crop as f64),
             ("BATCH", batch.batch as f64),
@@ -191,7 +203,7 @@ impl Draw {
         for output in 0..3 {
             let (inputs, view, y) = io.split(output);
             let (draw, table, shards) = (inputs.ints(0), inputs.ints(1), [2, 3, 4].map(|i| inputs.ints(i)));
-            let reader = Reader { batch, floats: self.floats, draw, table, shards };
+            let reader = Reader { batch, value_bytes: self.value_bytes, scenes: self.scenes, draw, table, shards };
             y.par_chunks_mut(batch.crop * batch.crop * view.stride).enumerate().for_each(|(n, y)| {
                 let crop = reader.crop(n as u32);
                 let [low, high] = if output == 0 { batch.input } else { batch.target }.map(f64::from);
@@ -210,7 +222,7 @@ impl Draw {
                             _ => pixel().0.map(|v| low + transfer.forward_real(v) * (high - low)),
                         };
                         y.fill(T::zero());
-                        y.iter_mut().zip(values).for_each(|(y, v)| *y = T::of(v));
+                        y.iter_mut().zip(values.into_iter().take(batch.colours())).for_each(|(y, v)| *y = T::of(v));
                         if output == 0 && batch.channels > 3 {
                             let features = reader.features(&crop, p as u32);
                             y[3..].iter_mut().zip(features).for_each(|(y, v)| *y = T::of(low + v * (high - low)));
@@ -225,16 +237,18 @@ impl Draw {
 /// What the CPU draws a batch from.
 struct Reader<'a> {
     batch: &'a Batch,
-    floats: bool,
+    value_bytes: usize,
+    scenes: usize,
     draw: &'a [u32],
     table: &'a [u32],
     shards: [&'a [u32]; 3],
 }
 
-/// A crop: its number, the number of its picture, its corner in the picture, its flips, the deviation of its noise.
+/// A crop: its number, those of the pictures that its input and its target are of, its corner in them, its flips, the deviation of its
+/// noise.
 struct Crop {
     n: u32,
-    number: usize,
+    pictures: [usize; 2],
     corner: [u32; 2],
     flips: u32,
     sigma: f64,
@@ -259,12 +273,22 @@ impl Reader<'_> {
         let r = pcg4d([n, self.draw[0], self.draw[1], 0]);
         let given = |i: usize| self.draw[4 + 2 * n as usize + i];
         let (element, flips) = if b.given { (given(0), given(1)) } else { (r[0] % b.count as u32, r[3] >> 16 & b.flips) };
-        let number = element as usize * if b.noise.is_none() { 2 } else { 1 };
+        let pictures = if b.noise.is_none() { self.shots(n, element as usize, flips) } else { [element as usize; 2] };
         let [low, high] = b.noise.map_or([0.0; 2], |noise| noise.sigma()).map(f64::from);
         let sigma = low + (high - low) * self.stream(0).of_picture(n);
-        let [_, _, width, height] = self.table.as_chunks::<4>().0[number];
+        let [_, _, width, height] = self.table.as_chunks::<4>().0[pictures[0]];
         let side = (b.crop * b.cell()) as u32;
-        Crop { n, number, corner: [r[1] % (height - side + 1), r[2] % (width - side + 1)], flips, sigma }
+        Crop { n, pictures, corner: [r[1] % (height - side + 1), r[2] % (width - side + 1)], flips, sigma }
+    }
+
+    /// Two shots of a scene, for input and target: any two, in their order unless flips exchange them.
+    fn shots(&self, n: u32, scene: usize, flips: u32) -> [usize; 2] {
+        let [first, shots, ..] = self.table.as_chunks::<4>().0[self.scenes + scene];
+        let r = pcg4d([n, self.draw[0], self.draw[1], 1]);
+        let a = r[0] % shots;
+        let b = (a + 1 + r[1] % (shots - 1)) % shots;
+        let pair = [a.min(b), a.max(b)].map(|shot| (first + shot) as usize);
+        if flips & 8 == 0 { pair } else { [pair[1], pair[0]] }
     }
 
     fn place(&self, crop: &Crop, p: u32) -> Pixel {
@@ -299,27 +323,28 @@ impl Reader<'_> {
         let pixel = (top as usize + row) * width as usize + left as usize + column;
         let at = first as usize + pixel * self.batch.channels;
         let words = self.shards[shard as usize];
-        (at + channel..at + self.batch.channels).map(move |at| match self.floats {
-            true => f32::from_bits(words[at]).into(),
-            false => f64::from(words[at / 4] >> (at % 4 * 8) & 255) / 255.0,
+        (at + channel..at + self.batch.channels).map(move |at| match self.value_bytes {
+            1 => f64::from(words[at / 4] >> (at % 4 * 8) & 255) / 255.0,
+            2 => f64::from(words[at / 2] >> (at % 2 * 16) & 65_535) / 65_535.0,
+            _ => f32::from_bits(words[at]).into(),
         })
     }
 
-    /// The colour of such a pixel.
+    /// The colour of such a pixel; a grey one has three equal values.
     fn read(&self, number: usize, corner: [u32; 2], row: usize, column: usize) -> [f64; 3] {
         let mut values = self.values(number, corner, (row, column), 0);
-        [(); 3].map(|()| values.next().expect("a colour has three values"))
-    }
-
-    /// The picture of a pair that is exposure 0 or 1 of a crop.
-    fn of_pair(crop: &Crop, exposure: u32) -> usize {
-        crop.number + (exposure ^ u32::from(crop.flips & 8 != 0)) as usize
+        let first = values.next().expect("a pixel has a value");
+        if self.batch.channels == 1 {
+            return [first; 3];
+        }
+        let mut next = || values.next().expect("a colour has three values");
+        [first, next(), next()]
     }
 
     /// What lies behind the colour of a pixel of the input.
     fn features(&self, crop: &Crop, p: u32) -> impl Iterator<Item = f64> {
         let p = self.place(crop, p);
-        self.values(Self::of_pair(crop, 0), crop.corner, (p.row as usize, p.column as usize), 3)
+        self.values(crop.pictures[0], crop.corner, (p.row as usize, p.column as usize), 3)
     }
 
     /// Number `exposure` of a crop's pictures; without noise where they are taken as they are.
@@ -336,10 +361,10 @@ impl Reader<'_> {
         let p = self.place(crop, p);
         let (row, column) = (p.row as usize, p.column as usize);
         if self.batch.noise.is_none() {
-            return (self.read(Self::of_pair(crop, exposure.stream.exposure), crop.corner, row, column), true);
+            return (self.read(crop.pictures[exposure.stream.exposure as usize], crop.corner, row, column), true);
         }
         let cell = self.batch.cell();
-        let of_cell = |i: usize, j: usize| self.read(crop.number, crop.corner, row * cell + i, column * cell + j);
+        let of_cell = |i: usize, j: usize| self.read(crop.pictures[0], crop.corner, row * cell + i, column * cell + j);
         let Some(sampler) = &exposure.sampler else { return (mean_of(cell, of_cell), true) };
         if cell > 1 {
             let (i, j) = exposure.stream.in_cell(p.at.pixel, cell);

@@ -44,6 +44,15 @@ pub struct Data {
     /// A file of pairs, or a folder with both folders.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset: Option<PathBuf>,
+    /// A folder with a folder of noisy shots for every scene.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<PathBuf>,
+    /// Files whose pages are noisy shots of one scene.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stack: Vec<PathBuf>,
+    /// Whether only neighbouring pages of a stack show the same.
+    #[serde(skip_serializing_if = "is_false")]
+    pub neighbours: bool,
     /// What is held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val: Option<PathBuf>,
@@ -64,7 +73,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Data {
-    const KEYS: [&str; 7] = ["photos", "pairs", "dataset", "val", "aux", "align", "match"];
+    const KEYS: [&str; 10] = ["photos", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -72,7 +81,8 @@ impl Data {
 
     /// Whether it says what to train on.
     pub fn is_some(&self) -> bool {
-        !self.photos.is_empty() || self.pairs.is_some() || self.dataset.is_some()
+        let folders = self.pairs.is_some() || self.dataset.is_some() || self.burst.is_some();
+        folders || !self.photos.is_empty() || !self.stack.is_empty()
     }
 }
 
@@ -83,7 +93,7 @@ impl Origin {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
         let all = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<Option<Vec<_>>>();
         let one = |path: &Option<PathBuf>| path.as_ref().map_or(Some(None), |path| absolute(path).map(Some));
-        let Data { photos, pairs, dataset, val, aux, align, brightness } = &self.data;
+        let Data { photos, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } = &self.data;
         let feature =
             |FeatureSource { feature, side }: &FeatureSource| Some(FeatureSource { feature: *feature, side: one(side)? });
         let found = || {
@@ -95,6 +105,9 @@ impl Origin {
                 photos: all(photos)?,
                 pairs,
                 dataset: one(dataset)?,
+                burst: one(burst)?,
+                stack: all(stack)?,
+                neighbours: *neighbours,
                 val: one(val)?,
                 aux: aux.iter().map(feature).collect::<Option<_>>()?,
                 align: *align,
@@ -203,7 +216,7 @@ impl Origin {
     /// Paths as seen from where a file is.
     fn within(self, file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let Data { photos, pairs, dataset, val, mut aux, align, brightness } = self.data;
+        let Data { photos, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } = self.data;
         let at = |path: PathBuf| folder.join(path);
         aux.iter_mut().for_each(|source| source.side = source.side.take().map(at));
         // A name of a model in the box is no path.
@@ -215,6 +228,9 @@ impl Origin {
                 photos,
                 pairs: pairs.map(|both| both.map(at)),
                 dataset: dataset.map(at),
+                burst: burst.map(at),
+                stack: stack.into_iter().map(at).collect(),
+                neighbours,
                 val: val.map(at),
                 aux,
                 align,
@@ -295,7 +311,7 @@ fn network(table: &toml::Value) -> Result<Arc<dyn Network>, String> {
     let entry =
         Entry::find(&name).ok_or_else(|| format!("[net] has the name {}, which is none of {}", excerpt(&name), names()))?;
     let published: Map<String, Value> = entry.published().options();
-    let known: Vec<&str> = published.keys().map(String::as_str).collect();
+    let known: Vec<&str> = published.keys().map(String::as_str).chain(entry.options.iter().map(|option| option.name)).collect();
     check_keys(options.keys(), &known).map_err(|problem| format!("{problem} in [net]"))?;
     entry.with(entry.published().as_ref(), &options).map_err(|problem| format!("[net]: {problem}"))
 }

@@ -1,5 +1,6 @@
 //! What training draws from.
 
+use super::signal::signal;
 use super::{Options, TrainingPicture};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -13,16 +14,20 @@ const SAMPLED: usize = 200;
 /// Training pictures.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// One photograph each, or two noisy pictures of one size.
+    /// One photograph each, or two and more noisy shots of one size.
     scenes: Vec<Vec<TrainingPicture>>,
     /// What is added to photographs.
     noise: Option<Noise>,
+    /// Which values of shots are black and white, where they are others than 0 and 1.
+    signal: Option<[f32; 2]>,
+    /// Whether only neighbours in a scene are two shots of the same: the pages of a stack.
+    neighbours: bool,
 }
 
 impl Source {
     /// Photographs taken as clean, of bytes or floats, and the noise that is added to them.
     pub fn photos(photos: Vec<impl Into<TrainingPicture>>, noise: Noise) -> Self {
-        Self { scenes: photos.into_iter().map(|p| vec![p.into()]).collect(), noise: Some(noise) }
+        Self { scenes: photos.into_iter().map(|p| vec![p.into()]).collect(), noise: Some(noise), signal: None, neighbours: false }
     }
 
     /// Two noisy pictures of every scene. Some may be equal, as those of a night sky are; not all.
@@ -30,16 +35,34 @@ impl Source {
     /// # Errors
     /// If the pictures of a pair differ in size, or those of every pair are the same.
     pub fn pairs(pairs: Vec<(impl Into<TrainingPicture>, impl Into<TrainingPicture>)>) -> Result<Self> {
-        let pairs = of_one_size(pairs)?;
-        if let Some([a, _]) = pairs.first()
-            && pairs.iter().all(|[a, b]| a.pixels == b.pixels)
+        Self::shots(pairs.into_iter().map(|(a, b)| vec![a.into(), b.into()]).collect())
+    }
+
+    /// Two and more noisy shots of every scene, of which any two are trained on.
+    ///
+    /// # Errors
+    /// If a scene has one shot only, or shots that differ in size, or those of every scene are the same.
+    pub fn shots(scenes: Vec<Vec<TrainingPicture>>) -> Result<Self> {
+        scenes.iter().try_for_each(|scene| of_one_size(scene))?;
+        let alike = |scene: &[TrainingPicture]| scene.windows(2).all(|two| two[0].pixels == two[1].pixels);
+        if let Some([a, ..]) = scenes.first().map(Vec::as_slice)
+            && scenes.iter().all(|scene| alike(scene))
         {
             let name = &a.name;
             return Err(Error::data(format!(
                 "{name} and its partner are the same, and so are all others: two different shots of every scene are needed"
             )));
         }
-        Ok(Self { scenes: pairs.into_iter().map(Vec::from).collect(), noise: None })
+        let signal = signal(&scenes);
+        Ok(Self { scenes, noise: None, signal, neighbours: false })
+    }
+
+    /// Stacks of pages, of which each and the next one are two noisy shots of nearly the same.
+    ///
+    /// # Errors
+    /// As [`Source::shots`].
+    pub fn neighbours(stacks: Vec<Vec<TrainingPicture>>) -> Result<Self> {
+        Ok(Self { neighbours: true, ..Self::shots(stacks)? })
     }
 
     /// The noise that is added, if any is.
@@ -47,9 +70,47 @@ impl Source {
         self.noise
     }
 
-    /// Pictures, or pairs.
+    /// The same pictures as a network of so many colours reads them: grey ones in three channels for one of 3, and those whose colours are
+    /// all equal in one channel for one of 1.
+    ///
+    /// # Errors
+    /// If the network is one for grey pictures, and some have colours.
+    pub fn in_channels(mut self, colours: usize) -> Result<Self> {
+        let of = |p: TrainingPicture| p.in_channels(colours);
+        let scenes = self.take_scenes().into_iter().map(|scene| scene.into_iter().map(of).collect());
+        let scenes = scenes.collect::<Result<_>>()?;
+        Ok(self.with_scenes(scenes))
+    }
+
+    /// Whether all pictures have one channel.
+    pub fn is_grey(&self) -> bool {
+        self.scenes.iter().flatten().all(|p| p.channels == 1)
+    }
+
+    /// Which values of the pictures are black and white to a network that is trained on them, where they fill another range than
+    /// 0 to 1: 16-bit and float pictures may.
+    pub fn signal(&self) -> Option<[f32; 2]> {
+        self.signal
+    }
+
+    /// Whether pictures have 16 bits.
+    pub fn has_words(&self) -> bool {
+        self.scenes.iter().flatten().all(|p| matches!(p.pixels, Pixels::Words(_)))
+    }
+
+    /// Pictures, or scenes; of stacks, pairs of neighbours.
     pub fn count(&self) -> usize {
-        self.scenes.len()
+        if self.neighbours { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }
+    }
+
+    /// Noisy pictures, or shots.
+    pub fn pictures(&self) -> usize {
+        self.scenes.iter().map(Vec::len).sum()
+    }
+
+    /// Whether only neighbours are shots of the same.
+    pub(super) fn has_neighbours(&self) -> bool {
+        self.neighbours
     }
 
     /// Values of a pixel of all pictures, if these agree.
@@ -72,6 +133,11 @@ impl Source {
             let problem = "has other features than the first picture, or colours on another scale: give all of one kind";
             return Err(Error::data(format!("{}: {problem}", other.name)));
         }
+        if self.noise.is_some() && network.colours() == 1 {
+            return Err(Error::data(
+                "noise is added to photographs in colour, and a network of 1 channel is for grey shots with noise of their own: leave --channels out",
+            ));
+        }
         if self.noise.is_some() && (linear || channels != 3 || network.inputs() != 3) {
             let (name, inputs) = (network.name(), network.inputs());
             return Err(Error::data(format!(
@@ -79,8 +145,12 @@ impl Source {
                  noisy renders of every frame, or take a network that reads the colours of photographs"
             )));
         }
+        if channels.min(3) != network.colours() {
+            let reads = if channels == 1 { "colours, not grey pictures" } else { "grey pictures, not colours" };
+            return Err(Error::data(format!("the network {} reads {reads}: take one with other --channels", network.name())));
+        }
         if !linear {
-            network.check_features(channels - 3)?;
+            network.check_features(channels - network.colours())?;
             return if network.transfer().is_linear() { network.check_photographs() } else { Ok(()) };
         }
         if !network.transfer().is_linear() {
@@ -92,7 +162,17 @@ impl Source {
         network.check_features(channels - 3)
     }
 
-    /// The pictures of every scene: one photograph, or two noisy ones.
+    /// All scenes, of which none is left.
+    pub(super) fn take_scenes(&mut self) -> Vec<Vec<TrainingPicture>> {
+        std::mem::take(&mut self.scenes)
+    }
+
+    /// The same with other scenes.
+    pub(super) fn with_scenes(&self, scenes: Vec<Vec<TrainingPicture>>) -> Self {
+        Self { scenes, ..*self }
+    }
+
+    /// The pictures of every scene: one photograph, or two and more noisy shots.
     pub(super) fn scenes(&self) -> &[Vec<TrainingPicture>] {
         &self.scenes
     }
@@ -109,7 +189,7 @@ impl Source {
         self.noise.map_or("pairs".into(), |noise| noise.to_string())
     }
 
-    /// Mean and standard deviation of noisy pictures, on the [0, 1] range, from two hundred of them at most.
+    /// Mean and standard deviation of noisy pictures, from two hundred of them at most.
     pub fn statistics(&self) -> Statistics {
         let step = self.count().div_ceil(SAMPLED).max(1);
         let (mut count, mut sum, mut squares) = (0.0_f64, 0.0, 0.0);
@@ -125,7 +205,8 @@ impl Source {
         let mean = sum / count.max(1.0);
         let variance = squares / count.max(1.0) - mean * mean;
         // A set of one colour has no deviation to divide by.
-        Statistics { mean: mean as f32, deviation: variance.max(1e-6).sqrt() as f32 }
+        let span = self.signal.map_or(1.0, |[black, white]| f64::from(white - black));
+        Statistics { mean: mean as f32, deviation: variance.max(1e-6 * span * span).sqrt() as f32 }
     }
 
     fn cell(&self) -> usize {
@@ -195,8 +276,8 @@ impl Source {
             let problem = format!("{}: with noise {} a crop has {most} at most", options.targets, self.noise());
             return Err(Error::option("targets", problem));
         }
-        if options.grey > 0.0 && self.channels() > 3 {
-            return Err(Error::option("grey", "renders with features have colours: leave it out"));
+        if options.grey > 0.0 && self.channels() != 3 {
+            return Err(Error::option("grey", "is for pictures of three channels: leave it out"));
         }
         let crop = self.least(options.crop);
         let mut pictures = self.scenes.iter().flatten();
@@ -216,6 +297,7 @@ impl Source {
     /// Lays the pictures out for a device. Fails if they do not fit: see [`Source::drop_excess`].
     pub(super) fn shards(&self, device: &Device) -> Result<Shards> {
         let shards = Shards::new(self.groups(), most_bytes(device));
+        let shards = if self.neighbours { shards.of_neighbours() } else { shards };
         match shards.left_out.first() {
             Some(&number) => {
                 let name = &self.scenes[number][0].name;
@@ -234,34 +316,18 @@ fn most_bytes(device: &Device) -> u64 {
     device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)).min(u64::from(u32::MAX))
 }
 
-/// Pairs of pictures. Fails if the two of a pair differ in size.
-pub(super) fn of_one_size(
-    pairs: Vec<(impl Into<TrainingPicture>, impl Into<TrainingPicture>)>,
-) -> Result<Vec<[TrainingPicture; 2]>> {
-    let pair = |a: TrainingPicture, b: TrainingPicture| {
-        if a.size() == b.size() {
-            return Ok([a, b]);
-        }
-        let sizes = format!("{}x{} and {}x{}", a.width, a.height, b.width, b.height);
-        Err(Error::data(format!("the two pictures {} of a pair differ in size, {sizes}", a.name)))
+/// Refuses shots that differ in size, and a single one.
+pub(super) fn of_one_size(shots: &[TrainingPicture]) -> Result<()> {
+    let Some((first, others)) = shots.split_first().filter(|(_, others)| !others.is_empty()) else {
+        let name = shots.first().map_or("a scene", |shot| &shot.name);
+        return Err(Error::data(format!("{name}: is the only shot of its scene: give two and more of each")));
     };
-    pairs.into_iter().map(|(a, b)| pair(a.into(), b.into())).collect()
-}
-
-/// Most pictures that are held out.
-const HELD_OUT: usize = 16;
-
-/// Takes about one picture in twenty out of `source`, spread evenly, for validation: (training, held out). Of a single
-/// picture both are the same.
-pub fn split(source: Source) -> (Source, Source) {
-    let len = source.count();
-    if len == 1 {
-        return (source.clone(), source);
-    }
-    let Source { scenes, noise } = source;
-    let count = (len / 20).clamp(1, HELD_OUT);
-    let is_held_out = |i: usize| (0..count).any(|k| i == (2 * k + 1) * len / (2 * count));
-    let (held_out, training): (Vec<_>, Vec<_>) = scenes.into_iter().enumerate().partition(|(i, _)| is_held_out(*i));
-    let [training, held_out] = [training, held_out].map(|numbered| numbered.into_iter().map(|(_, scene)| scene).collect());
-    (Source { scenes: training, noise }, Source { scenes: held_out, noise })
+    let Some(other) = others.iter().find(|other| other.size() != first.size()) else { return Ok(()) };
+    let sizes = format!("{}x{} and {}x{}", first.width, first.height, other.width, other.height);
+    let (name, of) = if other.name == first.name {
+        (first.name.clone(), "the two pictures of a pair")
+    } else {
+        (format!("{} and {}", first.name, other.name), "shots of one scene")
+    };
+    Err(Error::data(format!("{name}: {of} differ in size, {sizes}: give all in one size")))
 }

@@ -2,13 +2,17 @@
 
 mod config;
 mod data;
+mod interval;
 mod log;
 mod picture;
+mod range;
 mod recipe;
 pub mod report;
 mod run;
 mod runs;
 mod schedule;
+mod signal;
+mod split;
 mod state;
 mod step;
 mod trainer;
@@ -17,12 +21,13 @@ mod validation;
 mod writer;
 
 pub use config::{Config, Data, Origin};
-pub use data::{Source, split};
+pub use data::Source;
 pub use picture::TrainingPicture;
 pub use recipe::Recipe;
 pub use run::{Outcome, Progress, Run, Start};
 pub use runs::{PastRun, runs};
 pub use schedule::{Augment, Length, Schedule};
+pub use split::split;
 pub use state::{Resumable, resumable};
 pub use step::{Example, Rule, Step, record_step};
 pub use trainer::Trainer;
@@ -55,8 +60,8 @@ pub struct Options {
     /// n2n: 256]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX"))]
     pub crop: usize,
-    /// Highest learning rate [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "LR", allow_negative_numbers = true))]
+    /// Highest learning rate.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub lr: f64,
     /// Schedule of the learning rate [default: cosine]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]

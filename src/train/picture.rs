@@ -1,10 +1,16 @@
 //! Pictures to train on.
 
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::data::dataset::Shot;
 use crate::data::features::Features;
 use crate::data::picture::{Picture, Rgb8};
+use crate::error::{Error, Result};
 use crate::ops::Pixels;
 
-/// A picture in memory: in 8 bit, as most files are, or in floats.
+/// A picture in memory, as precise as its file has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingPicture {
     /// Its name, for messages and reports.
@@ -23,7 +29,7 @@ pub struct TrainingPicture {
 
 /// The centre of a picture.
 pub(super) struct Centre {
-    /// `(H, W, 3)`.
+    /// `(H, W, 3)`, or `(H, W, 1)` of a grey one.
     pub rgb: Vec<f32>,
     /// `(H, W, C - 3)`.
     pub features: Vec<f32>,
@@ -32,6 +38,60 @@ pub(super) struct Centre {
 }
 
 impl TrainingPicture {
+    /// A picture as its file has it: in colour, or in grey if it has one channel.
+    pub fn new(name: impl Into<String>, picture: &Picture) -> Self {
+        let channels = if picture.header().is_grey() { 1 } else { 3 };
+        let [width, height] = picture.header().size();
+        Self { name: name.into(), width, height, pixels: picture.pixels(channels), channels, linear: false }
+    }
+
+    /// The same in three channels, if it is grey.
+    #[must_use]
+    pub fn in_colour(self) -> Self {
+        if self.channels > 1 {
+            return self;
+        }
+        let pixels = self.pixels.gathered(|i| i / 3, 3 * self.pixels.count());
+        Self { pixels, channels: 3, ..self }
+    }
+
+    /// The same as a network of so many colours reads it.
+    ///
+    /// # Errors
+    /// If that is one for grey pictures, and it has colours.
+    pub fn in_channels(self, colours: usize) -> Result<Self> {
+        if colours == 1 { self.in_grey() } else { Ok(self.in_colour()) }
+    }
+
+    /// The same in one channel.
+    ///
+    /// # Errors
+    /// If it has colours, or features.
+    pub fn in_grey(self) -> Result<Self> {
+        let (count, channels) = (self.width * self.height, self.channels);
+        let value = |i: usize, c: usize| self.pixels.value(i * channels + c);
+        if (0..count).any(|i| (1..channels).any(|c| value(i, c) != value(i, 0))) {
+            let name = &self.name;
+            return Err(Error::data(format!("{name}: has colours, but the network reads grey pictures: take one of 3 channels")));
+        }
+        let pixels = self.pixels.gathered(|i| i * channels, count);
+        Ok(Self { pixels, channels: 1, ..self })
+    }
+
+    /// Reads a file in colour. It has its name, without the folder.
+    ///
+    /// # Errors
+    /// Those of [`Picture::load`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self::new(name, &Picture::load(path)?).in_colour())
+    }
+
+    /// Reads files in parallel and in colour, each with an outcome of its own, in the order given.
+    pub fn load_each(paths: &[PathBuf]) -> Vec<Result<Self>> {
+        paths.par_iter().map(|path| Self::load(path)).collect()
+    }
+
     /// A picture `(H, W, 3)` of floats, black being 0 and white 1; values beyond are kept.
     ///
     /// # Panics
@@ -69,16 +129,20 @@ impl TrainingPicture {
         let (left, top) = ((self.width - width) / 2, (self.height - height) / 2);
         let first = |row: usize| (row * self.width + left) * channels;
         let rows = (top..top + height).map(|row| first(row)..first(row) + width * channels);
-        let values: Vec<f32> = match &self.pixels {
-            Pixels::Bytes(v) => rows.flat_map(|row| &v[row]).map(|&b| f32::from(b) / 255.0).collect(),
-            Pixels::Floats(v) => rows.flat_map(|row| &v[row]).copied().collect(),
-        };
+        let values: Vec<f32> = rows.flatten().map(|i| self.pixels.value(i)).collect();
         let (mut rgb, mut features) = (Vec::new(), Vec::new());
         for pixel in values.chunks_exact(channels) {
-            rgb.extend_from_slice(&pixel[..3]);
-            features.extend_from_slice(&pixel[3..]);
+            let (colour, behind) = pixel.split_at(channels.min(3));
+            rgb.extend_from_slice(colour);
+            features.extend_from_slice(behind);
         }
         Centre { rgb, features, width, height }
+    }
+}
+
+impl From<Shot> for TrainingPicture {
+    fn from((name, picture): Shot) -> Self {
+        Self::new(name, &picture)
     }
 }
 

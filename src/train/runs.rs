@@ -59,7 +59,7 @@ impl PastRun {
 
     /// The validation of the best checkpoint.
     pub fn best(&self) -> Option<&Record> {
-        let scored = self.records.iter().filter_map(|record| Some((Scores::of(record)?.headline(), record)));
+        let scored = self.records.iter().filter_map(|record| Some((Scores::of(record)?.headline()?, record)));
         scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, record)| record)
     }
 

@@ -83,6 +83,12 @@ pub enum Schedule {
     Drops,
     /// The same rate, then half a cosine to 0 over the last 30 %: the Noise2Noise paper's.
     Ramp,
+    /// Up from a 25th of it over the first 30 %, then down to 0, by half cosines (Smith and Topin 2018).
+    #[serde(rename = "onecycle")]
+    #[cfg_attr(feature = "cli", value(name = "onecycle"))]
+    OneCycle,
+    /// Half of it whenever three validations in a row bring no better PSNR, estimated if it can be.
+    Plateau,
 }
 
 /// Steps of linear warm-up with [`Schedule::Cosine`].
@@ -113,7 +119,53 @@ impl Schedule {
                 }
             }
             Self::Ramp => cosine(((progress - 0.7) / 0.3).max(0.0)),
+            Self::OneCycle if progress < RISE => FIRST + (1.0 - FIRST) * (1.0 - cosine(progress / RISE)),
+            Self::OneCycle => cosine((progress - RISE) / (1.0 - RISE)),
+            // What validations make of it is not known here.
+            Self::Plateau => 1.0,
         }
+    }
+}
+
+/// Share of a training in which the rate of [`Schedule::OneCycle`] rises.
+const RISE: f64 = 0.3;
+/// Where it begins, of the highest.
+const FIRST: f64 = 1.0 / 25.0;
+
+/// Validations without a better one after which [`Schedule::Plateau`] cuts the rate: a tenth to a seventh of a training's.
+const PATIENCE: u32 = 3;
+/// What it cuts the rate to.
+const CUT: f64 = 0.5;
+/// How much better is better, dB: what a smaller gain is worth, a lower rate brings as well.
+const GAIN: f64 = 0.01;
+/// Most cuts: to a thousandth.
+const MOST_CUTS: i32 = 10;
+
+/// What [`Schedule::Plateau`] remembers of the validations that were due. Others, as where a training is stopped, do not count, so that a
+/// resumed training equals the uninterrupted one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Plateau {
+    best: Option<f64>,
+    since: u32,
+    cuts: i32,
+}
+
+impl Plateau {
+    /// Takes in the score of a validation.
+    pub(super) fn take(&mut self, score: f64) {
+        if self.best.is_none_or(|best| score > best + GAIN) {
+            (self.best, self.since) = (Some(score), 0);
+            return;
+        }
+        self.since += 1;
+        if self.since == PATIENCE {
+            (self.since, self.cuts) = (0, (self.cuts + 1).min(MOST_CUTS));
+        }
+    }
+
+    /// What is left of the rate.
+    pub(super) fn factor(self) -> f64 {
+        CUT.powi(self.cuts)
     }
 }
 
@@ -207,6 +259,30 @@ mod tests {
     fn the_rate_of_the_report_drops_after_epochs_five_and_seven() {
         let rates = [0.0, 4.99, 5.0, 6.99, 7.0, 29.0].map(|epochs| Schedule::Drops.rate(0.0, epochs));
         assert_eq!(rates, [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
+    }
+
+    #[test]
+    fn one_cycle_rises_to_the_highest_rate_and_falls_to_nothing() {
+        let rate = |progress| Schedule::OneCycle.rate(progress, 0.0);
+        for (progress, expected) in [(0.0, 0.04), (0.15, 0.52), (0.3, 1.0), (0.65, 0.5), (1.0, 0.0)] {
+            assert!((rate(progress) - expected).abs() < 1e-12, "{} at {progress}", rate(progress));
+        }
+    }
+
+    #[test]
+    fn a_plateau_halves_the_rate_after_three_validations_without_a_better_one() {
+        let factors = |scores: &[f64]| {
+            let mut plateau = Plateau::default();
+            scores.iter().for_each(|score| plateau.take(*score));
+            plateau.factor()
+        };
+        // Counted from the cut on, and from the best one: less than a hundredth of a decibel is not better.
+        assert_eq!(factors(&[20.0, 19.0, 20.005]), 1.0);
+        assert_eq!(factors(&[20.0, 19.0, 20.005, 20.0]), 0.5);
+        assert_eq!(factors(&[20.0, 19.0, 19.0, 21.0, 19.0, 19.0]), 1.0);
+        assert_eq!(factors(&[20.0; 6]), 0.5);
+        assert_eq!(factors(&[20.0; 7]), 0.25);
+        assert_eq!(factors(&[20.0; 1000]), 0.5f64.powi(10));
     }
 
     #[test]

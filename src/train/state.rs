@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::config::check_format;
 use super::log::{Log, Marks};
 use super::report::Record;
+use super::schedule::Plateau;
 use super::{Options, Source, Validation};
 use crate::data::array::DType;
 use crate::data::files::save_bytes;
@@ -80,6 +81,10 @@ impl Identity {
 fn digest(source: &Source, validation: &Validation) -> u64 {
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |word: u64| digest = (digest ^ word).wrapping_mul(0x0100_0000_01b3);
+    if source.has_neighbours() {
+        add(1);
+    }
+    source.scenes().iter().filter(|scene| scene.len() > 2).for_each(|scene| add(scene.len() as u64));
     for picture in source.scenes().iter().flatten() {
         add(picture.width as u64);
         for chunk in picture.pixels.raw().chunks(8) {
@@ -133,6 +138,8 @@ pub(super) struct Snapshot {
     pub(super) log: Log,
     pub(super) points: Marks,
     pub(super) validations: Marks,
+    #[serde(default)]
+    pub(super) plateau: Plateau,
     pub(super) records: Vec<Record>,
 }
 

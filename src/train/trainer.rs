@@ -26,6 +26,8 @@ pub struct Trainer {
     feed: Feed,
     /// Steps done.
     number: u64,
+    /// What the learning rate is multiplied by, beside its schedule.
+    factor: f64,
     /// Pictures of an epoch, as far as known.
     pictures: usize,
     start: Instant,
@@ -93,7 +95,8 @@ impl Trainer {
         g.set_precision(options.precision);
         let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
         let mut rule = options.rule();
-        rule.loss = rule.loss.in_range(ranges.output);
+        // Whatever values pictures have, errors count by the range that the network sees them in.
+        rule.loss = rule.loss.in_range(network.values().output);
         let step = record_step(&mut g, network.as_ref(), Example { x, t, mask }, rule);
         let order = given.then(|| Order::new(source.count(), options.seed));
         let mut trainer = Self::start(device, network, options, g, step, Feed::Pictures(pictures, order))?;
@@ -138,7 +141,8 @@ impl Trainer {
         executor.write(step.params, &params)?;
         executor.write(step.optimizer.ema, &params)?;
         let (device, options) = (device.clone(), options.clone());
-        Ok(Self { device, network, options, executor, step, feed, number: 0, pictures: 0, start: Instant::now(), forward: None })
+        let (number, factor, pictures, start) = (0, 1.0, 0, Instant::now());
+        Ok(Self { device, network, options, executor, step, feed, number, factor, pictures, start, forward: None })
     }
 
     /// Steps done.
@@ -153,7 +157,12 @@ impl Trainer {
 
     /// Learning rate at a step, with the share of the training that is done.
     pub(super) fn rate(&self, step: u64, share: f64) -> f64 {
-        self.options.rate(step, share, self.epochs(step))
+        self.factor * self.options.rate(step, share, self.epochs(step))
+    }
+
+    /// Multiplies learning rates by a factor from now on, in place of the one before.
+    pub(super) fn scale_rate(&mut self, factor: f64) {
+        self.factor = factor;
     }
 
     /// Submits a step, with the share of the training that is done.

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use super::config::FORMAT;
 use super::log::{Log, Marks};
-use super::report::Record;
+use super::report::{Record, Strip};
 use super::run::{Outcome, Progress, Run, Start};
+use super::schedule::Plateau;
 use super::state::{Identity, Snapshot, State};
 use super::trainer::Trainer;
 use super::validation::Scores;
 use super::writer::{BEST, LAST, Writer};
-use super::{Length, Options, Origin, Validation};
+use super::{Length, Options, Origin, Schedule, Validation};
 use crate::data::files::lock;
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ const VALIDATING: f64 = 0.1;
 const SAVE_SECONDS: f64 = 10.0;
 /// Saving takes at most a hundredth of the time.
 const SAVE_COST: f64 = 100.0;
+/// Least seconds between reports.
+const REPORT_SECONDS: f64 = 2.0;
 /// Points of the loss curve.
 const POINTS: f64 = 200.0;
 
@@ -52,10 +55,15 @@ pub(super) struct Training<'a> {
     looks: Vec<(Ticket, u64)>,
     points: Marks,
     validations: Marks,
+    plateau: Plateau,
     start: Instant,
     /// Seconds of training before `start`.
     before: f64,
     scores: Option<Scores>,
+    /// Held-out pictures at the last validation.
+    strips: Vec<Strip>,
+    /// When the report was written, seconds.
+    reported: f64,
     saving: Option<Saving>,
     /// Step of the state in the folder.
     saved: Option<u64>,
@@ -76,8 +84,10 @@ impl<'a> Training<'a> {
             Start::From(model) => (None, Some(model)),
             Start::Resumed => (Some(State::load_for(out, &identity, network.as_ref())?), None),
         };
-        let known = state.as_ref().map_or(model.map(|m| m.ranges), |state| state.snapshot.ranges);
-        let ranges = known.unwrap_or_else(|| network.values().ranges(|| source.statistics()));
+        // A model of photographs that is trained further on counts reads these as it read photographs.
+        let of_model = model.filter(|m| m.signal().is_some() || source.signal().is_none()).map(|m| m.ranges);
+        let known = state.as_ref().map_or(of_model, |state| state.snapshot.ranges);
+        let ranges = known.unwrap_or_else(|| network.values().ranges_of(source.signal(), || source.statistics()));
         let mut trainer = Trainer::new(device, Arc::clone(network), options, source, ranges)?;
         if let Some(model) = model {
             trainer.begin_with(model)?;
@@ -97,9 +107,12 @@ impl<'a> Training<'a> {
             looks: Vec::new(),
             points: Marks::new(POINTS),
             validations: Marks::new(validations),
+            plateau: Plateau::default(),
             start: Instant::now(),
             before: 0.0,
             scores: None,
+            strips: Vec::new(),
+            reported: f64::NEG_INFINITY,
             saving: None,
             saved: None,
             save_at: SAVE_SECONDS,
@@ -125,6 +138,8 @@ impl<'a> Training<'a> {
             self.validations.skip_to(share);
         }
         self.trainer.restore(number, &vectors)?;
+        self.plateau = snapshot.plateau;
+        self.trainer.scale_rate(self.plateau.factor());
         self.scores = snapshot.records.iter().rev().find_map(Scores::of);
         self.log = snapshot.log;
         (self.before, self.saved) = (seconds, Some(number));
@@ -147,6 +162,7 @@ impl<'a> Training<'a> {
             log: self.log.clone(),
             points: self.points,
             validations: self.validations,
+            plateau: self.plateau,
             records: self.writer.records.clone(),
         }
     }
@@ -158,8 +174,8 @@ impl<'a> Training<'a> {
             share: self.options.length.progress(step, seconds, self.trainer.epochs(step)),
             seconds,
             pictures_per_second: step as f64 * self.options.batch as f64 / seconds,
-            psnr: self.scores.map(|s| s.headline()),
-            estimated: self.scores.is_none_or(|s| s.estimated.is_some()),
+            psnr: self.scores.and_then(|s| s.headline()),
+            estimated: self.scores.is_none_or(|s| s.estimated.is_some() || s.truth.is_none()),
         }
     }
 
@@ -227,7 +243,18 @@ impl<'a> Training<'a> {
             let start = Instant::now();
             self.writer.state(state)?;
             self.saved = Some(state.snapshot.number);
+            self.report()?;
             self.save_at = self.progress().seconds + SAVE_SECONDS.max(SAVE_COST * start.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    /// Writes the report as it is now, unless it was written just before.
+    fn report(&mut self) -> Result<()> {
+        let Progress { step, seconds, .. } = self.progress();
+        if seconds - self.reported >= REPORT_SECONDS {
+            self.writer.report(step, seconds, self.validation.psnr_noisy(), self.scores, &self.strips)?;
+            self.reported = seconds;
         }
         Ok(())
     }
@@ -239,6 +266,7 @@ impl<'a> Training<'a> {
         {
             // A point of the curve at this very step has the losses already.
             last.psnr_estimated = scores.and_then(|s| s.estimated);
+            last.psnr_estimated_interval = scores.and_then(|s| s.interval);
             last.psnr = scores.and_then(|s| s.truth);
             return;
         }
@@ -250,13 +278,15 @@ impl<'a> Training<'a> {
             lr: self.trainer.rate(now.step, now.share),
             grad_norm,
             psnr_estimated: scores.and_then(|s| s.estimated),
+            psnr_estimated_interval: scores.and_then(|s| s.interval),
             psnr: scores.and_then(|s| s.truth),
             pictures_per_second: now.pictures_per_second,
         });
     }
 
-    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint.
-    fn validate(&mut self, now: &Progress) -> Result<()> {
+    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the schedule of the rate, if it
+    /// would come in a training without a stop as well.
+    fn validate(&mut self, now: &Progress, counts: bool) -> Result<()> {
         let number = self.trainer.steps();
         let (executor, step) = self.trainer.parts();
         let rows = executor.read(step.optimizer.log)?;
@@ -266,10 +296,18 @@ impl<'a> Training<'a> {
         self.denoiser.set_params(ema.clone())?;
         let scores = self.validation.scores(&mut self.denoiser)?;
         let signs = || "held-out pictures come out as values that are not finite".to_owned();
-        let scores = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        let (scores, strips) = scores.ok_or_else(|| Error::Unstable { step: number, signs: signs() })?;
+        self.strips = strips;
         self.note(now, Some(scores));
         self.writer.checkpoint(now.step, scores.headline(), ema.clone())?;
         self.scores = Some(scores);
+        if counts
+            && self.options.schedule == Schedule::Plateau
+            && let Some(score) = scores.headline()
+        {
+            self.plateau.take(score);
+            self.trainer.scale_rate(self.plateau.factor());
+        }
         let snapshot = self.snapshot(now.seconds);
         let (executor, step) = self.trainer.parts();
         let [params, moments] = [step.params, step.optimizer.moments].map(|id| executor.read(id));
@@ -282,12 +320,13 @@ impl<'a> Training<'a> {
         loop {
             let now = self.progress();
             let done = now.share >= 1.0 || stop || self.options.is_over(&self.writer.records);
-            let due = self.validations.due(now.share) || now.seconds - checkpoint > CHECKPOINT_SECONDS;
+            let planned = self.validations.due(now.share);
+            let due = planned || now.seconds - checkpoint > CHECKPOINT_SECONDS;
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
             let timed = matches!(self.options.length, Length::Minutes(_));
             let affordable = !timed || validating <= VALIDATING * (now.seconds - self.before);
             if now.step > 0 && (done || due && affordable) {
-                self.validate(&now)?;
+                self.validate(&now, planned)?;
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
@@ -304,8 +343,8 @@ impl<'a> Training<'a> {
         let (steps, seconds) = (self.trainer.steps(), self.before + self.start.elapsed().as_secs_f64());
         let scores = self.scores.ok_or(Error::Stopped)?;
         let psnr_noisy = self.validation.psnr_noisy();
-        let strips = self.validation.strips(&mut self.denoiser)?;
-        self.writer.finish(steps, seconds, psnr_noisy, scores, &strips)?;
+        self.writer.report(steps, seconds, psnr_noisy, Some(scores), &self.strips)?;
+        self.writer.samples(&self.strips)?;
         let early = self.progress().share < 1.0 && self.options.is_over(&self.writer.records);
         Ok(Outcome {
             steps,
@@ -313,12 +352,14 @@ impl<'a> Training<'a> {
             seconds,
             psnr_noisy,
             psnr_estimated: scores.estimated,
+            psnr_estimated_interval: scores.interval,
+            mismatch: scores.mismatched(),
             psnr: scores.truth,
             model: self.writer.model(steps, self.trainer.averaged()?),
             best: self.writer.path(BEST),
             last: self.writer.path(LAST),
             records: self.writer.records,
-            strips,
+            strips: self.strips,
         })
     }
 

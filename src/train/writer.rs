@@ -107,22 +107,23 @@ impl<'a> Writer<'a> {
         state.save(self.out)
     }
 
-    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`.
-    pub(super) fn checkpoint(&mut self, steps: u64, psnr: f64, params: Vec<f32>) -> Result<()> {
+    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`. Where nothing is scored, the last one is
+    /// the best.
+    pub(super) fn checkpoint(&mut self, steps: u64, psnr: Option<f64>, params: Vec<f32>) -> Result<()> {
         self.begin()?;
         let model = self.model(steps, params);
         let line = |r: &Record| serde_json::to_string(r).expect("a record is plain data") + "\n";
         let lines: String = self.records.iter().map(line).collect();
         save_bytes(&self.path("metrics.jsonl"), lines.as_bytes())?;
         model.save(&self.path(LAST))?;
-        if psnr > self.best {
-            self.best = psnr;
+        if psnr.map_or(self.best == f64::NEG_INFINITY, |psnr| psnr > self.best) {
+            self.best = psnr.unwrap_or(self.best);
             model.save(&self.path(BEST))?;
         }
         Ok(())
     }
 
-    fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores) -> Vec<(String, String)> {
+    fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Option<Scores>) -> Vec<(String, String)> {
         let (o, network) = (self.options, &self.network);
         let mut facts = vec![
             ("Device", self.device.to_owned()),
@@ -146,24 +147,42 @@ impl<'a> Writer<'a> {
         if network.transfer().is_linear() {
             facts.push(("PSNR", "of linear values, of errors relative to the brightness around".into()));
         }
-        facts.extend(scores.estimated.map(|e| ("Estimated PSNR at the end", format!("{e:.2} dB"))));
-        facts.extend(scores.truth.map(|t| ("True PSNR at the end", format!("{t:.2} dB"))));
+        if let Some(scores) = scores {
+            let within =
+                scores.interval.map_or_else(String::new, |[lo, hi]| format!(", {lo:.2} to {hi:.2} dB in 19 of 20 cases"));
+            facts.extend(scores.estimated.map(|e| ("Estimated PSNR of the last validation", format!("{e:.2} dB{within}"))));
+            facts.extend(scores.mismatched().map(|what| ("Estimated PSNR", what)));
+            facts.extend(scores.truth.map(|t| ("True PSNR of the last validation", format!("{t:.2} dB"))));
+        }
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
 
-    /// Writes `report.html` and `samples/`.
-    pub(super) fn finish(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Scores, strips: &[Strip]) -> Result<()> {
+    /// Writes `report.html`, with what is known so far.
+    pub(super) fn report(
+        &self,
+        steps: u64,
+        seconds: f64,
+        psnr_noisy: f64,
+        scores: Option<Scores>,
+        strips: &[Strip],
+    ) -> Result<()> {
         let summary = Summary {
             facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,
             loss: self.options.loss,
         };
-        save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())?;
+        save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())
+    }
+
+    /// Writes `samples/`.
+    pub(super) fn samples(&self, strips: &[Strip]) -> Result<()> {
         let samples = self.path("samples");
         make_folder(&samples)?;
         for strip in strips {
-            let stem = Path::new(&strip.name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            // Shots of bursts have the name of their scene's folder before their own.
+            let name = strip.name.replace(['/', '\\'], "-");
+            let stem = Path::new(&name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
             strip.picture().save(&samples.join(format!("{stem}.png")))?;
         }
         Ok(())

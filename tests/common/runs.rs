@@ -41,7 +41,7 @@ impl Run {
         // Of a single picture, so that even the shortest training can afford twenty.
         let mut noisy = photo(9);
         noisy.data.iter_mut().step_by(3).for_each(|v| *v = v.saturating_add(20));
-        let validation = Validation::with_clean(vec![(noisy, photo(9))]).unwrap();
+        let validation = Validation::with_clean(vec![(noisy, photo(9))], None).unwrap();
         let base = Options::new(device, Length::Steps(steps));
         let network = Unet::new(4, 1, if ordered { Norm::Batch } else { Norm::None });
         let (augment, loss) = if ordered { (Augment::Triple, n2n_gpu::ops::Loss::ANNEALED) } else { (base.augment, base.loss) };

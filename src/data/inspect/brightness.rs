@@ -73,6 +73,12 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// The fit of values whose black and white were taken for 0 and 1.
+    pub(super) fn of_values(self, [black, white]: [f32; 2]) -> Self {
+        let [black, white] = [black, white].map(f64::from);
+        Self { gain: self.gain, offset: self.offset * (white - black) + black * (1.0 - self.gain) }
+    }
+
     /// The value of A that a value of B stands for.
     pub fn undone(&self, b: f64) -> f64 {
         (b - self.offset) / self.gain

@@ -10,7 +10,7 @@ use super::pattern::Details;
 use super::report::{Finding, Kind};
 use super::scenes::{Thumbnail, differ};
 use super::shift::{LEAST, Shift, shift};
-use super::windows::{Window, windows};
+use super::windows::{Window, black_and_white, windows};
 use crate::data::picture::Picture;
 use crate::data::samples::Depth;
 
@@ -18,7 +18,7 @@ use crate::data::samples::Depth;
 const SMALLEST: usize = 16;
 /// Share of values at black or white that is told.
 const CLIPPED: f64 = 0.01;
-/// Levels of 8 bits that values of 16 bits should fill: an eighth of their range.
+/// Levels of 8 bits below which values of 16 bits fill little of their range: an eighth of it.
 const LEVELS: f32 = 32.0;
 /// The share of values that may lie above what counts as filled, as hot pixels do.
 const ABOVE: f64 = 0.001;
@@ -45,7 +45,8 @@ pub struct Look {
 /// Numbers of a pair.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measurements {
-    /// Standard deviation of the noise of every channel, in grey levels of 255.
+    /// Standard deviation of the noise of every channel, in grey levels of 255 from black to white: of the range that 16-bit and float
+    /// pictures fill.
     pub noise: Vec<f64>,
     /// Correlation of the noise of neighbours, of the channel with the largest.
     pub correlation: f64,
@@ -103,10 +104,11 @@ impl Look {
     }
 
     fn compare(&mut self, pictures: [&Picture; 2]) {
-        let mut looked_at = windows(pictures, [0, 0]);
+        let range = black_and_white(pictures);
+        let mut looked_at = windows(pictures, [0, 0], range);
         let mut shift = shift(&looked_at);
         if shift.found && shift.whole() != [0, 0] {
-            let aligned = windows(pictures, shift.whole());
+            let aligned = windows(pictures, shift.whole(), range);
             if aligned.first().is_some_and(|w| w.width.min(w.height) >= SMALLEST) {
                 looked_at = aligned;
             } else {
@@ -134,13 +136,13 @@ impl Look {
             self.tell_correlation(&noises);
         }
         let clipped = self.tell_clipping(&looked_at);
-        self.tell_range(pictures, &looked_at);
+        self.tell_range(pictures, &looked_at, range);
         let largest = |of: &mut dyn Iterator<Item = f64>| of.fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
         self.measured = Some(Measurements {
             noise: noises.iter().map(|n| 255.0 * n.deviation).collect(),
             correlation: largest(&mut noises.iter().map(|n| n.correlation)),
             brightness: largest(&mut drifts.iter().map(|d| d.share)),
-            fits: drifts.iter().map(fit).collect(),
+            fits: drifts.iter().map(|d| fit(d).of_values(range)).collect(),
             shift: if shift.found { shift.pixels } else { [0.0; 2] },
             clipped,
         });
@@ -202,7 +204,7 @@ impl Look {
         clipped
     }
 
-    fn tell_range(&mut self, pictures: [&Picture; 2], windows: &[Window]) {
+    fn tell_range(&mut self, pictures: [&Picture; 2], windows: &[Window], [black, white]: [f32; 2]) {
         let is_grey = |w: &Window| [&w.a, &w.b].iter().all(|planes| planes.windows(2).all(|two| two[0] == two[1]));
         if windows[0].a.len() == 3 && windows.iter().all(is_grey) {
             let advice = "networks learn that noise is the same in all colours: do not mix them with colour pictures";
@@ -210,10 +212,11 @@ impl Look {
         }
         let mut values: Vec<f32> = windows.iter().flat_map(|w| w.a.iter().flatten().copied()).collect();
         let place = ((1.0 - ABOVE) * (values.len() - 1) as f64) as usize;
-        let top = *values.select_nth_unstable_by(place, f32::total_cmp).1;
+        let top = black + (white - black) * *values.select_nth_unstable_by(place, f32::total_cmp).1;
         if pictures.iter().all(|p| p.header().color.depth == Depth::Sixteen) && 255.0 * top < LEVELS {
             let problem = format!("values reach {:.0} of 65535", 65_535.0 * top);
-            let advice = "training rounds to 8 bits, which leaves few levels: stretch all pictures by the same factor first";
+            let advice =
+                "training takes the range from the data, and the model keeps it: denoise pictures of the same scale with it";
             self.find(Kind::Range, f64::from(top), problem, advice);
         }
     }

@@ -35,7 +35,7 @@ pub enum Kind {
 impl Kind {
     /// Whether it does harm to a training. Others are worth knowing.
     pub fn is_fault(self) -> bool {
-        !matches!(self, Self::Correlation | Self::Clipping | Self::Grey)
+        !matches!(self, Self::Range | Self::Correlation | Self::Clipping | Self::Grey)
     }
 }
 

@@ -5,14 +5,13 @@
 //! noise.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use rustfft::num_complex::{Complex32, Complex64};
-use rustfft::{Fft, FftPlanner};
 
 use super::statistics::FOUND;
 use super::windows::Window;
+use crate::data::fourier::{Fourier, hann, signed};
 
 /// Frequencies count from this multiple of the median of |conj(A) B|, which is mostly noise: what is larger is mostly picture.
 const ABOVE: f32 = 7.0;
@@ -116,23 +115,14 @@ fn refined(phases: &[Phase], from: [f64; 2]) -> Option<[f64; 2]> {
 struct Transform {
     width: usize,
     height: usize,
-    rows: [Arc<dyn Fft<f32>>; 2],
-    columns: [Arc<dyn Fft<f32>>; 2],
+    fourier: Fourier,
     /// Hann's window along rows and columns.
     hann: [Vec<f32>; 2],
 }
 
 impl Transform {
     fn new(width: usize, height: usize) -> Self {
-        let mut planner = FftPlanner::new();
-        let hann = |n: usize| (0..n).map(|i| 0.5 - 0.5 * (TAU * (i as f64 + 0.5) / n as f64).cos() as f32).collect();
-        Self {
-            width,
-            height,
-            rows: [planner.plan_fft_forward(width), planner.plan_fft_inverse(width)],
-            columns: [planner.plan_fft_forward(height), planner.plan_fft_inverse(height)],
-            hann: [hann(width), hann(height)],
-        }
+        Self { width, height, fourier: Fourier::new(width, height), hann: [hann(width), hann(height)] }
     }
 
     /// The phases of conj(A) B where they count, else 0: (W, H), as transforms along both axes leave it. Channels are added up.
@@ -146,10 +136,7 @@ impl Transform {
         // Both in one transform, as its real and its imaginary part.
         let both = grey(&window.a).zip(grey(&window.b)).enumerate();
         let both = both.map(|(i, (a, b))| Complex32::new(a, b) * self.hann[0][i % w] * self.hann[1][i / w]);
-        let mut both: Vec<Complex32> = both.collect();
-        self.rows[0].process(&mut both);
-        let mut both = transposed(&both, w);
-        self.columns[0].process(&mut both);
+        let both = self.fourier.forward(both.collect());
         let cross = |i: usize| {
             let (z, opposite) = (both[i], both[(w - i / h) % w * h + (h - i % h) % h].conj());
             // A is (z + opposite) / 2 and B (z - opposite) / 2i.
@@ -176,22 +163,10 @@ impl Transform {
     }
 
     /// Where the correlation of phases (W, H) is highest.
-    fn peak(&self, mut sums: Vec<Complex32>) -> [f64; 2] {
-        self.columns[1].process(&mut sums);
-        let mut surface = transposed(&sums, self.height);
-        self.rows[1].process(&mut surface);
+    fn peak(&self, sums: Vec<Complex32>) -> [f64; 2] {
+        let surface = self.fourier.inverse(sums);
         let highest = surface.iter().enumerate().max_by(|(_, a), (_, b)| a.re.total_cmp(&b.re));
         let i = highest.map_or(0, |(i, _)| i);
         [signed(i % self.width, self.width), signed(i / self.width, self.height)]
     }
-}
-
-/// Rows of a length as columns.
-fn transposed(values: &[Complex32], width: usize) -> Vec<Complex32> {
-    (0..width).flat_map(|x| values.iter().skip(x).step_by(width).copied()).collect()
-}
-
-/// Place `i` of `n`, of which those beyond the half are the negative ones.
-fn signed(i: usize, n: usize) -> f64 {
-    if 2 * i > n { i as f64 - n as f64 } else { i as f64 }
 }

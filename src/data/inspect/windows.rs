@@ -2,6 +2,7 @@
 //! than one of two.
 
 use crate::data::picture::Picture;
+use crate::data::range::{own_range, spread};
 
 /// Side of a window, pixels.
 const SIDE: usize = 256;
@@ -33,14 +34,26 @@ impl Overlap {
 pub(super) struct Window {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Each channel's plane (H, W) of A, in [0, 1] or beyond.
+    /// Each channel's plane (H, W) of A, black being 0 and white 1, and beyond.
     pub(super) a: Vec<Vec<f32>>,
     /// The same of B.
     pub(super) b: Vec<Vec<f32>>,
 }
 
+/// Values of a picture that tell its range.
+const VALUES: usize = 20_000;
+
+/// Which values of two pictures are black and white.
+pub(super) fn black_and_white(pictures: [&Picture; 2]) -> [f32; 2] {
+    if pictures.iter().any(|p| p.is_linear() || p.header().color.depth.bytes() == 1) {
+        return [0.0, 1.0];
+    }
+    let sampled = |p: &Picture| spread(p.width() * p.height(), VALUES).map(|i| p.rgb(i)).collect::<Vec<_>>();
+    own_range(pictures.into_iter().flat_map(sampled).flatten().collect()).unwrap_or([0.0, 1.0])
+}
+
 /// Windows of two pictures of one size: of one channel if both are grey, else of three.
-pub(super) fn windows([a, b]: [&Picture; 2], shift: [isize; 2]) -> Vec<Window> {
+pub(super) fn windows([a, b]: [&Picture; 2], shift: [isize; 2], [black, white]: [f32; 2]) -> Vec<Window> {
     let overlap = Overlap::new(a.header().size(), shift);
     let [width, height] = overlap.size.map(|side| side.min(SIDE));
     let channels = if a.header().color.grey && b.header().color.grey { 1 } else { 3 };
@@ -50,7 +63,7 @@ pub(super) fn windows([a, b]: [&Picture; 2], shift: [isize; 2]) -> Vec<Window> {
         let planes = |picture: &Picture, [left, top]: [usize; 2]| {
             let mut planes = vec![Vec::with_capacity(width * height); channels];
             for i in (0..height).flat_map(|y| (0..width).map(move |x| (top + y) * picture.width() + left + x)) {
-                planes.iter_mut().zip(picture.rgb(i)).for_each(|(plane, value)| plane.push(value));
+                planes.iter_mut().zip(picture.rgb(i)).for_each(|(plane, v)| plane.push((v - black) / (white - black)));
             }
             planes
         };
@@ -97,7 +110,7 @@ mod tests {
         };
         for shift in [[0, 0], [3, -5], [-4, 7], [69, 49], [70, 0]] {
             let [x, y] = shift.map(|s: isize| (100 - s).unsigned_abs());
-            let found = windows([&picture(100, 100), &picture(x, y)], shift);
+            let found = windows([&picture(100, 100), &picture(x, y)], shift, [0.0, 1.0]);
             assert_eq!(found.is_empty(), shift == [70, 0]);
             assert!(found.iter().all(|w| w.a == w.b && w.a[0].len() == w.width * w.height), "{shift:?}");
         }

@@ -2,7 +2,7 @@
 
 use super::builder::{Builder, int};
 use super::{INPUT, OUTPUT, curve};
-use crate::nets::{Network, Transfer};
+use crate::nets::{Model, Network, Transfer};
 
 /// What the layers are given.
 pub(super) struct Begun {
@@ -52,20 +52,23 @@ fn mirrored(builder: &mut Builder, size: &str, multiple: i64) -> String {
 }
 
 /// Crops the result to the picture's size, and brings it back from the network's range and curve. Values that pictures do not
-/// have are cut off.
-pub(super) fn end(builder: &mut Builder, value: String, begun: &Begun, transfer: Transfer, range: [f32; 2]) {
+/// have are cut off; those of floats on a scale of their own go to any end.
+pub(super) fn end(builder: &mut Builder, value: String, begun: &Begun, model: &Model) {
     let mut value = value;
     if let Some(size) = &begun.size {
         let (starts, axes) = (builder.integers(&[0, 0]), builder.integers(&[2, 3]));
         value = builder.node("Slice", &[&value, &starts, size, &axes], vec![]);
     }
-    let [low, high] = range;
+    let [low, high] = model.ranges.output;
     for (operator, number, neutral) in [("Sub", low, 0.0), ("Div", high - low, 1.0)] {
         value = by_number(builder, operator, value, number, neutral);
     }
+    let transfer = model.network.transfer();
     value = curve::inverse(builder, transfer, value);
+    let in_files = model.signal().is_none_or(|signal| signal.iter().all(|v| (0.0..=1.0).contains(v)));
     let black = builder.scalar(0.0);
     match transfer {
+        Transfer::None if !in_files => drop(builder.node("Identity", &[&value], vec![])),
         Transfer::None => {
             let white = builder.scalar(1.0);
             builder.node("Clip", &[&value, &black, &white], vec![]);

@@ -55,9 +55,9 @@ pub fn export(model: &Model, size: Option<usize>) -> Result<Vec<u8>> {
     let name = network.name();
     let done = layers::add(&mut builder, (&g, &model.params), (x, begun.value.clone()), y, size.is_some())
         .map_err(|problem| Error::data(format!("the network {name} cannot be expressed in ONNX: {problem}")))?;
-    ends::end(&mut builder, done, &begun, network.transfer(), model.ranges.output);
+    ends::end(&mut builder, done, &begun, model);
     builder.graph.name = name.to_owned();
-    for (values, name, c) in [(&mut builder.graph.input, INPUT, inputs), (&mut builder.graph.output, OUTPUT, 3)] {
+    for (values, name, c) in [(&mut builder.graph.input, INPUT, inputs), (&mut builder.graph.output, OUTPUT, network.colours())] {
         let any = [Size::Any("batch"), Size::Fixed(c), Size::Any("height"), Size::Any("width")];
         let shape = size.map_or(any, |size| [1, c, size, size].map(Size::Fixed));
         values.push(Builder::value(name, shape));
@@ -75,15 +75,17 @@ fn check_size(size: usize, multiple: usize) -> Result<()> {
 }
 
 fn encode(model: &Model, builder: Builder) -> Result<Vec<u8>> {
-    let values = match model.network.transfer() {
-        Transfer::None => "in sRGB from 0 to 1",
-        Transfer::Pu => "in linear values from 0",
+    let values = match (model.network.transfer(), model.signal()) {
+        (Transfer::None, None) => "in sRGB from 0 to 1".to_owned(),
+        (Transfer::None, Some([black, white])) => format!("with values about {black} to {white}"),
+        (Transfer::Pu, _) => "in linear values from 0".to_owned(),
     };
+    let colours = if model.network.colours() == 1 { "grey" } else { "RGB" };
     let file = ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        doc_string: format!("Removes noise from pictures (N, C, H, W), RGB {values}."),
+        doc_string: format!("Removes noise from pictures (N, C, H, W), {colours} {values}."),
         graph: Some(builder.graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         metadata_props: facts(model).into_iter().map(|(key, value)| StringStringEntryProto { key: key.into(), value }).collect(),

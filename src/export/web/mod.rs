@@ -84,6 +84,7 @@ pub fn export(entries: &[Entry], Extras { photos, crop }: Extras) -> Result<Vec<
     let mut models = Vec::new();
     let mut files = String::new();
     for Entry { name, about, model } in entries {
+        model.check_photographs()?;
         let known = networks.iter().position(|n| n.name() == model.network.name() && n.options() == model.network.options());
         let network = known.unwrap_or_else(|| {
             networks.push(model.network.as_ref());

@@ -49,9 +49,9 @@ fn place(value: f64, range: &Range<f64>, pixels: Range<f64>) -> f64 {
     pixels.start + (value - range.start) / (range.end - range.start) * (pixels.end - pixels.start)
 }
 
-/// An SVG element of `width` by `height` pixels with `lines` over steps, which begin at 0. The names of `class` and `title` are
-/// ours: nothing in them is escaped.
-pub(super) fn chart(class: &str, title: &str, [width, height]: [f64; 2], lines: &[Line], y: &Axis) -> String {
+/// An SVG element of `width` by `height` pixels with `lines` over what `across` names, which begins at 0. The names of `class`, `title`
+/// and `across` are ours: nothing in them is escaped.
+pub(super) fn chart(class: &str, [title, across]: [&str; 2], [width, height]: [f64; 2], lines: &[Line], y: &Axis) -> String {
     let end = lines.iter().flat_map(|line| &line.points).map(|p| p.0).fold(1.0, f64::max);
     let x = step_axis(end, width);
     let left = widest(&y.ticks) + GAP + 2.0;
@@ -82,7 +82,7 @@ pub(super) fn chart(class: &str, title: &str, [width, height]: [f64; 2], lines: 
         ));
     }
     let (middle, base) = ((left + right) / 2.0, height - 5.0);
-    element(format_args!("<text x=\"{middle:.1}\" y=\"{base:.1}\" text-anchor=\"middle\">step</text>"));
+    element(format_args!("<text x=\"{middle:.1}\" y=\"{base:.1}\" text-anchor=\"middle\">{across}</text>"));
     for Line { points, colour, width, dashed, .. } in lines {
         let pixels: Vec<String> = points.iter().map(|p| format!("{:.1},{:.1}", to_x(p.0), to_y(p.1))).collect();
         let dashes = if *dashed { " stroke-dasharray=\"6 5\"" } else { "" };

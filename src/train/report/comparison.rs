@@ -53,7 +53,7 @@ fn psnr_figure(lines: &[Line]) -> String {
     let (lo, hi) = padded(lines.iter().flat_map(|line| &line.points).map(|p| p.1), 0.5);
     let y = Axis { range: lo..hi, ticks: ticks(lo, hi, 7.0).into_iter().map(|v| (v, short(v))).collect() };
     let caption = "Estimated where it can be, else true. Higher is better; 3 dB more is half the squared error.";
-    figure("PSNR of held-out pictures, in dB", caption, lines, &y)
+    figure("PSNR of held-out pictures, in dB", caption, "step", lines, &y)
 }
 
 fn loss_figure(lines: &[Line]) -> String {
@@ -62,7 +62,7 @@ fn loss_figure(lines: &[Line]) -> String {
     }
     let (lo, hi) = padded(lines.iter().flat_map(|line| &line.points).map(|p| p.1), 0.02);
     let caption = "This does not measure quality: with noisy targets it cannot fall below what their noise makes of it.";
-    figure("Training loss, logarithmic", caption, lines, &log_axis(lo, hi))
+    figure("Training loss, logarithmic", caption, "step", lines, &log_axis(lo, hi))
 }
 
 fn style() -> String {

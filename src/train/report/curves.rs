@@ -1,4 +1,4 @@
-//! The two charts of a report with their titles, legends and captions.
+//! The charts of a report over steps, with their titles, legends and captions.
 //!
 //! Each is drawn twice, for wide and for narrow screens, and the style sheet shows one of them: text in an SVG shrinks with it.
 
@@ -43,7 +43,7 @@ pub(super) fn psnr_figure(summary: &Summary, records: &[Record]) -> String {
     };
     let (lo, hi) = padded(lines.iter().flat_map(|line| &line.points).map(|p| p.1), 0.5);
     let y = Axis { range: lo..hi, ticks: ticks(lo, hi, 7.0).into_iter().map(|v| (v, short(v))).collect() };
-    figure("PSNR of held-out pictures, in dB", &caption, &lines, &y)
+    figure("PSNR of held-out pictures, in dB", &caption, "step", &lines, &y)
 }
 
 /// The name of a loss, as papers have it.
@@ -86,7 +86,19 @@ pub(super) fn loss_figure(summary: &Summary, records: &[Record]) -> String {
              falling, however good the result."
         }
     };
-    figure(title, caption, &[line], &log_axis(lo, hi))
+    figure(title, caption, "step", &[line], &log_axis(lo, hi))
+}
+
+/// Learning rate over steps; nothing where it never changes.
+pub(super) fn rate_figure(records: &[Record]) -> String {
+    let points: Vec<_> = records.iter().filter(|r| r.lr.is_finite()).map(|r| (r.step as f64, r.lr)).collect();
+    let hi = points.iter().map(|p| p.1).fold(0.0, f64::max);
+    if points.iter().all(|p| p.1 == hi) {
+        return String::new();
+    }
+    let line = Line { points, colour: "--loss", label: format!("at most {}", short(hi)), width: 1, dashed: false };
+    let y = Axis { range: -0.02 * hi..1.05 * hi, ticks: ticks(0.0, hi, 5.0).into_iter().map(|v| (v, short(v))).collect() };
+    figure("Learning rate", "How far each step goes, at the end in small ones.", "step", &[line], &y)
 }
 
 /// A logarithmic axis from 10^lo to 10^hi.
@@ -107,14 +119,14 @@ fn log_ticks(lo: f64, hi: f64) -> Vec<f64> {
     }
 }
 
-/// A chart with its legend.
-pub(super) fn figure(title: &str, caption: &str, lines: &[Line], y: &Axis) -> String {
+/// A chart with its legend, over what `across` names.
+pub(super) fn figure(title: &str, caption: &str, across: &str, lines: &[Line], y: &Axis) -> String {
     let key = |l: &Line| {
         let dashed = if l.dashed { " class=\"dashed\"" } else { "" };
         format!("<li{dashed} style=\"--key:var({})\">{}</li>", l.colour, escape(&l.label))
     };
     let keys: String = lines.iter().map(key).collect();
-    let svg = |class, size| chart(class, title, size, lines, y);
+    let svg = |class, size| chart(class, [title, across], size, lines, y);
     let (wide, narrow) = (svg("wide", [580.0, 320.0]), svg("narrow", [350.0, 270.0]));
     format!("<figure>\n<h2>{title}</h2>\n<ul>{keys}</ul>\n{wide}{narrow}<figcaption>{caption}</figcaption>\n</figure>\n")
 }

@@ -1,10 +1,11 @@
 //! The report of a training run: one HTML file that needs nothing else, for somebody who has never heard of such training. This
-//! file has the page, its headline and its explanation; `curves` the two charts, drawn by `chart`; `strips` the held-out pictures; `comparison` a page of
-//! several runs.
+//! file has the page, its headline and its explanation; `curves` the charts, drawn by `chart`; `strips` the held-out pictures; `residual` what was taken away from them;
+//! `comparison` a page of several runs.
 
 mod chart;
 mod comparison;
 mod curves;
+mod residual;
 mod strips;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Record {
     pub grad_norm: f64,
     /// PSNR of held-out pictures in dB, estimated from noisy pairs alone.
     pub psnr_estimated: Option<f64>,
+    /// Between which it is in nineteen of twenty cases, dB; nothing where so little error is left that it may be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr_estimated_interval: Option<[f64; 2]>,
     /// The true one, if clean pictures are known.
     pub psnr: Option<f64>,
     /// Training pictures (crops) per second.
@@ -57,7 +61,7 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
     let facts: String =
         summary.facts.iter().map(|(k, v)| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(k), escape(v))).collect();
     let facts = if facts.is_empty() { facts } else { format!("<dl>\n{facts}</dl>\n") };
-    let curves = curves::psnr_figure(summary, records) + &curves::loss_figure(summary, records);
+    let curves = curves::psnr_figure(summary, records) + &curves::loss_figure(summary, records) + &curves::rate_figure(records);
     let curves =
         if curves.is_empty() { "<p class=\"note\">No curves yet: training has just begun.</p>\n".into() } else { curves };
     format!(
@@ -68,7 +72,7 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
         explanation = explanation,
         facts = facts,
         curves = curves,
-        pictures = strips::section(strips)
+        pictures = strips::section(strips) + &residual::section(strips)
     )
 }
 
@@ -100,6 +104,7 @@ pub(super) fn duration(seconds: f64) -> String {
 struct Measured {
     noisy: Option<f64>,
     estimate: Option<f64>,
+    interval: Option<[f64; 2]>,
     truth: Option<f64>,
     /// The truth where it is known, else the estimate.
     denoised: f64,
@@ -113,7 +118,8 @@ impl Measured {
         let scored = records.iter().filter_map(|r| Some((score(r)?, r)));
         let (_, best) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
         let (estimate, truth) = (finite(best.psnr_estimated), finite(best.psnr));
-        Some(Self { noisy: finite(summary.psnr_noisy), estimate, truth, denoised: truth.or(estimate)? })
+        let (noisy, interval) = (finite(summary.psnr_noisy), best.psnr_estimated_interval);
+        Some(Self { noisy, estimate, interval, truth, denoised: truth.or(estimate)? })
     }
 
     /// Whether the results are better than the noisy pictures, by what shows in the first decimal.
@@ -134,10 +140,11 @@ impl Measured {
             (Some(noisy), _) => (format!("{noisy:.1} dB <i>→</i> "), " That is not better than the noisy pictures.".to_owned()),
             (None, _) => (String::new(), String::new()),
         };
+        let within = self.interval.map_or_else(String::new, |[lo, hi]| format!(" ({lo:.1} to {hi:.1} dB in 19 of 20 cases)"));
         let source = match (self.truth, self.estimate) {
-            (Some(_), Some(e)) => format!("measured against the clean pictures; estimated without them, {e:.1} dB"),
+            (Some(_), Some(e)) => format!("measured against the clean pictures; estimated without them, {e:.1} dB{within}"),
             (Some(_), None) => "measured against the clean pictures".to_owned(),
-            (None, _) => "estimated without any clean picture".to_owned(),
+            (None, _) => format!("estimated without any clean picture{within}"),
         };
         format!(
             "<p class=\"headline\">{before}<b>{:.1} dB</b></p>\n\

@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{escape, finite};
+use super::{escape, finite, residual};
 use crate::data::picture::Picture;
 
 /// A held-out picture before and after.
@@ -54,7 +54,7 @@ pub(super) fn section(strips: &[Strip]) -> String {
         return String::new();
     }
     // Noise compresses badly: only a few small pictures can be embedded without loss.
-    let bytes: usize = strips.iter().map(|s| 9 * s.noisy.width().min(MAX_SIDE) * s.noisy.height().min(MAX_SIDE)).sum();
+    let bytes: usize = strips.iter().map(|s| 12 * s.noisy.width().min(MAX_SIDE) * s.noisy.height().min(MAX_SIDE)).sum();
     let quality = match bytes {
         ..1_500_000 => None,
         1_500_000..10_000_000 => Some(90),
@@ -74,23 +74,25 @@ pub(super) fn section(strips: &[Strip]) -> String {
 /// One strip. Radio buttons do the enlarging, and the arrow keys come with them.
 fn row(i: usize, strip: &Strip, quality: Option<u8>) -> String {
     let name = escape(&strip.name);
-    let db = |psnr| finite(psnr).map_or(String::new(), |v| format!(" <span>{v:.1} dB</span>"));
-    let column = |label: &str, picture: &Picture, psnr| {
+    let db = |psnr| finite(psnr).map_or(String::new(), |v| format!("{v:.1} dB"));
+    let column = |label: &str, picture: &Picture, note: String| {
+        let note = if note.is_empty() { note } else { format!(" <span>{note}</span>") };
         let (w, h, source) = embed(picture, quality);
         let zoom = (384 / w.max(1)).max(1);
         let (w, h) = (w * zoom, h * zoom);
         format!(
             "<figure style=\"--w:{w}px;--h:{h}px\"><label><input type=\"radio\" name=\"strip{i}\">\
-             <img src=\"{source}\" alt=\"{name}, {label}\"></label><figcaption><b>{label}</b>{}</figcaption></figure>\n",
-            db(psnr)
+             <img src=\"{source}\" alt=\"{name}, {label}\"></label><figcaption><b>{label}</b>{note}</figcaption></figure>\n"
         )
     };
-    let clean = strip.clean.as_ref().map_or(String::new(), |clean| column("clean", clean, None));
+    let clean = strip.clean.as_ref().map_or(String::new(), |clean| column("clean", clean, String::new()));
+    let (taken, gain) = residual::picture(strip);
+    let taken = column("taken away", &taken, format!("times {gain}"));
     format!(
-        "<section>\n<h3>{name}</h3>\n<div class=\"strip\">\n{}{}{clean}\
+        "<section>\n<h3>{name}</h3>\n<div class=\"strip\">\n{}{}{clean}{taken}\
          <label class=\"close\"><input type=\"radio\" name=\"strip{i}\" aria-label=\"close\" checked></label></div>\n</section>\n",
-        column("noisy", &strip.noisy, strip.psnr_noisy),
-        column("denoised", &strip.denoised, strip.psnr),
+        column("noisy", &strip.noisy, db(strip.psnr_noisy)),
+        column("denoised", &strip.denoised, db(strip.psnr)),
     )
 }
 
@@ -98,7 +100,7 @@ fn row(i: usize, strip: &Strip, quality: Option<u8>) -> String {
 const MAX_SIDE: usize = 1024;
 
 /// Width, height and data URL of the middle of a picture: PNG, or JPEG of some quality.
-fn embed(picture: &Picture, quality: Option<u8>) -> (usize, usize, String) {
+pub(super) fn embed(picture: &Picture, quality: Option<u8>) -> (usize, usize, String) {
     let [width, height] = picture.header().size();
     let (w, h) = (width.min(MAX_SIDE), height.min(MAX_SIDE));
     let (left, top) = ((width - w) / 2, (height - h) / 2);
