@@ -52,7 +52,7 @@ function ofPhotographs(pictures, spec) {
   const training = pictures.filter((_, i) => length === 1 || !held.has(i));
   const heldOut = pictures.filter((_, i) => held.has(i));
   const whole = training.map((p) => areaOf(p, 0, 0, Math.max(p.width, spec.crop), Math.max(p.height, spec.crop)));
-  return { areas: whole, order: whole.map((_, i) => [i]), squares: Array.from({ length: spec.squares }, (_, i) => square(heldOut, spec, i, false)) };
+  return { areas: whole, squares: Array.from({ length: spec.squares }, (_, i) => square(heldOut, spec, i, false)) };
 }
 
 /** Lays shots of a scene out, of which any two are a pair: the last rows are held out, if there is room. @param {Picture[]} shots @param {Spec} spec */
@@ -60,20 +60,23 @@ function ofShots(shots, spec) {
   const [{ width, height }] = shots;
   const rows = height >= spec.side + spec.crop ? height - spec.side : height;
   const areas = shots.map((shot) => areaOf(shot, 0, 0, Math.max(width, spec.crop), Math.max(rows, spec.crop)));
-  const order = shots.flatMap((_, i) => shots.slice(0, i).map((_, j) => [j, i]));
   const squares = Array.from({ length: 2 * spec.squares }, (_, i) => square([shots[i % 2]], spec, i >> 1, true));
-  return { areas, order, squares };
+  return { areas, squares };
 }
 
-/** @param {Picture[]} pictures @param {boolean} pairs whether they are shots of one scene @param {Spec} spec
+/** @param {Picture[]} pictures @param {boolean} shots whether they are shots of one scene @param {Spec} spec
  * @returns {import('./training.js').Pictures} */
-export function layOut(pictures, pairs, spec) {
-  const { areas, order, squares } = pairs ? ofShots(pictures, spec) : ofPhotographs(pictures, spec);
+export function layOut(pictures, shots, spec) {
+  const { areas, squares } = shots ? ofShots(pictures, spec) : ofPhotographs(pictures, spec);
   const [training, held] = [laid(areas), laid(squares)];
-  const rows = Array.from({ length: spec.count }, (_, i) => order[i % order.length].flatMap((number) => training.rows[number]));
-  // Behind the pictures, the scenes: the first picture of each, and how many shots it has.
-  const scenes = (/** @type {number} */ count) => Array.from({ length: pairs ? count : 0 }, (_, i) => [2 * i, 2, 0, 0]);
-  const table = Uint32Array.from([...rows, ...scenes(spec.count)].flat());
-  const heldTable = Uint32Array.from([...held.rows, ...scenes(spec.squares)].flat());
-  return { table, shard: training.words, heldTable, held: held.words };
+  const rows = Array.from({ length: spec.count * (shots ? 2 : 1) }, (_, i) => training.rows[i % areas.length]);
+  // Behind the pictures' rows, those of scenes: the first shot, and how many.
+  const scenes = (/** @type {number} */ length, /** @type {(i: number) => number[]} */ scene) =>
+    (shots ? Array.from({ length }, (_, i) => [...scene(i), 0, 0]) : []);
+  return {
+    table: Uint32Array.from([...rows, ...scenes(spec.count, () => [0, areas.length])].flat()),
+    shard: training.words,
+    heldTable: Uint32Array.from([...held.rows, ...scenes(spec.squares, (i) => [2 * i, 2])].flat()),
+    held: held.words,
+  };
 }

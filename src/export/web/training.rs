@@ -16,13 +16,13 @@ use crate::train::{Example, Length, Options, Schedule, record_step};
 
 /// What noise there is to choose from, and what the page calls it. Without a law, pictures are shots of one scene.
 const NOISES: [(Option<&str>, &str); 5] = [
-    (Some("gaussian:25"), "Gaussian, a deviation of 25 of 255"),
-    (Some("gaussian:0-55"), "Gaussian of any strength, up to 55"),
+    (Some("gaussian:25"), "Gaussian, 25 of 255"),
+    (Some("gaussian:0-55"), "Gaussian, any up to 55"),
     (Some("poisson:30"), "Photons, 30 at white"),
-    (Some("camera:0.5-8"), "A camera in low light, with its development and JPEG"),
-    (None, "None to add: noisy shots of one scene, a burst"),
+    (Some("camera:0.5-8"), "A camera in low light"),
+    (None, "None to add: a burst of shots"),
 ];
-/// Rows of the table of pictures, or pairs of rows: the page repeats its pictures, every one of up to ten equally often.
+/// Rows of the table of pictures, or scenes: the page repeats its pictures, every one of up to ten equally often.
 const COUNT: usize = 2520;
 /// Bytes that pictures have room for.
 const CAPACITY: usize = 32 << 20;
@@ -89,14 +89,18 @@ pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Valu
     }))
 }
 
-/// Batches of crops from as many pictures, or pairs, as the table has room for, all of them in the first shard.
+/// Batches of crops from as many pictures as the table has room for, or scenes of twice as many shots, all of them in the first shard.
 fn draw(g: &mut Graph, batch: Batch, bytes: usize) -> Drawn {
-    let side = batch.crop as u32;
-    let pairs = batch.noise.is_none();
-    let rows = batch.count * if pairs { 2 } else { 1 };
-    let scenes = (0..batch.count as u32).filter(|_| pairs).map(|i| [2 * i, 2]).collect();
-    let (table, data) = ([0, 0, side, side].repeat(rows), [vec![0; bytes], Vec::new(), Vec::new()]);
-    g.batch(batch, &Shards { table, scenes, value_bytes: 1, data, left_out: Vec::new() })
+    let (side, count) = (batch.crop as u32, batch.count);
+    let (rows, scenes) = if batch.noise.is_some() { (count, 0) } else { (2 * count, count) };
+    let shards = Shards {
+        table: [0, 0, side, side].repeat(rows),
+        scenes: vec![[0, 2]; scenes],
+        value_bytes: 1,
+        data: [vec![0; bytes], Vec::new(), Vec::new()],
+        ..Shards::default()
+    };
+    g.batch(batch, &shards)
 }
 
 /// A batch for the network, of the held-out squares.
@@ -132,7 +136,7 @@ fn step_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, option
     };
     let Drawn { x, t, mask, pictures } = draw(&mut g, batch, CAPACITY);
     let mut rule = options.rule(0);
-    rule.loss = rule.loss.in_range(ranges.output);
+    rule.loss = rule.loss.in_range(network.values().output);
     let step = record_step(&mut g, network, Example { x, t, mask }, rule);
     let Optimizer { control, moments, ema, log, .. } = step.optimizer;
     let Pictures { draw, table, shards: [shard, ..] } = pictures;
