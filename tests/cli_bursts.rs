@@ -113,6 +113,7 @@ fn what_is_no_burst_and_no_stack_is_refused_by_name() {
     train("--stack flat.npy").fails(&["flat.npy", "[4, 4]"]);
     train("--stack missing.tif").fails(&["missing.tif"]);
     train("--burst bursts --neighbours").is_misused(&["--neighbours", "--burst"]);
+    save_burst(&shell, 0, 3);
     train("--burst bursts --align").is_misused(&["--align"]);
     train("--burst bursts --noise gaussian:25").is_misused(&["--burst"]);
 }

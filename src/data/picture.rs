@@ -215,9 +215,12 @@ impl Picture {
 
     /// So many colours of every pixel, without alpha; the one of grey pictures again and again.
     fn colours<T: Copy>(&self, samples: &[T], channels: usize) -> Vec<T> {
-        let last = self.header.color.colours() - 1;
-        let of_pixel = |pixel: &[T]| (0..channels).map(|c| pixel[c.min(last)]).collect::<Vec<T>>();
-        samples.chunks_exact(self.header.color.channels()).flat_map(of_pixel).collect()
+        let (stride, last) = (self.header.color.channels(), self.header.color.colours() - 1);
+        if stride == channels {
+            return samples.to_vec();
+        }
+        let count = samples.len() / stride * channels;
+        (0..count).map(|i| samples[i / channels * stride + (i % channels).min(last)]).collect()
     }
 
     /// `(H, W, 3)` bytes, clamped and rounded.
