@@ -107,7 +107,7 @@ fn what_is_wrong_with_a_configuration_is_named() {
     let own = env!("CARGO_PKG_VERSION");
     for (text, names) in [
         ("bach = 2", ["bach", "batch is one"]),
-        ("zzz = 2", ["zzz", "there are augment, batch"]),
+        ("zzz = 2", ["zzz", "there are accumulate, augment"]),
         ("[net]\nname = \"unet\"\nwidht = 4", ["widht", "width is one in [net]"]),
         ("[net]\nname = \"tree\"", ["tree", "none of unet"]),
         ("[net]\nwidth = 4", ["[net]", "no name"]),

@@ -59,7 +59,9 @@ struct Cli {
 /// Options of all commands.
 #[derive(Args, Debug)]
 struct Common {
-    /// auto (best GPU, else cpu), cpu, or an adapter's index or a part of its name
+    /// auto (best GPU, else cpu), cpu, an adapter's index or name
+    ///
+    /// A part of the name will do
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Common options")]
     device: String,
     /// Find the fastest tiles for what is run on this GPU first, and remember them; results stay the same to the last bit

@@ -22,7 +22,9 @@ pub(super) struct RecipeArgs {
     /// Epochs: times that every picture is shown [recipe epfl: 30]
     #[arg(long, hide_short_help = true, value_name = "N", group = "length", value_parser = positive, allow_negative_numbers = true)]
     epochs: Option<f64>,
-    /// Minutes of training [default: 10, or as a recipe, --steps or --epochs have it]
+    /// Minutes of training [default: 10]
+    ///
+    /// Unless a recipe, --steps or --epochs say how long it is
     #[arg(long, display_order = 2, help_heading = None::<&str>, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
     minutes: Option<f64>,
     /// Highest learning rate, or auto: found by up to 280 steps at rising rates, before training begins [default: 0.001 on a discrete GPU, else 0.002; sgd: 0.1]

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use n2n_gpu::data::files::list;
 use n2n_gpu::data::inspect::{Mends, Report};
+use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
@@ -20,16 +21,14 @@ use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program};
 use super::pairs::{Pairs, readable, tell};
+use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
 use super::shots::PairReader;
-use super::{Common, Usage, processes};
+use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
-       n2n-gpu train --pairs A B --out RUN [OPTIONS]
-       n2n-gpu train --burst DIR --out RUN [OPTIONS]
-       n2n-gpu train --stack FILE... --out RUN [OPTIONS]
-       n2n-gpu train --dataset FILE --out RUN [OPTIONS]
+       n2n-gpu train --pairs A B | --burst DIR | --stack FILE... | --dataset FILE --out RUN [OPTIONS]
        n2n-gpu train --resume --out RUN [--minutes M]";
 
 /// Arguments of `train`.
@@ -45,22 +44,28 @@ pub(super) struct Options {
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pub(super) pairs: Option<Vec<PathBuf>>,
-    /// A folder with a folder of noisy shots for every scene, two and more: any two of them are trained on
+    /// A folder with a folder of noisy shots for every scene
+    ///
+    /// Two shots and more: any two of a scene are trained on
     #[arg(long, help_heading = "Data", value_name = "DIR", conflicts_with_all = ["photos", "pairs"])]
     pub(super) burst: Option<PathBuf>,
-    /// Files with many pages, TIFF or .npy, which are noisy shots of one scene
+    /// Files with many pages, TIFF or .npy: noisy shots of one scene
     #[arg(long, help_heading = "Data", num_args = 1.., value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst"])]
     pub(super) stack: Vec<PathBuf>,
     /// Only neighbouring pages of --stack show the same, as in microscopy and tomography
     #[arg(long, help_heading = "Data", hide_short_help = true, requires = "stack", conflicts_with_all = ["photos", "pairs", "burst", "dataset"])]
     pub(super) neighbours: bool,
-    /// Pairs in one file: .pkl, .pt, .npz, .npy or .safetensors with two arrays; or a folder with folders a and b
+    /// Pairs in one file with two arrays, or a folder with folders a and b
+    ///
+    /// Files are .pkl, .pt, .npz, .npy or .safetensors
     #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst", "stack"])]
     pub(super) dataset: Option<PathBuf>,
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
     pub(super) out: PathBuf,
-    /// Show the report in a browser while it trains, at a port that no other machine reaches [default: 7878, or one that is free]
+    /// Show the report in a browser while it trains [default: 7878]
+    ///
+    /// At a port that no other machine reaches: 7878, or one that is free
     #[arg(long, display_order = 4, value_name = "PORT", num_args = 0..=1, require_equals = true)]
     live: Option<Option<u16>>,
     /// Replace an earlier run in that folder
@@ -74,10 +79,14 @@ pub(super) struct Options {
     /// Options from a file such as the config.toml of a run; those that are given override it
     #[arg(long, hide_short_help = true, help_heading = "Earlier runs", value_name = "FILE", conflicts_with_all = ["resume", "recipe"])]
     pub(super) config: Option<PathBuf>,
-    /// Train a model further (fine-tuning): a file, a run, or the name of one in the box. Its network stays; the learning rate is a tenth
+    /// Train a model further: a file, a run, or one in the box
+    ///
+    /// This is fine-tuning: the network is that of the model, and the learning rate a tenth of what it is otherwise
     #[arg(long, help_heading = "Earlier runs", value_name = "MODEL", conflicts_with = "recipe")]
     pub(super) from: Option<PathBuf>,
-    /// Held-out photographs for validation, or a data set of noisy and clean pictures [default: one in twenty of what is given]
+    /// Held-out photographs, or noisy and clean ones [default: one in twenty]
+    ///
+    /// Clean ones belong to a data set of --pairs, --burst, --stack or --dataset
     #[arg(long, display_order = 3, value_name = "DATA")]
     pub(super) val: Option<PathBuf>,
     /// Cut the shots of a pair to what they share where one is shifted by whole pixels
@@ -180,7 +189,9 @@ fn source(
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     options.recipe.check()?;
     check_given(options)?;
-    let live = options.live.map(|port| Live::bind(port, &options.out)).transpose()?;
+    // Of several processes, the first shows the report.
+    let first = Process::of_mpirun().is_none_or(|process| process.rank == 0);
+    let live = options.live.filter(|_| first).map(|port| Live::bind(port, &options.out)).transpose()?;
     let mut device = common.open()?;
     let settings = Settings::new(common, options, &device)?;
     let (seed, precision) = settings.early()?;
@@ -198,16 +209,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
-    let dropped = training_set.drop_small(training.crop, Anatomy::of(network.as_ref()).multiple)?;
-    if let Some(first) = dropped.first() {
-        let pictures = counted(dropped.len(), "picture");
-        common.remark(&format!("left out for being smaller than a crop: {pictures}, {first} first"));
-    }
-    let excess = training_set.drop_excess(&device)?;
-    if let Some(first) = excess.first() {
-        let pictures = counted(excess.len(), "picture");
-        common.remark(&format!("left out for lack of memory on {}: {pictures}, {first} first", device.name()));
-    }
+    leave_out(common, &mut training_set, training.crop, network.as_ref(), &device)?;
     let stop = stops_training();
     let team = processes::join(stop)?;
     if team.as_ref().is_none_or(|team| team.rank() == 0) {
@@ -220,20 +222,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         let what = if training_set.pictures() > 2 { "scene" } else { "picture" };
         common.remark(&format!("there is only one {what}: it is validated on as well; give others with --val"));
     }
-    common.remark(&format!(
-        "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
-        network.name(),
-        settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
-        Anatomy::of(network.as_ref()).parameters(),
-        counted(training_set.count(), "picture"),
-        validation.count(),
-        training_set.noise(),
-        device.name()
-    ));
-    range_in_words(&training_set).iter().for_each(|line| common.remark(line));
-    if training_set.is_linear() {
-        common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
-    }
+    announce(common, &settings, network.as_ref(), (&training_set, &validation), &device);
     let (source, validation) = (&training_set, &validation);
     if options.recipe.finds_rate() && !options.resume {
         if team.is_some() {
@@ -247,20 +236,60 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
     let live = live.map(|live| live.serve(common));
     let origin = settings.origin.absolute();
-    let trained = Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| match e {
-        Error::Gone(what) => Error::Gone(format!(
-            "{what}: go on with `{} train --resume --out {}`, in as many processes as there are",
-            program(),
-            shown(&options.out)
-        )),
-        Error::Lost(what) if options.out.join("state.safetensors").exists() => {
-            let how = format!("{} train --resume --out {}", program(), shown(&options.out));
-            Error::Lost(format!("{what}: go on with `{how}`, with --device cpu if the device does not come back"))
+    let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
+    let trained =
+        Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out))?;
+    Ok(trained.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how)))
+}
+
+/// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
+fn leave_out(common: &Common, pictures: &mut Source, crop: usize, network: &dyn Network, device: &Device) -> anyhow::Result<()> {
+    let dropped = pictures.drop_small(crop, Anatomy::of(network).multiple)?;
+    if let Some(first) = dropped.first() {
+        let count = counted(dropped.len(), "picture");
+        common.remark(&format!("left out for being smaller than a crop: {count}, {first} first"));
+    }
+    let excess = pictures.drop_excess(device)?;
+    if let Some(first) = excess.first() {
+        let count = counted(excess.len(), "picture");
+        common.remark(&format!("left out for lack of memory on {}: {count}, {first} first", device.name()));
+    }
+    Ok(())
+}
+
+/// Says what is about to be trained.
+fn announce(
+    common: &Common,
+    settings: &Settings,
+    network: &dyn Network,
+    (training_set, validation): (&Source, &Validation),
+    device: &Device,
+) {
+    common.remark(&format!(
+        "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
+        network.name(),
+        settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
+        Anatomy::of(network).parameters(),
+        counted(training_set.count(), "picture"),
+        validation.count(),
+        training_set.noise(),
+        device.name()
+    ));
+    range_in_words(training_set).iter().for_each(|line| common.remark(line));
+    if training_set.is_linear() {
+        common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
+    }
+}
+
+/// What is to be done about a training that has lost its device, or a process.
+fn with_advice(error: Error, how: &str, out: &Path) -> Error {
+    match error {
+        Error::Gone(what) => Error::Gone(format!("{what}: {how}, in as many processes as there are")),
+        Error::Lost(what) if out.join("state.safetensors").exists() => {
+            Error::Lost(format!("{what}: {how}, with --device cpu if the device does not come back"))
         }
         other => other,
-    })?;
-    let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
-    Ok(trained.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how)))
+    }
 }
 
 /// Which values the pictures fill, if that is another range than 0 to 1.
