@@ -287,12 +287,24 @@ fn batch_from(size: usize, noise: Option<Noise>, clean_targets: bool, given: boo
 
 /// A whole training step of `unet`.
 pub fn training_step(norm: Norm, width: usize, levels: usize, size: [usize; 3], update: Update) -> Case {
+    training_step_in(norm, width, levels, size, update, 0)
+}
+
+/// The same with gradients that are summed over batches in so many pieces: the first batch of two.
+pub fn training_step_in(norm: Norm, width: usize, levels: usize, size: [usize; 3], update: Update, pieces: usize) -> Case {
     let mut g = Graph::new();
     let [x, t] = ["x", "t"].map(|n| g.host_picture(n, size, 3));
-    let rule = Rule { loss: Loss::L2, update, clip: 1.0, pieces: 0 };
+    let rule = Rule { loss: Loss::L2, update, clip: 1.0, pieces };
     let step = record_step(&mut g, &Unet::new(width, levels, norm), Example { x, t, mask: None }, rule);
     let optimizer = step.optimizer;
-    let mut case = Case::new(format!("training step of unet, width {width}, {levels} levels, norm {norm:?} {size:?}"), g);
+    let loss = step.sums.map(|sums| (sums.control, g.view(sums.loss).storage));
+    let sums = if pieces > 0 { format!(", sums in {pieces} pieces") } else { String::new() };
+    let name = format!("training step of unet, width {width}, {levels} levels, norm {norm:?} {size:?}{sums}");
+    let mut case = Case::new(name, g);
+    if let Some((control, loss)) = loss {
+        case.floats.push((control, vec![0.5, 1.0]));
+        case.outputs.push(("loss", loss));
+    }
     case.random(x);
     case.random(t);
     case.random_params();

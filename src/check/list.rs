@@ -151,6 +151,7 @@ fn training_steps() -> Vec<Case> {
         training_step(Norm::None, 12, 2, [2, 16, 24], adam(0.0)),
         training_step(Norm::Group, 16, 2, [2, 16, 16], adam(0.1)),
         training_step(Norm::Batch, 8, 1, [2, 8, 10], adam(0.1)),
+        training_step_in(Norm::Group, 8, 2, [2, 8, 12], adam(0.1), 3),
         training_step(Norm::None, 8, 1, [2, 8, 10], Update::Sgd { momentum: 0.9 }),
     ]
 }
