@@ -1,5 +1,6 @@
 //! Commands: arguments to typed options, a library call, output. One file per command.
 
+mod announce;
 mod aux;
 mod bench;
 mod check;

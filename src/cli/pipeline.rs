@@ -93,6 +93,8 @@ struct Page {
     /// What it was judged by, and whether that was asked for.
     estimate: Option<Estimate>,
     judged: bool,
+    /// What is to be said of its values.
+    scale: Option<String>,
     rows: Receiver<Result<Rows, Error>>,
     /// Told when the page begins to be written, and dropped where it never will be.
     begun: Sender<()>,
@@ -136,7 +138,7 @@ impl Denoised {
             .map(|(pipe, path)| if is_pipe(path) { pipe.to_owned() } else { shown(path) });
         let written = RefCell::new(Written::default());
         let pages = pages.into_iter().enumerate().map(|(number, page)| {
-            let Page { header, comparison, estimate, judged, rows, begun } = page?;
+            let Page { header, comparison, estimate, judged, scale, rows, begun } = page?;
             let mut known = written.borrow_mut();
             known.size = header.size();
             if judged {
@@ -144,6 +146,9 @@ impl Denoised {
             }
             if number == 0 {
                 known.comparison = comparison;
+            }
+            if let Some(scale) = scale {
+                known.say(format!("{input}: {scale}"), remark);
             }
             if let Some(lost) = header.loses(&name) {
                 known.say(format!("{output}: this format cannot hold {lost}"), remark);
@@ -274,7 +279,8 @@ impl Worker {
         let (begun, has_begun) = channel();
         let comparison = (compare && page == 1).then(|| Comparison::new(&photo));
         // A writer that takes no more pages or rows has said why.
-        if pages.send(Ok(Page { header: photo.header().clone(), comparison, estimate, judged, rows, begun })).is_err() {
+        let (header, scale) = (photo.header().clone(), self.denoiser.scale_remark(&photo));
+        if pages.send(Ok(Page { header, comparison, estimate, judged, scale, rows, begun })).is_err() {
             return false;
         }
         let emit = |done| row.send(Ok(done)).map_err(|_| Error::data("it cannot be written"));

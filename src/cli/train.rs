@@ -14,6 +14,7 @@ use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Team, TrainingPicture, Validation, split};
 use serde_json::{Value, json};
 
+use super::announce::announce;
 use super::aux::AuxArgs;
 use super::files::remark_skipped;
 use super::interrupt::stops_training;
@@ -86,7 +87,7 @@ pub(super) struct Options {
     pub(super) from: Option<PathBuf>,
     /// Held-out photographs, or noisy and clean ones [default: one in twenty]
     ///
-    /// Clean ones belong to a data set of --pairs, --burst, --stack or --dataset
+    /// Noisy and clean ones are a folder with folders a and b, or a file with two arrays, for --pairs, --burst, --stack and --dataset
     #[arg(long, display_order = 3, value_name = "DATA")]
     pub(super) val: Option<PathBuf>,
     /// Cut the shots of a pair to what they share where one is shifted by whole pixels
@@ -138,6 +139,8 @@ struct Task {
     validation: Validation,
     /// What pairs look like.
     report: Option<Report>,
+    /// Whether what is trained on is validated on as well.
+    shared: bool,
 }
 
 /// What to train on, and what is held out: from the same set, or what --val names.
@@ -167,9 +170,11 @@ fn source(
         _ => return Err(Usage::new("--noise is missing")),
     };
     let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
+    let mut shared = false;
     let (training, validation) = match (&data.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
+            shared = training.is_same(&held_out);
             (training, Validation::new(&held_out, seed)?)
         }
         (Some(folder), Some(noise)) => {
@@ -183,7 +188,7 @@ fn source(
             (training, Validation::with_clean(pairs.collect::<Result<Vec<_>, Error>>()?, signal)?)
         }
     };
-    Ok(Task { network, training, validation, report })
+    Ok(Task { network, training, validation, report, shared })
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
@@ -203,7 +208,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
-    let Task { network, training: mut training_set, validation, report } = source(common, &settings, &network, options, seed)?;
+    let Task { network, training: mut training_set, validation, report, shared } =
+        source(common, &settings, &network, options, seed)?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
@@ -218,9 +224,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     if let Some(team) = &team {
         common.remark(&format!("{} processes share every batch of {} crops", team.size(), training.batch));
     }
-    if training_set.count() == 1 && validation.count() == 1 && settings.origin.data.val.is_none() {
-        let what = if training_set.pictures() > 2 { "scene" } else { "picture" };
-        common.remark(&format!("there is only one {what}: it is validated on as well; give others with --val"));
+    if shared {
+        let what = if training_set.pictures() > 1 { "there are too few pictures" } else { "there is only one picture" };
+        common.remark(&format!("{what} to hold some out: validated on as well; give others with --val"));
     }
     announce(common, &settings, network.as_ref(), (&training_set, &validation), &device);
     let (source, validation) = (&training_set, &validation);
@@ -230,7 +236,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         }
         let run =
             Run { device: &device, network: Arc::clone(&network), options: &training, source, validation, out: &options.out };
-        training.lr = run.find_rate(settings.start())?;
+        common.remark("looking for the learning rate");
+        training.lr = run.find_rate(settings.start(), || stop.load(Ordering::Relaxed))?;
         common.remark(&format!("learning rate {}: a tenth of the highest at which the loss does not blow up", training.lr));
     }
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
@@ -257,30 +264,6 @@ fn leave_out(common: &Common, pictures: &mut Source, crop: usize, network: &dyn 
     Ok(())
 }
 
-/// Says what is about to be trained.
-fn announce(
-    common: &Common,
-    settings: &Settings,
-    network: &dyn Network,
-    (training_set, validation): (&Source, &Validation),
-    device: &Device,
-) {
-    common.remark(&format!(
-        "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
-        network.name(),
-        settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
-        Anatomy::of(network).parameters(),
-        counted(training_set.count(), "picture"),
-        validation.count(),
-        training_set.noise(),
-        device.name()
-    ));
-    range_in_words(training_set).iter().for_each(|line| common.remark(line));
-    if training_set.is_linear() {
-        common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
-    }
-}
-
 /// What is to be done about a training that has lost its device, or a process.
 fn with_advice(error: Error, how: &str, out: &Path) -> Error {
     match error {
@@ -290,15 +273,6 @@ fn with_advice(error: Error, how: &str, out: &Path) -> Error {
         }
         other => other,
     }
-}
-
-/// Which values the pictures fill, if that is another range than 0 to 1.
-fn range_in_words(pictures: &Source) -> Option<String> {
-    let (factor, of) = if pictures.has_words() { (65_535.0, " of 65535") } else { (1.0, "") };
-    let [low, high] = pictures.signal()?.map(|v| format!("{:.5}", factor * v));
-    let short = |number: &str| number.trim_end_matches('0').trim_end_matches('.').to_owned();
-    let [low, high] = [short(&low), short(&high)];
-    Some(format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"))
 }
 
 /// What came of a training for people.

@@ -167,6 +167,11 @@ impl Picture {
         self.rows.linear(i)
     }
 
+    /// Whether samples are bytes.
+    pub fn is_of_bytes(&self) -> bool {
+        matches!(self.rows.samples, Samples::Bytes(_))
+    }
+
     /// Whether the file has linear light: OpenEXR, Radiance HDR and PFM do.
     pub fn is_linear(&self) -> bool {
         self.rows.is_linear()

@@ -14,12 +14,17 @@ pub(crate) fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
     (0..count.min(most)).map(place)
 }
 
-/// The range that values fill, if it is another than [0, 1].
-pub(crate) fn own_range(mut values: Vec<f32>) -> Option<[f32; 2]> {
+/// Between which nearly all values lie, of those that are finite.
+pub(crate) fn filled(mut values: Vec<f32>) -> Option<[f32; 2]> {
     values.retain(|v| v.is_finite());
     let last = values.len().checked_sub(1)? as f64;
     let at = |share: f64| (share * last).round() as usize;
-    let [low, high] = [BEYOND, 1.0 - BEYOND].map(|share| *values.select_nth_unstable_by(at(share), f32::total_cmp).1);
+    Some([BEYOND, 1.0 - BEYOND].map(|share| *values.select_nth_unstable_by(at(share), f32::total_cmp).1))
+}
+
+/// The range that values fill, if it is another than [0, 1].
+pub(crate) fn own_range(values: Vec<f32>) -> Option<[f32; 2]> {
+    let [low, high] = filled(values)?;
     let is_plain = (PLAIN[0]..=PLAIN[1]).contains(&(high - low)) && low.abs() <= BEGINS;
     (high > low && !is_plain).then_some([low, high])
 }

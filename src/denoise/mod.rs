@@ -6,6 +6,7 @@ mod estimate;
 mod evaluate;
 mod flips;
 mod pieces;
+mod scale;
 mod windows;
 
 use std::array::from_fn;

@@ -98,6 +98,12 @@ impl Source {
         self.scenes.iter().flatten().all(|p| matches!(p.pixels, Pixels::Words(_)))
     }
 
+    /// Whether it has the same pictures as another part of one set.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let first = |source: &Self| source.scenes.first().map(|scene| scene[0].pixels.clone());
+        self.count() == other.count() && self.pictures() == other.pictures() && first(self) == first(other)
+    }
+
     /// Pictures, or scenes; of stacks, pairs of neighbours.
     pub fn count(&self) -> usize {
         if self.neighbours { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }

@@ -27,10 +27,11 @@ impl Run<'_> {
     ///
     /// # Errors
     /// If options and pictures do not fit each other, the device fails, or the loss rises from the lowest rate on.
-    pub fn find_rate(&self, start: Start) -> Result<f64> {
+    pub fn find_rate(&self, start: Start, stopped: impl Fn() -> bool) -> Result<f64> {
         let Run { device, ref network, options, source, .. } = *self;
         let model = if let Start::From(model) = start { Some(model) } else { None };
-        let ranges = model.map_or_else(|| network.values().ranges(|| source.statistics()), |model| model.ranges);
+        let ranges =
+            model.map_or_else(|| network.values().ranges_of(source.signal(), || source.statistics()), |model| model.ranges);
         let (length, schedule) = (Length::Steps(STEPS as u64), Schedule::Constant);
         let options = Options { lr: 1.0, length, schedule, warm_up: None, ema: 0.0, ..options.clone() };
         let mut trainer = Trainer::new(device, Arc::clone(network), &options, source, ranges)?;
@@ -39,6 +40,9 @@ impl Run<'_> {
         }
         let mut losses = Vec::new();
         for step in 0..STEPS {
+            if stopped() {
+                return Err(Error::Stopped);
+            }
             trainer.scale_rate(rate(step));
             trainer.advance(0.0)?;
             let (executor, parts) = trainer.parts();

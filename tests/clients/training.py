@@ -70,6 +70,8 @@ def trains(page):
         press(page, "download")
     download.value.save_as(folder / "trained.safetensors")
     press(page, "use")
+    # The page turns to photographs once the worker has given the model.
+    wait(page, lambda: page.get_attribute("#to-denoise", "aria-pressed") == "true", "the page turns to photographs")
     give(page, folder / "noisy.png")
     env, device = swiftshader()
     n2n(f"denoise noisy.png -o native.png --strength 1 --force --model trained.safetensors {device}", env)

@@ -135,7 +135,7 @@ impl Look {
         if !self.findings.iter().any(|f| f.kind == Kind::Shift) {
             self.tell_correlation(&noises);
         }
-        let clipped = self.tell_clipping(&looked_at);
+        let clipped = self.tell_clipping(pictures, &looked_at);
         self.tell_range(pictures, &looked_at, range);
         let largest = |of: &mut dyn Iterator<Item = f64>| of.fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
         self.measured = Some(Measurements {
@@ -190,7 +190,11 @@ impl Look {
         self.find(Kind::Correlation, value, problem, advice);
     }
 
-    fn tell_clipping(&mut self, windows: &[Window]) -> [f64; 2] {
+    fn tell_clipping(&mut self, pictures: [&Picture; 2], windows: &[Window]) -> [f64; 2] {
+        // Floats have no ends.
+        if pictures.iter().any(|p| p.header().color.depth.is_float()) {
+            return [0.0; 2];
+        }
         let values = || windows.iter().flat_map(|w| w.a.iter().chain(&w.b)).flatten();
         let count = values().count().max(1) as f64;
         let share = |is: &dyn Fn(f32) -> bool| values().filter(|v| is(**v)).count() as f64 / count;
@@ -209,6 +213,13 @@ impl Look {
         if windows[0].a.len() == 3 && windows.iter().all(is_grey) {
             let advice = "networks learn that noise is the same in all colours: do not mix them with colour pictures";
             self.find(Kind::Grey, 1.0, "the pictures are grey in three channels", advice);
+        }
+        // Renders, which have colours, are such light.
+        if pictures.iter().all(|p| p.is_linear() && p.is_grey()) {
+            let problem = "values go beyond 1 and are taken for linear light, which a curve brings near to 1";
+            let advice = "of counts, means do not come out right through it: save them as 16 bit";
+            self.find(Kind::Range, 1.0, problem, advice);
+            return;
         }
         let mut values: Vec<f32> = windows.iter().flat_map(|w| w.a.iter().flatten().copied()).collect();
         let place = ((1.0 - ABOVE) * (values.len() - 1) as f64) as usize;

@@ -1,0 +1,43 @@
+//! What is said before a training begins.
+
+use n2n_gpu::device::Device;
+use n2n_gpu::error::shown;
+use n2n_gpu::nets::{Anatomy, Network};
+use n2n_gpu::train::{Source, Validation};
+
+use super::Common;
+use super::output::counted;
+use super::settings::Settings;
+
+/// Says what is about to be trained.
+pub(super) fn announce(
+    common: &Common,
+    settings: &Settings,
+    network: &dyn Network,
+    (training_set, validation): (&Source, &Validation),
+    device: &Device,
+) {
+    common.remark(&format!(
+        "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
+        network.name(),
+        settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
+        Anatomy::of(network).parameters(),
+        counted(training_set.count(), "picture"),
+        validation.count(),
+        training_set.noise(),
+        device.name()
+    ));
+    range_in_words(training_set).iter().for_each(|line| common.remark(line));
+    if training_set.is_linear() {
+        common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
+    }
+}
+
+/// Which values the pictures fill, if that is another range than 0 to 1.
+fn range_in_words(pictures: &Source) -> Option<String> {
+    let (factor, of) = if pictures.has_words() { (65_535.0, " of 65535") } else { (1.0, "") };
+    let [low, high] = pictures.signal()?.map(|v| format!("{:.5}", factor * v));
+    let short = |number: &str| number.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let [low, high] = [short(&low), short(&high)];
+    Some(format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"))
+}

@@ -1,0 +1,43 @@
+//! Whether a picture is on the scale of what a model was trained on.
+
+use super::Denoiser;
+use crate::data::picture::Picture;
+use crate::data::range::{filled, spread};
+
+/// Pixels that are looked at.
+const PIXELS: usize = 20_000;
+/// How far beyond what a model was trained on values may lie, and how little of it they may fill, by its length.
+const BEYOND: f32 = 1.0;
+const LEAST: f32 = 0.05;
+/// The same for models of pictures that fill [0, 1], which need not be bright.
+const DARK: f32 = 0.02;
+
+impl Denoiser {
+    /// What is to be said of a picture whose values lie far from those that the model was trained on; nothing of one of bytes and a model
+    /// of such.
+    pub fn scale_remark(&self, photo: &Picture) -> Option<String> {
+        let signal = self.signal();
+        if signal.is_none() && (photo.is_of_bytes() || photo.is_linear() || photo.features().is_some()) {
+            return None;
+        }
+        let pixels = spread(photo.width() * photo.height(), PIXELS);
+        let [low, high] = filled(pixels.flat_map(|i| photo.rgb(i)).collect())?;
+        let Some([black, white]) = signal else {
+            let percent = 100.0 * (high - low);
+            return (high > low && high < DARK).then(|| {
+                format!(
+                    "its values fill {percent:.2} % of their range, but the model knows pictures that fill it: \
+                     stretch them, or train a model on such pictures"
+                )
+            });
+        };
+        let length = white - black;
+        let is_far = low > white || high < black || high > white + BEYOND * length || high - low < LEAST * length;
+        is_far.then(|| {
+            format!(
+                "its values lie between {low} and {high}, but the model was trained on {black} to {white}: \
+                 what comes out may be far off; give pictures of that scale"
+            )
+        })
+    }
+}
