@@ -141,3 +141,29 @@ fn a_bar_shows_progress_on_a_terminal_unless_quiet() {
     let quiet = on_a_terminal("--quiet").unwrap();
     assert!(!quiet.contains("photo.png") && quiet.contains("1 picture denoised"), "{quiet}");
 }
+
+#[test]
+fn values_far_from_what_a_model_knows_are_told() {
+    let shell = Shell::new();
+    let counts = |name: &str, from: u16| {
+        let at = |x: u32, y: u32| Luma([from + (x * 7 + y * 13) as u16 % 300]);
+        ImageBuffer::from_fn(64, 48, at).save(shell.path(name)).unwrap();
+    };
+    ["a/1.png", "b/1.png"].iter().for_each(|name| drop(shell.picture(name, 8, 8)));
+    counts("counts.png", 100);
+    counts("bright.png", 40_000);
+    let told = |name: &str, model: &str| {
+        let done = shell.run(&format!("denoise {name} -o out.png --force --device cpu --model {model}"));
+        done.succeeds().stderr.clone()
+    };
+    let of_photos = shell.model();
+    assert!(told("counts.png", of_photos).contains("counts.png: its values fill 0.46 % of their range"));
+    assert!(!told("bright.png", of_photos).contains("its values"));
+    // Two shots of counts make a model of their range.
+    counts("a/1.png", 100);
+    counts("b/1.png", 103);
+    let line = "train --pairs a b --out own --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu";
+    shell.run(line).succeeds();
+    assert!(!told("counts.png", "own/last.safetensors").contains("its values"));
+    assert!(told("bright.png", "own/last.safetensors").contains("but the model was trained on"));
+}

@@ -80,3 +80,4 @@ def trains(page):
     page.click("#to-train")
     press(page, "discard")
     check("a training can be discarded", page.inner_text("#train") == "Start", page.inner_text("#train"))
+    page.click("#to-denoise")
