@@ -1,4 +1,4 @@
-"""What tests of the page share: Chromium with its packages, the native program, and ways to use the page. Imported by web.py."""
+"""What tests of pages share: Chromium with its packages, the native program, and ways to use the page. Imported by web.py and live.py."""
 import json
 import os
 import pathlib
@@ -21,7 +21,7 @@ def option(name, default):
 
 def leave_out(reason):
     """Ends as automake's tests do where what they need is not there."""
-    print(f"left out, the page in a browser: {reason}")
+    print(f"left out, a page in a browser: {reason}")
     sys.exit(77)
 
 
@@ -98,8 +98,8 @@ def wait(page, good, what):
         time.sleep(0.05)
 
 
-def opened(browser, address):
-    """A page that is ready, and what it asked for and complained of."""
+def visited(browser, address):
+    """A page, and what it asks for and complains of."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(PATIENCE * 1000)
     seen = {"requests": [], "errors": []}
@@ -107,6 +107,12 @@ def opened(browser, address):
     page.on("console", lambda message: message.type in ("error", "warning") and seen["errors"].append(message.text))
     page.on("pageerror", lambda error: seen["errors"].append(str(error)))
     page.goto(address)
+    return page, seen
+
+
+def opened(browser, address):
+    """The page of `export --web` once it is ready, and the same."""
+    page, seen = visited(browser, address)
     wait(page, lambda: not page.inner_text("#device").startswith("Looking"), "the page finds a device or says that there is none")
     return page, seen
 

@@ -6,75 +6,20 @@ It needs Chromium (Debian: chromium), and installs Playwright from PyPI into DIR
 (/tmp/n2n-web); where these are not to be had, it says so and exits with 77. It prints a line for each check, and exits with 1 if one
 fails.
 """
-import os
-import pathlib
+# First, as it goes on in the virtual environment that has the other packages.
+from chromium import BROWSER, binary, check, failed, folder, screenshots, visited, wait
+
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-
-PACKAGES = ["playwright", "pillow", "numpy"]
-BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-# Seconds that anything may take on a busy machine.
-PATIENCE = 120
-TRAINING = "--noise gaussian:25 --width 8 --levels 2 --batch 2 --crop 32 --minutes 1 --device cpu --out run --live=0"
-
-
-def option(name, default):
-    return pathlib.Path(sys.argv[sys.argv.index(name) + 1]).absolute() if name in sys.argv else default
-
-
-def leave_out(reason):
-    """Ends as automake's tests do where what they need is not there."""
-    print(f"left out, the page of a training in a browser: {reason}")
-    sys.exit(77)
-
-
-def enter_venv():
-    """Runs this script by the Python of the virtual environment, with the packages in it."""
-    venv = option("--venv", pathlib.Path("/tmp/n2n-web"))
-    python = venv / "bin" / "python"
-    if pathlib.Path(sys.prefix) == venv:
-        return
-    try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    except subprocess.CalledProcessError:
-        leave_out(f"its packages ({', '.join(PACKAGES)}) cannot be installed into {venv}")
-    os.execv(python, [str(python), *sys.argv])
-
-
-if not BROWSER:
-    leave_out("there is no Chromium: install it (Debian: apt-get install chromium)")
-enter_venv()
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-binary = os.path.abspath(sys.argv[1])
-screenshots = option("--screenshots", None)
-failed = 0
-
-
-def check(what, good, found=""):
-    global failed
-    failed += not good
-    print(f"{'ok  ' if good else 'FAIL'} {what}{f': {found}' if found != '' else ''}", flush=True)
-
-
-def wait(page, good, what):
-    """Waits until something holds of the page: by asking, as its policy forbids what Playwright's own waiting does."""
-    end = time.monotonic() + PATIENCE
-    while not good():
-        if time.monotonic() > end:
-            check(what, False, f"not within {PATIENCE} s; the page says {page.inner_text('body')!r}")
-            raise TimeoutError(what)
-        time.sleep(0.05)
+TRAINING = "--noise gaussian:25 --width 8 --levels 2 --batch 2 --crop 32 --minutes 1 --device cpu --out run --live=0"
 
 
 def photo(path, width, height):
@@ -85,7 +30,7 @@ def photo(path, width, height):
     Image.fromarray((clean.clip(0, 1) * 255).round().astype(np.uint8)).save(path)
 
 
-def start(folder):
+def start():
     """A training, and where it says that it can be watched."""
     words = [binary, "train", "photos", "--val", "val", *TRAINING.split()]
     training = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -106,12 +51,7 @@ def shots(page, name):
 
 
 def follows(browser, training, address):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    seen = {"requests": [], "errors": []}
-    page.on("request", lambda request: seen["requests"].append(request.url))
-    page.on("console", lambda message: message.type in ("error", "warning") and seen["errors"].append(message.text))
-    page.on("pageerror", lambda error: seen["errors"].append(str(error)))
-    page.goto(address)
+    page, seen = visited(browser, address)
     wait(page, lambda: page.inner_text("#live").startswith("Step "), "the page tells the step")
     wait(page, lambda: page.locator(".strip img").count() >= 4, "held-out pictures are shown while it trains")
     check("pictures are shown before and after, with what was taken away", "taken away" in page.inner_text(".strip").lower())
@@ -140,26 +80,24 @@ def follows(browser, training, address):
     check("the console has no complaint", not seen["errors"], seen["errors"])
 
 
-def is_left(browser, folder):
+def is_left(browser):
     """A program that is gone leaves the page as it was."""
-    training, address = start(folder)
-    page = browser.new_page()
-    page.goto(address)
+    training, address = start()
+    page, _ = visited(browser, address)
     wait(page, lambda: page.inner_text("#live").startswith("Step "), "another training is watched")
     training.kill()
     wait(page, lambda: "No answer" in page.inner_text("#live"), "the page says that the program is gone")
 
 
-with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-    folder = pathlib.Path(scratch)
+with sync_playwright() as playwright:
     photo(folder / "photos/a.png", 160, 120)
     photo(folder / "val/b.png", 128, 128)
     browser = playwright.chromium.launch(executable_path=BROWSER, args=["--headless=new", "--no-sandbox"])
-    training, address = start(folder)
+    training, address = start()
     try:
         follows(browser, training, address)
         shutil.rmtree(folder / "run")
-        is_left(browser, folder)
+        is_left(browser)
     finally:
         training.kill()
 sys.exit(1 if failed else 0)
