@@ -218,3 +218,16 @@ fn more_processes_than_crops_are_refused() {
         assert!(message.contains("6: fewer crops than the 7 processes"), "{message}");
     }
 }
+
+#[test]
+fn a_team_of_one_equals_one_alone_to_the_last_bit() {
+    for norm in [Norm::None, Norm::Batch] {
+        let mut run = run(&Device::Cpu, |options| options);
+        run.network.norm = norm;
+        let alone = run.run(&Device::Cpu, &run.out("alone"), false, |_| false).unwrap();
+        let mut outcomes = train(1, &run, &Device::Cpu, (&run.out("team"), false), |_, _| Ok(false));
+        let team = outcomes.remove(0).unwrap().unwrap();
+        // Running statistics among them: timing the device before the first step leaves none behind.
+        assert!(alone.model.params == team.model.params, "{norm:?}");
+    }
+}

@@ -53,15 +53,18 @@ impl Trainer {
         Ok(vote)
     }
 
-    /// Seconds that a batch of this process takes, forward and backward, on pictures of no meaning.
+    /// Seconds that a batch of this process takes, forward and backward. Nothing is learned from it: running statistics, which a forward
+    /// pass changes, are what they were.
     pub(super) fn seconds(&mut self) -> Result<f64> {
         let sums = self.step.sums.expect("a team sums gradients");
         self.begin_batch(sums, 0)?;
-        let last = self.nodes() - 1;
-        least_seconds(|| {
+        let (last, params) = (self.nodes() - 1, self.executor.read(self.step.params)?);
+        let seconds = least_seconds(|| {
             self.executor.run_nodes(0..last)?;
             self.executor.wait()
-        })
+        })?;
+        self.executor.write(self.step.params, &params)?;
+        Ok(seconds)
     }
 
     /// Nodes of the step, of which the last is the optimizer.

@@ -100,8 +100,8 @@ impl Source {
 
     /// Whether it has the same pictures as another part of one set.
     pub fn is_same(&self, other: &Self) -> bool {
-        let first = |source: &Self| source.scenes.first().map(|scene| scene[0].pixels.clone());
-        self.count() == other.count() && self.pictures() == other.pictures() && first(self) == first(other)
+        let [first, of_other] = [self, other].map(|source| source.scenes.first().map(|scene| &scene[0].pixels));
+        self.count() == other.count() && self.pictures() == other.pictures() && first == of_other
     }
 
     /// Pictures, or scenes; of stacks, pairs of neighbours.
