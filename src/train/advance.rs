@@ -27,10 +27,7 @@ impl Trainer {
                 self.executor.run()?;
             }
             Some(sums) => {
-                for batch in 0..self.options.accumulate {
-                    self.begin_batch(sums, batch)?;
-                    self.executor.run_nodes(0..self.nodes() - 1)?;
-                }
+                self.sum_batches(sums, self.options.accumulate)?;
                 self.executor.run_nodes(self.nodes() - 1..self.nodes())?;
             }
         }
@@ -42,10 +39,7 @@ impl Trainer {
     pub(super) fn advance_with(&mut self, team: &mut dyn Team, share: f64, vote: Vote) -> Result<Vote> {
         self.prepare(share)?;
         let sums = self.step.sums.expect("a team sums gradients");
-        for batch in 0..self.options.accumulate - 1 {
-            self.begin_batch(sums, batch)?;
-            self.executor.run_nodes(0..self.nodes() - 1)?;
-        }
+        self.sum_batches(sums, self.options.accumulate - 1)?;
         self.begin_batch(sums, self.options.accumulate - 1)?;
         let vote = self.sum_last_batch(team, sums, vote)?;
         self.executor.run_nodes(self.nodes() - 1..self.nodes())?;
@@ -81,6 +75,15 @@ impl Trainer {
             Some(exponent) => self.executor.write(exponent, &[2.0 * (1.0 - share) as f32]),
             None => Ok(()),
         }
+    }
+
+    /// Sums the gradients of the first so many batches of the step.
+    fn sum_batches(&mut self, sums: Accumulated, count: usize) -> Result<()> {
+        for batch in 0..count {
+            self.begin_batch(sums, batch)?;
+            self.executor.run_nodes(0..self.nodes() - 1)?;
+        }
+        Ok(())
     }
 
     /// Has a batch of the step drawn, whose gradients are summed with those of the others.
