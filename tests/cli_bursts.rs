@@ -110,7 +110,7 @@ fn what_is_no_burst_and_no_stack_is_refused_by_name() {
     save_stack(&shell, "one.tif", &[shot(0, 0, SIDE)]);
     train("--stack one.tif").fails(&["one.tif", "one page only"]);
     fs::write(shell.path("flat.npy"), n2n_gpu::data::npy::file(&[4, 4], &[0.0; 16])).unwrap();
-    train("--stack flat.npy").fails(&["flat.npy", "[4, 4]"]);
+    train("--stack flat.npy").fails(&["flat.npy", "one page only"]);
     train("--stack missing.tif").fails(&["missing.tif"]);
     train("--burst bursts --neighbours").is_misused(&["--neighbours", "--burst"]);
     save_burst(&shell, 0, 3);

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use n2n_gpu::data::dataset::{self, Shot};
 use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::frames::load_stack;
 use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words};
 use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
@@ -31,7 +30,7 @@ pub(super) enum Of {
 }
 
 /// A file's name without its folder.
-fn name(path: &Path) -> String {
+pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -158,8 +157,7 @@ fn pair_name(shots: &[Shot], &[a, b]: &[usize; 2]) -> String {
 
 /// The pages of a stack, all of one size.
 fn pages(file: &Path) -> Result<Vec<Picture>, Error> {
-    let is_array = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
-    let pages = if is_array { load_stack(file)? } else { Pages::open(file)?.collect::<Result<Vec<_>, _>>()? };
+    let pages: Vec<Picture> = Pages::open(file)?.map(|page| page.map(Picture::as_measured)).collect::<Result<_, _>>()?;
     let sizes = |i: usize| pages[i].header().size();
     if let Some(other) = (1..pages.len()).find(|&i| sizes(i) != sizes(0)) {
         let ([w, h], [v, g], page) = (sizes(0), sizes(other), other + 1);

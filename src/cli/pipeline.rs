@@ -226,7 +226,7 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux:
             }
             let (_, pages) = current.as_ref().expect("it was just made");
             let fitting = |loaded: Loaded| match worker.denoiser.check_colours(&loaded.photo) {
-                Ok(()) => Ok(loaded),
+                Ok(()) => Ok(Loaded { photo: worker.denoiser.as_read(loaded.photo), ..loaded }),
                 Err(problem) => Err(Error::file(&task.input, problem)),
             };
             let photo = match photo.and_then(fitting) {

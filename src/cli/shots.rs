@@ -11,7 +11,7 @@ use n2n_gpu::train::{Source, TrainingPicture};
 use rayon::prelude::*;
 
 use super::aux::AuxArgs;
-use super::pairs::{Of, Pairs, readable};
+use super::pairs::{Of, Pairs, name, readable};
 use super::{Common, Usage};
 
 /// How pairs are read to train on: as their files have them, or in floats with what the network reads beside the colours.
@@ -25,6 +25,12 @@ pub(super) struct PairReader<'a> {
 
 /// A pair to train on.
 type Pair = (TrainingPicture, TrainingPicture);
+
+/// Reads a pair as it was measured.
+fn measured(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error> {
+    let load = |file: &Path| Picture::load(file).map(|picture| TrainingPicture::new(name(file), &picture.as_measured()));
+    Ok((load(a)?, load(b)?))
+}
 
 impl PairReader<'_> {
     /// Pairs of noisy shots. They are looked at, and mended, unless they are renders.
@@ -73,11 +79,7 @@ impl PairReader<'_> {
             }
             // Clean pictures need no features.
             Of::Files(files) if self.are_renders() => readable(self.renders(&files, &AuxArgs::default()), self.strict),
-            Of::Files(files) => {
-                let [a, b] = [0, 1].map(|k| files.iter().map(|pair| pair.files[k].clone()).collect::<Vec<_>>());
-                let pairs = TrainingPicture::load_each(&a).into_iter().zip(TrainingPicture::load_each(&b));
-                readable(pairs.map(|(a, b)| Ok((a?, b?))), self.strict)
-            }
+            Of::Files(files) => readable(files.par_iter().map(measured).collect::<Vec<_>>(), self.strict),
         }
     }
 

@@ -139,13 +139,14 @@ fn check_partners(a: &Frames, b: &Frames) -> Result<(), String> {
     if (w, h) != (v, g) {
         return Err(format!("has first pictures of {w}x{h} but second ones of {v}x{g}: give both the same size"));
     }
-    if a.channels != b.channels {
-        return Err(format!("has first pictures of {} channels but second ones of {}: give both alike", a.channels, b.channels));
+    let (of_a, of_b) = (a.colours(), b.colours());
+    if of_a != of_b {
+        return Err(format!("has first pictures of {of_a} channels but second ones of {of_b}: give both alike"));
     }
     Ok(())
 }
 
 fn set(frames: Frames, a: Pixels, b: Pixels) -> PairSet {
-    let Frames { width, height, count, channels, .. } = frames;
+    let (Frames { width, height, count, .. }, channels) = (frames, frames.colours());
     PairSet { width, height, count, channels, a, b, frames }
 }

@@ -10,7 +10,7 @@ pub mod features;
 pub mod files;
 mod formats;
 pub(crate) mod fourier;
-pub mod frames;
+mod frames;
 mod ifd;
 pub(crate) mod input;
 pub mod inspect;

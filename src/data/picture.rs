@@ -167,6 +167,17 @@ impl Picture {
         self.rows.linear(i)
     }
 
+    /// The same picture as an instrument has measured it: values of floating point are those of the file, by no curve, and are written so.
+    /// Shots that are trained on are read like this, and what their model denoises.
+    #[must_use]
+    pub fn as_measured(mut self) -> Self {
+        if self.header.color.depth.is_float() {
+            self.header.transfer = Transfer::Measured;
+            self.rows.transfer = Transfer::Measured;
+        }
+        self
+    }
+
     /// Whether samples are bytes.
     pub fn is_of_bytes(&self) -> bool {
         matches!(self.rows.samples, Samples::Bytes(_))

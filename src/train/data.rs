@@ -93,6 +93,12 @@ impl Source {
         self.signal
     }
 
+    /// Whether there are shots of floats, as they were measured.
+    pub fn is_measured(&self) -> bool {
+        let measured = |p: &TrainingPicture| matches!(p.pixels, Pixels::Floats(_)) && !p.linear && p.channels <= 3;
+        self.noise.is_none() && self.scenes.iter().flatten().any(measured)
+    }
+
     /// Whether pictures have 16 bits.
     pub fn has_words(&self) -> bool {
         self.scenes.iter().flatten().all(|p| matches!(p.pixels, Pixels::Words(_)))

@@ -214,13 +214,6 @@ impl Look {
             let advice = "networks learn that noise is the same in all colours: do not mix them with colour pictures";
             self.find(Kind::Grey, 1.0, "the pictures are grey in three channels", advice);
         }
-        // Renders, which have colours, are such light.
-        if pictures.iter().all(|p| p.is_linear() && p.is_grey()) {
-            let problem = "values go beyond 1 and are taken for linear light, which a curve brings near to 1";
-            let advice = "of counts, means do not come out right through it: save them as 16 bit";
-            self.find(Kind::Range, 1.0, problem, advice);
-            return;
-        }
         let mut values: Vec<f32> = windows.iter().flat_map(|w| w.a.iter().flatten().copied()).collect();
         let place = ((1.0 - ABOVE) * (values.len() - 1) as f64) as usize;
         let top = black + (white - black) * *values.select_nth_unstable_by(place, f32::total_cmp).1;

@@ -29,7 +29,7 @@ impl PairFiles {
 
     fn look<T>(&self, keep: impl Fn(&mut Look, [Picture; 2]) -> T) -> Result<(Look, T)> {
         let (a, b) = rayon::join(|| Picture::load(&self.files[0]), || Picture::load(&self.files[1]));
-        let pictures = [a?, b?];
+        let pictures = [a?.as_measured(), b?.as_measured()];
         let labels = self.files.each_ref().map(|file| file.display().to_string());
         let mut look = Look::new(&self.name, labels.each_ref().map(String::as_str), pictures.each_ref());
         let kept = keep(&mut look, pictures);
