@@ -9,7 +9,8 @@ use n2n_gpu::error::Error;
 use serde_json::json;
 
 use super::output::{Output, counted};
-use super::pairs::{Pairs, levels, lines, refusal};
+use super::pairs::{Looked, Pairs, levels, lines, refusal};
+use super::scenes::LeftOut;
 use super::{Common, Usage};
 
 /// Arguments of `inspect`.
@@ -57,10 +58,9 @@ impl Options {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let pairs = options.pairs()?;
-    let names = pairs.names();
-    let (mut inspector, read) = pairs.look(common, |_, _| ());
-    for (name, read) in names.iter().zip(read) {
-        read.unwrap_or_else(|e| inspector.add_broken(name, &e));
+    let Looked { mut inspector, left_out, .. } = pairs.look(common, |_, _| ());
+    for LeftOut { kind, place, error } in left_out {
+        inspector.add_left_out(kind, &place, &error);
     }
     let report = inspector.finish();
     if report.pairs.is_empty() {

@@ -27,6 +27,7 @@ mod places;
 mod processes;
 mod recipe;
 mod runs;
+mod scenes;
 mod settings;
 mod shell;
 mod shots;

@@ -92,11 +92,13 @@ pub(super) fn finished(mut decoded: Decoded) -> Result<Decoded, String> {
     decoded.metadata.reset_orientation();
     match decoded.rows.first_not_finite() {
         None => Ok(decoded),
-        Some(i) => {
-            let [x, y] = [i % decoded.size[0], i / decoded.size[0]];
-            Err(format!("has a value that is infinite or not a number at column {x}, row {y}: replace such values first"))
-        }
+        Some(i) => Err(not_finite_at(i, decoded.size[0])),
     }
+}
+
+/// What is wrong with pixel `i` of rows of so many, where a value is infinite or no number.
+pub(super) fn not_finite_at(i: usize, width: usize) -> String {
+    format!("has a value that is infinite or not a number at column {}, row {}: replace such values first", i % width, i / width)
 }
 
 /// Refuses pictures that are too large, in pixels of `weight` times those of a usual one.

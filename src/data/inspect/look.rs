@@ -89,7 +89,7 @@ impl Look {
         if sizes[0] != sizes[1] {
             let [[w, h], [v, g]] = sizes;
             let problem = format!("the shots differ in size, {w}x{h} and {v}x{g}");
-            look.find(Kind::Size, 0.0, problem, "they cannot be trained on: give both in one size, not scaled");
+            look.find(Kind::Size, 0.0, problem, "they are left out: give both in one size, not scaled");
         } else if look.shots[0].digest.is_some() && look.shots[0].digest == look.shots[1].digest {
             let advice = "a network would learn to change nothing: give two different shots";
             look.find(Kind::Identical, 0.0, "both shots are the same picture", advice);

@@ -22,7 +22,7 @@ pub use brightness::Fit;
 pub use look::{Look, Measurements};
 pub use mend::Mends;
 use pattern::Pattern;
-pub use reading::PairFiles;
+pub use reading::{PairFiles, read_at_once};
 pub use report::{Finding, Kind, in_words};
 use scenes::SAME;
 pub use windows::Overlap;
@@ -42,7 +42,7 @@ const STAYS: f64 = 0.1;
 #[derive(Default)]
 pub struct Inspector {
     looks: Vec<Look>,
-    broken: Vec<Finding>,
+    left_out: Vec<Finding>,
     patterns: BTreeMap<[usize; 2], Scenes>,
 }
 
@@ -82,10 +82,10 @@ impl Inspector {
         self.looks.push(look);
     }
 
-    /// Adds a pair that cannot be read.
-    pub fn add_broken(&mut self, place: &str, error: &Error) {
-        let advice = "it is left out: replace it";
-        self.broken.push(Finding::new(Kind::Broken, place, 0.0, error.to_string(), advice));
+    /// Adds a shot, a pair or a scene that is left out.
+    pub fn add_left_out(&mut self, kind: Kind, place: &str, error: &Error) {
+        let advice = if kind == Kind::Broken { "it is left out: replace it" } else { "it is left out" };
+        self.left_out.push(Finding::new(kind, place, 0.0, error.to_string(), advice));
     }
 
     /// Compares the pairs with each other.
@@ -98,7 +98,7 @@ impl Inspector {
             labels.collect::<HashSet<_>>().len()
         };
         let (scenes, shots) = (different(0..1), different(0..2));
-        let findings = self.broken.into_iter().chain(of_pairs).chain(duplicates).chain(patterns).collect();
+        let findings = self.left_out.into_iter().chain(of_pairs).chain(duplicates).chain(patterns).collect();
         Report { scenes, shots, pairs: self.looks, findings }
     }
 

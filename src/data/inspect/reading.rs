@@ -37,6 +37,15 @@ impl PairFiles {
     }
 }
 
+/// How many of the next pairs or scenes, whose files have so many bytes, are read at once: one at least.
+pub fn read_at_once(bytes: impl Iterator<Item = u64>) -> usize {
+    let sums = bytes.scan(0_u64, |sum, bytes| {
+        *sum = sum.saturating_add(bytes);
+        Some(*sum)
+    });
+    sums.take(MOST).take_while(|sum| *sum <= BATCH).count().max(1)
+}
+
 impl Inspector {
     /// Reads pairs, adds a look at each, and returns what is to be kept of them, or why they cannot be read. `done` learns how
     /// many were read.
@@ -49,11 +58,7 @@ impl Inspector {
         let mut all = Vec::with_capacity(pairs.len());
         while all.len() < pairs.len() {
             let rest = &pairs[all.len()..];
-            let bytes = rest.iter().scan(0, |sum, pair| {
-                *sum += pair.bytes();
-                Some(*sum)
-            });
-            let count = bytes.take(MOST).take_while(|sum| *sum <= BATCH).count().max(1);
+            let count = read_at_once(rest.iter().map(PairFiles::bytes));
             let looked: Vec<Result<(Look, T)>> = rest[..count].par_iter().map(|pair| pair.look(&keep)).collect();
             let kept = looked.into_iter().map(|looked| {
                 let (look, kept) = looked?;
