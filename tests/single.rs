@@ -78,7 +78,7 @@ fn single_noisy_pictures_train_and_resume() {
     }
     let tiny = TINY.replace("--noise gaussian:25 ", "");
     let done = shell.run(&format!("train noisy --single --schedule constant --out run {tiny}"));
-    assert!(done.succeeds().stderr.contains("on 3 pictures") && !done.stdout.contains("NaN"), "{done}");
+    assert!(done.succeeds().stderr.contains("on 3 pictures, none held out") && !done.stdout.contains("NaN"), "{done}");
     assert!(done.stdout.contains("neither a second shot nor a clean picture"), "{done}");
     let report = fs::read_to_string(shell.path("run/report.html")).unwrap();
     assert!(!report.contains("NaN"));
