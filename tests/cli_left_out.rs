@@ -48,14 +48,14 @@ fn a_bad_shot_costs_neither_its_scene_nor_the_run() {
     save(&shell, "bursts/1/0.png", 77, SIDE - 8);
     let all = [
         "left out: bursts/0/0.png: ",
-        "left out: bursts/1/0.png: has 40x40 pixels, but the other shots of its scene 48x48",
+        "left out: bursts/1/0.png: has 40x40 pixels, but others of its scene 48x48",
         "left out: bursts/3: has one shot only",
         "left out: bursts/empty: has no pictures",
         "left out in all: 4",
     ];
     let done = train(&shell, "--burst bursts");
     says(&done, &all);
-    assert!(done.stderr.contains("looked at 5 pairs"), "{done}");
+    assert!(done.stderr.contains("looked at 3 scenes of 2 to 3 shots"), "{done}");
     let json = shell.run("inspect bursts --json").succeeds().json("findings");
     let kinds: Vec<&str> = json["findings"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
     assert_eq!(kinds, ["few", "few", "broken", "size"]);
@@ -72,7 +72,7 @@ fn a_bad_shot_costs_neither_its_scene_nor_the_run() {
         save(&shell, &format!("a/{i}.png"), 2 * i, SIDE);
         save(&shell, &format!("b/{i}.png"), 2 * i + 1, if i == 1 { SIDE - 8 } else { SIDE });
     }
-    says(&train(&shell, "--pairs a b"), &["left out: 1.png: the second shot has 40x40 pixels"]);
+    says(&train(&shell, "--pairs a b"), &["left out: 1.png: the second shot has 40x40 pixels, but the first 48x48"]);
     train(&shell, "--pairs a b --strict").fails_with(&["1.png"]);
 }
 
@@ -88,11 +88,11 @@ fn a_bad_page_costs_no_other_page() {
     fs::write(shell.path("mixed.tif"), file(&pages, &[])).unwrap();
     let all = [
         "left out: mixed.tif: page 3 of 7 has 8x8 pixels",
-        "left out: mixed.tif: page 5 of 7 has values of floating point, but the other shots of its scene whole numbers",
+        "left out: mixed.tif: page 5 of 7 has values of floating point, but others of its scene whole numbers",
     ];
     let done = train(&shell, "--stack mixed.tif");
     says(&done, &all);
-    assert!(done.stderr.contains("looked at 4 pairs"), "{done}");
+    assert!(done.stderr.contains("looked at 1 scene of 5 shots"), "{done}");
     // Page 4 has no neighbour that can be used.
     let done = train(&shell, "--stack mixed.tif --neighbours");
     says(&done, &all);

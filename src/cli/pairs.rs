@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use n2n_gpu::data::dataset;
-use n2n_gpu::data::files::pair;
+use n2n_gpu::data::files::{is_picture_name, pair};
 use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words, read_at_once};
-use n2n_gpu::data::picture::Picture;
+use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
 use rayon::prelude::*;
 
 use super::Common;
-use super::output::{Bar, counted};
+use super::output::{Bar, counted, scenes_in_words};
 use super::scenes::{Burst, LeftOut, form, leave_out, pages};
 
 /// Noisy shots of scenes, as the pairs that are looked at: of a scene, the first shot with each other one, or neighbours.
@@ -70,7 +70,8 @@ impl Pairs {
             return Self::of_two(&data.join("a"), &data.join("b"));
         }
         let (mut scenes, mut left_out) = (Vec::new(), Vec::new());
-        for ((number, a), (_, b)) in dataset::load(data)?.into_pictures() {
+        let set = if is_picture_name(data) && !is_array(data) { Err(no_set(data)) } else { dataset::load(data) };
+        for ((number, a), (_, b)) in set?.into_pictures() {
             let pair = format!("pair {number}");
             let problem = a.not_finite().or_else(|| b.not_finite());
             match problem {
@@ -148,6 +149,22 @@ impl Pairs {
     }
 }
 
+fn is_array(file: &Path) -> bool {
+    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+}
+
+/// What is wrong with a file of pictures where a data set is wanted.
+fn no_set(file: &Path) -> Error {
+    match Pages::open(file).map(|pages| pages.total()) {
+        Ok(1) => Error::file(file, "is one picture: give two shots of the scene, as two files, or two folders"),
+        Ok(pages) => {
+            let problem = "give it with --stack, as shots of one scene, or with --stack and --neighbours, as slices or frames";
+            Error::file(file, format!("has {}: {problem}", counted(pages, "page")))
+        }
+        Err(e) => e,
+    }
+}
+
 /// Looks at pairs of shots.
 fn look_at<T: Send>(
     shots: &[Shot],
@@ -218,8 +235,8 @@ pub(super) fn tell(common: &Common, report: &Report, strict: bool) -> Result<(),
     lines(&found).iter().for_each(|line| common.remark(line));
     let faults = found.len();
     if faults == 0 {
-        let pairs = counted(report.pairs.len(), "pair");
-        common.remark(&format!("looked at {pairs}: noise {} of 255, no faults", levels(&report.noise())));
+        let scenes = scenes_in_words(&report.shots_of_scenes());
+        common.remark(&format!("looked at {scenes}: noise {} of 255, no faults", levels(&report.noise())));
     } else if strict {
         return Err(Error::data(refusal(faults)));
     }

@@ -61,14 +61,14 @@ pub(super) fn form_of_shot(shot: &TrainingPicture) -> Form {
     ([shot.width, shot.height], shot.pixels.value_bytes() == 4)
 }
 
-/// What is the matter with a shot of one form among others of another one, as the end of a sentence that names it.
-pub(super) fn mismatch(([w, h], float): Form, ([v, g], _): Form) -> String {
+/// What is the matter with a shot of one form where `others` have another one, as the end of a sentence that names it.
+pub(super) fn mismatch(([w, h], float): Form, others: &str, ([v, g], _): Form) -> String {
     if [w, h] == [v, g] {
         let kinds = ["whole numbers", "values of floating point"];
-        let [own, others] = if float { [kinds[1], kinds[0]] } else { kinds };
-        return format!("has {own}, but the other shots of its scene {others}: give all in one type");
+        let [own, theirs] = if float { [kinds[1], kinds[0]] } else { kinds };
+        return format!("has {own}, but {others} {theirs}: give all in one type");
     }
-    format!("has {w}x{h} pixels, but the other shots of its scene {v}x{g}: give all in one size")
+    format!("has {w}x{h} pixels, but {others} {v}x{g}: give all in one size")
 }
 
 /// Shots of one scene by their numbers: those that can be read and are of the form that most of them have, the first of it if there are
@@ -95,7 +95,7 @@ pub(super) fn usable<P>(
         match shot {
             Err(e) => left_out.push(LeftOut::new(Kind::Broken, place(i), e)),
             Ok(shot) if form(&shot) != usual => {
-                left_out.push(LeftOut::new(Kind::Size, place(i), at(i, mismatch(form(&shot), usual))));
+                left_out.push(LeftOut::new(Kind::Size, place(i), at(i, mismatch(form(&shot), "others of its scene", usual))));
             }
             Ok(shot) => used.push((i, shot)),
         }

@@ -27,10 +27,14 @@ pub(super) struct PairReader<'a> {
 /// A pair to train on.
 type Pair = (TrainingPicture, TrainingPicture);
 
-/// Reads a pair as it was measured.
-fn measured(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error> {
-    let load = |file: &Path| Picture::load(file).map(|picture| TrainingPicture::new(name(file), &picture.as_measured()));
-    Ok((load(a)?, load(b)?))
+/// Reads noisy pictures as they were measured.
+pub(super) fn load_measured(file: &Path) -> Result<TrainingPicture, Error> {
+    Ok(TrainingPicture::new(name(file), &Picture::load(file)?.as_measured()))
+}
+
+/// The same of a pair.
+fn load_pair(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error> {
+    Ok((load_measured(a)?, load_measured(b)?))
 }
 
 impl PairReader<'_> {
@@ -66,7 +70,8 @@ impl PairReader<'_> {
                 Some((_, shots)) => shots.push(b),
                 None if form_of_shot(&a) == form_of_shot(&b) => shots.push((scene, vec![a, b])),
                 None => {
-                    let problem = format!("{}: the second shot {}", b.name, mismatch(form_of_shot(&b), form_of_shot(&a)));
+                    let problem =
+                        format!("{}: the second shot {}", b.name, mismatch(form_of_shot(&b), "the first", form_of_shot(&a)));
                     left_out.push(LeftOut::new(Kind::Size, b.name, Error::data(problem)));
                 }
             }
@@ -108,7 +113,7 @@ impl PairReader<'_> {
         match of {
             // Clean pictures need no features.
             Of::Files(files) if self.are_renders() => readable(self.pairs_of_renders(&files, &AuxArgs::default()), self.strict),
-            Of::Files(files) => readable(files.par_iter().map(measured).collect::<Vec<_>>(), self.strict),
+            Of::Files(files) => readable(files.par_iter().map(load_pair).collect::<Vec<_>>(), self.strict),
             Of::Bursts(_) => unreachable!("a data set has no bursts"),
             Of::Pictures(scenes) => {
                 leave_out(left_out.into_iter().map(|left_out| left_out.error), scenes.len(), self.strict)?;

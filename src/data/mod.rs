@@ -27,7 +27,7 @@ mod pfm;
 mod pickle;
 pub mod picture;
 mod png;
-pub(crate) mod range;
+pub mod range;
 mod rgb8;
 mod samples;
 mod save;

@@ -13,6 +13,7 @@ use super::network::{Anatomy, Network, Ranges};
 use super::registry;
 use super::state_dict::{self, Named, Parsed};
 use crate::data::files::save_bytes;
+use crate::data::range::ends;
 use crate::error::{Error, Result};
 
 /// Name of the metadata entry of model files.
@@ -100,8 +101,9 @@ impl Model {
     pub fn check_photographs(&self) -> Result<()> {
         self.network.check_photographs()?;
         let Some([black, white]) = self.signal() else { return Ok(()) };
+        let ([black, white], unit) = ends([black, white], !self.measured);
         Err(Error::data(format!(
-            "the model reads pictures with values from {black} to {white}, but photographs have them from 0 to 1: take one that was \
+            "the model reads pictures with values from {black} to {white}{unit}, but photographs have them from 0 to 1: take one that was \
              trained on photographs"
         )))
     }

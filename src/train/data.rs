@@ -139,6 +139,14 @@ impl Source {
         if self.has_neighbours() { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }
     }
 
+    /// How many pictures each scene has: one photograph, or two shots and more; of stacks, two of every pair of neighbours.
+    pub fn shots_of_scenes(&self) -> Vec<usize> {
+        match self.partners {
+            Partners::Neighbours => vec![2; self.count()],
+            _ => self.scenes.iter().map(Vec::len).collect(),
+        }
+    }
+
     /// Noisy pictures, or shots.
     pub fn pictures(&self) -> usize {
         self.scenes.iter().map(Vec::len).sum()

@@ -161,6 +161,18 @@ impl Inspector {
 }
 
 impl Report {
+    /// How many shots each scene has; two of every pair of neighbours.
+    pub fn shots_of_scenes(&self) -> Vec<usize> {
+        let mut counts: Vec<(&str, usize)> = Vec::new();
+        for label in self.pairs.iter().map(|look| look.shots[0].label.as_str()) {
+            match counts.last_mut().filter(|(last, _)| *last == label) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((label, 2)),
+            }
+        }
+        counts.into_iter().map(|(_, count)| count).collect()
+    }
+
     /// How many findings are faults.
     pub fn faults(&self) -> usize {
         self.findings.iter().filter(|f| f.kind.is_fault()).count()
