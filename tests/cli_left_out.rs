@@ -104,6 +104,26 @@ fn a_bad_page_costs_no_other_page() {
 }
 
 #[test]
+fn scenes_of_counts_in_two_types_are_told() {
+    let shell = Shell::new();
+    let size = [SIDE as u32; 2];
+    for scene in 0..3 {
+        fs::create_dir_all(shell.path(&format!("bursts/{scene}"))).unwrap();
+        for k in 0..2 {
+            let values = shot(10 * scene + k, SIDE);
+            let page = match scene {
+                1 => Page::floats(size, 1, &values.iter().map(|v| 20.0 * f32::from(*v)).collect::<Vec<_>>()),
+                _ => Page::words(size, 1, &values.iter().map(|v| 20 * u16::from(*v)).collect::<Vec<_>>()),
+            };
+            fs::write(shell.path(&format!("bursts/{scene}/{k}.tif")), file(&[page], &[])).unwrap();
+        }
+    }
+    let done = train(&shell, "--burst bursts");
+    says(&done, &["left out: 1/1.tif: has values of floating point, but most scenes whole numbers", "of 65535"]);
+    train(&shell, "--burst bursts --strict").fails_with(&["1/1.tif"]);
+}
+
+#[test]
 fn values_that_are_no_numbers_are_found_at_once() {
     let shell = Shell::new();
     let mut values: Vec<f32> = (0..4).flat_map(|seed| shot(seed, SIDE)).map(f32::from).collect();

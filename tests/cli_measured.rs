@@ -52,6 +52,27 @@ fn model(shell: &Shell) -> [f64; 2] {
     [0, 1].map(|i| signal[i].as_f64().unwrap())
 }
 
+/// The counts as 16-bit numbers, and as floats.
+fn whole(seed: u32) -> (Page, Page) {
+    let words: Vec<u16> = counts(seed).iter().map(|v| v.round() as u16).collect();
+    let floats: Vec<f32> = words.iter().map(|v| f32::from(*v)).collect();
+    (Page::words([SIDE as u32; 2], 1, &words), Page::floats([SIDE as u32; 2], 1, &floats))
+}
+
+/// The model takes the same counts in both types, and makes the same of them.
+fn denoise_alike(shell: &Shell) {
+    let (words, floats) = whole(9);
+    for (name, page) in [("words", words), ("floats", floats)] {
+        fs::write(shell.path(&format!("{name}.tif")), file(&[page], &[])).unwrap();
+        let done = shell.run(&format!("denoise {name}.tif --model run --device cpu"));
+        assert!(!done.succeeds().stderr.contains("its values lie"), "{done}");
+    }
+    let [words, floats] = ["words", "floats"].map(|name| values(shell, &format!("{name}-denoised.tif")));
+    // Whole numbers have none below 0.
+    let alike = |(a, b): (&f32, &f32)| (65_535.0 * a - b.max(0.0)).abs() < 1.0;
+    assert!(words.iter().zip(&floats).all(alike));
+}
+
 #[test]
 fn floats_are_read_as_they_are_from_whatever_file() {
     let shell = Shell::new();
@@ -70,6 +91,8 @@ fn floats_are_read_as_they_are_from_whatever_file() {
     assert_eq!(values(&shell, "noisy-denoised.npy"), denoised);
     let exr = values(&shell, "noisy-denoised.exr");
     assert!(exr.iter().zip(&denoised).all(|(a, b)| (a - b).abs() < 1e-3 * b.abs()), "means {} {}", mean(&exr), mean(&denoised));
+    // Whole numbers that count alike.
+    denoise_alike(&shell);
     // Measured on the same scale, by the range of the model.
     save_tiff(&shell, "clean/noisy.tif", &counts(9));
     fs::create_dir(shell.path("n")).unwrap();
@@ -94,6 +117,15 @@ fn floats_from_zero_to_one_are_no_less_measured() {
     let [plain, hot] = ["plain", "hot"].map(|name| values(&shell, &format!("{name}-denoised.tif")));
     let last = SIDE * SIDE - 1;
     assert!((plain[last] - hot[last]).abs() < 1e-5, "{} {}", plain[last], hot[last]);
+}
+
+#[test]
+fn floats_that_count_are_read_by_a_model_of_whole_numbers() {
+    let shell = Shell::new();
+    fs::create_dir_all(shell.path("bursts/0")).unwrap();
+    (0..4).for_each(|shot| fs::write(shell.path(&format!("bursts/0/{shot}.tif")), file(&[whole(shot).0], &[])).unwrap());
+    shell.run(&format!("train --out run {}", tiny())).succeeds();
+    denoise_alike(&shell);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use n2n_gpu::data::files::{list, pair};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::{Denoiser, Evaluation, Scored, evaluate, evaluate_picture, evaluate_signal};
 use n2n_gpu::error::Error;
+use n2n_gpu::nets::Reading;
 
 use n2n_gpu::noise::{self, Clean, Noise};
 use n2n_gpu::ops::Pixels;
@@ -88,8 +89,7 @@ struct Files<'a> {
     aux: &'a AuxArgs,
     /// Whether the model is one of renders.
     renders: bool,
-    /// Whether the model reads floats as they were measured.
-    measured: bool,
+    reading: Reading,
     inputs: Vec<PathBuf>,
     noise: Option<Noise>,
     clean: Vec<PathBuf>,
@@ -112,7 +112,7 @@ impl<'a> Files<'a> {
             return Ok(Self {
                 aux,
                 renders,
-                measured: false,
+                reading: Reading::Light,
                 inputs: list(&options.photos)?,
                 noise: Some(noise),
                 clean: Vec::new(),
@@ -128,7 +128,7 @@ impl<'a> Files<'a> {
                 return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
             }
         }
-        Ok(Self { aux, renders, measured: false, inputs, noise: None, clean })
+        Ok(Self { aux, renders, reading: Reading::Light, inputs, noise: None, clean })
     }
 
     /// Whether what is saved in `folder` replaces nothing that is read or made.
@@ -141,8 +141,9 @@ impl<'a> Files<'a> {
     /// Reads picture `i`.
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         // Its samples are gone when it has its values.
-        let as_read = |picture: Picture| if self.measured { picture.as_measured() } else { picture };
-        let load = |path: &Path| Picture::load(path).map(as_read).map(|picture| (picture.header().size(), picture.to_rgb()));
+        let load = |path: &Path| {
+            Picture::load(path).map(|picture| self.reading.of(picture)).map(|picture| (picture.header().size(), picture.to_rgb()))
+        };
         let input = &self.inputs[i];
         if self.renders {
             let picture = self.aux.attach(input, Picture::load(input)?)?;
@@ -231,7 +232,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             model.network.check_photographs()?;
         }
         files.renders |= model.network.transfer().is_linear();
-        files.measured = model.reads_measured();
+        files.reading = model.reading();
     }
     remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()))?;
     options.aux.check_inputs(files.inputs.len(), false)?;

@@ -9,7 +9,7 @@ use n2n_gpu::error::Error;
 use serde_json::json;
 
 use super::output::{Output, counted, scenes_in_words};
-use super::pairs::{Looked, Pairs, levels, lines, refusal};
+use super::pairs::{Looked, Pairs, levels, lines, noise_in_words, refusal};
 use super::scenes::LeftOut;
 use super::{Common, Usage};
 
@@ -88,7 +88,7 @@ fn text(report: &Report) -> String {
         0 => "no faults".to_owned(),
         faults => counted(faults, "fault"),
     };
-    let _ = write!(text, "{scenes}: noise {} of 255, {faults}", levels(&report.noise()));
+    let _ = write!(text, "{scenes}: {}, {faults}", noise_in_words(report));
     text
 }
 

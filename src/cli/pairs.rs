@@ -236,7 +236,7 @@ pub(super) fn tell(common: &Common, report: &Report, strict: bool) -> Result<(),
     let faults = found.len();
     if faults == 0 {
         let scenes = scenes_in_words(&report.shots_of_scenes());
-        common.remark(&format!("looked at {scenes}: noise {} of 255, no faults", levels(&report.noise())));
+        common.remark(&format!("looked at {scenes}: {}, no faults", noise_in_words(report)));
     } else if strict {
         return Err(Error::data(refusal(faults)));
     }
@@ -260,6 +260,14 @@ pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
 /// Noise of channels for people: `19.8 20.1 20.0`.
 pub(super) fn levels(noise: &[f64]) -> String {
     noise.iter().map(|v| format!("{v:.1}")).collect::<Vec<_>>().join(" ")
+}
+
+/// `noise 19.8 20.1 20.0 of 255`.
+pub(super) fn noise_in_words(report: &Report) -> String {
+    match &report.noise()[..] {
+        [] => "noise unknown".to_owned(),
+        noise => format!("noise {} of 255", levels(noise)),
+    }
 }
 
 /// What `--strict` makes of faults.

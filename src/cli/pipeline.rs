@@ -119,6 +119,7 @@ struct Written {
     comparison: Option<Comparison>,
     /// Lines for people, each once.
     said: Vec<String>,
+    scale_said: bool,
 }
 
 impl Written {
@@ -147,7 +148,8 @@ impl Denoised {
             if number == 0 {
                 known.comparison = comparison;
             }
-            if let Some(scale) = scale {
+            // Of many pages, once.
+            if let Some(scale) = scale.filter(|_| !std::mem::replace(&mut known.scale_said, true)) {
                 known.say(format!("{input}: {scale}"), remark);
             }
             if let Some(lost) = header.loses(&name) {

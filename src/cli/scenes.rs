@@ -7,6 +7,7 @@ use n2n_gpu::data::files::{Search, search};
 use n2n_gpu::data::inspect::Kind;
 use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
+use n2n_gpu::ops::Pixels;
 use n2n_gpu::train::TrainingPicture;
 
 use super::output::{complain, counted};
@@ -103,6 +104,30 @@ pub(super) fn usable<P>(
     used
 }
 
+/// Floats beyond this count something, and whole numbers beside them are shares of the largest.
+const MOST_OF_SHARES: f32 = 2.0;
+
+/// Leaves out the scenes of the type, floats that count or whole numbers, that fewer have: they are on two scales.
+pub(super) fn on_one_scale(scenes: Vec<Vec<TrainingPicture>>, left_out: &mut Vec<LeftOut>) -> Vec<Vec<TrainingPicture>> {
+    let counts = |scene: &Vec<TrainingPicture>| {
+        let Pixels::Floats(values) = &scene[0].pixels else { return Some(false) };
+        (scene[0].linear || values.iter().any(|v| v.abs() > MOST_OF_SHARES)).then_some(true)
+    };
+    let floats = scenes.iter().filter(|scene| counts(scene) == Some(true)).count();
+    let whole = scenes.iter().filter(|scene| counts(scene) == Some(false)).count();
+    if floats == 0 || whole == 0 {
+        return scenes;
+    }
+    let (kept, left): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|scene| counts(scene) != Some(floats < whole));
+    for scene in left {
+        let (shot, of_kept) = (&scene[0], form_of_shot(&kept[0][0]));
+        let problem =
+            mismatch(([shot.width, shot.height], floats < whole), "most scenes", ([shot.width, shot.height], of_kept.1));
+        left_out.push(LeftOut::new(Kind::Size, &shot.name, Error::data(format!("{}: {problem}", shot.name))));
+    }
+    kept
+}
+
 /// Files with shots of one scene.
 pub(super) struct Burst {
     folder: PathBuf,
@@ -170,6 +195,10 @@ pub(super) fn pages(file: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<(usi
         Ok(pages) => pages,
     };
     if pages.total() < 2 {
+        if let Err(e) = pages.only() {
+            left_out.push(LeftOut::new(Kind::Broken, name(file), e));
+            return Ok(Vec::new());
+        }
         let problem = "has one page only: a stack has two and more, as TIFF or as an array (N, H, W) in .npy";
         left_out.push(LeftOut::new(Kind::Few, name(file), Error::file(file, problem)));
         return Ok(Vec::new());

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::aux::AuxArgs;
 use super::pairs::{Looked, Of, Pairs, name, readable};
-use super::scenes::{Burst, LeftOut, form_of_shot, leave_out, mismatch};
+use super::scenes::{Burst, LeftOut, form_of_shot, leave_out, mismatch, on_one_scale};
 use super::{Common, Usage};
 
 /// How pairs are read to train on: as their files have them, or in floats with what the network reads beside the colours.
@@ -80,7 +80,13 @@ impl PairReader<'_> {
         self.of_scenes(scenes, left_out, neighbours)
     }
 
-    fn of_scenes(&self, scenes: Vec<Vec<TrainingPicture>>, left_out: Vec<LeftOut>, neighbours: bool) -> Result<Source, Error> {
+    fn of_scenes(
+        &self,
+        scenes: Vec<Vec<TrainingPicture>>,
+        mut left_out: Vec<LeftOut>,
+        neighbours: bool,
+    ) -> Result<Source, Error> {
+        let scenes = on_one_scale(scenes, &mut left_out);
         leave_out(left_out.into_iter().map(|left_out| left_out.error), scenes.len(), self.strict)?;
         if neighbours { Source::neighbours(scenes) } else { Source::shots(scenes) }
     }

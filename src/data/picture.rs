@@ -170,11 +170,27 @@ impl Picture {
     /// The same picture as an instrument has measured it: values of floating point are those of the file, by no curve, and are written so.
     /// Shots that are trained on are read like this, and what their model denoises.
     #[must_use]
-    pub fn as_measured(mut self) -> Self {
-        if self.header.color.depth.is_float() {
-            self.header.transfer = Transfer::Measured;
-            self.rows.transfer = Transfer::Measured;
-        }
+    pub fn as_measured(self) -> Self {
+        if self.header.is_float() { self.with_transfer(Transfer::Measured) } else { self }
+    }
+
+    /// The same picture for a network that reads counts: in floats as files have them, or in shares of the largest of 16 bits. Whole numbers
+    /// and floats that are none of the kind it reads are brought to it, and written as they were.
+    #[must_use]
+    pub fn as_counts(self, in_floats: bool) -> Self {
+        let transfer = match self.header.color.depth {
+            Depth::Sixteen if in_floats => Transfer::Counts(u16::MAX),
+            Depth::One | Depth::Eight if in_floats => Transfer::Counts(u8::MAX.into()),
+            // Floats from 0 to 1 are such shares already.
+            depth if depth.is_float() && !in_floats && self.is_linear() => Transfer::Shares,
+            _ => return self.as_measured(),
+        };
+        self.with_transfer(transfer)
+    }
+
+    fn with_transfer(mut self, transfer: Transfer) -> Self {
+        self.header.transfer = transfer;
+        self.rows.transfer = transfer;
         self
     }
 

@@ -14,7 +14,10 @@ fn significant(value: f32) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    let decimals = (3 - value.abs().log10().floor() as i32).clamp(0, 40) as usize;
+    if !(1e-4..1e7).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
+    let decimals = (3 - value.abs().log10().floor() as i32).max(0) as usize;
     let text = format!("{value:.decimals$}");
     let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     short.to_owned()
@@ -60,7 +63,7 @@ mod tests {
         };
         assert_eq!(told([100.0 / 65_535.0, 400.2 / 65_535.0], true), "100 to 400 of 65535");
         assert_eq!(told([-12.345_67, 4987.65], false), "-12.35 to 4988 (as stored)");
-        assert_eq!(told([0.0, 1.25e-7], false), "0 to 0.000000125 (as stored)");
-        assert_eq!(told([0.5, 1e9], false), "0.5 to 1000000000 (as stored)");
+        assert_eq!(told([0.0, 0.001_234_56], false), "0 to 0.001235 (as stored)");
+        assert_eq!(told([1.25e-7, 1e9], false), "1.250e-7 to 1.000e9 (as stored)");
     }
 }

@@ -204,8 +204,8 @@ impl Rows {
     /// The same in linear light, as [`Picture::linear`](super::picture::Picture::linear) gives it.
     pub fn linear(&self, i: usize) -> [f32; 3] {
         match self.transfer {
-            Transfer::Linear | Transfer::Measured => self.colour(i, |v| v),
             Transfer::Display => self.colour(i, |v| Transfer::Linear.decode(v)),
+            _ => self.colour(i, |v| v),
         }
     }
 
@@ -230,8 +230,8 @@ impl Rows {
     /// The same of linear light.
     pub(crate) fn set_linear(&mut self, i: usize, rgb: [f32; 3]) {
         match self.transfer {
-            Transfer::Linear | Transfer::Measured => self.set(i, rgb, |v| v),
             Transfer::Display => self.set(i, rgb, |v| Transfer::Linear.encode(v)),
+            _ => self.set(i, rgb, |v| v),
         }
     }
 

@@ -25,12 +25,17 @@ pub(super) enum Transfer {
     Linear,
     /// What an instrument has measured: a network wants it as it is.
     Measured,
+    /// Whole numbers up to this one, for a network that reads floats which count alike.
+    Counts(u16),
+    /// Floats that count, for a network that reads whole numbers of 16 bits, as shares of the largest.
+    Shares,
 }
 
 impl Transfer {
-    /// Whether values of both mean the same. Measured ones mean whatever a file says.
+    /// Whether values of both mean the same. What is no light means whatever a file says.
     pub(super) fn is_same(self, other: Self) -> bool {
-        self == other || self == Self::Measured || other == Self::Measured
+        let is_light = |transfer: Self| matches!(transfer, Self::Display | Self::Linear);
+        self == other || !is_light(self) || !is_light(other)
     }
 
     /// The value for a network of one in a file.
@@ -38,6 +43,8 @@ impl Transfer {
         let x = value.abs();
         let encoded = match self {
             Self::Display | Self::Measured => return value,
+            Self::Counts(largest) => return value * f32::from(largest),
+            Self::Shares => return value / f32::from(u16::MAX),
             Self::Linear if x <= 0.003_130_8 => 12.92 * x,
             Self::Linear if x <= 1.0 => 1.055 * x.powf(1.0 / 2.4) - 0.055,
             Self::Linear => 1.0 + SLOPE * x.ln(),
@@ -50,6 +57,8 @@ impl Transfer {
         let y = value.abs();
         let decoded = match self {
             Self::Display | Self::Measured => return value,
+            Self::Counts(largest) => return value / f32::from(largest),
+            Self::Shares => return value * f32::from(u16::MAX),
             Self::Linear if y <= 0.040_45 => y / 12.92,
             Self::Linear if y <= 1.0 => ((y + 0.055) / 1.055).powf(2.4),
             Self::Linear => ((y - 1.0) / SLOPE).exp(),

@@ -21,7 +21,7 @@ use crate::data::features::Features;
 use crate::data::picture::{Picture, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nets::{Model, Network, Ranges};
+use crate::nets::{Model, Network, Ranges, Reading};
 
 pub(crate) use budget::overlap;
 use budget::{Budget, Cut};
@@ -35,8 +35,7 @@ pub struct Denoiser {
     device: Device,
     network: Arc<dyn Network>,
     ranges: Ranges,
-    /// Whether values of floating point are read as files have them.
-    measured: bool,
+    reading: Reading,
     params: Vec<f32>,
     /// The last one used comes last.
     prepared: Vec<Prepared>,
@@ -66,7 +65,7 @@ impl Denoiser {
     /// If the device cannot hold the smallest strip, or it is wider than `tile`.
     pub fn new(device: &Device, model: &Model, tile: Option<usize>) -> Result<Self> {
         let denoiser = Self::with_params(device, (Arc::clone(&model.network), model.ranges), model.params.clone(), tile)?;
-        Ok(Self { measured: model.reads_measured(), ..denoiser })
+        Ok(Self { reading: model.reading(), ..denoiser })
     }
 
     /// Readies a network with these parameters.
@@ -80,7 +79,16 @@ impl Denoiser {
         tile: Option<usize>,
     ) -> Result<Self> {
         let budget = Budget::new(device, network.as_ref(), tile)?;
-        Ok(Self { device: device.clone(), network, ranges, measured: false, params, prepared: Vec::new(), budget, flips: false })
+        Ok(Self {
+            device: device.clone(),
+            network,
+            ranges,
+            reading: Reading::Light,
+            params,
+            prepared: Vec::new(),
+            budget,
+            flips: false,
+        })
     }
 
     /// Whether a photo is denoised as the mean of what comes of its eight flips and quarter turns (test-time augmentation). It takes eight
@@ -223,10 +231,10 @@ impl Denoiser {
         Err("has colours, but the model is one of grey pictures: give it in grey, or take a model of colours".to_owned())
     }
 
-    /// A photo with the values that the model reads: those of floating point as they were measured, if it was trained so.
+    /// A photo with the values that the model reads, as [`Reading`] has it.
     #[must_use]
     pub fn as_read(&self, photo: Picture) -> Picture {
-        if self.measured && !self.network.transfer().is_linear() { photo.as_measured() } else { photo }
+        self.reading.of(photo)
     }
 
     /// Which values of pictures are black and white to the model, where they are others than 0 and 1.

@@ -3,6 +3,7 @@
 use super::Denoiser;
 use crate::data::picture::Picture;
 use crate::data::range::{ends, filled, spread};
+use crate::nets::Reading;
 
 /// Pixels that are looked at.
 const PIXELS: usize = 20_000;
@@ -34,7 +35,7 @@ impl Denoiser {
         let length = white - black;
         let is_far = low > white || high < black || high > white + BEYOND * length || high - low < LEAST * length;
         is_far.then(|| {
-            let told = |range| ends(range, !photo.header().is_float());
+            let told = |range| ends(range, self.reading == Reading::Shares);
             let (([low, high], unit), ([black, white], _)) = (told([low, high]), told([black, white]));
             format!(
                 "its values lie between {low} and {high}{unit}, but the model was trained on {black} to {white}: \

@@ -39,7 +39,7 @@ pub use oidn::{OidnUnet, OidnUnetSmall};
 pub use unet::Unet;
 
 pub use init::{Init, initial};
-pub use model::Model;
+pub use model::{Model, Reading};
 pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
 pub use registry::{Entry, Kind, Named, NetOption, Task};

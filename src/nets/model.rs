@@ -13,6 +13,7 @@ use super::network::{Anatomy, Network, Ranges};
 use super::registry;
 use super::state_dict::{self, Named, Parsed};
 use crate::data::files::save_bytes;
+use crate::data::picture::Picture;
 use crate::data::range::ends;
 use crate::error::{Error, Result};
 
@@ -52,6 +53,36 @@ struct Metadata {
     others: Map<String, Value>,
 }
 
+/// White of models from which on their floats count: no shares of a largest value are so large.
+const MOST_OF_SHARES: f32 = 2.0;
+
+/// How a model reads pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// As light, which goes through a curve where it has no upper end.
+    #[default]
+    Light,
+    /// Floats as they were measured, whole numbers as shares of the largest.
+    Measured,
+    /// Floats that count, as whole numbers do.
+    Counts,
+    /// Whole numbers of 16 bits as shares of the largest, and so floats that count.
+    Shares,
+}
+
+impl Reading {
+    /// A picture with the values that the model reads.
+    #[must_use]
+    pub fn of(self, picture: Picture) -> Picture {
+        match self {
+            Self::Light => picture,
+            Self::Measured => picture.as_measured(),
+            Self::Counts => picture.as_counts(true),
+            Self::Shares => picture.as_counts(false),
+        }
+    }
+}
+
 /// A network with its parameters.
 #[derive(Clone)]
 pub struct Model {
@@ -89,9 +120,15 @@ impl Model {
         self.network.values().signal(&self.ranges)
     }
 
-    /// Whether values of floating point are given to it as files have them: where it was trained so, or has a range of its own.
-    pub fn reads_measured(&self) -> bool {
-        self.measured || self.signal().is_some()
+    /// How it reads pictures.
+    pub fn reading(&self) -> Reading {
+        match self.signal() {
+            _ if self.network.transfer().is_linear() => Reading::Light,
+            Some([_, white]) if self.measured && white > MOST_OF_SHARES => Reading::Counts,
+            Some(_) if !self.measured => Reading::Shares,
+            None if !self.measured => Reading::Light,
+            _ => Reading::Measured,
+        }
     }
 
     /// Refuses a model of other pictures than photographs: of other colours, or of another range.

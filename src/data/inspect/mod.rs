@@ -84,8 +84,7 @@ impl Inspector {
 
     /// Adds a shot, a pair or a scene that is left out.
     pub fn add_left_out(&mut self, kind: Kind, place: &str, error: &Error) {
-        let advice = if kind == Kind::Broken { "it is left out: replace it" } else { "it is left out" };
-        self.left_out.push(Finding::new(kind, place, 0.0, error.to_string(), advice));
+        self.left_out.push(Finding::new(kind, place, 0.0, error.to_string(), "it is left out"));
     }
 
     /// Compares the pairs with each other.
