@@ -119,7 +119,7 @@ fn scenes_of_counts_in_two_types_are_told() {
         }
     }
     let done = train(&shell, "--burst bursts");
-    says(&done, &["left out: 1/1.tif: has values of floating point, but most scenes whole numbers", "of 65535"]);
+    says(&done, &["left out: 1/1.tif: has values of floating point, but other scenes whole numbers", "of 65535"]);
     train(&shell, "--burst bursts --strict").fails_with(&["1/1.tif"]);
 }
 

@@ -122,7 +122,7 @@ pub(super) fn on_one_scale(scenes: Vec<Vec<TrainingPicture>>, left_out: &mut Vec
     for scene in left {
         let (shot, of_kept) = (&scene[0], form_of_shot(&kept[0][0]));
         let problem =
-            mismatch(([shot.width, shot.height], floats < whole), "most scenes", ([shot.width, shot.height], of_kept.1));
+            mismatch(([shot.width, shot.height], floats < whole), "other scenes", ([shot.width, shot.height], of_kept.1));
         left_out.push(LeftOut::new(Kind::Size, &shot.name, Error::data(format!("{}: {problem}", shot.name))));
     }
     kept
