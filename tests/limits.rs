@@ -184,7 +184,7 @@ fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
     let (width, height) = (150, 170);
     let picture: Vec<f32> = (0..width * height * 3).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
     let network: Arc<dyn Network> = Arc::new(Unet::new(4, 1, Norm::None));
-    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1);
+    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1).unwrap();
     let net = (network, Ranges { input: [-0.5, 0.5], output: [-0.5, 0.5] });
     let denoise = |device: &Device| {
         let mut denoiser = Denoiser::with_params(device, net.clone(), params.clone(), None).unwrap();
