@@ -134,13 +134,14 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
 
     var pictures = vec2u(element);
     if PAIRS {
-        // First picture and number of shots, of which any two are taken, in their order unless flips exchange them.
+        // First picture and number of shots, of which any two are taken, in their order unless flips exchange them; a single one twice.
         let scene = table[SCENES + element];
         let shots = max(scene.y, 2u);
         let drawn = pcg4d(vec4u(n, draw[0], draw[1], 1u));
         let a = drawn.x % shots;
         let b = (a + 1u + drawn.y % (shots - 1u)) % shots;
-        pictures = scene.x + select(vec2u(min(a, b), max(a, b)), vec2u(max(a, b), min(a, b)), (flips & 8u) != 0u);
+        let pair = select(vec2u(min(a, b), max(a, b)), vec2u(max(a, b), min(a, b)), (flips & 8u) != 0u);
+        pictures = scene.x + min(pair, vec2u(max(scene.y, 1u) - 1u));
     }
     var picture = table[pictures.x];
     // The corner of the crop is any pixel, not only that of a cell of the picture. A table that nobody has written yet, as where a

@@ -68,6 +68,7 @@ shaders! {
     LossDx "loss_dx",
     MaxPool "max_pool",
     MaxPoolDx "max_pool_dx",
+    Neighbours "neighbours",
     Sgd "sgd",
     Sigmoid "sigmoid",
     SigmoidDx "sigmoid_dx",

@@ -44,6 +44,20 @@ pub(super) fn line_buffer(start: u32, buffer: LineBuffer) -> Case {
     case
 }
 
+/// Two halves of pictures of which `size` (N, H, W) is the half.
+pub(super) fn neighbours([n, h, w]: [usize; 3], channels: usize) -> Case {
+    let mut g = Graph::new();
+    let x = g.host_picture("x", [n, 2 * h, 2 * w], channels);
+    let draw = g.host_vector("draw", 4, Element::U32);
+    let halves = g.neighbours(x, draw);
+    let draw = g.view(draw).storage;
+    let mut case = Case::new(format!("neighbours {n}x{h}x{w}x{channels}"), g);
+    case.ints.push((draw, vec![3, 1, 2, 0]));
+    case.random(x);
+    ["first", "second"].into_iter().zip(halves).for_each(|(name, half)| case.output(name, half));
+    case
+}
+
 /// A convolution from `input` channels, in parts, to `output`; `size` is (N, H, W).
 pub fn conv(conv: Conv, transposed: bool, size: [usize; 3], input: &[usize], output: usize, slope: f32) -> Case {
     let Conv { kernel: k, stride, padding } = conv;
@@ -251,6 +265,7 @@ fn batch_from(size: usize, noise: Option<Noise>, clean_targets: bool, given: boo
         .collect();
     let scenes = pictures.chunks(shots).map(|scene| scene.iter().map(|(size, pixels)| (*size, pixels)).collect());
     let shards = Shards::new(scenes, 1 << 22);
+    let shards = if noise.is_none() && shots == 1 { shards.of_singles() } else { shards };
     let mut g = Graph::new();
     let count = pictures.len() / shots;
     let (input, target, flips) = ([-0.5, 0.5], [0.0, 255.0], 15);

@@ -17,13 +17,17 @@ pub(super) fn announce(
     (training_set, validation): (&Source, &Validation),
     device: &Device,
 ) {
+    let held_out = match validation.count() {
+        // Those that are looked at are trained on as well.
+        _ if training_set.is_single() && settings.origin.data.val.is_none() => "none".to_owned(),
+        count => count.to_string(),
+    };
     common.remark(&format!(
-        "training {}{} of {} parameters on {}, {} held out, noise {}, on {}",
+        "training {}{} of {} parameters on {}, {held_out} held out, noise {}, on {}",
         network.name(),
         settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
         Anatomy::of(network).parameters(),
         counted(training_set.count(), "picture"),
-        validation.count(),
         training_set.noise(),
         device.name()
     ));

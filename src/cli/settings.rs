@@ -189,6 +189,7 @@ fn data(options: &Options, said: Data) -> Data {
     let pairs = options.pairs.as_ref().and_then(|both| <[PathBuf; 2]>::try_from(both.clone()).ok());
     let given = Data {
         photos: options.photos.clone(),
+        single: options.single,
         pairs,
         dataset: options.dataset.clone(),
         burst: options.burst.clone(),
@@ -206,7 +207,8 @@ fn data(options: &Options, said: Data) -> Data {
 fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Result<Option<Noise>> {
     if !data.is_some() {
         let problem = "there is nothing to train on: give photographs PHOTOS and --noise LAW, two noisy shots of every scene with \
-                       --pairs A B, more of them with --burst DIR or --stack FILE, or pairs in one file with --dataset FILE";
+                       --pairs A B, more of them with --burst DIR or --stack FILE, pairs in one file with --dataset FILE, or single \
+                       noisy pictures with --single";
         return Err(Usage::new(problem));
     }
     if data.photos.is_empty() {
@@ -215,8 +217,12 @@ fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Res
             None => Ok(None),
         };
     }
-    let missing =
-        || Usage::new("--noise is missing: say which noise to add to the photographs PHOTOS, or give noisy --pairs A B");
+    let missing = || {
+        Usage::new("--noise is missing: say which noise to add to the photographs PHOTOS, or that they are noisy with --single")
+    };
+    if data.single {
+        return Ok(None);
+    }
     Ok(Some(options.noise.or(config.and_then(|config| config.noise)).ok_or_else(missing)?))
 }
 

@@ -28,7 +28,7 @@ use super::settings::{Settings, check_given};
 use super::shots::PairReader;
 use super::{Common, Usage};
 
-const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
+const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW | --single --out RUN [OPTIONS]
        n2n-gpu train --pairs A B | --burst DIR | --stack FILE... | --dataset FILE --out RUN [OPTIONS]
        n2n-gpu train --resume --out RUN [--minutes M]";
 
@@ -42,6 +42,11 @@ pub(super) struct Options {
     /// Noise to add: one of the laws below
     #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "burst", "stack", "dataset"], allow_negative_numbers = true)]
     pub(super) noise: Option<Noise>,
+    /// The PHOTOS are noisy, and there is one of each
+    ///
+    /// Learns from pixels that lie beside each other (`Neighbor2Neighbor`), whose noise must be independent: not that of JPEGs or of a demosaicked raw file. Two shots of every scene bring more
+    #[arg(long, help_heading = "Data", requires = "photos", conflicts_with_all = ["noise", "pairs", "burst", "stack", "dataset", "clean_targets"])]
+    pub(super) single: bool,
     /// Two folders with noisy pictures of the same scenes under the same names
     #[arg(long, help_heading = "Data", num_args = 2, value_names = ["A", "B"], conflicts_with = "photos")]
     pub(super) pairs: Option<Vec<PathBuf>>,
@@ -159,22 +164,25 @@ fn source(
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
         _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
         _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
-        (_, _, Some(noise)) => {
+        (_, _, noise) => {
             let files = list(&data.photos)?;
             if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            (Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise), None)
+            let source = match noise {
+                Some(noise) => Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise),
+                None => Source::single(readable(TrainingPicture::load_each_as_it_is(&files), strict)?),
+            };
+            (source, None)
         }
-        _ => return Err(Usage::new("--noise is missing")),
     };
     let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
     let mut shared = false;
     let (training, validation) = match (&data.val, training.added_noise()) {
         (None, _) => {
             let (training, held_out) = split(training);
-            shared = training.is_same(&held_out);
+            shared = !training.is_single() && training.is_same(&held_out);
             (training, Validation::new(&held_out, seed)?)
         }
         (Some(folder), Some(noise)) => {
@@ -286,6 +294,10 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
         (None, Some(psnr)) => format!("PSNR: {psnr:.2} dB"),
         (None, None) => "estimated PSNR: unknown".to_owned(),
     };
+    let psnr = match done.psnr_noisy {
+        noisy if noisy.is_finite() => format!("{psnr} on held-out pictures at the end, noisy {noisy:.2} dB"),
+        _ => format!("{psnr}, as there is neither a second shot nor a clean picture"),
+    };
     let mismatch = done.mismatch.as_ref().map_or(String::new(), |what| format!("\nwarning: {what}"));
     let worse = if done.psnr_estimated.or(done.psnr).is_some_and(|psnr| psnr < done.psnr_noisy) {
         ": worse than they were, so train for longer, or with a lower --lr if the loss does not fall"
@@ -296,9 +308,8 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     trained.output(
         json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
         &format!(
-            "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}{mismatch}\nmodel:  {}\nreport: {}",
+            "{}{going_on}\n{psnr}{worse}{mismatch}\nmodel:  {}\nreport: {}",
             trained.summary(),
-            done.psnr_noisy,
             done.best.display(),
             trained.report.display()
         ),

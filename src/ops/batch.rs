@@ -21,7 +21,8 @@ pub struct Batch {
     pub crop: usize,
     /// Crops in a batch.
     pub batch: usize,
-    /// Noise that two exposures of a picture get; `None`: pictures are noisy shots, of which any two of a scene are drawn.
+    /// Noise that two exposures of a picture get; `None`: pictures are noisy shots, of which any two of a scene are drawn, and a single one
+    /// as both.
     pub noise: Option<Noise>,
     /// Whether targets stay without noise, for comparison.
     pub clean_targets: bool,
@@ -87,7 +88,7 @@ impl Graph {
             batch.count > 0 && shards.table.as_chunks::<4>().0.iter().all(fits),
             "batch: pictures smaller than a crop, or none"
         );
-        assert!(batch.noise.is_some() || shards.scenes.len() == batch.count, "batch: scenes of two shots and more are needed");
+        assert!(batch.noise.is_some() || shards.scenes.len() == batch.count, "batch: scenes of shots are needed");
         let most = batch.noise.map_or(1, |n| n.most_targets());
         assert!((1..=most).contains(&batch.targets), "batch: {} targets, of at most {most}", batch.targets);
         let plain = batch.channels == 3 && batch.transfers == [Transfer::None; 2];
@@ -283,9 +284,12 @@ impl Reader<'_> {
         Crop { n, pictures, corner: [r[1] % (height - side + 1), r[2] % (width - side + 1)], flips, sigma }
     }
 
-    /// Two shots of a scene, for input and target: any two, in their order unless flips exchange them.
+    /// Two shots of a scene, for input and target: any two, in their order unless flips exchange them; of a single one, it twice.
     fn shots(&self, n: u32, scene: usize, flips: u32) -> [usize; 2] {
         let [first, shots, ..] = self.table.as_chunks::<4>().0[self.scenes + scene];
+        if shots == 1 {
+            return [first as usize; 2];
+        }
         let r = pcg4d([n, self.draw[0], self.draw[1], 1]);
         let a = r[0] % shots;
         let b = (a + 1 + r[1] % (shots - 1)) % shots;

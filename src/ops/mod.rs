@@ -33,6 +33,7 @@ mod fma;
 mod group_norm;
 mod line_buffer;
 mod loss;
+mod neighbours;
 mod operator;
 mod optimizer;
 mod pointwise;

@@ -150,6 +150,13 @@ impl Shards {
         self
     }
 
+    /// The same pictures, each a scene of a single shot.
+    #[must_use]
+    pub fn of_singles(mut self) -> Self {
+        self.scenes = (0..self.table.len() as u32 / 4).map(|at| [at, 1]).collect();
+        self
+    }
+
     /// The table: rows of four for pictures, then for scenes, then for the letters that text is written in.
     pub fn rows(&self) -> Vec<u32> {
         let others = self.scenes.iter().chain(&GLYPHS).flat_map(|&[a, b]| [a, b, 0, 0]);

@@ -35,7 +35,7 @@ pub struct Origin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Data {
-    /// Photographs that noise is added to.
+    /// Photographs that noise is added to, or that are noisy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub photos: Vec<PathBuf>,
     /// Two folders of noisy pictures.
@@ -50,6 +50,9 @@ pub struct Data {
     /// Files whose pages are noisy shots of one scene.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<PathBuf>,
+    /// Whether photographs are noisy, and their own neighbouring pixels are learned from.
+    #[serde(skip_serializing_if = "is_false")]
+    pub single: bool,
     /// Whether only neighbouring pages of a stack show the same.
     #[serde(skip_serializing_if = "is_false")]
     pub neighbours: bool,
@@ -73,7 +76,8 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Data {
-    const KEYS: [&str; 10] = ["photos", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
+    const KEYS: [&str; 11] =
+        ["photos", "single", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -93,7 +97,7 @@ impl Origin {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
         let all = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<Option<Vec<_>>>();
         let one = |path: &Option<PathBuf>| path.as_ref().map_or(Some(None), |path| absolute(path).map(Some));
-        let Data { photos, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } = &self.data;
+        let Data { photos, single, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } = &self.data;
         let feature =
             |FeatureSource { feature, side }: &FeatureSource| Some(FeatureSource { feature: *feature, side: one(side)? });
         let found = || {
@@ -103,6 +107,7 @@ impl Origin {
             };
             Some(Data {
                 photos: all(photos)?,
+                single: *single,
                 pairs,
                 dataset: one(dataset)?,
                 burst: one(burst)?,
@@ -216,7 +221,7 @@ impl Origin {
     /// Paths as seen from where a file is.
     fn within(self, file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let Data { photos, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } = self.data;
+        let Data { photos, single, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } = self.data;
         let at = |path: PathBuf| folder.join(path);
         aux.iter_mut().for_each(|source| source.side = source.side.take().map(at));
         // A name of a model in the box is no path.
@@ -226,6 +231,7 @@ impl Origin {
             from,
             data: Data {
                 photos,
+                single,
                 pairs: pairs.map(|both| both.map(at)),
                 dataset: dataset.map(at),
                 burst: burst.map(at),
@@ -292,10 +298,10 @@ fn check_keys<'a>(mut keys: impl Iterator<Item = &'a String>, known: &[&str]) ->
     })
 }
 
-/// The law that a value names; none for `pairs`.
+/// The law that a value names; none for `pairs` and `single`.
 fn noise(value: &toml::Value) -> Result<Option<Noise>, String> {
     match value.as_str() {
-        Some("pairs") => Ok(None),
+        Some("pairs" | "single") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|e| format!("noise = {}: {e}", excerpt(text))),
         None => Err("noise must be text".into()),
     }

@@ -20,14 +20,30 @@ pub struct Source {
     noise: Option<Noise>,
     /// Which values of shots are black and white, where they are others than 0 and 1.
     signal: Option<[f32; 2]>,
-    /// Whether only neighbours in a scene are two shots of the same: the pages of a stack.
-    neighbours: bool,
+    /// Which noisy pictures are learned from each other.
+    partners: Partners,
+}
+
+/// Two noisy pictures of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Partners {
+    /// Any two shots of a scene; or two exposures of a photograph.
+    Any,
+    /// Neighbours in a scene: the pages of a stack.
+    Neighbours,
+    /// Pixels beside each other in a single picture, which is a scene.
+    Pixels,
 }
 
 impl Source {
     /// Photographs taken as clean, of bytes or floats, and the noise that is added to them.
     pub fn photos(photos: Vec<impl Into<TrainingPicture>>, noise: Noise) -> Self {
-        Self { scenes: photos.into_iter().map(|p| vec![p.into()]).collect(), noise: Some(noise), signal: None, neighbours: false }
+        Self {
+            scenes: photos.into_iter().map(|p| vec![p.into()]).collect(),
+            noise: Some(noise),
+            signal: None,
+            partners: Partners::Any,
+        }
     }
 
     /// Two noisy pictures of every scene. Some may be equal, as those of a night sky are; not all.
@@ -54,7 +70,7 @@ impl Source {
             )));
         }
         let signal = signal(&scenes);
-        Ok(Self { scenes, noise: None, signal, neighbours: false })
+        Ok(Self { scenes, noise: None, signal, partners: Partners::Any })
     }
 
     /// Stacks of pages, of which each and the next one are two noisy shots of nearly the same.
@@ -62,7 +78,15 @@ impl Source {
     /// # Errors
     /// As [`Source::shots`].
     pub fn neighbours(stacks: Vec<Vec<TrainingPicture>>) -> Result<Self> {
-        Ok(Self { neighbours: true, ..Self::shots(stacks)? })
+        Ok(Self { partners: Partners::Neighbours, ..Self::shots(stacks)? })
+    }
+
+    /// Single noisy pictures, of which pixels that lie beside each other are two noisy ones of nearly the same. Noise must not hang together
+    /// from pixel to pixel.
+    pub fn single(pictures: Vec<impl Into<TrainingPicture>>) -> Self {
+        let scenes: Vec<_> = pictures.into_iter().map(|p| vec![p.into()]).collect();
+        let signal = signal(&scenes);
+        Self { scenes, noise: None, signal, partners: Partners::Pixels }
     }
 
     /// The noise that is added, if any is.
@@ -106,7 +130,7 @@ impl Source {
 
     /// Pictures, or scenes; of stacks, pairs of neighbours.
     pub fn count(&self) -> usize {
-        if self.neighbours { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }
+        if self.has_neighbours() { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }
     }
 
     /// Noisy pictures, or shots.
@@ -116,7 +140,12 @@ impl Source {
 
     /// Whether only neighbours are shots of the same.
     pub(super) fn has_neighbours(&self) -> bool {
-        self.neighbours
+        self.partners == Partners::Neighbours
+    }
+
+    /// Whether pictures have no second shot.
+    pub fn is_single(&self) -> bool {
+        self.partners == Partners::Pixels
     }
 
     /// Values of a pixel of all pictures, if these agree.
@@ -190,9 +219,9 @@ impl Source {
         sides.get(sides.len() / 2).map_or(0, |side| side / self.cell())
     }
 
-    /// Noise as it is written, or `pairs`.
+    /// Noise as it is written, or `pairs`, or `single`.
     pub fn noise(&self) -> String {
-        self.noise.map_or("pairs".into(), |noise| noise.to_string())
+        self.noise.map_or(if self.is_single() { "single" } else { "pairs" }.into(), |noise| noise.to_string())
     }
 
     /// Mean and standard deviation of noisy pictures, from two hundred of them at most.
@@ -215,13 +244,14 @@ impl Source {
         Statistics { mean: mean as f32, deviation: variance.max(1e-6 * span * span).sqrt() as f32 }
     }
 
+    /// Side of the squares of pixels that become one of a crop.
     fn cell(&self) -> usize {
-        self.noise.map_or(1, |noise| noise.cell())
+        self.noise.map_or(if self.is_single() { 2 } else { 1 }, |noise| noise.cell())
     }
 
     /// Side that pictures must have for crops of `crop` pixels.
     fn least(&self, crop: usize) -> usize {
-        self.noise.map_or(crop, |noise| noise.least_side().max(crop * noise.cell()))
+        self.noise.map_or(0, |noise| noise.least_side()).max(crop * self.cell())
     }
 
     /// Drops pictures smaller than `crop`, which is a `multiple` of what the network divides by; returns their names.
@@ -237,6 +267,7 @@ impl Source {
         let first = dropped.first().map_or("none", String::as_str);
         let why = match self.noise {
             Some(noise) if least != crop => format!("which noise {noise} needs for a crop of {crop}"),
+            None if least != crop => format!("twice that of the crop, {crop}, as single pictures need it"),
             _ => "the crop".to_owned(),
         };
         let advice = match crop > multiple {
@@ -303,7 +334,11 @@ impl Source {
     /// Lays the pictures out for a device. Fails if they do not fit: see [`Source::drop_excess`].
     pub(super) fn shards(&self, device: &Device) -> Result<Shards> {
         let shards = Shards::new(self.groups(), most_bytes(device));
-        let shards = if self.neighbours { shards.of_neighbours() } else { shards };
+        let shards = match self.partners {
+            Partners::Any => shards,
+            Partners::Neighbours => shards.of_neighbours(),
+            Partners::Pixels => shards.of_singles(),
+        };
         match shards.left_out.first() {
             Some(&number) => {
                 let name = &self.scenes[number][0].name;

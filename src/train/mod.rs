@@ -16,6 +16,7 @@ mod run;
 mod runs;
 mod schedule;
 mod signal;
+mod single;
 mod split;
 mod state;
 mod step;

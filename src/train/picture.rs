@@ -83,13 +83,26 @@ impl TrainingPicture {
     /// # Errors
     /// Those of [`Picture::load`].
     pub fn load(path: &Path) -> Result<Self> {
+        Ok(Self::load_as_it_is(path)?.in_colour())
+    }
+
+    /// Reads a file in grey, if it has one channel, else in colour. It has its name, without the folder.
+    ///
+    /// # Errors
+    /// Those of [`Picture::load`].
+    pub fn load_as_it_is(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Self::new(name, &Picture::load(path)?).in_colour())
+        Ok(Self::new(name, &Picture::load(path)?))
     }
 
     /// Reads files in parallel and in colour, each with an outcome of its own, in the order given.
     pub fn load_each(paths: &[PathBuf]) -> Vec<Result<Self>> {
         paths.par_iter().map(|path| Self::load(path)).collect()
+    }
+
+    /// The same in grey or colour, as they are.
+    pub fn load_each_as_it_is(paths: &[PathBuf]) -> Vec<Result<Self>> {
+        paths.par_iter().map(|path| Self::load_as_it_is(path)).collect()
     }
 
     /// A picture `(H, W, 3)` of floats, black being 0 and white 1; values beyond are kept.

@@ -13,10 +13,15 @@ type Scenes = Vec<Vec<TrainingPicture>>;
 
 /// Takes about one picture or scene in twenty out of `source`, spread evenly, for validation: (training, held out). Of a single scene two
 /// shots are held out, and of stacks whose neighbouring pages make pairs, pages in the middle of the longest. Where there are too few,
-/// both are the same.
+/// both are the same. Of pictures without a second shot all are trained on.
 pub fn split(mut source: Source) -> (Source, Source) {
     let scenes = source.take_scenes();
     let parts = match scenes.len() {
+        // What learns from itself is not validated, but only looked at.
+        _ if source.is_single() => {
+            let shown = chosen(scenes.len()).map(|i| scenes[i].clone()).collect();
+            Ok([scenes, shown])
+        }
         _ if source.has_neighbours() => split_stacks(scenes),
         1 => split_shots(scenes),
         _ => Ok(split_scenes(scenes)),
@@ -32,10 +37,16 @@ fn share(count: usize) -> usize {
     (count / 20).clamp(1, HELD_OUT)
 }
 
+/// Which ones of so many.
+fn chosen(len: usize) -> impl Iterator<Item = usize> + Clone {
+    let count = share(len);
+    (0..count).map(move |k| (2 * k + 1) * len / (2 * count))
+}
+
 /// Training and held-out scenes.
 fn split_scenes(scenes: Scenes) -> [Scenes; 2] {
-    let (len, count) = (scenes.len(), share(scenes.len()));
-    let is_held_out = |i: usize| (0..count).any(|k| i == (2 * k + 1) * len / (2 * count));
+    let held_out = chosen(scenes.len());
+    let is_held_out = |i: usize| held_out.clone().any(|chosen| chosen == i);
     let (held_out, training): (Vec<_>, Vec<_>) = scenes.into_iter().enumerate().partition(|(i, _)| is_held_out(*i));
     [training, held_out].map(|numbered| numbered.into_iter().map(|(_, scene)| scene).collect())
 }

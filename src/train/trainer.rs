@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::schedule::{Augment, Order};
+use super::single::record_single;
 use super::step::{Example, Step, record_step};
 use super::team::Part;
 use super::{Options, Source};
@@ -95,7 +96,8 @@ impl Trainer {
         let given = options.augment == Augment::Triple;
         let batch = Batch {
             count: source.count(),
-            crop: options.crop,
+            // Of single pictures, crops of twice the side are drawn, and halved.
+            crop: if source.is_single() { 2 * options.crop } else { options.crop },
             batch: part.count,
             noise: source.added_noise(),
             clean_targets: options.clean_targets,
@@ -110,11 +112,13 @@ impl Trainer {
         };
         let mut g = Graph::new();
         g.set_precision(options.precision);
-        let Drawn { x, t, mask, pictures } = g.batch(batch, &shards);
+        let drawn = g.batch(batch, &shards);
+        let Drawn { x, t, mask, pictures } = drawn;
         let mut rule = options.rule(pieces.max(usize::from(options.accumulate > 1)));
         // Whatever values pictures have, errors count by the range that the network sees them in.
         rule.loss = rule.loss.in_range(network.values().output);
-        let step = record_step(&mut g, network.as_ref(), Example { x, t, mask }, rule);
+        let example = if source.is_single() { record_single(&mut g, network.as_ref(), &drawn) } else { Example { x, t, mask } };
+        let step = record_step(&mut g, network.as_ref(), example, rule);
         let order = given.then(|| Order::new(source.count(), options.seed));
         let mut trainer = Self::start(device, network, options, g, step, Feed::Pictures(pictures, order))?;
         (trainer.pictures, trainer.part) = (source.count(), part);

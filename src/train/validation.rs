@@ -218,10 +218,16 @@ impl Validation {
     pub fn new(held_out: &Source, seed: u32) -> Result<Self> {
         let scenes = held_out.scenes();
         let Some(noise) = held_out.added_noise() else {
+            let in_range = |pair: Pair| pair.in_range(held_out.signal());
+            if held_out.is_single() {
+                let pictures: Vec<Pair> = scenes.iter().flatten().map(|p| in_range(Pair::new(p, None, None))).collect();
+                let count = pictures.len();
+                return Ok(Self { pictures, count });
+            }
             let step = if held_out.has_neighbours() { 1 } else { 2 };
             let most = PAIRS.div_ceil(scenes.len().max(1));
             let pairs = scenes.iter().flat_map(|scene| scene.windows(2).step_by(step).take(most));
-            let pair = |two: &[TrainingPicture]| Pair::new(&two[0], Some(&two[1]), None).in_range(held_out.signal());
+            let pair = |two: &[TrainingPicture]| in_range(Pair::new(&two[0], Some(&two[1]), None));
             let pictures: Vec<Pair> = pairs.map(pair).collect();
             let count = pictures.len();
             return Ok(Self { pictures, count });

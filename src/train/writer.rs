@@ -142,8 +142,8 @@ impl<'a> Writer<'a> {
                 ),
             ),
             ("Learning rate and seed", format!("{}, {}", o.lr, o.seed)),
-            ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB")),
         ];
+        facts.extend(psnr_noisy.is_finite().then(|| ("PSNR of the noisy pictures", format!("{psnr_noisy:.2} dB"))));
         if network.transfer().is_linear() {
             facts.push(("PSNR", "of linear values, of errors relative to the brightness around".into()));
         }
