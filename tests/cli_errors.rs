@@ -215,7 +215,7 @@ fn pairs_that_are_none_are_named() {
             shell.picture(&format!("{folder}/{i}.png"), if i == odd { 33 } else { 40 }, 32);
         }
         let name = format!("{odd}.png");
-        shell.run(&format!("train --pairs a {folder} {train}")).fails(&[&name, "40x32", "33x32"]);
+        shell.run(&format!("train --pairs a {folder} --strict {train}")).fails(&[&name, "40x32", "33x32"]);
         shell.run(&format!("eval --pairs a {folder} {DENOISE}")).fails(&["--pairs", &name, "40x32", "33x32"]);
     }
     assert!(!shell.path("run").exists());

@@ -351,7 +351,7 @@ fn pictures_load_in_order_and_the_first_error_is_told() {
 
 #[test]
 fn formats_are_named_once_each() {
-    assert_eq!(picture_formats(), "PNG, JPEG, TIFF, WebP, BMP, PNM, OpenEXR, Radiance HDR");
+    assert_eq!(picture_formats(), "PNG, JPEG, TIFF, WebP, BMP, PNM, OpenEXR, Radiance HDR, NumPy");
 }
 
 fn hex(text: &str) -> Vec<u8> {

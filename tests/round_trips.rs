@@ -14,7 +14,7 @@ use tiff::decoder::{Decoder, DecodingResult};
 use tiff_files::{Page, Tag, file, fraction, short, text};
 
 const SIZE: [u32; 2] = [7, 5];
-const FORMATS: [&str; 13] = ["png", "jpg", "tif", "webp", "bmp", "pbm", "pgm", "ppm", "pnm", "pam", "pfm", "exr", "hdr"];
+const FORMATS: [&str; 14] = ["png", "jpg", "tif", "webp", "bmp", "pbm", "pgm", "ppm", "pnm", "pam", "pfm", "exr", "hdr", "npy"];
 
 fn noise(count: u32) -> impl Iterator<Item = u16> {
     (0..count).map(|i| (i * 7919 + 13) as u16)

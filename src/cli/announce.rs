@@ -1,12 +1,13 @@
 //! What is said before a training begins.
 
+use n2n_gpu::data::range::ends;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::shown;
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::train::{Source, Validation};
 
 use super::Common;
-use super::output::counted;
+use super::output::scenes_in_words;
 use super::settings::Settings;
 
 /// Says what is about to be trained.
@@ -27,7 +28,7 @@ pub(super) fn announce(
         network.name(),
         settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
         Anatomy::of(network).parameters(),
-        counted(training_set.count(), "picture"),
+        scenes_in_words(&training_set.shots_of_scenes()),
         training_set.noise(),
         device.name()
     ));
@@ -39,9 +40,6 @@ pub(super) fn announce(
 
 /// Which values the pictures fill, if that is another range than 0 to 1.
 fn range_in_words(pictures: &Source) -> Option<String> {
-    let (factor, of) = if pictures.has_words() { (65_535.0, " of 65535") } else { (1.0, "") };
-    let [low, high] = pictures.signal()?.map(|v| format!("{:.5}", factor * v));
-    let short = |number: &str| number.trim_end_matches('0').trim_end_matches('.').to_owned();
-    let [low, high] = [short(&low), short(&high)];
-    Some(format!("values lie between {low} and {high}{of}: the model reads this range, and PSNR is that of it"))
+    let ([low, high], unit) = ends(pictures.signal()?, !pictures.is_measured());
+    Some(format!("values lie between {low} and {high}{unit}: the model reads this range, and PSNR is that of it"))
 }

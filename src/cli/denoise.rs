@@ -61,7 +61,7 @@ impl Strength {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
-    let tasks = options.places.tasks(model::file(&options.model), common.json)?;
+    let tasks = options.places.tasks(model::file(&options.model).as_deref(), common.json)?;
     tasks.part.iter().for_each(|line| common.remark(line));
     if tasks.existing > 0 {
         common.remark(&format!("left out, as there are results already: {}", counted(tasks.existing, "picture")));

@@ -88,6 +88,8 @@ struct Files<'a> {
     aux: &'a AuxArgs,
     /// Whether the model is one of renders.
     renders: bool,
+    /// Whether the model reads floats as they were measured.
+    measured: bool,
     inputs: Vec<PathBuf>,
     noise: Option<Noise>,
     clean: Vec<PathBuf>,
@@ -107,7 +109,14 @@ impl<'a> Files<'a> {
                 return Err(missing("the pictures are"));
             }
             let noise = options.noise.ok_or_else(|| missing("--noise is"))?;
-            return Ok(Self { aux, renders, inputs: list(&options.photos)?, noise: Some(noise), clean: Vec::new() });
+            return Ok(Self {
+                aux,
+                renders,
+                measured: false,
+                inputs: list(&options.photos)?,
+                noise: Some(noise),
+                clean: Vec::new(),
+            });
         };
         let (inputs, clean): (Vec<_>, Vec<_>) = pair(noisy, clean)?.into_iter().unzip();
         // All sizes before any work; the pictures themselves are read one by one, so that memory holds a single pair.
@@ -119,7 +128,7 @@ impl<'a> Files<'a> {
                 return Err(Error::data(format!("--pairs: the two pictures {} differ in size, {sizes}", name(a))).into());
             }
         }
-        Ok(Self { aux, renders, inputs, noise: None, clean })
+        Ok(Self { aux, renders, measured: false, inputs, noise: None, clean })
     }
 
     /// Whether what is saved in `folder` replaces nothing that is read or made.
@@ -132,7 +141,8 @@ impl<'a> Files<'a> {
     /// Reads picture `i`.
     fn load(&self, i: usize, seed: u32) -> Result<Item, Error> {
         // Its samples are gone when it has its values.
-        let load = |path: &Path| Picture::load(path).map(|picture| (picture.header().size(), picture.to_rgb()));
+        let as_read = |picture: Picture| if self.measured { picture.as_measured() } else { picture };
+        let load = |path: &Path| Picture::load(path).map(as_read).map(|picture| (picture.header().size(), picture.to_rgb()));
         let input = &self.inputs[i];
         if self.renders {
             let picture = self.aux.attach(input, Picture::load(input)?)?;
@@ -221,6 +231,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
             model.network.check_photographs()?;
         }
         files.renders |= model.network.transfer().is_linear();
+        files.measured = model.reads_measured();
     }
     remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()))?;
     options.aux.check_inputs(files.inputs.len(), false)?;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Usage;
 use super::files::{check_existing, check_outputs};
-use super::model::{load_model, named};
+use super::model::{best, load_model, named};
 use super::output::{Output, path_text};
 use super::train::make_folder;
 
@@ -162,7 +162,7 @@ impl Options {
     }
 
     fn card(&self) -> Card {
-        let Card { id, name, pictures, .. } = Card::of(&self.model);
+        let Card { id, name, pictures, .. } = Card::of(&best(&self.model));
         Card {
             id: self.id.clone().unwrap_or(id),
             name: self.name.clone().unwrap_or(name),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use n2n_gpu::data::range::ends;
 use n2n_gpu::nets::Anatomy;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use super::output::{Output, counted, path_text};
 /// Arguments of `info`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// Model that `train` or `import` wrote, or the name of one in the box
+    /// Model that `train` or `import` wrote, a run folder, or the name of one in the box
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 }
@@ -29,7 +30,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
         None => input,
     };
     let fills = model.signal().map_or(String::new(), |[low, high]| {
-        format!("; pictures fill values from {low} to {high}, of 16 bits {:.0} to {:.0}", 65_535.0 * low, 65_535.0 * high)
+        let ([low, high], unit) = ends([low, high], !model.measured);
+        format!("; pictures fill values from {low} to {high}{unit}")
     });
     let lines = [
         ("network", model.network.describe()),
@@ -44,7 +46,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     Ok(Output::new(
         json!({
             "model": path_text(&options.model), "net": model.network.name(), "options": model.network.options(),
-            "parameters": parameters, "noise": model.noise, "range": model.ranges.input, "output_range": model.ranges.output, "signal": model.signal(),
+            "parameters": parameters, "noise": model.noise, "range": model.ranges.input, "output_range": model.ranges.output, "signal": model.signal(), "measured": model.measured,
             "steps": model.steps, "version": model.version, "bytes": bytes, "multiple": multiple, "radius": radius,
         }),
         text,

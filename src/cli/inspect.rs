@@ -8,8 +8,9 @@ use n2n_gpu::data::inspect::{Look, Report};
 use n2n_gpu::error::Error;
 use serde_json::json;
 
-use super::output::{Output, counted};
-use super::pairs::{Pairs, levels, lines, refusal};
+use super::output::{Output, counted, scenes_in_words};
+use super::pairs::{Looked, Pairs, levels, lines, refusal};
+use super::scenes::LeftOut;
 use super::{Common, Usage};
 
 /// Arguments of `inspect`.
@@ -57,10 +58,9 @@ impl Options {
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     let pairs = options.pairs()?;
-    let names = pairs.names();
-    let (mut inspector, read) = pairs.look(common, |_, _| ());
-    for (name, read) in names.iter().zip(read) {
-        read.unwrap_or_else(|e| inspector.add_broken(name, &e));
+    let Looked { mut inspector, left_out, .. } = pairs.look(common, |_, _| ());
+    for LeftOut { kind, place, error } in left_out {
+        inspector.add_left_out(kind, &place, &error);
     }
     let report = inspector.finish();
     if report.pairs.is_empty() {
@@ -83,12 +83,12 @@ fn text(report: &Report) -> String {
         format!("{:width$}  {:>11}  {:<16}  brightness  {:<12}  neighbours\n", "pair", "size", "noise of 255", "shift");
     report.pairs.iter().for_each(|pair| row(&mut text, pair, width));
     lines(&report.findings).iter().for_each(|line| text.extend([line, "\n"]));
-    let pairs = counted(report.pairs.len(), "pair");
+    let scenes = scenes_in_words(&report.shots_of_scenes());
     let faults = match report.faults() {
         0 => "no faults".to_owned(),
         faults => counted(faults, "fault"),
     };
-    let _ = write!(text, "{pairs}: noise {} of 255, {faults}", levels(&report.noise()));
+    let _ = write!(text, "{scenes}: noise {} of 255, {faults}", levels(&report.noise()));
     text
 }
 

@@ -27,6 +27,7 @@ mod places;
 mod processes;
 mod recipe;
 mod runs;
+mod scenes;
 mod settings;
 mod shell;
 mod shots;
@@ -181,6 +182,9 @@ fn run(cli: &Cli, start: Instant) -> anyhow::Result<Output> {
 /// Parses the command line and runs it. Exit code 0, 1 for failures, 2 for usage, 130 after Ctrl-C. `start` is when the program
 /// began.
 pub(crate) fn main(start: Instant) -> ExitCode {
+    if let Some(problem) = train::misread_port(std::env::args_os()) {
+        return Output::failure(problem, MISUSE).print(wants_json());
+    }
     let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
     let (mut cli, matches) = match parsed {
         Ok(parsed) => parsed,
@@ -214,7 +218,7 @@ fn not_run(e: &clap::Error) -> ExitCode {
     if !e.use_stderr() {
         return exit_code(printed, 0);
     }
-    if !std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json") {
+    if !wants_json() {
         return ExitCode::from(MISUSE);
     }
     let message = e.to_string();
@@ -222,6 +226,11 @@ fn not_run(e: &clap::Error) -> ExitCode {
     let problem = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let sentence = problem.split_whitespace().collect::<Vec<_>>().join(" ");
     exit_code(print_line(&json!({"error": sentence, "exit_code": MISUSE}).to_string()), MISUSE)
+}
+
+/// Whether there is `--json` among the words of the command line, whatever is wrong with them.
+fn wants_json() -> bool {
+    std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 /// Bounds rayon's threads, which it would start in any number that its variable says, until the machine stands still.

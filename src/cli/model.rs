@@ -1,6 +1,6 @@
 //! Models that commands are given.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use n2n_gpu::error::{Error, Result};
 use n2n_gpu::export::Card;
@@ -9,7 +9,7 @@ use n2n_gpu::nets::{BUILT_IN, Builtin, Model};
 /// What models there are, for `--help`.
 pub(super) fn help() -> String {
     let model = |model: &Builtin| format!("{} ({})", model.name, model.about);
-    format!("Model that `train` wrote, or one in the box: {}", BUILT_IN.iter().map(model).collect::<Vec<_>>().join(", "))
+    format!("Model or run folder of `train`, or one in the box: {}", BUILT_IN.iter().map(model).collect::<Vec<_>>().join(", "))
 }
 
 fn built_in(path: &Path) -> Option<&'static Builtin> {
@@ -17,19 +17,24 @@ fn built_in(path: &Path) -> Option<&'static Builtin> {
 }
 
 /// The file that an argument names, unless it is a model in the box.
-pub(super) fn file(path: &Path) -> Option<&Path> {
-    if built_in(path).is_some() { None } else { Some(path) }
+pub(super) fn file(path: &Path) -> Option<PathBuf> {
+    if built_in(path).is_some() { None } else { Some(best(path)) }
+}
+
+/// The best model of a run folder; of a file, itself.
+pub(super) fn best(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("best.safetensors") } else { path.to_owned() }
 }
 
 /// A model's name for people, and what it is for, as far as that is known.
 pub(super) fn named(path: &Path) -> (String, String) {
-    let of_file = || (Card::of(path).name, String::new());
+    let of_file = || (Card::of(&best(path)).name, String::new());
     built_in(path).map_or_else(of_file, |model| (model.name.to_owned(), model.about.to_owned()))
 }
 
 /// Bytes of the model's file.
 pub(super) fn size(path: &Path) -> u64 {
-    built_in(path).map_or_else(|| path.metadata().map_or(0, |file| file.len()), |model| model.size() as u64)
+    built_in(path).map_or_else(|| best(path).metadata().map_or(0, |file| file.len()), |model| model.size() as u64)
 }
 
 /// The model of an argument: one in the box by its name, else a file.
@@ -51,6 +56,9 @@ pub(super) fn load_model(path: &Path) -> Result<Model> {
             let names: Vec<_> = BUILT_IN.iter().map(|model| model.name).collect();
             Err(Error::file(path, format!("is neither a model in the box ({}) nor a file that is there", names.join(", "))))
         }
-        _ => Model::load(path),
+        _ if path.is_dir() && !best(path).exists() => {
+            Err(Error::file(path, "has no best.safetensors in it: give the folder of a run, or a model's file"))
+        }
+        _ => Model::load(&best(path)),
     }
 }

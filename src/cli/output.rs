@@ -97,6 +97,26 @@ pub(super) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Scenes of so many pictures each: `30 pairs`, `12 scenes of 4 shots`, `5 scenes of 2 to 4 shots`, `9 pictures`.
+pub(super) fn scenes_in_words(shots: &[usize]) -> String {
+    let [least, most] = [shots.iter().min(), shots.iter().max()].map(|count| count.copied().unwrap_or(1));
+    let scenes = counted(shots.len(), scene_noun(shots));
+    match most {
+        1 | 2 => scenes,
+        _ if least == most => format!("{scenes} of {most} shots"),
+        _ => format!("{scenes} of {least} to {most} shots"),
+    }
+}
+
+/// What a scene of these is called: a picture, a pair, or a scene.
+pub(super) fn scene_noun(shots: &[usize]) -> &'static str {
+    match shots.iter().max() {
+        None | Some(1) => "picture",
+        Some(2) => "pair",
+        Some(_) => "scene",
+    }
+}
+
 /// Time that is left of work of which a share took these seconds: `1:02`, `1:00:05`.
 pub(super) fn time_left(seconds: f64, share: f64) -> String {
     let left = if share > 0.0 { seconds * (1.0 - share) / share } else { 0.0 } as u64;

@@ -2,47 +2,60 @@
 
 use std::path::{Path, PathBuf};
 
-use n2n_gpu::data::dataset::{self, Shot};
-use n2n_gpu::data::files::{list, pair};
-use n2n_gpu::data::frames::load_stack;
-use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words};
+use n2n_gpu::data::dataset;
+use n2n_gpu::data::files::{is_picture_name, pair};
+use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words, read_at_once};
 use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
 use rayon::prelude::*;
 
 use super::Common;
-use super::output::{Bar, complain, counted};
+use super::output::{Bar, counted, scenes_in_words};
+use super::scenes::{Burst, LeftOut, form, leave_out, pages};
 
-/// Noisy shots of scenes, as the pairs that are looked at.
+/// Noisy shots of scenes, as the pairs that are looked at: of a scene, the first shot with each other one, or neighbours.
 pub(super) struct Pairs {
     pub(super) of: Of,
-    /// The scene of each. Those of one scene follow each other: the first shot with each other one, or neighbours.
-    pub(super) scenes: Vec<usize>,
     /// Whether only neighbours in a scene are two shots of the same.
     pub(super) neighbours: bool,
+    /// What is left out already.
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// What pairs are made of.
 pub(super) enum Of {
-    /// Files that are not read yet.
+    /// Files that are not read yet: each two of a scene of their own.
     Files(Vec<PairFiles>),
-    /// Pictures of files that hold several, and which of them make pairs.
-    Pictures(Vec<Shot>, Vec<[usize; 2]>),
+    /// Files of scenes that are not read yet.
+    Bursts(Vec<Burst>),
+    /// Scenes of pictures, from files that hold several.
+    Pictures(Vec<Vec<Shot>>),
+}
+
+/// A noisy picture of a scene.
+pub(super) struct Shot {
+    /// What it is called.
+    label: String,
+    /// What the pair is called of which it is the second.
+    pub(super) pair: String,
+    pub(super) picture: Picture,
+}
+
+/// What was seen, what is kept of the pairs by the numbers of their scenes, and what is left out.
+pub(super) struct Looked<T> {
+    pub(super) inspector: Inspector,
+    pub(super) kept: Vec<(usize, T)>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 /// A file's name without its folder.
-fn name(path: &Path) -> String {
+pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Pairs {
-    /// Every pair is a scene of its own.
     fn of(of: Of) -> Self {
-        let count = match &of {
-            Of::Files(files) => files.len(),
-            Of::Pictures(_, pairs) => pairs.len(),
-        };
-        Self { of, scenes: (0..count).collect(), neighbours: false }
+        Self { of, neighbours: false, left_out: Vec::new() }
     }
 
     /// Of two folders, or two files.
@@ -56,120 +69,151 @@ impl Pairs {
         if data.is_dir() {
             return Self::of_two(&data.join("a"), &data.join("b"));
         }
-        let shots: Vec<Shot> = dataset::load(data)?.into_pictures().into_iter().flat_map(|(a, b)| [a, b]).collect();
-        let pairs = (0..shots.len() / 2).map(|i| [2 * i, 2 * i + 1]).collect();
-        Ok(Self::of(Of::Pictures(shots, pairs)))
-    }
-
-    /// Of a folder with a folder of shots for every scene: the first with each other.
-    pub(super) fn of_bursts(root: &Path) -> Result<Self, Error> {
-        let unreadable = |e: std::io::Error| Error::file(root, format!("cannot be listed: {e}"));
-        let entries: Result<Vec<_>, _> = std::fs::read_dir(root).map_err(unreadable)?.map(|e| e.map(|e| e.path())).collect();
-        let mut folders = entries.map_err(unreadable)?;
-        folders.retain(|path| path.is_dir() && !name(path).starts_with('.'));
-        folders.sort();
-        if folders.is_empty() {
-            let problem = "has no folders in it: give a folder with one folder of shots for every scene, or two folders of pairs";
-            return Err(Error::file(root, problem));
-        }
-        let (mut pairs, mut scenes) = (Vec::new(), Vec::new());
-        for (number, scene) in folders.into_iter().enumerate() {
-            let shots = list(std::slice::from_ref(&scene))?;
-            let [first, others @ ..] = &shots[..] else { continue };
-            if others.is_empty() {
-                return Err(Error::file(&scene, "has one shot only: give at least two of every scene, or remove the folder"));
+        let (mut scenes, mut left_out) = (Vec::new(), Vec::new());
+        let set = if is_picture_name(data) && !is_array(data) { Err(no_set(data)) } else { dataset::load(data) };
+        for ((number, a), (_, b)) in set?.into_pictures() {
+            let pair = format!("pair {number}");
+            let problem = a.not_finite().or_else(|| b.not_finite());
+            match problem {
+                Some(problem) => left_out.push(LeftOut::new(Kind::Broken, &pair, Error::file(data, format!("{pair} {problem}")))),
+                None => {
+                    let shot = |of: &str, picture| Shot { label: format!("{of} of {pair}"), pair: pair.clone(), picture };
+                    scenes.push(vec![shot("a", a), shot("b", b)]);
+                }
             }
-            let name = |other: &Path| format!("{}/{}", name(&scene), name(other));
-            let pair = |other: &PathBuf| PairFiles { name: name(other), files: [first.clone(), other.clone()] };
-            pairs.extend(others.iter().map(pair));
-            scenes.resize(pairs.len(), number);
         }
-        Ok(Self { of: Of::Files(pairs), scenes, neighbours: false })
+        Ok(Self { left_out, ..Self::of(Of::Pictures(scenes)) })
     }
 
-    /// Of files with several pages each, which are shots of one scene: the first with each other, or neighbours.
+    /// Of a folder with a folder of shots for every scene.
+    pub(super) fn of_bursts(root: &Path) -> Result<Self, Error> {
+        let mut left_out = Vec::new();
+        let bursts = Burst::list(root, &mut left_out)?;
+        Ok(Self { left_out, ..Self::of(Of::Bursts(bursts)) })
+    }
+
+    /// Of files with several pages each, which are shots of one scene.
     pub(super) fn of_stacks(files: &[PathBuf], neighbours: bool) -> Result<Self, Error> {
-        let (mut shots, mut pairs, mut scenes) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, file) in files.iter().enumerate() {
-            let (first, stem) = (shots.len(), file.file_stem().unwrap_or_default().to_string_lossy());
-            let named = |(page, picture): (usize, Picture)| (format!("{stem}-{page}"), picture);
-            shots.extend((1..).zip(pages(file)?).map(named));
-            pairs.extend((first + 1..shots.len()).map(|page| [if neighbours { page - 1 } else { first }, page]));
-            scenes.resize(pairs.len(), number);
+        let (mut scenes, mut left_out) = (Vec::<Vec<Shot>>::new(), Vec::new());
+        for file in files {
+            let (stem, mut last) = (file.file_stem().unwrap_or_default().to_string_lossy(), None);
+            for (number, picture) in pages(file, &mut left_out)? {
+                let label = format!("{stem}-{}", number + 1);
+                let shot = Shot { pair: label.clone(), label, picture };
+                // Where a page between them is left out, two are no neighbours.
+                match (last, scenes.last_mut()) {
+                    (Some(last), Some(scene)) if !neighbours || last + 1 == number => scene.push(shot),
+                    _ => scenes.push(vec![shot]),
+                }
+                last = Some(number);
+            }
         }
-        Ok(Self { of: Of::Pictures(shots, pairs), scenes, neighbours })
+        scenes.retain(|scene| scene.len() > 1);
+        Ok(Self { of: Of::Pictures(scenes), neighbours, left_out })
     }
 
     /// Whether every pair is a scene of its own.
     pub(super) fn are_alone(&self) -> bool {
-        self.scenes.windows(2).all(|two| two[0] != two[1])
-    }
-
-    /// Their names.
-    pub(super) fn names(&self) -> Vec<String> {
         match &self.of {
-            Of::Files(files) => files.iter().map(|pair| pair.name.clone()).collect(),
-            Of::Pictures(shots, pairs) => pairs.iter().map(|pair| pair_name(shots, pair)).collect(),
+            Of::Files(_) => true,
+            Of::Bursts(bursts) => bursts.iter().all(|burst| burst.files.len() == 2),
+            Of::Pictures(scenes) => scenes.iter().all(|scene| scene.len() == 2),
         }
     }
 
-    /// Looks at all of them. What cannot be read is in the list that comes with it.
-    pub(super) fn look<T: Send>(
-        self,
-        common: &Common,
-        keep: impl Fn(&mut Look, [Picture; 2]) -> T + Sync,
-    ) -> (Inspector, Vec<Result<T, Error>>) {
-        let mut inspector = Inspector::default();
-        let kept = match self.of {
+    /// Looks at all of them.
+    pub(super) fn look<T: Send>(self, common: &Common, keep: impl Fn(&mut Look, [Picture; 2]) -> T + Sync) -> Looked<T> {
+        let mut looked = Looked { inspector: Inspector::default(), kept: Vec::new(), left_out: self.left_out };
+        match self.of {
             Of::Files(files) => {
                 let (mut bar, count) = (Bar::new(common), files.len());
                 let show = |done: usize| {
                     bar.show(done as f64 / count as f64, || format!("looked at {done} of {}", counted(count, "pair")));
                 };
-                inspector.read(&files, keep, show)
+                for (scene, kept) in looked.inspector.read(&files, keep, show).into_iter().enumerate() {
+                    match kept {
+                        Ok(kept) => looked.kept.push((scene, kept)),
+                        Err(e) => looked.left_out.push(LeftOut::new(Kind::Broken, &files[scene].name, e)),
+                    }
+                }
             }
-            Of::Pictures(shots, pairs) => {
-                let look = |pair: &[usize; 2]| {
-                    let [a, b] = pair.map(|i| &shots[i]);
-                    let labels = [("a", a), ("b", b)]
-                        .map(|(of, (name, _))| if a.0 == b.0 { format!("{of} of pair {name}") } else { name.clone() });
-                    let labels = labels.each_ref().map(String::as_str);
-                    let mut look = Look::new(&pair_name(&shots, pair), labels, [&a.1, &b.1]);
-                    let kept = keep(&mut look, [a.1.clone(), b.1.clone()]);
-                    (look, kept)
-                };
-                let looked: Vec<(Look, T)> = pairs.par_iter().map(look).collect();
-                let add = |(look, kept)| {
-                    inspector.add(look);
-                    Ok(kept)
-                };
-                looked.into_iter().map(add).collect()
+            Of::Bursts(bursts) => looked.read(common, &bursts, &keep),
+            Of::Pictures(scenes) => {
+                for (scene, shots) in scenes.iter().enumerate() {
+                    let pairs = (1..shots.len()).map(|k| [if self.neighbours { k - 1 } else { 0 }, k]).collect();
+                    looked.add(scene, look_at(shots, pairs, &keep));
+                }
             }
-        };
-        (inspector, kept)
+        }
+        looked
     }
 }
 
-/// `pair 3` of a data set, the name of the second shot of others.
-fn pair_name(shots: &[Shot], &[a, b]: &[usize; 2]) -> String {
-    let (first, second) = (&shots[a].0, &shots[b].0);
-    if first == second { format!("pair {second}") } else { second.clone() }
+fn is_array(file: &Path) -> bool {
+    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
 
-/// The pages of a stack, all of one size.
-fn pages(file: &Path) -> Result<Vec<Picture>, Error> {
-    let is_array = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
-    let pages = if is_array { load_stack(file)? } else { Pages::open(file)?.collect::<Result<Vec<_>, _>>()? };
-    let sizes = |i: usize| pages[i].header().size();
-    if let Some(other) = (1..pages.len()).find(|&i| sizes(i) != sizes(0)) {
-        let ([w, h], [v, g], page) = (sizes(0), sizes(other), other + 1);
-        let problem = format!("page {page} has {v}x{g} pixels, but the first {w}x{h}: give a stack of one size");
-        return Err(Error::file(file, problem));
+/// What is wrong with a file of pictures where a data set is wanted.
+fn no_set(file: &Path) -> Error {
+    match Pages::open(file).map(|pages| pages.total()) {
+        Ok(1) => Error::file(file, "is one picture: give two shots of the scene, as two files, or two folders"),
+        Ok(pages) => {
+            let problem = "give it with --stack, as shots of one scene, or with --stack and --neighbours, as slices or frames";
+            Error::file(file, format!("has {}: {problem}", counted(pages, "page")))
+        }
+        Err(e) => e,
     }
-    if pages.len() < 2 {
-        return Err(Error::file(file, "has one page only: a stack has two and more, as TIFF or as an array (N, H, W) in .npy"));
+}
+
+/// Looks at pairs of shots.
+fn look_at<T: Send>(
+    shots: &[Shot],
+    pairs: Vec<[usize; 2]>,
+    keep: &(impl Fn(&mut Look, [Picture; 2]) -> T + Sync),
+) -> Vec<(Look, T)> {
+    let look = |[a, b]: [usize; 2]| {
+        let [a, b] = [a, b].map(|i| &shots[i]);
+        let mut look = Look::new(&b.pair, [&a.label, &b.label], [&a.picture, &b.picture]);
+        let kept = keep(&mut look, [a.picture.clone(), b.picture.clone()]);
+        (look, kept)
+    };
+    pairs.into_par_iter().map(look).collect()
+}
+
+impl<T: Send> Looked<T> {
+    fn add(&mut self, scene: usize, looked: Vec<(Look, T)>) {
+        for (look, kept) in looked {
+            self.inspector.add(look);
+            self.kept.push((scene, kept));
+        }
     }
-    Ok(pages)
+
+    /// Reads bursts, some at a time, and looks at the first shot of each with every other.
+    fn read(&mut self, common: &Common, bursts: &[Burst], keep: &(impl Fn(&mut Look, [Picture; 2]) -> T + Sync)) {
+        let (mut bar, mut done) = (Bar::new(common), 0);
+        while done < bursts.len() {
+            let some = &bursts[done..][..read_at_once(bursts[done..].iter().map(Burst::bytes))];
+            let look = |burst: &Burst| {
+                let load = |file: &PathBuf| Picture::load(file).map(Picture::as_measured);
+                let mut left_out = Vec::new();
+                let used = burst.usable(burst.files.par_iter().map(load).collect(), form, &mut left_out);
+                let shot = |(i, picture): (usize, Picture)| Shot {
+                    label: burst.files[i].display().to_string(),
+                    pair: burst.shot(i),
+                    picture,
+                };
+                let shots: Vec<Shot> = used.into_iter().map(shot).collect();
+                (look_at(&shots, (1..shots.len()).map(|k| [0, k]).collect(), keep), left_out)
+            };
+            let looked: Vec<_> = some.par_iter().map(look).collect();
+            for (scene, (looked, left_out)) in looked.into_iter().enumerate() {
+                self.add(done + scene, looked);
+                self.left_out.extend(left_out);
+            }
+            done += some.len();
+            bar.show(done as f64 / bursts.len() as f64, || format!("looked at {done} of {}", counted(bursts.len(), "scene")));
+        }
+    }
 }
 
 /// Those of the pictures that can be read. Others are named and left out, unless there are no more, or it is `strict`.
@@ -181,10 +225,7 @@ pub(super) fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>, 
             Err(e) => errors.push(e),
         }
     }
-    if !errors.is_empty() && (read.is_empty() || strict) {
-        return Err(errors.swap_remove(0));
-    }
-    errors.iter().for_each(|e| complain(&format!("left out: {e}")));
+    leave_out(errors, read.len(), strict)?;
     Ok(read)
 }
 
@@ -194,8 +235,8 @@ pub(super) fn tell(common: &Common, report: &Report, strict: bool) -> Result<(),
     lines(&found).iter().for_each(|line| common.remark(line));
     let faults = found.len();
     if faults == 0 {
-        let pairs = counted(report.pairs.len(), "pair");
-        common.remark(&format!("looked at {pairs}: noise {} of 255, no faults", levels(&report.noise())));
+        let scenes = scenes_in_words(&report.shots_of_scenes());
+        common.remark(&format!("looked at {scenes}: noise {} of 255, no faults", levels(&report.noise())));
     } else if strict {
         return Err(Error::data(refusal(faults)));
     }

@@ -226,7 +226,7 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux:
             }
             let (_, pages) = current.as_ref().expect("it was just made");
             let fitting = |loaded: Loaded| match worker.denoiser.check_colours(&loaded.photo) {
-                Ok(()) => Ok(loaded),
+                Ok(()) => Ok(Loaded { photo: worker.denoiser.as_read(loaded.photo), ..loaded }),
                 Err(problem) => Err(Error::file(&task.input, problem)),
             };
             let photo = match photo.and_then(fitting) {
@@ -277,7 +277,7 @@ impl Worker {
         let (judged, strength) = (self.estimator.is_some(), estimate.map_or(self.strength, |found| found.strength));
         let (row, rows) = channel();
         let (begun, has_begun) = channel();
-        let comparison = (compare && page == 1).then(|| Comparison::new(&photo));
+        let comparison = (compare && page == 1).then(|| Comparison::new(&photo, self.denoiser.signal().unwrap_or([0.0, 1.0])));
         // A writer that takes no more pages or rows has said why.
         let (header, scale) = (photo.header().clone(), self.denoiser.scale_remark(&photo));
         if pages.send(Ok(Page { header, comparison, estimate, judged, scale, rows, begun })).is_err() {

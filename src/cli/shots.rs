@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use n2n_gpu::data::inspect::{Look, Mends, PairFiles, Report};
+use n2n_gpu::data::inspect::{Kind, Look, Mends, PairFiles, Report};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Network;
@@ -11,7 +11,8 @@ use n2n_gpu::train::{Source, TrainingPicture};
 use rayon::prelude::*;
 
 use super::aux::AuxArgs;
-use super::pairs::{Of, Pairs, readable};
+use super::pairs::{Looked, Of, Pairs, name, readable};
+use super::scenes::{Burst, LeftOut, form_of_shot, leave_out, mismatch};
 use super::{Common, Usage};
 
 /// How pairs are read to train on: as their files have them, or in floats with what the network reads beside the colours.
@@ -26,6 +27,16 @@ pub(super) struct PairReader<'a> {
 /// A pair to train on.
 type Pair = (TrainingPicture, TrainingPicture);
 
+/// Reads noisy pictures as they were measured.
+pub(super) fn load_measured(file: &Path) -> Result<TrainingPicture, Error> {
+    Ok(TrainingPicture::new(name(file), &Picture::load(file)?.as_measured()))
+}
+
+/// The same of a pair.
+fn load_pair(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error> {
+    Ok((load_measured(a)?, load_measured(b)?))
+}
+
 impl PairReader<'_> {
     /// Pairs of noisy shots. They are looked at, and mended, unless they are renders.
     pub(super) fn noisy(&self, pairs: Pairs) -> anyhow::Result<(Source, Option<Report>)> {
@@ -34,49 +45,82 @@ impl PairReader<'_> {
                 "--align, --match: belong to pairs, and --match to bursts and stacks without --neighbours: leave them out",
             ));
         }
-        let (scenes, neighbours) = (pairs.scenes.clone(), pairs.neighbours);
-        if let Of::Files(files) = &pairs.of
-            && self.are_renders()
-        {
+        if self.are_renders() && !matches!(pairs.of, Of::Pictures(_)) {
             if self.mends.align || self.mends.brightness {
                 return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
             }
-            return Ok((self.source(self.renders(files, self.aux), &scenes, neighbours)?, None));
+            return Ok((self.renders(pairs)?, None));
         }
+        let neighbours = pairs.neighbours;
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
             self.mends.mend(look, pictures).map(|picture| TrainingPicture::new(look.name.clone(), &picture)).into()
         };
-        let (inspector, pairs) = pairs.look(self.common, keep);
-        Ok((self.source(pairs, &scenes, neighbours)?, Some(inspector.finish())))
+        let Looked { inspector, kept, left_out } = pairs.look(self.common, keep);
+        let mut report = inspector.finish();
+        // Those are left out, and told as such.
+        report.findings.retain(|finding| finding.kind != Kind::Size);
+        Ok((self.source(kept, left_out, neighbours)?, Some(report)))
     }
 
     /// The shots of every scene, of which the first is part of all its pairs, or of the next.
-    fn source(&self, pairs: Vec<Result<Pair, Error>>, scenes: &[usize], neighbours: bool) -> Result<Source, Error> {
-        let numbered = scenes.iter().zip(pairs).map(|(&scene, pair)| Ok((scene, pair?)));
+    fn source(&self, pairs: Vec<(usize, Pair)>, mut left_out: Vec<LeftOut>, neighbours: bool) -> Result<Source, Error> {
         let mut shots: Vec<(usize, Vec<TrainingPicture>)> = Vec::new();
-        for (scene, (a, b)) in readable(numbered, self.strict)? {
+        for (scene, (a, b)) in pairs {
             match shots.last_mut().filter(|(last, _)| *last == scene) {
                 Some((_, shots)) => shots.push(b),
-                None => shots.push((scene, vec![a, b])),
+                None if form_of_shot(&a) == form_of_shot(&b) => shots.push((scene, vec![a, b])),
+                None => {
+                    let problem =
+                        format!("{}: the second shot {}", b.name, mismatch(form_of_shot(&b), "the first", form_of_shot(&a)));
+                    left_out.push(LeftOut::new(Kind::Size, b.name, Error::data(problem)));
+                }
             }
         }
         let scenes = shots.into_iter().map(|(_, shots)| shots).collect();
+        self.of_scenes(scenes, left_out, neighbours)
+    }
+
+    fn of_scenes(&self, scenes: Vec<Vec<TrainingPicture>>, left_out: Vec<LeftOut>, neighbours: bool) -> Result<Source, Error> {
+        leave_out(left_out.into_iter().map(|left_out| left_out.error), scenes.len(), self.strict)?;
         if neighbours { Source::neighbours(scenes) } else { Source::shots(scenes) }
+    }
+
+    /// Noisy renders, in floats, with what the network reads beside the colours.
+    fn renders(&self, Pairs { of, mut left_out, .. }: Pairs) -> Result<Source, Error> {
+        if let Of::Files(files) = &of {
+            let mut pairs = Vec::new();
+            for (scene, pair) in self.pairs_of_renders(files, self.aux).into_iter().enumerate() {
+                match pair {
+                    Ok(pair) => pairs.push((scene, pair)),
+                    Err(e) => left_out.push(LeftOut::new(Kind::Broken, &files[scene].name, e)),
+                }
+            }
+            return self.source(pairs, left_out, false);
+        }
+        let Of::Bursts(bursts) = of else { unreachable!("pictures of one file have no features") };
+        let scene = |burst: &Burst| {
+            let shots = burst.files.par_iter().map(|file| self.aux.load(file, self.network)).collect();
+            burst.usable(shots, form_of_shot, &mut left_out).into_iter().map(|(_, shot)| shot).collect()
+        };
+        let mut scenes: Vec<Vec<TrainingPicture>> = bursts.iter().map(scene).collect();
+        scenes.retain(|scene| !scene.is_empty());
+        self.of_scenes(scenes, left_out, false)
     }
 
     /// Pairs of noisy and clean pictures, as [`Pairs::of_dataset`].
     pub(super) fn with_clean(&self, data: &Path) -> Result<Vec<Pair>, Error> {
-        match Pairs::of_dataset(data)?.of {
-            Of::Pictures(shots, _) => {
-                let mut shots = shots.into_iter().map(TrainingPicture::from);
-                Ok(std::iter::from_fn(|| shots.next().zip(shots.next())).collect())
-            }
+        let Pairs { of, left_out, .. } = Pairs::of_dataset(data)?;
+        match of {
             // Clean pictures need no features.
-            Of::Files(files) if self.are_renders() => readable(self.renders(&files, &AuxArgs::default()), self.strict),
-            Of::Files(files) => {
-                let [a, b] = [0, 1].map(|k| files.iter().map(|pair| pair.files[k].clone()).collect::<Vec<_>>());
-                let pairs = TrainingPicture::load_each(&a).into_iter().zip(TrainingPicture::load_each(&b));
-                readable(pairs.map(|(a, b)| Ok((a?, b?))), self.strict)
+            Of::Files(files) if self.are_renders() => readable(self.pairs_of_renders(&files, &AuxArgs::default()), self.strict),
+            Of::Files(files) => readable(files.par_iter().map(load_pair).collect::<Vec<_>>(), self.strict),
+            Of::Bursts(_) => unreachable!("a data set has no bursts"),
+            Of::Pictures(scenes) => {
+                leave_out(left_out.into_iter().map(|left_out| left_out.error), scenes.len(), self.strict)?;
+                let shots = scenes.into_iter().flatten().map(|shot| TrainingPicture::new(shot.pair, &shot.picture));
+                let shots: Vec<TrainingPicture> = shots.collect();
+                let (noisy, clean) = (shots.iter().step_by(2), shots.iter().skip(1).step_by(2));
+                Ok(noisy.cloned().zip(clean.cloned()).collect())
             }
         }
     }
@@ -86,7 +130,7 @@ impl PairReader<'_> {
     }
 
     /// `aux_of_b` is what the second pictures have.
-    fn renders(&self, files: &[PairFiles], aux_of_b: &AuxArgs) -> Vec<Result<Pair, Error>> {
+    fn pairs_of_renders(&self, files: &[PairFiles], aux_of_b: &AuxArgs) -> Vec<Result<Pair, Error>> {
         let load =
             |PairFiles { files: [a, b], .. }: &PairFiles| Ok((self.aux.load(a, self.network)?, aux_of_b.load(b, self.network)?));
         files.par_iter().map(load).collect()

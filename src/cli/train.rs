@@ -1,5 +1,6 @@
 //! `n2n-gpu train`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Team, TrainingPicture, Validation, split};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::announce::announce;
@@ -20,12 +22,12 @@ use super::files::remark_skipped;
 use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
-use super::output::{Output, TrainingBar, counted, path_text, program};
+use super::output::{Output, TrainingBar, counted, path_text, program, scene_noun};
 use super::pairs::{Pairs, readable, tell};
 use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
-use super::shots::PairReader;
+use super::shots::{PairReader, load_measured};
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW | --single --out RUN [OPTIONS]
@@ -117,6 +119,14 @@ pub(super) struct Options {
     pub(super) recipe: RecipeArgs,
 }
 
+/// What is wrong where the port of --live follows as a word of its own, which would be taken for a photograph.
+pub(super) fn misread_port(words: impl Iterator<Item = OsString>) -> Option<String> {
+    let words: Vec<OsString> = words.take_while(|word| word != "--").collect();
+    let ports = words.windows(2).filter(|two| two[0] == "--live").filter_map(|two| two[1].to_str());
+    let port = ports.into_iter().find(|word| word.parse::<u16>().is_ok() && !Path::new(word).exists())?;
+    Some(format!("--live {port}: the port follows after =, without a space: --live={port}"))
+}
+
 /// Makes the output folder that `flag` names, or says why it cannot be one.
 pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
     if path.is_file() {
@@ -172,7 +182,7 @@ fn source(
             }
             let source = match noise {
                 Some(noise) => Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise),
-                None => Source::single(readable(TrainingPicture::load_each_as_it_is(&files), strict)?),
+                None => Source::single(readable(files.par_iter().map(|file| load_measured(file)).collect::<Vec<_>>(), strict)?),
             };
             (source, None)
         }
@@ -259,14 +269,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
 
 /// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
 fn leave_out(common: &Common, pictures: &mut Source, crop: usize, network: &dyn Network, device: &Device) -> anyhow::Result<()> {
+    let noun = scene_noun(&pictures.shots_of_scenes());
     let dropped = pictures.drop_small(crop, Anatomy::of(network).multiple)?;
     if let Some(first) = dropped.first() {
-        let count = counted(dropped.len(), "picture");
+        let count = counted(dropped.len(), noun);
         common.remark(&format!("left out for being smaller than a crop: {count}, {first} first"));
     }
     let excess = pictures.drop_excess(device)?;
     if let Some(first) = excess.first() {
-        let count = counted(excess.len(), "picture");
+        let count = counted(excess.len(), noun);
         common.remark(&format!("left out for lack of memory on {}: {count}, {first} first", device.name()));
     }
     Ok(())

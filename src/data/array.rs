@@ -83,6 +83,11 @@ impl DType {
         TYPES[self as usize].name
     }
 
+    /// What `.npy` files call it, without the order of bytes.
+    pub(super) fn npy(self) -> Option<&'static str> {
+        TYPES[self as usize].npy
+    }
+
     /// The type that some file calls so.
     pub(super) fn find(called: impl Fn(&Names) -> bool) -> Option<Self> {
         TYPES.iter().find(|names| called(names)).map(|names| names.dtype)

@@ -121,8 +121,9 @@ fn pairs(mut arrays: Vec<(String, Array)>) -> Result<PairSet, String> {
 
 /// The two halves of `(2, N, ..)`.
 fn halves(both: &Array) -> Result<PairSet, String> {
-    let [2, rest @ ..] = both.shape() else {
-        return Err(format!("holds one array of shape {:?}: it must be two arrays, or one of (2, N, ..)", both.shape()));
+    let Some(rest @ [_, _, _, ..]) = both.shape().strip_prefix(&[2]) else {
+        let wanted = "it must be two arrays, or one of (2, N, ..); shots of one scene, (N, H, W), are given with --stack";
+        return Err(format!("holds one array of shape {:?}: {wanted}", both.shape()));
     };
     let frames = Frames::of(rest)?;
     let (a, b) = both.data().split_at(both.data().len() / 2);
@@ -139,13 +140,14 @@ fn check_partners(a: &Frames, b: &Frames) -> Result<(), String> {
     if (w, h) != (v, g) {
         return Err(format!("has first pictures of {w}x{h} but second ones of {v}x{g}: give both the same size"));
     }
-    if a.channels != b.channels {
-        return Err(format!("has first pictures of {} channels but second ones of {}: give both alike", a.channels, b.channels));
+    let (of_a, of_b) = (a.colours(), b.colours());
+    if of_a != of_b {
+        return Err(format!("has first pictures of {of_a} channels but second ones of {of_b}: give both alike"));
     }
     Ok(())
 }
 
 fn set(frames: Frames, a: Pixels, b: Pixels) -> PairSet {
-    let Frames { width, height, count, channels, .. } = frames;
+    let (Frames { width, height, count, .. }, channels) = (frames, frames.colours());
     PairSet { width, height, count, channels, a, b, frames }
 }

@@ -11,9 +11,10 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageForm
 use super::encode::BMP_DENSITY;
 use super::formats::{picture_formats, profile_fits};
 use super::metadata::{Density, Metadata, Own, Unit};
+use super::npy::MAGIC;
 use super::samples::{Color, Depth, Rows, Samples};
 use super::transfer::Transfer;
-use super::{exr, jpeg, kinds, pfm, png, tiff};
+use super::{exr, frames, jpeg, kinds, pfm, png, tiff};
 
 /// The largest picture read, in pixels (16384 x 16384), and what its decoder may allocate: 16 bit RGBA takes half of that.
 const MAX_PIXELS: u64 = 1 << 28;
@@ -48,6 +49,7 @@ pub(super) fn decode_any(extension: &str, bytes: &[u8]) -> Result<Decoded, Strin
     }
     Ok(match bytes {
         [b'P', b'F' | b'f', b'\n' | b'\r' | b' ', ..] => pfm::decode(bytes)?,
+        _ if bytes.starts_with(MAGIC) => only_of_array(bytes)?,
         _ => match image::guess_format(bytes).ok() {
             Some(ImageFormat::Tiff) => only_page(bytes)?,
             Some(ImageFormat::OpenExr) => exr::decode(bytes)?,
@@ -74,6 +76,11 @@ fn only_page(bytes: &[u8]) -> Result<Decoded, String> {
     }
 }
 
+fn only_of_array(bytes: &[u8]) -> Result<Decoded, String> {
+    let mut reader = frames::Reader::open(bytes, bytes.len() as u64)?;
+    if reader.count() > 1 { Err(several(reader.count())) } else { Ok(reader.page(0)) }
+}
+
 /// What is wrong where a single picture is wanted.
 pub(super) fn several(pages: usize) -> String {
     format!("has {pages} pages where a single picture is wanted: split it into files of one page")
@@ -85,11 +92,13 @@ pub(super) fn finished(mut decoded: Decoded) -> Result<Decoded, String> {
     decoded.metadata.reset_orientation();
     match decoded.rows.first_not_finite() {
         None => Ok(decoded),
-        Some(i) => {
-            let [x, y] = [i % decoded.size[0], i / decoded.size[0]];
-            Err(format!("has a value that is infinite or not a number at column {x}, row {y}: replace such values first"))
-        }
+        Some(i) => Err(not_finite_at(i, decoded.size[0])),
     }
+}
+
+/// What is wrong with pixel `i` of rows of so many, where a value is infinite or no number.
+pub(super) fn not_finite_at(i: usize, width: usize) -> String {
+    format!("has a value that is infinite or not a number at column {}, row {}: replace such values first", i % width, i / width)
 }
 
 /// Refuses pictures that are too large, in pixels of `weight` times those of a usual one.

@@ -8,6 +8,7 @@ use image::ImageFormat;
 use super::encode::{self, Beside, Raw};
 use super::jpeg::{self, IPTC_AROUND, MAX_SEGMENT, XMP_NAME};
 use super::metadata::{Metadata, Own, in_words};
+use super::npy::MAGIC;
 use super::samples::{Color, Depth};
 use super::transfer::Transfer;
 use super::{exr, ifd, png};
@@ -28,6 +29,8 @@ pub(super) enum Encoder {
     Whole(fn(Raw) -> Result<Vec<u8>, encode::Failure>),
     /// Pages one after the other: TIFF.
     Pages,
+    /// Pages of one size, one after the other: an array.
+    Array,
 }
 
 /// A format that pictures are written in.
@@ -74,7 +77,7 @@ const PNM: Format = Format {
 };
 const LINEAR: Format = Format { transfer: Some(Transfer::Linear), depths: &[Depth::Float], ..PNM };
 
-const FORMATS: [Format; 13] = [
+const FORMATS: [Format; 14] = [
     Format {
         name: "PNG",
         extensions: &["png"],
@@ -157,11 +160,20 @@ const FORMATS: [Format; 13] = [
         encoder: Encoder::Whole(encode::hdr),
         ..LINEAR
     },
+    Format {
+        name: "NumPy",
+        extensions: &["npy"],
+        alpha: Alpha::All,
+        depths: &[Depth::Eight, Depth::Sixteen, Depth::Half, Depth::Float],
+        transfer: None,
+        encoder: Encoder::Array,
+        ..PNM
+    },
 ];
 
 impl Format {
     pub(super) fn has_pages(&self) -> bool {
-        matches!(self.encoder, Encoder::Pages)
+        matches!(self.encoder, Encoder::Pages | Encoder::Array)
     }
 
     fn holds(&self, color: Color) -> bool {
@@ -320,6 +332,7 @@ pub fn extension_of_bytes(bytes: &[u8]) -> Option<&'static str> {
         Ok(format) => format.extensions_str().first()?,
         Err(_) if ifd::is_tiff(bytes) => "tif",
         Err(_) if matches!(bytes, [b'P', b'F' | b'f', ..]) => "pfm",
+        Err(_) if bytes.starts_with(MAGIC) => "npy",
         Err(_) => return None,
     };
     by_extension(extension).map(|_| extension)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::exr::Layers;
+use super::frames::Like;
 use super::png::PngChunks;
 use super::tiff::TiffTags;
 
@@ -55,6 +56,7 @@ pub(super) enum Own {
     Exr(Arc<Layers>),
     /// Lines of a header.
     Hdr(Vec<String>),
+    Npy(Box<Like>),
 }
 
 /// All that a picture carries beside its pixels.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result, excerpt};
 const MAX_RATIO: u64 = 100;
 const MORE_BYTES: u64 = 64 << 20;
 
-const MAGIC: &[u8] = b"\x93NUMPY";
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// `NumPy` itself refuses to evaluate longer headers than 10,000 characters.
 const MAX_HEADER: usize = 1 << 16;
@@ -60,18 +60,24 @@ pub fn load_npz(path: &Path) -> Result<Vec<(String, Array)>> {
 /// If the values do not fit the shape.
 pub fn file(shape: &[usize], values: &[f32]) -> Vec<u8> {
     assert_eq!(shape.iter().product::<usize>(), values.len(), "an array of {shape:?} has another number of values");
+    let values = values.iter().flat_map(|v| v.to_le_bytes());
+    header(shape, DType::F32).into_iter().chain(values).collect()
+}
+
+/// What stands before the values of an array in row-major order.
+pub(super) fn header(shape: &[usize], dtype: DType) -> Vec<u8> {
     let shape: String = shape.iter().map(|n| format!("{n},")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
+    let order = if dtype.size() == 1 { '|' } else { '<' };
+    let kind = dtype.npy().expect("NumPy has all types of its own files");
+    let mut header = format!("{{'descr': '{order}{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
     // Values begin at a multiple of 64, after magic, version, length and a line break.
     header += &" ".repeat(64 - (MAGIC.len() + 4 + header.len() + 1) % 64);
     header.push('\n');
-    let mut file = [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
-    file.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-    file
+    [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat()
 }
 
 /// What is wrong, when something is, as the end of a sentence that a name begins.
-fn read_npy(mut from: impl Read, len: u64) -> Result<Array, String> {
+pub(super) fn read_npy(mut from: impl Read, len: u64) -> Result<Array, String> {
     let header = Header::read(&mut from)?;
     let (dtype, shape) = (header.dtype, header.shape);
     let wanted = byte_len(&shape, dtype).map(|n| n as u64);

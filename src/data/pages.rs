@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::decode::{Decoded, decode, finished, several};
 use super::formats::extension;
+use super::npy::MAGIC;
 use super::picture::Picture;
-use super::{ifd, input, kinds, tiff};
+use super::{frames, ifd, input, kinds, tiff};
 use crate::error::{Error, Result};
 
-/// The pictures of a file: the pages of a TIFF file, of all others one. Of a TIFF file, one page is in memory at a time.
+/// The pictures of a file: the pages of a TIFF file, the entries of a `.npy` file, of all others one. Of a TIFF file, one page is in memory
+/// at a time.
 pub struct Pages {
     path: PathBuf,
     source: Source,
@@ -24,6 +26,7 @@ impl<T: Read + Seek + Send> Stream for T {}
 enum Source {
     Whole { file: Box<dyn Stream>, len: u64 },
     Tiff(Box<tiff::Reader<BufReader<Box<dyn Stream>>>>),
+    Array(frames::Reader),
 }
 
 impl std::fmt::Debug for Pages {
@@ -61,6 +64,7 @@ impl Pages {
         match &self.source {
             Source::Whole { .. } => 1,
             Source::Tiff(reader) => reader.count(),
+            Source::Array(reader) => reader.count(),
         }
     }
 
@@ -82,6 +86,7 @@ impl Pages {
                 decode(&extension(&self.path).unwrap_or_default(), &bytes)
             }
             Source::Tiff(reader) => reader.page(n).and_then(finished),
+            Source::Array(reader) => finished(reader.page(n)),
         }
     }
 }
@@ -93,6 +98,9 @@ fn source(extension: &str, mut file: Box<dyn Stream>, len: u64) -> Result<Source
     file.rewind().map_err(unreadable)?;
     if let Some(what) = kinds::refused(extension, &start) {
         return Err(what);
+    }
+    if start.starts_with(MAGIC) {
+        return frames::Reader::open(file, len).map(Source::Array);
     }
     if !ifd::is_tiff(&start) {
         return Ok(Source::Whole { file, len });

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::decode::{Decoded, decode};
+use super::decode::{Decoded, decode, not_finite_at};
 use super::encode::Raw;
 use super::exr::Vector;
 use super::features::Features;
@@ -167,6 +167,22 @@ impl Picture {
         self.rows.linear(i)
     }
 
+    /// The same picture as an instrument has measured it: values of floating point are those of the file, by no curve, and are written so.
+    /// Shots that are trained on are read like this, and what their model denoises.
+    #[must_use]
+    pub fn as_measured(mut self) -> Self {
+        if self.header.color.depth.is_float() {
+            self.header.transfer = Transfer::Measured;
+            self.rows.transfer = Transfer::Measured;
+        }
+        self
+    }
+
+    /// What is wrong where a value is infinite or no number, as the end of a sentence that names the picture.
+    pub fn not_finite(&self) -> Option<String> {
+        self.rows.first_not_finite().map(|i| not_finite_at(i, self.header.width))
+    }
+
     /// Whether samples are bytes.
     pub fn is_of_bytes(&self) -> bool {
         matches!(self.rows.samples, Samples::Bytes(_))
@@ -265,6 +281,11 @@ impl Header {
     /// Whether it has one channel in place of three.
     pub fn is_grey(&self) -> bool {
         self.color.grey
+    }
+
+    /// Whether values are of floating point.
+    pub fn is_float(&self) -> bool {
+        self.color.depth.is_float()
     }
 
     /// How it would be written to `path`. Fails when the extension is missing or unknown.

@@ -1,6 +1,25 @@
 //! Which values of noisy pictures are black and white: 0 and 1, unless they fill another range. A microscope's counts may end at 400 of
 //! 65,535, and those of a simulation at 4,000.
 
+/// The ends of a range of values for people, and the unit: counts of 16 bits, or floats with four digits as files have them.
+pub fn ends(range: [f32; 2], sixteen_bits: bool) -> ([String; 2], &'static str) {
+    if sixteen_bits {
+        return (range.map(|v| format!("{:.0}", 65_535.0 * v)), " of 65535");
+    }
+    (range.map(significant), " (as stored)")
+}
+
+/// A number with four digits that count.
+fn significant(value: f32) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let decimals = (3 - value.abs().log10().floor() as i32).clamp(0, 40) as usize;
+    let text = format!("{value:.decimals$}");
+    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    short.to_owned()
+}
+
 /// Share of the values that may lie below, and above: hot pixels do not count.
 const BEYOND: f64 = 0.001;
 /// Ranges of such lengths, which begin no farther from 0 than so much, are taken for [0, 1].
@@ -27,4 +46,21 @@ pub(crate) fn own_range(values: Vec<f32>) -> Option<[f32; 2]> {
     let [low, high] = filled(values)?;
     let is_plain = (PLAIN[0]..=PLAIN[1]).contains(&(high - low)) && low.abs() <= BEGINS;
     (high > low && !is_plain).then_some([low, high])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_told_in_the_unit_of_their_files() {
+        let told = |range, sixteen_bits| {
+            let ([low, high], unit) = ends(range, sixteen_bits);
+            format!("{low} to {high}{unit}")
+        };
+        assert_eq!(told([100.0 / 65_535.0, 400.2 / 65_535.0], true), "100 to 400 of 65535");
+        assert_eq!(told([-12.345_67, 4987.65], false), "-12.35 to 4988 (as stored)");
+        assert_eq!(told([0.0, 1.25e-7], false), "0 to 0.000000125 (as stored)");
+        assert_eq!(told([0.5, 1e9], false), "0.5 to 1000000000 (as stored)");
+    }
 }

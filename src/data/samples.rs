@@ -204,7 +204,7 @@ impl Rows {
     /// The same in linear light, as [`Picture::linear`](super::picture::Picture::linear) gives it.
     pub fn linear(&self, i: usize) -> [f32; 3] {
         match self.transfer {
-            Transfer::Linear => self.colour(i, |v| v),
+            Transfer::Linear | Transfer::Measured => self.colour(i, |v| v),
             Transfer::Display => self.colour(i, |v| Transfer::Linear.decode(v)),
         }
     }
@@ -230,7 +230,7 @@ impl Rows {
     /// The same of linear light.
     pub(crate) fn set_linear(&mut self, i: usize, rgb: [f32; 3]) {
         match self.transfer {
-            Transfer::Linear => self.set(i, rgb, |v| v),
+            Transfer::Linear | Transfer::Measured => self.set(i, rgb, |v| v),
             Transfer::Display => self.set(i, rgb, |v| Transfer::Linear.encode(v)),
         }
     }
@@ -244,13 +244,13 @@ impl Rows {
 
     /// The samples as a file of another colour and transfer has them, in the byte order of the machine.
     pub(super) fn bytes_as(&self, color: Color, transfer: Transfer) -> Cow<'_, [u8]> {
-        let as_they_are = (color.channels(), color.depth.bytes(), color.depth.is_float(), transfer)
-            == (self.color.channels(), self.color.depth.bytes(), self.color.depth.is_float(), self.transfer);
-        if as_they_are {
+        // Between values that mean the same, no transfer, which would round.
+        let plain = transfer.is_same(self.transfer);
+        let as_they_are = (color.channels(), color.depth.bytes(), color.depth.is_float())
+            == (self.color.channels(), self.color.depth.bytes(), self.color.depth.is_float());
+        if as_they_are && plain {
             return Cow::Borrowed(self.samples.bytes());
         }
-        // Between values that mean the same, no transfer, which would round.
-        let plain = transfer == self.transfer;
         let channels = self.color.channels();
         let pixels = (0..self.pixels()).flat_map(|i| {
             let value = |c: usize| self.samples.value(i * channels + c);
@@ -268,8 +268,13 @@ impl Rows {
         })
     }
 
+    /// What values of floating point are where the file does not say it: those within about [0, 1] are of a display, others linear light.
+    pub(super) fn likely_transfer(&self) -> Transfer {
+        if !self.color.depth.is_float() || self.are_within(-0.25..=1.25) { Transfer::Display } else { Transfer::Linear }
+    }
+
     /// Whether all colour values are in a range.
-    pub(super) fn are_within(&self, range: std::ops::RangeInclusive<f32>) -> bool {
+    fn are_within(&self, range: std::ops::RangeInclusive<f32>) -> bool {
         let (channels, colours) = (self.color.channels(), self.color.colours());
         (0..self.samples.len()).all(|at| at % channels >= colours || range.contains(&self.samples.value(at)))
     }

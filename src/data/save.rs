@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::io::{self, Cursor, Seek, Write};
 use std::path::Path;
 
-use tiff::TiffError;
+use ::tiff::TiffError;
 
 use super::encode::{Failure, Raw};
 use super::formats::{Encoder, Encoding};
 use super::output::{Sink, save_with};
 use super::picture::Header;
 use super::samples::Rows;
-use super::tiff::Writer;
+use super::{frames, tiff};
 use crate::error::{Error, Result};
 
 /// Writes the pages of a file while their rows are being made, from the top down. Only formats that hold pages take more than one.
@@ -68,13 +68,13 @@ fn write<'s, R: Iterator<Item = Result<Cow<'s, Rows>>>>(
             let encoded = encoded.map_err(|e| e.unwrap_or_else(|e| encoding.failed(path, &e.to_string())))?;
             to(&mut |file| file.write_all(&encoded))
         }
-        Encoder::Pages => {
+        Encoder::Pages | Encoder::Array => {
             let mut error = None;
             let count = header.pages;
             let mut pages = std::iter::once(Ok((header, rows))).chain(pages).peekable();
             let written = to(&mut |file| {
                 let Some(Ok((first, _))) = pages.peek() else { return Ok(()) };
-                let mut writer = Writer::new(file, count, &first.raw(encoding))?;
+                let mut writer = Writer::new(file, count, encoding, &first.raw(encoding))?;
                 for page in pages.by_ref() {
                     write_page(path, &mut writer, page).map_err(|e| e.unwrap_or_else(|e| stop(&mut error, e)))?;
                 }
@@ -82,6 +82,37 @@ fn write<'s, R: Iterator<Item = Result<Cow<'s, Rows>>>>(
             });
             error.map_or(written, Err)
         }
+    }
+}
+
+/// A file of pages that is being written.
+enum Writer<W: Write + Seek> {
+    Tiff(tiff::Writer<W>),
+    Array(frames::Writer<W>),
+}
+
+impl<W: Write + Seek> Writer<W> {
+    fn new(file: W, pages: usize, encoding: Encoding, first: &Raw) -> io::Result<Self> {
+        match encoding.format.encoder {
+            Encoder::Array => frames::Writer::new(file, pages, first).map(Self::Array),
+            _ => tiff::Writer::new(file, pages, first).map(Self::Tiff),
+        }
+    }
+
+    fn page(&mut self, raw: Raw) -> Result<(), Failure> {
+        match self {
+            Self::Tiff(writer) => writer.page(raw),
+            Self::Array(writer) => writer.page(raw),
+        }
+    }
+}
+
+/// What the system has refused, or what else went wrong.
+fn by_system(e: Failure) -> Result<io::Error, Failure> {
+    match e.downcast::<TiffError>().map(|e| *e) {
+        Ok(TiffError::IoError(e)) => Ok(e),
+        Ok(e) => Err(e.into()),
+        Err(e) => e.downcast().map(|e| *e),
     }
 }
 
@@ -93,12 +124,9 @@ fn write_page<'s, W: Write + Seek>(
 ) -> Result<(), Result<io::Error, Error>> {
     let (header, rows) = page.map_err(Err)?;
     let encoding = header.encoding(path).map_err(Err)?;
-    with_bands(&header, encoding, rows, |raw| writer.page(raw)).map_err(|e| match e.map_err(|e| e.downcast()) {
+    with_bands(&header, encoding, rows, |raw| writer.page(raw)).map_err(|e| match e.map_err(by_system) {
         Ok(e) => Err(e),
-        Err(Ok(e)) => match *e {
-            TiffError::IoError(e) => Ok(e),
-            e => Err(encoding.failed(path, &e.to_string())),
-        },
+        Err(Ok(e)) => Ok(e),
         Err(Err(e)) => Err(encoding.failed(path, &e.to_string())),
     })
 }

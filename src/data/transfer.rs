@@ -23,14 +23,21 @@ pub(super) enum Transfer {
     Display,
     /// Linear light.
     Linear,
+    /// What an instrument has measured: a network wants it as it is.
+    Measured,
 }
 
 impl Transfer {
+    /// Whether values of both mean the same. Measured ones mean whatever a file says.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        self == other || self == Self::Measured || other == Self::Measured
+    }
+
     /// The value for a network of one in a file.
     pub(super) fn encode(self, value: f32) -> f32 {
         let x = value.abs();
         let encoded = match self {
-            Self::Display => return value,
+            Self::Display | Self::Measured => return value,
             Self::Linear if x <= 0.003_130_8 => 12.92 * x,
             Self::Linear if x <= 1.0 => 1.055 * x.powf(1.0 / 2.4) - 0.055,
             Self::Linear => 1.0 + SLOPE * x.ln(),
@@ -42,7 +49,7 @@ impl Transfer {
     pub(super) fn decode(self, value: f32) -> f32 {
         let y = value.abs();
         let decoded = match self {
-            Self::Display => return value,
+            Self::Display | Self::Measured => return value,
             Self::Linear if y <= 0.040_45 => y / 12.92,
             Self::Linear if y <= 1.0 => ((y + 0.055) / 1.055).powf(2.4),
             Self::Linear => ((y - 1.0) / SLOPE).exp(),
@@ -82,6 +89,6 @@ mod tests {
         near(Transfer::Linear.encode(10_000.0), 5.049);
         let slope = |x: f32| (Transfer::Linear.encode(x + 0.01) - Transfer::Linear.encode(x)) / 0.01;
         assert!((slope(0.99) - slope(1.0)).abs() < 0.01);
-        assert_eq!(Transfer::Display.encode(-7.0), -7.0);
+        assert_eq!([Transfer::Display, Transfer::Measured].map(|t| t.encode(-7.0)), [-7.0; 2]);
     }
 }

@@ -35,6 +35,8 @@ pub struct Denoiser {
     device: Device,
     network: Arc<dyn Network>,
     ranges: Ranges,
+    /// Whether values of floating point are read as files have them.
+    measured: bool,
     params: Vec<f32>,
     /// The last one used comes last.
     prepared: Vec<Prepared>,
@@ -63,7 +65,8 @@ impl Denoiser {
     /// # Errors
     /// If the device cannot hold the smallest strip, or it is wider than `tile`.
     pub fn new(device: &Device, model: &Model, tile: Option<usize>) -> Result<Self> {
-        Self::with_params(device, (Arc::clone(&model.network), model.ranges), model.params.clone(), tile)
+        let denoiser = Self::with_params(device, (Arc::clone(&model.network), model.ranges), model.params.clone(), tile)?;
+        Ok(Self { measured: model.reads_measured(), ..denoiser })
     }
 
     /// Readies a network with these parameters.
@@ -77,7 +80,7 @@ impl Denoiser {
         tile: Option<usize>,
     ) -> Result<Self> {
         let budget = Budget::new(device, network.as_ref(), tile)?;
-        Ok(Self { device: device.clone(), network, ranges, params, prepared: Vec::new(), budget, flips: false })
+        Ok(Self { device: device.clone(), network, ranges, measured: false, params, prepared: Vec::new(), budget, flips: false })
     }
 
     /// Whether a photo is denoised as the mean of what comes of its eight flips and quarter turns (test-time augmentation). It takes eight
@@ -218,6 +221,12 @@ impl Denoiser {
             return Ok(());
         }
         Err("has colours, but the model is one of grey pictures: give it in grey, or take a model of colours".to_owned())
+    }
+
+    /// A photo with the values that the model reads: those of floating point as they were measured, if it was trained so.
+    #[must_use]
+    pub fn as_read(&self, photo: Picture) -> Picture {
+        if self.measured && !self.network.transfer().is_linear() { photo.as_measured() } else { photo }
     }
 
     /// Which values of pictures are black and white to the model, where they are others than 0 and 1.

@@ -2,7 +2,7 @@
 
 use super::Denoiser;
 use crate::data::picture::Picture;
-use crate::data::range::{filled, spread};
+use crate::data::range::{ends, filled, spread};
 
 /// Pixels that are looked at.
 const PIXELS: usize = 20_000;
@@ -34,8 +34,10 @@ impl Denoiser {
         let length = white - black;
         let is_far = low > white || high < black || high > white + BEYOND * length || high - low < LEAST * length;
         is_far.then(|| {
+            let told = |range| ends(range, !photo.header().is_float());
+            let (([low, high], unit), ([black, white], _)) = (told([low, high]), told([black, white]));
             format!(
-                "its values lie between {low} and {high}, but the model was trained on {black} to {white}: \
+                "its values lie between {low} and {high}{unit}, but the model was trained on {black} to {white}: \
                  what comes out may be far off; give pictures of that scale"
             )
         })

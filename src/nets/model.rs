@@ -13,6 +13,7 @@ use super::network::{Anatomy, Network, Ranges};
 use super::registry;
 use super::state_dict::{self, Named, Parsed};
 use crate::data::files::save_bytes;
+use crate::data::range::ends;
 use crate::error::{Error, Result};
 
 /// Name of the metadata entry of model files.
@@ -44,6 +45,9 @@ struct Metadata {
     noise: String,
     steps: u64,
     version: String,
+    /// Whether it reads floats as files have them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    measured: bool,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -61,6 +65,8 @@ pub struct Model {
     pub steps: u64,
     /// Version of the program that wrote it.
     pub version: String,
+    /// Whether it was trained on floats as they were measured, and is to read those of files so: by no curve, whatever they are.
+    pub measured: bool,
     /// The flat parameters of the recorded network.
     pub params: Vec<f32>,
 }
@@ -75,12 +81,17 @@ impl fmt::Debug for Model {
 impl Model {
     /// A network trained here by this version.
     pub fn new(network: Arc<dyn Network>, ranges: Ranges, noise: String, steps: u64, params: Vec<f32>) -> Self {
-        Self { network, ranges, noise, steps, version: OWN.to_owned(), params }
+        Self { network, ranges, noise, steps, version: OWN.to_owned(), measured: false, params }
     }
 
     /// Which values of pictures are black and white to it, where it was trained on pictures that fill another range than 0 to 1.
     pub fn signal(&self) -> Option<[f32; 2]> {
         self.network.values().signal(&self.ranges)
+    }
+
+    /// Whether values of floating point are given to it as files have them: where it was trained so, or has a range of its own.
+    pub fn reads_measured(&self) -> bool {
+        self.measured || self.signal().is_some()
     }
 
     /// Refuses a model of other pictures than photographs: of other colours, or of another range.
@@ -90,8 +101,9 @@ impl Model {
     pub fn check_photographs(&self) -> Result<()> {
         self.network.check_photographs()?;
         let Some([black, white]) = self.signal() else { return Ok(()) };
+        let ([black, white], unit) = ends([black, white], !self.measured);
         Err(Error::data(format!(
-            "the model reads pictures with values from {black} to {white}, but photographs have them from 0 to 1: take one that was \
+            "the model reads pictures with values from {black} to {white}{unit}, but photographs have them from 0 to 1: take one that was \
              trained on photographs"
         )))
     }
@@ -157,7 +169,7 @@ impl Model {
         };
         let metadata: Metadata =
             serde_json::from_str(json).map_err(|e| unknown(format!("describes a network this version does not know ({e})")))?;
-        let Metadata { net, options, range, output_range, noise, steps, version, others } = metadata;
+        let Metadata { net, options, range, output_range, noise, steps, version, measured, others } = metadata;
         let network = build(&net, options.unwrap_or(others)).map_err(unknown)?;
         network.check().map_err(unknown)?;
         let ranges = Ranges { input: range, output: output_range.unwrap_or(range) };
@@ -165,7 +177,7 @@ impl Model {
             return Err(what("describes a network with a range of values that is none".into()));
         }
         let params = state_dict::params(&Anatomy::of(network.as_ref()).graph, &net, "", &tensors).map_err(unknown)?;
-        Ok(Self { network, ranges, noise, steps, version, params })
+        Ok(Self { network, ranges, noise, steps, version, measured, params })
     }
 
     /// Writes a model file.
@@ -191,6 +203,7 @@ impl Model {
             noise: self.noise.clone(),
             steps: self.steps,
             version: self.version.clone(),
+            measured: self.measured,
             others: Map::new(),
         };
         let json = serde_json::to_string(&metadata).expect("metadata is plain data");

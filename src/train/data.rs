@@ -117,6 +117,12 @@ impl Source {
         self.signal
     }
 
+    /// Whether there are shots of floats, as they were measured.
+    pub fn is_measured(&self) -> bool {
+        let measured = |p: &TrainingPicture| matches!(p.pixels, Pixels::Floats(_)) && !p.linear && p.channels <= 3;
+        self.noise.is_none() && self.scenes.iter().flatten().any(measured)
+    }
+
     /// Whether pictures have 16 bits.
     pub fn has_words(&self) -> bool {
         self.scenes.iter().flatten().all(|p| matches!(p.pixels, Pixels::Words(_)))
@@ -131,6 +137,14 @@ impl Source {
     /// Pictures, or scenes; of stacks, pairs of neighbours.
     pub fn count(&self) -> usize {
         if self.has_neighbours() { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }
+    }
+
+    /// How many pictures each scene has: one photograph, or two shots and more; of stacks, two of every pair of neighbours.
+    pub fn shots_of_scenes(&self) -> Vec<usize> {
+        match self.partners {
+            Partners::Neighbours => vec![2; self.count()],
+            _ => self.scenes.iter().map(Vec::len).collect(),
+        }
     }
 
     /// Noisy pictures, or shots.

@@ -88,7 +88,7 @@ impl Team for Mpi {
 }
 
 fn gone() -> Error {
-    Error::Gone("another process of the training has ended".into())
+    Error::Gone("another process of the training has ended, or did not answer in time after Ctrl-C".into())
 }
 
 /// Sums what comes, until it is told to leave.

@@ -100,11 +100,6 @@ impl TrainingPicture {
         paths.par_iter().map(|path| Self::load(path)).collect()
     }
 
-    /// The same in grey or colour, as they are.
-    pub fn load_each_as_it_is(paths: &[PathBuf]) -> Vec<Result<Self>> {
-        paths.par_iter().map(|path| Self::load_as_it_is(path)).collect()
-    }
-
     /// A picture `(H, W, 3)` of floats, black being 0 and white 1; values beyond are kept.
     ///
     /// # Panics

@@ -19,6 +19,8 @@ pub(super) struct Writer<'a> {
     device: &'a str,
     noise: String,
     ranges: Ranges,
+    /// Whether it is trained on floats as they were measured.
+    measured: bool,
     pub(super) out: &'a Path,
     /// Keeps other processes out of the folder, once it is there.
     lock: Option<Lock>,
@@ -46,7 +48,8 @@ impl<'a> Writer<'a> {
         }
         let (records, best) = (Vec::new(), f64::NEG_INFINITY);
         let network = Arc::clone(network);
-        Ok(Self { network, options, device, noise, ranges, out, lock, config, begun: false, records, best })
+        let measured = source.is_measured();
+        Ok(Self { network, options, device, noise, ranges, measured, out, lock, config, begun: false, records, best })
     }
 
     pub(super) fn device(&self) -> &str {
@@ -75,7 +78,8 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn model(&self, steps: u64, params: Vec<f32>) -> Model {
-        Model::new(Arc::clone(&self.network), self.ranges, self.noise.clone(), steps, params)
+        let model = Model::new(Arc::clone(&self.network), self.ranges, self.noise.clone(), steps, params);
+        Model { measured: self.measured, ..model }
     }
 
     /// Makes the folder this run's: with its configuration, and without the report of an earlier one.

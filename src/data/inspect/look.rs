@@ -89,7 +89,7 @@ impl Look {
         if sizes[0] != sizes[1] {
             let [[w, h], [v, g]] = sizes;
             let problem = format!("the shots differ in size, {w}x{h} and {v}x{g}");
-            look.find(Kind::Size, 0.0, problem, "they cannot be trained on: give both in one size, not scaled");
+            look.find(Kind::Size, 0.0, problem, "they are left out: give both in one size, not scaled");
         } else if look.shots[0].digest.is_some() && look.shots[0].digest == look.shots[1].digest {
             let advice = "a network would learn to change nothing: give two different shots";
             look.find(Kind::Identical, 0.0, "both shots are the same picture", advice);
@@ -213,13 +213,6 @@ impl Look {
         if windows[0].a.len() == 3 && windows.iter().all(is_grey) {
             let advice = "networks learn that noise is the same in all colours: do not mix them with colour pictures";
             self.find(Kind::Grey, 1.0, "the pictures are grey in three channels", advice);
-        }
-        // Renders, which have colours, are such light.
-        if pictures.iter().all(|p| p.is_linear() && p.is_grey()) {
-            let problem = "values go beyond 1 and are taken for linear light, which a curve brings near to 1";
-            let advice = "of counts, means do not come out right through it: save them as 16 bit";
-            self.find(Kind::Range, 1.0, problem, advice);
-            return;
         }
         let mut values: Vec<f32> = windows.iter().flat_map(|w| w.a.iter().flatten().copied()).collect();
         let place = ((1.0 - ABOVE) * (values.len() - 1) as f64) as usize;

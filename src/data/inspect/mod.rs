@@ -22,7 +22,7 @@ pub use brightness::Fit;
 pub use look::{Look, Measurements};
 pub use mend::Mends;
 use pattern::Pattern;
-pub use reading::PairFiles;
+pub use reading::{PairFiles, read_at_once};
 pub use report::{Finding, Kind, in_words};
 use scenes::SAME;
 pub use windows::Overlap;
@@ -42,7 +42,7 @@ const STAYS: f64 = 0.1;
 #[derive(Default)]
 pub struct Inspector {
     looks: Vec<Look>,
-    broken: Vec<Finding>,
+    left_out: Vec<Finding>,
     patterns: BTreeMap<[usize; 2], Scenes>,
 }
 
@@ -82,10 +82,10 @@ impl Inspector {
         self.looks.push(look);
     }
 
-    /// Adds a pair that cannot be read.
-    pub fn add_broken(&mut self, place: &str, error: &Error) {
-        let advice = "it is left out: replace it";
-        self.broken.push(Finding::new(Kind::Broken, place, 0.0, error.to_string(), advice));
+    /// Adds a shot, a pair or a scene that is left out.
+    pub fn add_left_out(&mut self, kind: Kind, place: &str, error: &Error) {
+        let advice = if kind == Kind::Broken { "it is left out: replace it" } else { "it is left out" };
+        self.left_out.push(Finding::new(kind, place, 0.0, error.to_string(), advice));
     }
 
     /// Compares the pairs with each other.
@@ -98,7 +98,7 @@ impl Inspector {
             labels.collect::<HashSet<_>>().len()
         };
         let (scenes, shots) = (different(0..1), different(0..2));
-        let findings = self.broken.into_iter().chain(of_pairs).chain(duplicates).chain(patterns).collect();
+        let findings = self.left_out.into_iter().chain(of_pairs).chain(duplicates).chain(patterns).collect();
         Report { scenes, shots, pairs: self.looks, findings }
     }
 
@@ -161,6 +161,18 @@ impl Inspector {
 }
 
 impl Report {
+    /// How many shots each scene has; two of every pair of neighbours.
+    pub fn shots_of_scenes(&self) -> Vec<usize> {
+        let mut counts: Vec<(&str, usize)> = Vec::new();
+        for label in self.pairs.iter().map(|look| look.shots[0].label.as_str()) {
+            match counts.last_mut().filter(|(last, _)| *last == label) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((label, 2)),
+            }
+        }
+        counts.into_iter().map(|(_, count)| count).collect()
+    }
+
     /// How many findings are faults.
     pub fn faults(&self) -> usize {
         self.findings.iter().filter(|f| f.kind.is_fault()).count()

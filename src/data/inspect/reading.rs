@@ -29,12 +29,21 @@ impl PairFiles {
 
     fn look<T>(&self, keep: impl Fn(&mut Look, [Picture; 2]) -> T) -> Result<(Look, T)> {
         let (a, b) = rayon::join(|| Picture::load(&self.files[0]), || Picture::load(&self.files[1]));
-        let pictures = [a?, b?];
+        let pictures = [a?.as_measured(), b?.as_measured()];
         let labels = self.files.each_ref().map(|file| file.display().to_string());
         let mut look = Look::new(&self.name, labels.each_ref().map(String::as_str), pictures.each_ref());
         let kept = keep(&mut look, pictures);
         Ok((look, kept))
     }
+}
+
+/// How many of the next pairs or scenes, whose files have so many bytes, are read at once: one at least.
+pub fn read_at_once(bytes: impl Iterator<Item = u64>) -> usize {
+    let sums = bytes.scan(0_u64, |sum, bytes| {
+        *sum = sum.saturating_add(bytes);
+        Some(*sum)
+    });
+    sums.take(MOST).take_while(|sum| *sum <= BATCH).count().max(1)
 }
 
 impl Inspector {
@@ -49,11 +58,7 @@ impl Inspector {
         let mut all = Vec::with_capacity(pairs.len());
         while all.len() < pairs.len() {
             let rest = &pairs[all.len()..];
-            let bytes = rest.iter().scan(0, |sum, pair| {
-                *sum += pair.bytes();
-                Some(*sum)
-            });
-            let count = bytes.take(MOST).take_while(|sum| *sum <= BATCH).count().max(1);
+            let count = read_at_once(rest.iter().map(PairFiles::bytes));
             let looked: Vec<Result<(Look, T)>> = rest[..count].par_iter().map(|pair| pair.look(&keep)).collect();
             let kept = looked.into_iter().map(|looked| {
                 let (look, kept) = looked?;

@@ -8,8 +8,10 @@ use serde::Serialize;
 pub enum Kind {
     /// A file cannot be read.
     Broken,
-    /// The shots of a pair differ in size.
+    /// The shots of a pair or scene differ in size, or in the type of their values.
     Size,
+    /// A scene has fewer shots than two.
+    Few,
     /// Two files hold the same picture.
     Identical,
     /// The shots of a pair show different scenes.

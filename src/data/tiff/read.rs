@@ -136,14 +136,12 @@ impl<R: Read + Seek> Reader<R> {
         Ok((rows, dropped))
     }
 
-    /// Floating point values within about [0, 1] are those of a display, others linear light; the first page decides for all.
+    /// The first page decides for all what values of floating point are.
     fn with_transfer(&mut self, rows: Rows) -> Rows {
         if !rows.color.depth.is_float() {
             return rows;
         }
-        let transfer = *self
-            .transfer
-            .get_or_insert_with(|| if rows.are_within(-0.25..=1.25) { Transfer::Display } else { Transfer::Linear });
+        let transfer = *self.transfer.get_or_insert_with(|| rows.likely_transfer());
         Rows { transfer, ..rows }
     }
 
