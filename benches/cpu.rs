@@ -10,7 +10,7 @@ use n2n_gpu::train::{Example, Rule, record_step};
 
 /// Readies a graph on the CPU, with random values for its inputs.
 fn prepared(g: Graph, inputs: &[Tensor]) -> Box<dyn Executor> {
-    let params = initial(&g, Init::Xavier, 1);
+    let params = initial(&g, Init::Xavier, 1).unwrap();
     let weights = g.params_storage().expect("there are parameters");
     let inputs: Vec<_> = inputs.iter().map(|&t| g.view(t).storage).collect();
     let mut executor = Device::Cpu.prepare(g).expect("the CPU takes any plan");

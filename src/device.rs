@@ -85,13 +85,21 @@ impl Device {
     /// # Errors
     /// If it does not fit the device.
     pub fn prepare(&self, graph: Graph) -> Result<Box<dyn Executor>> {
+        self.prepare_beside(graph, 0)
+    }
+
+    /// The same where the host needs `copies` bytes for itself.
+    pub(crate) fn prepare_beside(&self, graph: Graph, copies: u64) -> Result<Box<dyn Executor>> {
         Ok(match self {
             Self::Cpu => {
                 let plan = Plan::new(graph, None)?;
-                check_memory(plan.bytes())?;
+                check_memory(plan.bytes() + copies)?;
                 Box::new(cpu::Executor::<f32>::new(plan))
             }
-            Self::Gpu(gpu) => Box::new(gpu::Executor::new(gpu, gpu.plan(graph)?)?),
+            Self::Gpu(gpu) => {
+                check_memory(copies)?;
+                Box::new(gpu::Executor::new(gpu, gpu.plan(graph)?)?)
+            }
         })
     }
 }
@@ -101,13 +109,7 @@ fn check_memory(bytes: u64) -> Result<()> {
     let mut all = Vec::<u8>::new();
     // The compiler would remove an allocation that nothing looks at.
     let given = usize::try_from(bytes).is_ok_and(|bytes| std::hint::black_box(&mut all).try_reserve_exact(bytes).is_ok());
-    if given {
-        return Ok(());
-    }
-    let mib = bytes >> 20;
-    Err(Error::Memory(format!(
-        "{mib} MiB of memory are needed, which this machine does not have: choose a smaller batch or network"
-    )))
+    if given { Ok(()) } else { Err(Error::memory(bytes)) }
 }
 
 /// Indices of real GPUs, best first, in the order of [`DeviceKind`]; never a software adapter.

@@ -134,6 +134,14 @@ impl Error {
         Self::Data(message.into())
     }
 
+    /// Memory of the host that is not there.
+    pub(crate) fn memory(bytes: u64) -> Self {
+        Self::Memory(format!(
+            "{} MiB of memory are needed, which this machine does not have: choose a smaller batch or network",
+            bytes >> 20
+        ))
+    }
+
     /// A device that does not do what it should.
     pub fn device(device: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Device { device: device.into(), problem: problem.into() }

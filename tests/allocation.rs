@@ -45,7 +45,7 @@ fn a_training_step_allocates_nothing() {
         let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [4, 32, 32], 3));
         let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let step = record_step(&mut g, network, Example { x, t, mask: None }, rule);
-        let params = initial(&g, Init::Xavier, 1);
+        let params = initial(&g, Init::Xavier, 1).unwrap();
         let mut executor = Device::Cpu.prepare(g).unwrap();
         executor.write(step.params, &params).unwrap();
         // Each thread has to have met the largest ops once: who runs them is chance.

@@ -124,12 +124,12 @@ fn what_a_network_cannot_read_is_one_sentence() {
     renders(&shell);
     let model = model(&shell);
     let denoise = |line: &str| shell.run(&format!("denoise {line} --force --device cpu --model {model}"));
-    denoise("a/0.exr").is_misused(&["--aux albedo,normal"]);
-    denoise("a/0.exr --aux albedo").is_misused(&["--aux albedo,normal"]);
+    denoise("a/0.exr").is_misused(&["--aux", "give albedo,normal"]);
+    denoise("a/0.exr --aux albedo").is_misused(&["--aux", "give albedo,normal"]);
     denoise("a/0.exr --aux depth").is_misused(&["albedo and normal"]);
     shell.run("denoise a/0.exr --aux albedo --device cpu").is_misused(&["colours alone"]);
     exr(&shell, "bare.exr", [48, 40], &[RGB, [("depth.R", 1.0), ("depth.G", 1.0), ("depth.B", 1.0)]].concat());
-    denoise("bare.exr --aux albedo,normal").fails(&["bare.exr", "looked for", "depth", "--aux albedo=FOLDER"]);
+    denoise("bare.exr --aux albedo,normal").fails(&["bare.exr", "looked for", "depth", "albedo=FOLDER"]);
     exr(&shell, "small.exr", [24, 40], &RGB);
     denoise("bare.exr --aux albedo=small.exr,normal=small.exr").fails(&["bare.exr", "24x40", "48x40"]);
     denoise("bare.exr --aux albedo=gone.exr,normal=small.exr").fails(&["gone.exr", "does not exist"]);
@@ -150,7 +150,7 @@ fn what_cannot_be_trained_is_one_sentence() {
     renders(&shell);
     let train = |line: &str| shell.run(&format!("train {line} --out run --batch 1 --crop 32 --steps 2 --device cpu"));
     train("--pairs a b --net unet --aux albedo").is_misused(&["unet", "colours alone"]);
-    train("--pairs a b --net oidn-unet-small --hdr --inputs 9").is_misused(&["--aux albedo,normal"]);
+    train("--pairs a b --net oidn-unet-small --hdr --inputs 9").is_misused(&["--aux", "give albedo,normal"]);
     train("--pairs a b --net oidn-unet-small --loss hdr").is_misused(&["--loss", "oidn-unet-small"]);
     shell.picture("photos/photo.png", 48, 40);
     shell.picture("more/photo.png", 48, 40);

@@ -141,6 +141,6 @@ fn what_a_page_cannot_have_is_said() {
     shell.run(&format!("export {model} --onnx a.onnx --also gaussian")).is_misused(&["--web"]);
     shell.picture("a.png", 40, 40);
     shell.run(&format!("train a.png --out run {TINY} --norm group")).succeeds();
-    shell.run("export run/last.safetensors --web site").fails(&["unet", "--norm none"]);
+    shell.run("export run/last.safetensors --web site").fails(&["unet", "norm none"]);
     assert!(!shell.path("site").exists());
 }

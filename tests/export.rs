@@ -28,7 +28,7 @@ fn graph(name: &str, size: Option<usize>) -> GraphProto {
 fn fresh(network: Arc<dyn Network>) -> Model {
     let g = Anatomy::of(network.as_ref()).graph;
     let ranges = network.values().ranges(|| Statistics { mean: 0.5, deviation: 0.25 });
-    Model::new(network, ranges, "gaussian:25".into(), 0, initial(&g, Init::He, 1))
+    Model::new(network, ranges, "gaussian:25".into(), 0, initial(&g, Init::He, 1).unwrap())
 }
 
 fn kinds(g: &GraphProto) -> BTreeMap<&str, usize> {

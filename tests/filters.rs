@@ -17,7 +17,7 @@ fn memory_is_flat_over_many_sets_of_parameters() {
     let y = g.output("y", y);
     let (from, to) = (g.view(x).storage, g.view(y).storage);
     let id = g.params_storage().unwrap();
-    let sets = [1, 2].map(|seed| initial(&g, Init::He, seed));
+    let sets = [1, 2].map(|seed| initial(&g, Init::He, seed).unwrap());
     let run = |executor: &mut dyn Executor, params: &[f32]| {
         executor.write(id, params).unwrap();
         executor.run().unwrap();

@@ -12,7 +12,7 @@ const SIZE: [usize; 2] = [37, 50];
 /// What comes of a picture (H, W, 3) of a fresh network.
 fn denoised(rgb: &[f32], [height, width]: [usize; 2], tile: Option<usize>, flips: bool) -> Vec<f32> {
     let network: Arc<dyn Network> = Arc::new(Unet::new(4, 1, Norm::None));
-    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1);
+    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1).unwrap();
     let ranges: Ranges = network.values().ranges(|| unreachable!("of a U-Net they are fixed"));
     let denoiser = Denoiser::with_params(&Device::Cpu, (network, ranges), params, tile).unwrap();
     denoiser.with_flips(flips).denoise(rgb, width, height).unwrap()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use n2n_gpu::check;
 use n2n_gpu::cpu;
-use n2n_gpu::graph::{Graph, Halo, Node, Role, StorageId, View};
+use n2n_gpu::graph::{Graph, Halo, Node, Precision, Role, StorageId, View};
 use n2n_gpu::ops::random_normals;
 use n2n_gpu::plan::{Executor, Plan};
 
@@ -100,11 +100,12 @@ fn assert_law(name: &str, alone: &mut Alone, halo: Halo) {
 
 #[test]
 fn a_pixel_depends_on_what_its_ops_halo_says_and_on_nothing_else() {
-    let (mut ops, mut tried) = (BTreeSet::new(), BTreeSet::new());
-    for case in check::cases().iter().filter(|c| !c.name.ends_with("f16")) {
+    let (mut recorded, mut ops, mut tried) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for case in check::cases().iter().filter(|c| c.graph().precision() == Precision::F32) {
         let g = case.graph();
         for node in g.nodes() {
             let Some(halo) = node.op.halo() else { continue };
+            recorded.insert(node.op.name());
             let shapes: Vec<_> = node.inputs.iter().map(|&t| g.view(t).shape).collect();
             // The same op on the same shapes once.
             if tried.insert(format!("{:?} {shapes:?}", node.op)) && g.view(node.outputs[0]).pixels() < 2000 {
@@ -113,8 +114,6 @@ fn a_pixel_depends_on_what_its_ops_halo_says_and_on_nothing_else() {
             }
         }
     }
-    let all = ["add", "batch_norm", "concat", "conv2d", "conv2d_dx", "copy", "fold", "leaky_relu", "leaky_relu_dx", "max_pool"];
-    for name in all.into_iter().chain(["sigmoid", "sigmoid_dx", "unfold", "upsample", "upsample_dx"]) {
-        assert!(ops.contains(name), "no case has {name}: {ops:?}");
-    }
+    assert!(recorded.len() >= 16, "only {recorded:?} have halos");
+    assert_eq!(ops, recorded, "an op is in no case that is small enough to be tried");
 }

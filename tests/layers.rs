@@ -1,4 +1,4 @@
-//! Imports point down: every module of src/ uses only modules of its own layer or of one below.
+//! Imports point down: every module of src/ uses only modules of its own layer or of one below. So do words: flags are the command line's.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -74,4 +74,24 @@ fn imports_are_found_in_braces_and_in_code_but_not_in_comments() {
     let text = "use crate::graph::{Graph, Op};\nuse crate::{cpu, plan::{self, Plan}, ops};\n// crate::cli\nfn f(k: &crate::kernel::K) {}";
     let wanted = ["cpu", "graph", "kernel", "ops", "plan"];
     assert_eq!(imports(text), wanted.iter().map(|s| (*s).to_owned()).collect());
+}
+
+/// The command line says which flag an option is (`Error::Option`); users of the library have none.
+#[test]
+fn messages_of_the_library_name_no_flags() {
+    let mut found = Vec::new();
+    let library = |path: &std::path::PathBuf| !path.starts_with("src/cli") && path.extension().is_some_and(|e| e == "rs");
+    for path in files(Path::new("src")).into_iter().filter(library) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            // In CSS, `var(--ink)` is a colour.
+            let line = line.replace("var(--", "");
+            let flag =
+                |at: usize| line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase()) && line[..at].ends_with([' ', '(', '`']);
+            if line.match_indices("--").any(|(at, _)| flag(at)) {
+                found.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }

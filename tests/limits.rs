@@ -14,11 +14,12 @@ use n2n_gpu::error::Error;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Element, Graph, Role};
 use n2n_gpu::kernel::Limits;
-use n2n_gpu::nets::{Anatomy, Init, Network, Norm, Ranges, Unet, initial};
+use n2n_gpu::nets::{Anatomy, Entry, Init, NETWORKS, Network, Norm, Ranges, Unet, initial};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::{Conv, Loss, Update};
 use n2n_gpu::plan::{Plan, Tuning};
 use n2n_gpu::train::{Example, Length, Options, Rule, Run, Source, Validation, record_step};
+use serde_json::{Map, Value as Json};
 
 type Lower = fn(&mut Limits);
 
@@ -84,21 +85,39 @@ fn every_limit_alone_is_kept_to() {
     }
 }
 
+/// All networks as published, and in every width and with every normalisation that they come with.
+fn networks() -> Vec<Arc<dyn Network>> {
+    let options = |entry: &Entry| {
+        let widths = [1, 5, 48, 333, 960, 961, 1021, 1023, 1024].map(Json::from).to_vec();
+        let norms = ["none", "group", "batch"].map(Json::from).to_vec();
+        let mut all = vec![Map::new()];
+        for (name, values) in [("width", widths), ("norm", norms)] {
+            if entry.options.iter().any(|option| option.name == name) {
+                let with = |options: &Map<String, Json>, value: &Json| {
+                    options.clone().into_iter().chain([(name.to_owned(), value.clone())]).collect()
+                };
+                all = all.iter().flat_map(|options| values.iter().map(move |value| with(options, value))).collect();
+            }
+        }
+        all
+    };
+    NETWORKS.iter().flat_map(|entry| options(entry).into_iter().map(|options| entry.build(options).unwrap())).collect()
+}
+
 /// Planned only: the widest have buffers that not every device binds.
 #[test]
 fn networks_of_every_width_keep_to_what_webgpu_grants() {
+    let networks = networks();
+    assert!(networks.len() >= 9 * 3 + 9 * 3 + 3, "only {} networks", networks.len());
     for invocations in [256, 128] {
         let large = 1 << 40;
         let limits = Limits { invocations, binding_bytes: large, buffer_bytes: large, ..Limits::default() };
-        for (width, norm) in [1, 5, 48, 333, 960, 961, 1021, 1023, 1024]
-            .into_iter()
-            .flat_map(|w| [Norm::None, Norm::Group, Norm::Batch].map(|n| (w, n)))
-        {
+        for network in &networks {
             let mut g = Graph::new();
-            let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 16, 24], 3));
+            let [x, t] = [("x", network.inputs()), ("t", 3)].map(|(name, c)| g.host_picture(name, [2, 32, 64], c));
             let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
-            record_step(&mut g, &Unet::new(width, 2, norm), Example { x, t, mask: None }, rule);
-            Plan::new(g, Some(&limits)).unwrap_or_else(|e| panic!("width {width}, {norm:?}: {e}"));
+            record_step(&mut g, network.as_ref(), Example { x, t, mask: None }, rule);
+            Plan::new(g, Some(&limits)).unwrap_or_else(|e| panic!("{}: {e}", network.describe()));
         }
     }
 }
@@ -184,7 +203,7 @@ fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
     let (width, height) = (150, 170);
     let picture: Vec<f32> = (0..width * height * 3).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
     let network: Arc<dyn Network> = Arc::new(Unet::new(4, 1, Norm::None));
-    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1);
+    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1).unwrap();
     let net = (network, Ranges { input: [-0.5, 0.5], output: [-0.5, 0.5] });
     let denoise = |device: &Device| {
         let mut denoiser = Denoiser::with_params(device, net.clone(), params.clone(), None).unwrap();

@@ -42,7 +42,7 @@ fn memory_is_flat_over_thousands_of_steps() {
         let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let step = record_step(&mut g, &Unet::new(4, 1, Norm::None), Example { x, t, mask: None }, rule);
         let optimizer = step.optimizer;
-        let params = initial(&g, Init::Xavier, 1);
+        let params = initial(&g, Init::Xavier, 1).unwrap();
         let mut executor = device.prepare(g).unwrap();
         executor.write(step.params, &params).unwrap();
         train(executor.as_mut(), 200, &optimizer);

@@ -98,7 +98,7 @@ fn least(training: bool) -> f32 {
     let y = OidnUnetSmall::default().record(&mut Modules::new(&mut g, training), x);
     let y = g.output("y", y);
     let (params, [x, y]) = (g.params_storage().unwrap(), [x, y].map(|t| g.view(t).storage));
-    let values = initial(&g, Init::He, 1);
+    let values = initial(&g, Init::He, 1).unwrap();
     let mut executor = cpu::Executor::<f32>::new(Plan::new(g, None).unwrap());
     executor.write(params, &values).unwrap();
     let noise: Vec<f32> = random_normals(1, 0).take(32 * 32 * 4).map(|z| z as f32).collect();
@@ -117,7 +117,7 @@ fn negative_results_are_cut_off_but_not_in_training() {
 /// Denoises 32x32 pixels by a network with the parameters that training starts from.
 fn denoised(hdr: bool, values: &[f32]) -> Vec<f32> {
     let network = Arc::new(OidnUnetSmall { inputs: 3, hdr });
-    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1);
+    let params = initial(&Anatomy::of(network.as_ref()).graph, Init::He, 1).unwrap();
     let ranges = Ranges { input: [0.0, 1.0], output: [0.0, 1.0] };
     let model = Model::new(network, ranges, String::new(), 0, params);
     Denoiser::new(&Device::Cpu, &model, None).unwrap().denoise(values, 32, 32).unwrap()

@@ -129,7 +129,7 @@ impl Network for Nine {
 #[test]
 fn tiles_and_flips_have_all_nine_channels() {
     let (width, height) = (61, 85);
-    let params = initial(&Anatomy::of(&Nine).graph, Init::He, 1);
+    let params = initial(&Anatomy::of(&Nine).graph, Init::He, 1).unwrap();
     let values: Vec<f32> = (0..width * height * 9).map(|i| 0.5 + 0.4 * (i as f32 * 0.37).sin()).collect();
     let denoiser = |tile| {
         let ranges = Ranges { input: [-0.5, 0.5], output: [-0.5, 0.5] };

@@ -191,7 +191,7 @@ fn a_forward_pass_replays_from_its_json_alone() {
         let y = g.output("y", y);
         let [x, y] = [x, y].map(|t| g.view(t).storage);
         let numbers: Vec<f32> = random_normals(1, 1).map(|v| v as f32).take(g.storage(x).len).collect();
-        let floats = [(x, numbers), (g.params_storage().unwrap(), initial(&g, Init::He, 1))];
+        let floats = [(x, numbers), (g.params_storage().unwrap(), initial(&g, Init::He, 1).unwrap())];
         assert_replays("unet", &g, (&floats, &[]), &[y]);
     }
 }

@@ -32,7 +32,7 @@ fn apart(found: &[f32], expected: &[f32]) -> f32 {
 
 /// A network with its ranges, and fresh parameters.
 fn network(network: impl Network + 'static, seed: u32) -> ((Arc<dyn Network>, Ranges), Vec<f32>) {
-    let params = initial(&Anatomy::of(&network).graph, Init::He, seed);
+    let params = initial(&Anatomy::of(&network).graph, Init::He, seed).unwrap();
     let ranges = network.values().ranges(|| Statistics { mean: 0.5, deviation: 0.2 });
     ((Arc::new(network), ranges), params)
 }
@@ -99,7 +99,7 @@ fn seams_of_no_network_are_seen() {
 fn assert_strips_equal(name: &str, g: &Graph, [x, y]: [Tensor; 2], all_rows: &[usize], most: f32) {
     let ([_, h, w], channels) = (g.view(x).shape, g.view(y).padded());
     let mut numbers = random_normals(9, 1).map(|z| z as f32);
-    let params: Vec<f32> = g.params_storage().map_or(Vec::new(), |_| initial(g, Init::He, 3));
+    let params: Vec<f32> = g.params_storage().map_or(Vec::new(), |_| initial(g, Init::He, 3).unwrap());
     let values: Vec<f32> = (0..4 * h * w).map(|i| if i % 4 < 3 { numbers.next().unwrap_or(0.0) } else { 0.0 }).collect();
     let prepare = |graph: Graph| {
         let mut executor = Device::Cpu.prepare(graph).unwrap();

@@ -139,7 +139,7 @@ fn parameters_come_in_the_order_of_the_modules() {
 fn a_model_that_is_saved_and_loaded_is_the_same_to_the_bit() {
     let network = Unet::new(6, 2, Norm::Group);
     let g = Anatomy::of(&network).graph;
-    let mut params = initial(&g, Init::He, 3);
+    let mut params = initial(&g, Init::He, 3).unwrap();
     for (number, param) in g.params().iter().enumerate() {
         for (place, z) in param.layout.places().into_iter().zip(normals(number as u32, param.layout.count())) {
             params[param.offset + place] = z as f32;

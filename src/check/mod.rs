@@ -113,7 +113,7 @@ impl Case {
     }
 
     fn random_params(&mut self) {
-        let data = initial(&self.graph, Init::He, 7);
+        let data = initial(&self.graph, Init::He, 7).expect("cases are small");
         let mut numbers = random_normals(2, 0);
         let Some(storage) = self.graph.params_storage() else { return };
         let mut data: Vec<f32> = data;

@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
         let channels = network.inputs().next_multiple_of(4);
         let data = random_normals(common.seed(), 0).take(batch * size * size * channels).map(|z| 0.2 * z as f32).collect();
         let precision = options.precision.choose(common, &mut device, Precision::F32)?;
-        let params = initial(&graph, Init::Xavier, common.seed());
+        let params = initial(&graph, Init::Xavier, common.seed())?;
         Ok(Self { device, network, precision, options, shape: [batch, size, size], data, params })
     }
 

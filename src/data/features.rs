@@ -145,7 +145,7 @@ impl Plane {
         let names: Vec<&str> = vectors.iter().map(|v| v.name.as_str()).filter(|name| !name.is_empty()).collect();
         let there = if names.is_empty() { "it has no named layers".to_owned() } else { format!("it has {}", names.join(", ")) };
         let looked = feature.layers().join(", ");
-        let how = format!("write it into the file, or name files that have it by --aux {feature}=FOLDER");
+        let how = format!("write it into the file, or name files that have it as {feature}=FOLDER");
         Err(Error::file(path, format!("has no layer of three channels for {feature} (looked for {looked}; {there}): {how}")))
     }
 

@@ -14,7 +14,7 @@ pub fn export(model: &Model) -> Result<Vec<u8>> {
     let (name, known) = (model.network.name(), [OidnUnet::NAME, OidnUnetSmall::NAME]);
     if !known.contains(&name) {
         let problem = format!("the network {name} cannot be exported: Open Image Denoise runs its own alone");
-        return Err(Error::data(format!("{problem}; train one of {} with --net", known.join(", "))));
+        return Err(Error::data(format!("{problem}; train one of {}", known.join(", "))));
     }
     if model.params.iter().any(|v| v.abs() > f16::MAX.to_f32()) {
         return Err(Error::data(

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ops::random_normals;
 
@@ -20,9 +21,14 @@ pub enum Init {
 const STREAM: u32 = 1 << 31;
 
 /// The flat storage `params` of a recorded network, drawn from `seed`.
-pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn initial(g: &Graph, init: Init, seed: u32) -> Result<Vec<f32>> {
     let len = g.params_storage().map_or(0, |id| g.storage(id).len);
-    let mut flat = vec![0.0; len];
+    let mut flat = Vec::new();
+    flat.try_reserve_exact(len).map_err(|_| Error::memory(4 * len as u64))?;
+    flat.resize(len, 0.0);
     let last = g.params().iter().rposition(|p| p.fill.is_none());
     for (number, param) in g.params().iter().enumerate() {
         let (fan_in, fan_out) = param.layout.fans();
@@ -36,5 +42,5 @@ pub fn initial(g: &Graph, init: Init, seed: u32) -> Vec<f32> {
             flat[param.offset + place] = param.fill.unwrap_or((z * variance.sqrt()) as f32);
         }
     }
-    flat
+    Ok(flat)
 }

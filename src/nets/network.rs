@@ -101,11 +101,9 @@ impl dyn Network + '_ {
         let (name, reads) = (self.name(), self.inputs().saturating_sub(self.colours()));
         let wanted = match reads {
             _ if reads == channels => return Ok(()),
-            0 => {
-                "colours alone: leave the features out (--aux), or take oidn-unet or oidn-unet-small with more inputs".to_owned()
-            }
-            3 => "albedo beside the colours: give it with --aux albedo".to_owned(),
-            6 => "albedo and normals beside the colours: give them with --aux albedo,normal".to_owned(),
+            0 => "colours alone: leave the features out, or take oidn-unet or oidn-unet-small with more inputs".to_owned(),
+            3 => "albedo beside the colours: give albedo".to_owned(),
+            6 => "albedo and normals beside the colours: give albedo,normal".to_owned(),
             more => format!("{more} channels beside the colours, not {channels}"),
         };
         Err(Error::data(format!("the network {name} reads {wanted}")))

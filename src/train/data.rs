@@ -184,7 +184,7 @@ impl Source {
         }
         if self.noise.is_some() && network.colours() == 1 {
             return Err(Error::data(
-                "noise is added to photographs in colour, and a network of 1 channel is for grey shots with noise of their own: leave --channels out",
+                "noise is added to photographs in colour, and a network of 1 channel is for grey shots with noise of their own: take one of 3",
             ));
         }
         if self.noise.is_some() && (linear || channels != 3 || network.inputs() != 3) {
@@ -196,7 +196,7 @@ impl Source {
         }
         if channels.min(3) != network.colours() {
             let reads = if channels == 1 { "colours, not grey pictures" } else { "grey pictures, not colours" };
-            return Err(Error::data(format!("the network {} reads {reads}: take one with other --channels", network.name())));
+            return Err(Error::data(format!("the network {} reads {reads}: take one with other channels", network.name())));
         }
         if !linear {
             network.check_features(channels - network.colours())?;

@@ -61,7 +61,7 @@ mod tests {
         let drawn = g.batch(batch, &shards);
         record(&mut g, &network, &drawn);
         let [params, grads] = [g.params_storage(), g.gradients()].map(Option::unwrap);
-        let values = initial(&g, crate::nets::Init::Xavier, 1);
+        let values = initial(&g, crate::nets::Init::Xavier, 1).unwrap();
         let mut executor = Cpu::<f64>::new(Plan::new(g, None).unwrap());
         executor.write(params, &values).unwrap();
         let mut write = |id: StorageId, words: &[u32]| executor.write_ints(id, words).unwrap();

@@ -152,13 +152,15 @@ impl Trainer {
     }
 
     fn start(device: &Device, network: Arc<dyn Network>, options: &Options, g: Graph, step: Step, feed: Feed) -> Result<Self> {
-        let params = initial(&g, options.init, options.seed);
-        let mut executor = device.prepare(g).map_err(|e| match e {
+        // What a checkpoint has: parameters, their averages, moments.
+        let copies = [step.params, step.params, step.optimizer.moments].map(|id| 4 * g.storage(id).len as u64).iter().sum();
+        let mut executor = device.prepare_beside(g, copies).map_err(|e| match e {
             Error::Memory(what) => {
                 Error::Memory(format!("{what} (a batch of {} crops of {} pixels now)", options.batch, options.crop))
             }
             other => other,
         })?;
+        let params = initial(&executor.plan().graph, options.init, options.seed)?;
         executor.write(step.params, &params)?;
         executor.write(step.optimizer.ema, &params)?;
         let (device, options, part) = (device.clone(), options.clone(), Part::whole(options.batch));

@@ -124,7 +124,7 @@ fn plans_of(network: &dyn Network) -> Result<Value> {
     let Anatomy { multiple, radius, .. } = Anatomy::of(network);
     let radius = radius.ok_or_else(|| {
         let problem =
-            "normalises over whole pictures, but the page computes them in strips: take one trained with --norm none or batch";
+            "normalises over whole pictures, but the page computes them in strips: take one trained with norm none or batch";
         Error::data(format!("the network {} {problem}", network.name()))
     })?;
     let overlap = overlap(multiple, radius);
