@@ -30,6 +30,7 @@ mod runs;
 mod settings;
 mod shell;
 mod shots;
+mod supply;
 mod train;
 mod tuning;
 

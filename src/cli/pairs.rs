@@ -105,6 +105,17 @@ impl Pairs {
         self.scenes.windows(2).all(|two| two[0] != two[1])
     }
 
+    /// So many of those in files, spread evenly.
+    pub(super) fn sampled(mut self, count: usize) -> Self {
+        let all = self.scenes.len();
+        let chosen: Vec<usize> = (0..count.min(all)).map(|i| i * all / count.min(all)).collect();
+        if let Of::Files(files) = &mut self.of {
+            *files = chosen.iter().map(|&i| files[i].clone()).collect();
+            self.scenes = chosen.iter().map(|&i| self.scenes[i]).collect();
+        }
+        self
+    }
+
     /// Their names.
     pub(super) fn names(&self) -> Vec<String> {
         match &self.of {

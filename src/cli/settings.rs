@@ -79,10 +79,11 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Seed, and precision if one was chosen before: of what is known before there are pictures.
-    pub(super) fn early(&self) -> Result<(u32, Precision), Error> {
+    /// Seed, precision if one was chosen before, and memory for pictures, MiB: of what is known before there are pictures.
+    pub(super) fn early(&self) -> Result<(u32, Precision, usize), Error> {
         let base = self.base(|| train::Options::new(&Device::Cpu, Length::Minutes(1.0)))?;
-        Ok((self.common.seed.unwrap_or(base.seed), base.precision))
+        let (seed, precision) = (self.common.seed.unwrap_or(base.seed), base.precision);
+        Ok((seed, precision, self.options.recipe.options(base).memory()))
     }
 
     /// The network, with as many inputs as there are features, unless they are given.

@@ -1,17 +1,19 @@
 //! Noisy shots as `train` reads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use n2n_gpu::data::inspect::{Look, Mends, PairFiles, Report};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Network;
-use n2n_gpu::train::{Source, TrainingPicture};
+use n2n_gpu::train::{Load, Source, Supply, TrainingPicture};
 use rayon::prelude::*;
 
 use super::aux::AuxArgs;
+use super::output::counted;
 use super::pairs::{Of, Pairs, readable};
+use super::supply::{Memory, load_shots};
 use super::{Common, Usage};
 
 /// How pairs are read to train on: as their files have them, or in floats with what the network reads beside the colours.
@@ -21,6 +23,20 @@ pub(super) struct PairReader<'a> {
     pub(super) network: &'a Arc<dyn Network>,
     pub(super) mends: Mends,
     pub(super) strict: bool,
+    pub(super) memory: Memory,
+}
+
+/// Pairs that are looked at, of more than memory holds.
+const LOOKED_AT: usize = 64;
+
+/// The files of every scene: the first shot, and those that make pairs with it.
+fn scene_files(pairs: &[PairFiles], scenes: &[usize]) -> Vec<Vec<PathBuf>> {
+    let numbered: Vec<(&usize, &PairFiles)> = scenes.iter().zip(pairs).collect();
+    let files = |scene: &[(&usize, &PairFiles)]| {
+        let others = scene.iter().map(|(_, pair)| pair.files[1].clone());
+        std::iter::once(scene[0].1.files[0].clone()).chain(others).collect()
+    };
+    numbered.chunk_by(|a, b| a.0 == b.0).map(files).collect()
 }
 
 /// A pair to train on.
@@ -34,13 +50,18 @@ impl PairReader<'_> {
                 "--align, --match: belong to pairs, and --match to bursts and stacks without --neighbours: leave them out",
             ));
         }
+        let renders = self.are_renders() && matches!(pairs.of, Of::Files(_));
+        if renders && (self.mends.align || self.mends.brightness) {
+            return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
+        }
+        if let Some(supply) = self.supply(&pairs) {
+            let report = if renders { None } else { Some(self.look_at_some(pairs)?) };
+            return Ok((Source::of_files(supply, None)?, report));
+        }
         let (scenes, neighbours) = (pairs.scenes.clone(), pairs.neighbours);
         if let Of::Files(files) = &pairs.of
-            && self.are_renders()
+            && renders
         {
-            if self.mends.align || self.mends.brightness {
-                return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
-            }
             return Ok((self.source(self.renders(files, self.aux), &scenes, neighbours)?, None));
         }
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
@@ -48,6 +69,31 @@ impl PairReader<'_> {
         };
         let (inspector, pairs) = pairs.look(self.common, keep);
         Ok((self.source(pairs, &scenes, neighbours)?, Some(inspector.finish())))
+    }
+
+    /// What reads the files while it trains, if they need more memory than there is.
+    fn supply(&self, pairs: &Pairs) -> Option<Supply> {
+        let Of::Files(files) = &pairs.of else { return None };
+        let (mends, alone) = (self.mends, pairs.are_alone());
+        let (renders, load): (_, Box<Load>) = if self.are_renders() {
+            let (aux, network) = (self.aux.clone(), Arc::clone(self.network));
+            let load = move |files: &[PathBuf]| files.iter().map(|file| aux.load(file, &network)).collect();
+            (Some(3 + self.aux.channels() as u64), Box::new(load))
+        } else {
+            (None, Box::new(move |files: &[PathBuf]| load_shots(files, mends, alone)))
+        };
+        self.memory.supply(self.common, scene_files(files, &pairs.scenes), renders, load)
+    }
+
+    /// A look at some pairs of many.
+    fn look_at_some(&self, pairs: Pairs) -> Result<Report, Error> {
+        let all = pairs.scenes.len();
+        let (inspector, looked) = pairs.sampled(LOOKED_AT).look(self.common, |_, _| ());
+        self.common.remark(&format!("a look at {} of {}", looked.len(), counted(all, "pair")));
+        if self.strict {
+            readable(looked, true)?;
+        }
+        Ok(inspector.finish())
     }
 
     /// The shots of every scene, of which the first is part of all its pairs, or of the next.

@@ -26,6 +26,7 @@ use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
 use super::shots::PairReader;
+use super::supply::{Memory, remark_left_out};
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW --out RUN [OPTIONS]
@@ -124,11 +125,19 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// Whether a file lies in a folder, whatever the names of the way there.
-fn lies_in(file: &Path, folder: &Path) -> bool {
-    match (file.canonicalize(), folder.canonicalize()) {
-        (Ok(file), Ok(folder)) => file.starts_with(folder),
-        _ => false,
+/// The first of the files that lies in a folder, whatever the names of the way there.
+fn lying_in<'a>(files: &'a [PathBuf], folder: &Path) -> Option<&'a PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    files.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(&folder)))
+}
+
+/// Photographs to which noise is added: all of them in memory, or read while it trains where they need more.
+fn photographs(common: &Common, files: &[PathBuf], noise: Noise, memory: Memory) -> Result<Source, Error> {
+    let load = |files: &[PathBuf]| Ok(vec![TrainingPicture::load(&files[0])?]);
+    let scenes = files.iter().map(|file| vec![file.clone()]).collect();
+    match memory.supply(common, scenes, None, Box::new(load)) {
+        Some(supply) => Source::of_files(supply, Some(noise)),
+        None => Ok(Source::photos(readable(TrainingPicture::load_each(files), memory.strict)?, noise)),
     }
 }
 
@@ -149,11 +158,12 @@ fn source(
     settings: &Settings,
     network: &Arc<dyn Network>,
     options: &Options,
-    seed: u32,
+    (seed, mib): (u32, usize),
 ) -> anyhow::Result<Task> {
     let (data, strict) = (&settings.origin.data, options.strict);
     let mends = Mends { align: data.align, brightness: data.brightness };
-    let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
+    let memory = Memory { mib, seed, holds_out: data.val.is_none(), strict };
+    let reader = PairReader { common, aux: &settings.aux, network, mends, strict, memory };
     let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
         (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
@@ -161,22 +171,25 @@ fn source(
         _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
         (_, _, Some(noise)) => {
             let files = list(&data.photos)?;
-            if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
+            if let Some(file) = lying_in(&files, &options.out.join("samples")) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            (Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise), None)
+            (photographs(common, &files, noise, memory)?, None)
         }
         _ => return Err(Usage::new("--noise is missing")),
     };
     let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
     let mut shared = false;
     let (training, validation) = match (&data.val, training.added_noise()) {
-        (None, _) => {
-            let (training, held_out) = split(training);
-            shared = training.is_same(&held_out);
-            (training, Validation::new(&held_out, seed)?)
-        }
+        (None, _) => match training.held_out(|scenes| readable(scenes, strict))? {
+            Some(held_out) => (training, Validation::new(&held_out, seed)?),
+            None => {
+                let (training, held_out) = split(training);
+                shared = training.is_same(&held_out);
+                (training, Validation::new(&held_out, seed)?)
+            }
+        },
         (Some(folder), Some(noise)) => {
             let photos = readable(TrainingPicture::load_each(&list(std::slice::from_ref(folder))?), strict)?;
             (training, Validation::new(&Source::photos(photos, noise), seed)?)
@@ -199,7 +212,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let live = options.live.filter(|_| first).map(|port| Live::bind(port, &options.out)).transpose()?;
     let mut device = common.open()?;
     let settings = Settings::new(common, options, &device)?;
-    let (seed, precision) = settings.early()?;
+    let (seed, precision, memory) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
     let Data { photos, pairs, val, .. } = &settings.origin.data;
@@ -209,7 +222,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
     let Task { network, training: mut training_set, validation, report, shared } =
-        source(common, &settings, &network, options, seed)?;
+        source(common, &settings, &network, options, (seed, memory))?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
@@ -245,8 +258,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let origin = settings.origin.absolute();
     let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
     let trained =
-        Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out))?;
-    Ok(trained.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how)))
+        Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out));
+    let left_out = remark_left_out(common, source);
+    Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
 
 /// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
@@ -276,7 +290,7 @@ fn with_advice(error: Error, how: &str, out: &Path) -> Error {
 }
 
 /// What came of a training for people.
-fn output(trained: &Trained, how_to_go_on: &str) -> Output {
+fn output(trained: &Trained, how_to_go_on: &str, left_out: usize) -> Output {
     let done = &trained.outcome;
     let within = done.psnr_estimated_interval.map(|[lo, hi]| format!("{lo:.2} to {hi:.2} dB in 19 of 20 cases"));
     let remarks: Vec<String> = within.into_iter().chain(done.psnr.map(|truth| format!("true: {truth:.2} dB"))).collect();
@@ -294,7 +308,7 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     };
     let going_on = if trained.interrupted { format!(": {how_to_go_on}") } else { String::new() };
     trained.output(
-        json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
+        json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last), "left_out": left_out}),
         &format!(
             "{}{going_on}\n{psnr} on held-out pictures at the end, noisy {:.2} dB{worse}{mismatch}\nmodel:  {}\nreport: {}",
             trained.summary(),

@@ -277,7 +277,7 @@ fn message(e: &toml::de::Error) -> String {
 
 /// All options by their keys.
 fn defaults() -> Table {
-    let all = Options { warm_up: Some(0), ..Options::new(&Device::Cpu, Length::Minutes(1.0)) };
+    let all = Options { warm_up: Some(0), memory: Some(0), ..Options::new(&Device::Cpu, Length::Minutes(1.0)) };
     Table::try_from(all).expect("options are plain data")
 }
 
