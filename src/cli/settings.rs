@@ -199,8 +199,9 @@ fn data(options: &Options, said: Data) -> Data {
     };
     let val = options.val.clone().or_else(|| said.val.clone());
     let aux = if options.aux.is_empty() { said.aux.clone() } else { options.aux.aux.clone() };
+    let recursive = options.recursive || said.recursive;
     let (align, brightness) = (options.align || said.align, options.brightness || said.brightness);
-    Data { val, aux, align, brightness, ..if given.is_some() { given } else { said } }
+    Data { val, recursive, aux, align, brightness, ..if given.is_some() { given } else { said } }
 }
 
 /// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy.

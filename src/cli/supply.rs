@@ -7,11 +7,13 @@ use n2n_gpu::data::extent::Extent;
 use n2n_gpu::data::inspect::{Look, Mends};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::error::Error;
+use n2n_gpu::noise::Noise;
 use n2n_gpu::train::{LeftOut, Load, Source, Supply, TrainingPicture};
 use rayon::prelude::*;
 
 use super::Common;
 use super::output::{complain, counted};
+use super::pairs::readable;
 
 /// Scenes whose headers are read to tell what all need.
 const SAMPLED: usize = 256;
@@ -59,6 +61,16 @@ impl Memory {
             self.mib
         ));
         Some(Supply::new(scenes, load, self.seed, self.mib, self.holds_out, self.strict))
+    }
+
+    /// Photographs to which noise is added: all of them in memory, or read while it trains where they need more.
+    pub(super) fn photographs(self, common: &Common, files: &[PathBuf], noise: Noise) -> Result<Source, Error> {
+        let load = |files: &[PathBuf]| Ok(vec![TrainingPicture::load(&files[0])?]);
+        let scenes = files.iter().map(|file| vec![file.clone()]).collect();
+        match self.supply(common, scenes, None, Box::new(load)) {
+            Some(supply) => Source::of_files(supply, Some(noise)),
+            None => Ok(Source::photos(readable(TrainingPicture::load_each(files), self.strict)?, noise)),
+        }
     }
 }
 

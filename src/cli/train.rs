@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use n2n_gpu::data::files::list;
 use n2n_gpu::data::inspect::{Mends, Report};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, shown};
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::announce::announce;
 use super::aux::AuxArgs;
-use super::files::remark_skipped;
+use super::files::{lying_in, photographs, remark_skipped};
 use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
@@ -62,6 +61,9 @@ pub(super) struct Options {
     /// Files are .pkl, .pt, .npz, .npy or .safetensors
     #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst", "stack"])]
     pub(super) dataset: Option<PathBuf>,
+    /// Search folders within folders of PHOTOS too
+    #[arg(short, long, help_heading = "Data", hide_short_help = true)]
+    pub(super) recursive: bool,
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
     pub(super) out: PathBuf,
@@ -125,22 +127,6 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// The first of the files that lies in a folder, whatever the names of the way there.
-fn lying_in<'a>(files: &'a [PathBuf], folder: &Path) -> Option<&'a PathBuf> {
-    let folder = folder.canonicalize().ok()?;
-    files.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(&folder)))
-}
-
-/// Photographs to which noise is added: all of them in memory, or read while it trains where they need more.
-fn photographs(common: &Common, files: &[PathBuf], noise: Noise, memory: Memory) -> Result<Source, Error> {
-    let load = |files: &[PathBuf]| Ok(vec![TrainingPicture::load(&files[0])?]);
-    let scenes = files.iter().map(|file| vec![file.clone()]).collect();
-    match memory.supply(common, scenes, None, Box::new(load)) {
-        Some(supply) => Source::of_files(supply, Some(noise)),
-        None => Ok(Source::photos(readable(TrainingPicture::load_each(files), memory.strict)?, noise)),
-    }
-}
-
 /// What is trained, on what, and what it is judged by.
 struct Task {
     network: Arc<dyn Network>,
@@ -170,12 +156,12 @@ fn source(
         _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
         _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
         (_, _, Some(noise)) => {
-            let files = list(&data.photos)?;
+            let files = photographs(&data.photos, data.recursive, &options.out)?;
             if let Some(file) = lying_in(&files, &options.out.join("samples")) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            (photographs(common, &files, noise, memory)?, None)
+            (memory.photographs(common, &files, noise)?, None)
         }
         _ => return Err(Usage::new("--noise is missing")),
     };
@@ -191,7 +177,8 @@ fn source(
             }
         },
         (Some(folder), Some(noise)) => {
-            let photos = readable(TrainingPicture::load_each(&list(std::slice::from_ref(folder))?), strict)?;
+            let files = photographs(std::slice::from_ref(folder), data.recursive, &options.out)?;
+            let photos = readable(TrainingPicture::load_each(&files), strict)?;
             (training, Validation::new(&Source::photos(photos, noise), seed)?)
         }
         (Some(data), None) => {
@@ -215,7 +202,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (seed, precision, memory) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let Data { photos, pairs, val, .. } = &settings.origin.data;
+    let Data { photos, pairs, val, recursive, .. } = &settings.origin.data;
     if photos.is_empty() {
         settings.aux.check(network.as_ref())?;
     } else if !settings.aux.is_empty() {
@@ -223,7 +210,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     }
     let Task { network, training: mut training_set, validation, report, shared } =
         source(common, &settings, &network, options, (seed, memory))?;
-    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
+    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val), *recursive)?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;

@@ -38,6 +38,9 @@ pub struct Data {
     /// Photographs that noise is added to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub photos: Vec<PathBuf>,
+    /// Whether those in folders within folders belong to them.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recursive: bool,
     /// Two folders of noisy pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<[PathBuf; 2]>,
@@ -73,7 +76,8 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Data {
-    const KEYS: [&str; 10] = ["photos", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
+    const KEYS: [&str; 11] =
+        ["photos", "recursive", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -93,7 +97,7 @@ impl Origin {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
         let all = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<Option<Vec<_>>>();
         let one = |path: &Option<PathBuf>| path.as_ref().map_or(Some(None), |path| absolute(path).map(Some));
-        let Data { photos, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } = &self.data;
+        let Data { photos, recursive, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } = &self.data;
         let feature =
             |FeatureSource { feature, side }: &FeatureSource| Some(FeatureSource { feature: *feature, side: one(side)? });
         let found = || {
@@ -103,6 +107,7 @@ impl Origin {
             };
             Some(Data {
                 photos: all(photos)?,
+                recursive: *recursive,
                 pairs,
                 dataset: one(dataset)?,
                 burst: one(burst)?,
@@ -216,7 +221,7 @@ impl Origin {
     /// Paths as seen from where a file is.
     fn within(self, file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let Data { photos, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } = self.data;
+        let Data { photos, recursive, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } = self.data;
         let at = |path: PathBuf| folder.join(path);
         aux.iter_mut().for_each(|source| source.side = source.side.take().map(at));
         // A name of a model in the box is no path.
@@ -226,6 +231,7 @@ impl Origin {
             from,
             data: Data {
                 photos,
+                recursive,
                 pairs: pairs.map(|both| both.map(at)),
                 dataset: dataset.map(at),
                 burst: burst.map(at),

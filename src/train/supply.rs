@@ -159,8 +159,9 @@ impl Supply {
         let longest = pictures().map(|p| p.width.max(p.height)).max().unwrap_or(SIDE);
         let pixel = pictures().map(|p| p.channels * p.pixels.value_bytes()).max().unwrap_or(3);
         let mut side = longest.min(self.side);
-        while (PIECES * (side * side * pixel * self.shots) as u64) > self.bytes && side / 2 >= SMALLEST.max(least) {
-            side /= 2;
+        let smallest = SMALLEST.max(least);
+        while (PIECES * (side * side * pixel * self.shots) as u64) > self.bytes && side > smallest {
+            side = (side / 2).max(smallest);
         }
         Self { side: side.max(least), least, ..self }
     }
