@@ -6,6 +6,8 @@ mod common;
 mod cli;
 #[path = "common/runs.rs"]
 mod runs;
+#[path = "common/supplies.rs"]
+mod supplies;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -19,6 +21,7 @@ use n2n_gpu::nets::Norm;
 use n2n_gpu::ops::{Loss, Update};
 use n2n_gpu::train::{self, Augment, Options, Origin, Outcome, Start, Team, resumable};
 use runs::Run;
+use supplies::{photographs, supplied};
 
 /// A thread and its channels to and from all, itself among them.
 struct Thread {
@@ -143,6 +146,18 @@ fn a_team_learns_what_one_process_does_with_the_whole_batch() {
             }
         }
     }
+}
+
+#[test]
+fn a_team_draws_from_one_ring_of_pictures() {
+    let device = Device::Cpu;
+    let mut run = run(&device, |options| Options { batch: 32, memory: Some(4), ..options });
+    let files = photographs(&run.folder.path().join("photos"), 30);
+    run.source = supplied(&files, false).unwrap();
+    let whole = run.run(&device, &run.out("whole"), false, |_| false).unwrap();
+    let mut outcomes = train(2, &run, &device, (&run.out("team"), false), |_, _| Ok(false));
+    let team = outcomes.remove(0).unwrap().unwrap();
+    assert_near(&device, &whole.model.params, &team.model.params, &initial(&run, &device));
 }
 
 #[test]

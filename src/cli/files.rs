@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use n2n_gpu::data::files::{Search, search};
+use n2n_gpu::data::files::{Search, list, search};
 use n2n_gpu::error::{Error, shown};
 
 use super::output::counted;
@@ -104,10 +104,33 @@ fn ignores_case(path: &Path) -> bool {
     folder.join(name).exists()
 }
 
+/// The first of the files that lies in a folder, whatever the names of the way there.
+pub(super) fn lying_in<'a>(files: &'a [PathBuf], folder: &Path) -> Option<&'a PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    files.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(&folder)))
+}
+
+/// The photographs that `inputs` name, of folders within folders too if it is `recursive`, but for those of the run in `out`.
+pub(super) fn photographs(inputs: &[PathBuf], recursive: bool, out: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !recursive {
+        return list(inputs);
+    }
+    let found = search(inputs, &Search { recursive, results: Some(out), ..Search::default() })?.found;
+    if found.is_empty() {
+        let folder = inputs.first().map_or(Path::new(""), PathBuf::as_path);
+        return Err(Error::file(folder, "has no pictures in it, nor in its folders: name another folder"));
+    }
+    Ok(found.into_iter().map(|found| found.path).collect())
+}
+
 /// Says what is left out of those of these folders that are there.
-pub(super) fn remark_skipped<'a>(common: &Common, folders: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Error> {
+pub(super) fn remark_skipped<'a>(
+    common: &Common,
+    folders: impl IntoIterator<Item = &'a PathBuf>,
+    recursive: bool,
+) -> Result<(), Error> {
     let folders: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.is_dir()).cloned().collect();
-    let skipped = search(&folders, &Search::default())?.skipped;
+    let skipped = search(&folders, &Search { recursive, ..Search::default() })?.skipped;
     if !skipped.is_empty() {
         common.remark(&format!("skipped {}", skipped_line(&skipped, false)));
     }

@@ -37,9 +37,10 @@ function say(now) {
   bar.value = now.share;
   if (now.step === null) return;
   const psnr = now.psnr === null ? "" : `, ${now.estimated ? "estimated PSNR" : "PSNR"} ${now.psnr.toFixed(2)} dB`;
+  const waiting = now.waiting === null ? "" : `, ${now.waiting}`;
   line.textContent = now.ended
     ? `Training has ended after step ${now.step.toLocaleString("en")}.`
-    : `Step ${now.step.toLocaleString("en")}, ${now.pictures_per_second.toFixed(0)} pictures/s${psnr}, ${now.left} left`;
+    : `Step ${now.step.toLocaleString("en")}, ${now.pictures_per_second.toFixed(0)} pictures/s${psnr}, ${now.left} left${waiting}`;
 }
 
 async function look() {

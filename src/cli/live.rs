@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use n2n_gpu::train::Progress;
 use serde_json::json;
 
-use super::output::time_left;
+use super::output::{time_left, waiting};
 use super::{Common, Usage};
 
 /// The port where none is named; if it is taken, any that is free.
@@ -217,6 +217,7 @@ impl Shared {
             "report": report, "ended": state.ended, "step": p.map(|p| p.step), "share": p.map_or(0.0, |p| p.share),
             "seconds": p.map(|p| p.seconds), "pictures_per_second": p.map(|p| p.pictures_per_second),
             "left": p.map(|p| time_left(p.seconds, p.share)), "psnr": p.and_then(|p| p.psnr), "estimated": p.is_some_and(|p| p.estimated),
+            "waiting": p.and_then(|p| waiting(p.waiting)),
         })
         .to_string()
     }

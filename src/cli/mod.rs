@@ -31,6 +31,7 @@ mod scenes;
 mod settings;
 mod shell;
 mod shots;
+mod supply;
 mod train;
 mod tuning;
 

@@ -124,6 +124,11 @@ pub(super) fn time_left(seconds: f64, share: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// What is said of a training that waits for files for a share of its time, if that is worth it.
+pub(super) fn waiting(share: f64) -> Option<String> {
+    (share >= 0.05).then(|| format!("{:.0} % of the time waiting for files: reading them is the bottleneck", 100.0 * share))
+}
+
 /// How this program was called, for commands that a user may copy: it need not be on the path.
 pub(super) fn program() -> String {
     let called = std::env::args_os().next().unwrap_or_else(|| "n2n-gpu".into());
@@ -199,7 +204,8 @@ impl TrainingBar {
             let psnr = p.psnr.map_or_else(|| "-".into(), |v| format!("{v:.2} dB"));
             let kind = if p.estimated { "estimated PSNR" } else { "PSNR" };
             let left = time_left(p.seconds, p.share);
-            format!("step {}, {:.0} pictures/s, {kind} {psnr}, {left} left", p.step, p.pictures_per_second)
+            let waiting = waiting(p.waiting).map_or_else(String::new, |line| format!(", {line}"));
+            format!("step {}, {:.0} pictures/s, {kind} {psnr}, {left} left{waiting}", p.step, p.pictures_per_second)
         });
     }
 }

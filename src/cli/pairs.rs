@@ -121,6 +121,25 @@ impl Pairs {
         }
     }
 
+    /// The files of every scene, where scenes are not in memory yet.
+    pub(super) fn scene_files(&self) -> Option<Vec<Vec<PathBuf>>> {
+        match &self.of {
+            Of::Files(files) => Some(files.iter().map(|pair| pair.files.to_vec()).collect()),
+            Of::Bursts(bursts) => Some(bursts.iter().map(|burst| burst.files.clone()).collect()),
+            Of::Pictures(_) => None,
+        }
+    }
+
+    /// So many scenes of those in files, spread evenly.
+    pub(super) fn sampled(self, count: usize) -> Self {
+        let of = match self.of {
+            Of::Files(files) => Of::Files(spread(files, count)),
+            Of::Bursts(bursts) => Of::Bursts(spread(bursts, count)),
+            of @ Of::Pictures(_) => of,
+        };
+        Self { of, ..self }
+    }
+
     /// Looks at all of them.
     pub(super) fn look<T: Send>(self, common: &Common, keep: impl Fn(&mut Look, [Picture; 2]) -> T + Sync) -> Looked<T> {
         let mut looked = Looked { inspector: Inspector::default(), kept: Vec::new(), left_out: self.left_out };
@@ -147,6 +166,13 @@ impl Pairs {
         }
         looked
     }
+}
+
+/// So many of all, or all if there are fewer.
+fn spread<T>(all: Vec<T>, count: usize) -> Vec<T> {
+    let len = all.len();
+    let is_chosen = |i: usize| len <= count || i * count % len < count;
+    all.into_iter().enumerate().filter(|(i, _)| is_chosen(*i)).map(|(_, one)| one).collect()
 }
 
 fn is_array(file: &Path) -> bool {

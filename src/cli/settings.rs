@@ -79,10 +79,11 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Seed, and precision if one was chosen before: of what is known before there are pictures.
-    pub(super) fn early(&self) -> Result<(u32, Precision), Error> {
+    /// Seed, precision if one was chosen before, and memory for pictures, MiB: of what is known before there are pictures.
+    pub(super) fn early(&self) -> Result<(u32, Precision, usize), Error> {
         let base = self.base(|| train::Options::new(&Device::Cpu, Length::Minutes(1.0)))?;
-        Ok((self.common.seed.unwrap_or(base.seed), base.precision))
+        let (seed, precision) = (self.common.seed.unwrap_or(base.seed), base.precision);
+        Ok((seed, precision, self.options.recipe.options(base).memory()))
     }
 
     /// The network, with as many inputs as there are features, unless they are given.
@@ -199,8 +200,9 @@ fn data(options: &Options, said: Data) -> Data {
     };
     let val = options.val.clone().or_else(|| said.val.clone());
     let aux = if options.aux.is_empty() { said.aux.clone() } else { options.aux.aux.clone() };
+    let recursive = options.recursive || said.recursive;
     let (align, brightness) = (options.align || said.align, options.brightness || said.brightness);
-    Data { val, aux, align, brightness, ..if given.is_some() { given } else { said } }
+    Data { val, recursive, aux, align, brightness, ..if given.is_some() { given } else { said } }
 }
 
 /// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy.

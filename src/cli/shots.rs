@@ -1,18 +1,20 @@
 //! Noisy shots as `train` reads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use n2n_gpu::data::inspect::{Kind, Look, Mends, PairFiles, Report};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Network;
-use n2n_gpu::train::{Source, TrainingPicture};
+use n2n_gpu::train::{Load, Source, Supply, TrainingPicture};
 use rayon::prelude::*;
 
 use super::aux::AuxArgs;
+use super::output::counted;
 use super::pairs::{Looked, Of, Pairs, name, readable};
 use super::scenes::{Burst, LeftOut, form_of_shot, leave_out, mismatch, on_one_scale};
+use super::supply::{Memory, load_shots};
 use super::{Common, Usage};
 
 /// How pairs are read to train on: as their files have them, or in floats with what the network reads beside the colours.
@@ -22,7 +24,11 @@ pub(super) struct PairReader<'a> {
     pub(super) network: &'a Arc<dyn Network>,
     pub(super) mends: Mends,
     pub(super) strict: bool,
+    pub(super) memory: Memory,
 }
+
+/// Scenes that are looked at, of more than memory holds.
+const LOOKED_AT: usize = 64;
 
 /// A pair to train on.
 type Pair = (TrainingPicture, TrainingPicture);
@@ -45,10 +51,15 @@ impl PairReader<'_> {
                 "--align, --match: belong to pairs, and --match to bursts and stacks without --neighbours: leave them out",
             ));
         }
-        if self.are_renders() && !matches!(pairs.of, Of::Pictures(_)) {
-            if self.mends.align || self.mends.brightness {
-                return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
-            }
+        let renders = self.are_renders() && !matches!(pairs.of, Of::Pictures(_));
+        if renders && (self.mends.align || self.mends.brightness) {
+            return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
+        }
+        if let Some(supply) = self.supply(&pairs) {
+            let report = if renders { None } else { Some(self.look_at_some(pairs)?) };
+            return Ok((Source::of_files(supply, None)?, report));
+        }
+        if renders {
             return Ok((self.renders(pairs)?, None));
         }
         let neighbours = pairs.neighbours;
@@ -60,6 +71,32 @@ impl PairReader<'_> {
         // Those are left out, and told as such.
         report.findings.retain(|finding| finding.kind != Kind::Size);
         Ok((self.source(kept, left_out, neighbours)?, Some(report)))
+    }
+
+    /// What reads the files while it trains, if they need more memory than there is.
+    fn supply(&self, pairs: &Pairs) -> Option<Supply> {
+        let files = pairs.scene_files()?;
+        let (mends, alone) = (self.mends, pairs.are_alone());
+        let (renders, load): (_, Box<Load>) = if self.are_renders() {
+            let (aux, network) = (self.aux.clone(), Arc::clone(self.network));
+            let load = move |files: &[PathBuf]| files.iter().map(|file| aux.load(file, &network)).collect();
+            (Some(3 + self.aux.channels() as u64), Box::new(load))
+        } else {
+            (None, Box::new(move |files: &[PathBuf]| load_shots(files, mends, alone)))
+        };
+        self.memory.supply(self.common, files, renders, load)
+    }
+
+    /// A look at some pairs of many.
+    fn look_at_some(&self, pairs: Pairs) -> Result<Report, Error> {
+        let [all, some] = [usize::MAX, LOOKED_AT].map(|most| pairs.scene_files().map_or(0, |scenes| scenes.len().min(most)));
+        let Looked { inspector, left_out, .. } = pairs.sampled(LOOKED_AT).look(self.common, |_, _| ());
+        self.common.remark(&format!("a look at {some} of {}", counted(all, "scene")));
+        // Others hear of them when it is their turn.
+        if self.strict {
+            leave_out(left_out.into_iter().map(|left_out| left_out.error), some, true)?;
+        }
+        Ok(inspector.finish())
     }
 
     /// The shots of every scene, of which the first is part of all its pairs, or of the next.

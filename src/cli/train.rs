@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use n2n_gpu::data::files::list;
 use n2n_gpu::data::inspect::{Mends, Report};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, shown};
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::announce::announce;
 use super::aux::AuxArgs;
-use super::files::remark_skipped;
+use super::files::{lying_in, photographs, remark_skipped};
 use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
@@ -28,6 +27,7 @@ use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
 use super::shots::{PairReader, load_measured};
+use super::supply::{Memory, remark_left_out};
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW | --single --out RUN [OPTIONS]
@@ -68,6 +68,9 @@ pub(super) struct Options {
     /// Files are .pkl, .pt, .npz, .npy or .safetensors
     #[arg(long, help_heading = "Data", value_name = "FILE", conflicts_with_all = ["photos", "pairs", "burst", "stack"])]
     pub(super) dataset: Option<PathBuf>,
+    /// Search folders within folders of PHOTOS too
+    #[arg(short, long, help_heading = "Data", hide_short_help = true)]
+    pub(super) recursive: bool,
     /// Folder for the model, the metrics and the report
     #[arg(long, display_order = 1, value_name = "RUN")]
     pub(super) out: PathBuf,
@@ -139,14 +142,6 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// Whether a file lies in a folder, whatever the names of the way there.
-fn lies_in(file: &Path, folder: &Path) -> bool {
-    match (file.canonicalize(), folder.canonicalize()) {
-        (Ok(file), Ok(folder)) => file.starts_with(folder),
-        _ => false,
-    }
-}
-
 /// What is trained, on what, and what it is judged by.
 struct Task {
     network: Arc<dyn Network>,
@@ -164,24 +159,25 @@ fn source(
     settings: &Settings,
     network: &Arc<dyn Network>,
     options: &Options,
-    seed: u32,
+    (seed, mib): (u32, usize),
 ) -> anyhow::Result<Task> {
     let (data, strict) = (&settings.origin.data, options.strict);
     let mends = Mends { align: data.align, brightness: data.brightness };
-    let reader = PairReader { common, aux: &settings.aux, network, mends, strict };
+    let memory = Memory { mib, seed, holds_out: data.val.is_none(), strict };
+    let reader = PairReader { common, aux: &settings.aux, network, mends, strict, memory };
     let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
         (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
         _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
         _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
         (_, _, noise) => {
-            let files = list(&data.photos)?;
-            if let Some(file) = files.iter().find(|file| lies_in(file, &options.out.join("samples"))) {
+            let files = photographs(&data.photos, data.recursive, &options.out)?;
+            if let Some(file) = lying_in(&files, &options.out.join("samples")) {
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
             let source = match noise {
-                Some(noise) => Source::photos(readable(TrainingPicture::load_each(&files), strict)?, noise),
+                Some(noise) => memory.photographs(common, &files, noise)?,
                 None => Source::single(readable(files.par_iter().map(|file| load_measured(file)).collect::<Vec<_>>(), strict)?),
             };
             (source, None)
@@ -190,13 +186,17 @@ fn source(
     let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
     let mut shared = false;
     let (training, validation) = match (&data.val, training.added_noise()) {
-        (None, _) => {
-            let (training, held_out) = split(training);
-            shared = !training.is_single() && training.is_same(&held_out);
-            (training, Validation::new(&held_out, seed)?)
-        }
+        (None, _) => match training.held_out(|scenes| readable(scenes, strict))? {
+            Some(held_out) => (training, Validation::new(&held_out, seed)?),
+            None => {
+                let (training, held_out) = split(training);
+                shared = !training.is_single() && training.is_same(&held_out);
+                (training, Validation::new(&held_out, seed)?)
+            }
+        },
         (Some(folder), Some(noise)) => {
-            let photos = readable(TrainingPicture::load_each(&list(std::slice::from_ref(folder))?), strict)?;
+            let files = photographs(std::slice::from_ref(folder), data.recursive, &options.out)?;
+            let photos = readable(TrainingPicture::load_each(&files), strict)?;
             (training, Validation::new(&Source::photos(photos, noise), seed)?)
         }
         (Some(data), None) => {
@@ -217,18 +217,18 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let live = options.live.filter(|_| first).map(|port| Live::bind(port, &options.out)).transpose()?;
     let mut device = common.open()?;
     let settings = Settings::new(common, options, &device)?;
-    let (seed, precision) = settings.early()?;
+    let (seed, precision, memory) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let Data { photos, pairs, val, .. } = &settings.origin.data;
+    let Data { photos, pairs, val, recursive, .. } = &settings.origin.data;
     if photos.is_empty() {
         settings.aux.check(network.as_ref())?;
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
     let Task { network, training: mut training_set, validation, report, shared } =
-        source(common, &settings, &network, options, seed)?;
-    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val))?;
+        source(common, &settings, &network, options, (seed, memory))?;
+    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val), *recursive)?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
@@ -263,8 +263,9 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let origin = settings.origin.absolute();
     let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
     let trained =
-        Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out))?;
-    Ok(trained.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how)))
+        Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out));
+    let left_out = remark_left_out(common, source);
+    Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
 
 /// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
@@ -295,7 +296,7 @@ fn with_advice(error: Error, how: &str, out: &Path) -> Error {
 }
 
 /// What came of a training for people.
-fn output(trained: &Trained, how_to_go_on: &str) -> Output {
+fn output(trained: &Trained, how_to_go_on: &str, left_out: usize) -> Output {
     let done = &trained.outcome;
     let within = done.psnr_estimated_interval.map(|[lo, hi]| format!("{lo:.2} to {hi:.2} dB in 19 of 20 cases"));
     let remarks: Vec<String> = within.into_iter().chain(done.psnr.map(|truth| format!("true: {truth:.2} dB"))).collect();
@@ -317,7 +318,7 @@ fn output(trained: &Trained, how_to_go_on: &str) -> Output {
     };
     let going_on = if trained.interrupted { format!(": {how_to_go_on}") } else { String::new() };
     trained.output(
-        json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last)}),
+        json!({"psnr": done.psnr, "best": path_text(&done.best), "last": path_text(&done.last), "left_out": left_out}),
         &format!(
             "{}{going_on}\n{psnr}{worse}{mismatch}\nmodel:  {}\nreport: {}",
             trained.summary(),

@@ -107,9 +107,9 @@ impl<T: Real> plan::Executor for Executor<T> {
         Ok(())
     }
 
-    fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()> {
+    fn write_ints_at(&mut self, id: StorageId, first: usize, data: &[u32]) -> Result<()> {
         match &mut self.slots[self.plan.slot_of[id.0]] {
-            Store::Int(v) => v[..data.len()].copy_from_slice(data),
+            Store::Int(v) => v[first..first + data.len()].copy_from_slice(data),
             Store::Real(_) => panic!("{}: integers are written to floats", self.plan.graph.storage(id).name),
         }
         Ok(())

@@ -6,6 +6,7 @@ pub mod dataset;
 mod decode;
 mod encode;
 mod exr;
+pub mod extent;
 pub mod features;
 pub mod files;
 mod formats;

@@ -168,8 +168,8 @@ impl plan::Executor for Executor {
         self.gpu.check()
     }
 
-    fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()> {
-        self.gpu.queue.write_buffer(self.buffer(id), 0, bytemuck::cast_slice(data));
+    fn write_ints_at(&mut self, id: StorageId, first: usize, data: &[u32]) -> Result<()> {
+        self.gpu.queue.write_buffer(self.buffer(id), 4 * first as u64, bytemuck::cast_slice(data));
         self.gpu.check()
     }
 

@@ -1,6 +1,7 @@
 //! Training pictures as a device holds them: their values one after the other in three storages, and a table of where each lies.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::noise::GLYPHS;
 
@@ -47,6 +48,20 @@ impl Pixels {
             Self::Words(v) => Self::Words(places.map(|at| v[at]).collect()),
             Self::Floats(v) => Self::Floats(places.map(|at| v[at]).collect()),
         }
+    }
+
+    /// Those of some ranges, one after the other.
+    pub(crate) fn rows(&self, ranges: impl Iterator<Item = Range<usize>>) -> Self {
+        match self {
+            Self::Bytes(v) => Self::Bytes(ranges.flat_map(|range| &v[range]).copied().collect()),
+            Self::Words(v) => Self::Words(ranges.flat_map(|range| &v[range]).copied().collect()),
+            Self::Floats(v) => Self::Floats(ranges.flat_map(|range| &v[range]).copied().collect()),
+        }
+    }
+
+    /// As words of a shard, with so many bytes a value.
+    pub(crate) fn words(&self, bytes: usize) -> Vec<u32> {
+        words(self.widened(bytes).into_owned())
     }
 
     /// What memory holds of them.
@@ -165,8 +180,12 @@ impl Shards {
 
     /// Shard `i` as words, at least one.
     pub fn words(&self, i: usize) -> Vec<u32> {
-        let mut bytes = self.data[i].clone();
-        bytes.resize(bytes.len().next_multiple_of(4).max(16), 0);
-        bytes.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b)).collect()
+        words(self.data[i].clone())
     }
+}
+
+/// Bytes as words, four at least.
+fn words(mut bytes: Vec<u8>) -> Vec<u32> {
+    bytes.resize(bytes.len().next_multiple_of(4).max(16), 0);
+    bytes.as_chunks::<4>().0.iter().map(|&b| u32::from_le_bytes(b)).collect()
 }

@@ -260,7 +260,12 @@ pub trait Executor {
     fn write_at(&mut self, id: StorageId, first: usize, data: &[f32]) -> Result<()>;
 
     /// Writes the first elements of a host storage of integers.
-    fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()>;
+    fn write_ints(&mut self, id: StorageId, data: &[u32]) -> Result<()> {
+        self.write_ints_at(id, 0, data)
+    }
+
+    /// Writes elements of a host storage of integers, from element `first` on.
+    fn write_ints_at(&mut self, id: StorageId, first: usize, data: &[u32]) -> Result<()>;
 
     /// Runs the plan once. On a GPU it returns once the run is submitted.
     fn run(&mut self) -> Result<()> {

@@ -97,6 +97,9 @@ impl Trainer {
     fn draw(&mut self, batch: usize) -> Result<()> {
         let (part, options) = (self.part, &self.options);
         if let Feed::Pictures(pictures, order) = &mut self.feed {
+            if let Some(ring) = &mut self.ring {
+                ring.bring_to(self.number, self.executor.as_mut(), *pictures)?;
+            }
             let first = batch * part.of + part.first;
             let mut draw = vec![self.number as u32, options.seed, first as u32, 0];
             if let Some(order) = order {

@@ -38,6 +38,9 @@ pub struct Data {
     /// Photographs that noise is added to, or that are noisy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub photos: Vec<PathBuf>,
+    /// Whether those in folders within folders belong to them.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recursive: bool,
     /// Two folders of noisy pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<[PathBuf; 2]>,
@@ -76,8 +79,8 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Data {
-    const KEYS: [&str; 11] =
-        ["photos", "single", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
+    const KEYS: [&str; 12] =
+        ["photos", "recursive", "single", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -97,7 +100,8 @@ impl Origin {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok().filter(|path| path.to_str().is_some());
         let all = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<Option<Vec<_>>>();
         let one = |path: &Option<PathBuf>| path.as_ref().map_or(Some(None), |path| absolute(path).map(Some));
-        let Data { photos, single, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } = &self.data;
+        let Data { photos, recursive, single, pairs, dataset, burst, stack, neighbours, val, aux, align, brightness } =
+            &self.data;
         let feature =
             |FeatureSource { feature, side }: &FeatureSource| Some(FeatureSource { feature: *feature, side: one(side)? });
         let found = || {
@@ -107,6 +111,7 @@ impl Origin {
             };
             Some(Data {
                 photos: all(photos)?,
+                recursive: *recursive,
                 single: *single,
                 pairs,
                 dataset: one(dataset)?,
@@ -221,7 +226,8 @@ impl Origin {
     /// Paths as seen from where a file is.
     fn within(self, file: &Path) -> Self {
         let folder = file.parent().unwrap_or(Path::new(""));
-        let Data { photos, single, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } = self.data;
+        let Data { photos, recursive, single, pairs, dataset, burst, stack, neighbours, val, mut aux, align, brightness } =
+            self.data;
         let at = |path: PathBuf| folder.join(path);
         aux.iter_mut().for_each(|source| source.side = source.side.take().map(at));
         // A name of a model in the box is no path.
@@ -231,6 +237,7 @@ impl Origin {
             from,
             data: Data {
                 photos,
+                recursive,
                 single,
                 pairs: pairs.map(|both| both.map(at)),
                 dataset: dataset.map(at),
@@ -283,7 +290,7 @@ fn message(e: &toml::de::Error) -> String {
 
 /// All options by their keys.
 fn defaults() -> Table {
-    let all = Options { warm_up: Some(0), ..Options::new(&Device::Cpu, Length::Minutes(1.0)) };
+    let all = Options { warm_up: Some(0), memory: Some(0), ..Options::new(&Device::Cpu, Length::Minutes(1.0)) };
     Table::try_from(all).expect("options are plain data")
 }
 

@@ -1,6 +1,10 @@
 //! What training draws from.
 
+use super::picture::of_one_size;
+use super::ring::Ring;
 use super::signal::signal;
+use super::supply::{LeftOut, Supply};
+use super::validation::CROP as VALIDATED;
 use super::{Options, TrainingPicture};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -14,8 +18,10 @@ const SAMPLED: usize = 200;
 /// Training pictures.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// One photograph each, or two and more noisy shots of one size.
+    /// One photograph each, or two and more noisy shots of one size. Of a supply, pieces of the first ones.
     scenes: Vec<Vec<TrainingPicture>>,
+    /// Files that are read while it trains, where memory does not hold them all.
+    supply: Option<Supply>,
     /// What is added to photographs.
     noise: Option<Noise>,
     /// Which values of shots are black and white, where they are others than 0 and 1.
@@ -38,12 +44,21 @@ enum Partners {
 impl Source {
     /// Photographs taken as clean, of bytes or floats, and the noise that is added to them.
     pub fn photos(photos: Vec<impl Into<TrainingPicture>>, noise: Noise) -> Self {
-        Self {
-            scenes: photos.into_iter().map(|p| vec![p.into()]).collect(),
-            noise: Some(noise),
-            signal: None,
-            partners: Partners::Any,
-        }
+        let scenes = photos.into_iter().map(|p| vec![p.into()]).collect();
+        Self { scenes, supply: None, noise: Some(noise), signal: None, partners: Partners::Any }
+    }
+
+    /// More files than memory holds: photographs and the noise that is added to them, or scenes of noisy shots.
+    ///
+    /// # Errors
+    /// If none of the first ones can be read, or they are no such scenes.
+    pub fn of_files(supply: Supply, noise: Option<Noise>) -> Result<Self> {
+        let scenes = supply.first_scenes()?;
+        let source = match noise {
+            Some(noise) => Self { scenes, supply: None, noise: Some(noise), signal: None, partners: Partners::Any },
+            None => Self::shots(scenes)?,
+        };
+        Ok(Self { supply: Some(supply), ..source })
     }
 
     /// Two noisy pictures of every scene. Some may be equal, as those of a night sky are; not all.
@@ -70,7 +85,7 @@ impl Source {
             )));
         }
         let signal = signal(&scenes);
-        Ok(Self { scenes, noise: None, signal, partners: Partners::Any })
+        Ok(Self { scenes, supply: None, noise: None, signal, partners: Partners::Any })
     }
 
     /// Stacks of pages, of which each and the next one are two noisy shots of nearly the same.
@@ -86,7 +101,7 @@ impl Source {
     pub fn single(pictures: Vec<impl Into<TrainingPicture>>) -> Self {
         let scenes: Vec<_> = pictures.into_iter().map(|p| vec![p.into()]).collect();
         let signal = signal(&scenes);
-        Self { scenes, noise: None, signal, partners: Partners::Pixels }
+        Self { scenes, supply: None, noise: None, signal, partners: Partners::Pixels }
     }
 
     /// The noise that is added, if any is.
@@ -103,7 +118,34 @@ impl Source {
         let of = |p: TrainingPicture| p.in_channels(colours);
         let scenes = self.take_scenes().into_iter().map(|scene| scene.into_iter().map(of).collect());
         let scenes = scenes.collect::<Result<_>>()?;
-        Ok(self.with_scenes(scenes))
+        self.supply = self.supply.map(|supply| supply.in_channels(colours));
+        Ok(Self { scenes, ..self })
+    }
+
+    /// What was left out of files that are read while it trains.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.supply.as_ref().map_or_else(Vec::new, Supply::left_out)
+    }
+
+    /// Whether files are read while it trains.
+    pub fn is_supplied(&self) -> bool {
+        self.supply.is_some()
+    }
+
+    pub(super) fn supply(&self) -> Option<&Supply> {
+        self.supply.as_ref()
+    }
+
+    /// What is held out of files that are read while it trains: those that `readable` chooses of the scenes, and of what cannot be read.
+    ///
+    /// # Errors
+    /// Those of `readable`.
+    pub fn held_out(
+        &self,
+        readable: impl FnOnce(Vec<Result<Vec<TrainingPicture>>>) -> Result<Vec<Vec<TrainingPicture>>>,
+    ) -> Result<Option<Self>> {
+        let Some(supply) = &self.supply else { return Ok(None) };
+        Ok(Some(self.with_scenes(readable(supply.held_out(VALIDATED * self.cell()))?)))
     }
 
     /// Whether all pictures have one channel.
@@ -136,14 +178,19 @@ impl Source {
 
     /// Pictures, or scenes; of stacks, pairs of neighbours.
     pub fn count(&self) -> usize {
-        if self.has_neighbours() { self.scenes.iter().map(|stack| stack.len() - 1).sum() } else { self.scenes.len() }
+        match &self.supply {
+            Some(supply) => supply.count(),
+            None if self.has_neighbours() => self.scenes.iter().map(|stack| stack.len() - 1).sum(),
+            None => self.scenes.len(),
+        }
     }
 
-    /// How many pictures each scene has: one photograph, or two shots and more; of stacks, two of every pair of neighbours.
+    /// How many pictures each scene has: one photograph, or two shots and more; of stacks, two of every pair of neighbours. Of more than
+    /// memory holds, the others are taken to be as the first are.
     pub fn shots_of_scenes(&self) -> Vec<usize> {
         match self.partners {
             Partners::Neighbours => vec![2; self.count()],
-            _ => self.scenes.iter().map(Vec::len).collect(),
+            _ => self.scenes.iter().map(Vec::len).cycle().take(self.count()).collect(),
         }
     }
 
@@ -216,9 +263,9 @@ impl Source {
         std::mem::take(&mut self.scenes)
     }
 
-    /// The same with other scenes.
+    /// Other scenes of the kind.
     pub(super) fn with_scenes(&self, scenes: Vec<Vec<TrainingPicture>>) -> Self {
-        Self { scenes, ..*self }
+        Self { scenes, supply: None, ..*self }
     }
 
     /// The pictures of every scene: one photograph, or two and more noisy shots.
@@ -240,7 +287,7 @@ impl Source {
 
     /// Mean and standard deviation of noisy pictures, from two hundred of them at most.
     pub fn statistics(&self) -> Statistics {
-        let step = self.count().div_ceil(SAMPLED).max(1);
+        let step = self.scenes.len().div_ceil(SAMPLED).max(1);
         let (mut count, mut sum, mut squares) = (0.0_f64, 0.0, 0.0);
         for (scene, number) in self.scenes.iter().zip(0..).step_by(step) {
             let TrainingPicture { width, height, ref pixels, .. } = scene[0];
@@ -264,7 +311,7 @@ impl Source {
     }
 
     /// Side that pictures must have for crops of `crop` pixels.
-    fn least(&self, crop: usize) -> usize {
+    pub(super) fn least(&self, crop: usize) -> usize {
         self.noise.map_or(0, |noise| noise.least_side()).max(crop * self.cell())
     }
 
@@ -274,6 +321,14 @@ impl Source {
     /// If none is left.
     pub fn drop_small(&mut self, crop: usize, multiple: usize) -> Result<Vec<String>> {
         let least = self.least(crop);
+        if let Some(supply) = self.supply.take() {
+            let supply = supply.fitting(least, &self.scenes);
+            if !self.scenes.iter().flatten().all(|p| supply.takes(p)) {
+                self.scenes = supply.first_scenes()?;
+            }
+            self.supply = Some(supply);
+            return Ok(Vec::new());
+        }
         let dropped = self.retain(|_, scene| scene[0].has_side(least));
         if self.count() > 0 {
             return Ok(dropped);
@@ -296,6 +351,9 @@ impl Source {
     /// # Errors
     /// If none is left.
     pub fn drop_excess(&mut self, device: &Device) -> Result<Vec<String>> {
+        if self.is_supplied() {
+            return Ok(Vec::new());
+        }
         let places = Shards::places(&self.groups(), most_bytes(device));
         let dropped = self.retain(|number, _| places[number].is_some());
         if self.count() > 0 {
@@ -345,6 +403,11 @@ impl Source {
         self.scenes.iter().map(|scene| scene.iter().map(|p| (p.size(), &p.pixels)).collect()).collect()
     }
 
+    /// The ring that files are read into while it trains, if they are.
+    pub(super) fn ring(&self, options: &Options, device: &Device) -> Result<Option<Ring>> {
+        Ring::new(self, options, most_bytes(device))
+    }
+
     /// Lays the pictures out for a device. Fails if they do not fit: see [`Source::drop_excess`].
     pub(super) fn shards(&self, device: &Device) -> Result<Shards> {
         let shards = Shards::new(self.groups(), most_bytes(device));
@@ -369,20 +432,4 @@ impl Source {
 /// Most bytes of a shard on a device. Places in it are counted in 32 bits.
 fn most_bytes(device: &Device) -> u64 {
     device.limits().map_or(u64::MAX, |l| l.binding_bytes.min(l.buffer_bytes)).min(u64::from(u32::MAX))
-}
-
-/// Refuses shots that differ in size, and a single one.
-pub(super) fn of_one_size(shots: &[TrainingPicture]) -> Result<()> {
-    let Some((first, others)) = shots.split_first().filter(|(_, others)| !others.is_empty()) else {
-        let name = shots.first().map_or("a scene", |shot| &shot.name);
-        return Err(Error::data(format!("{name}: is the only shot of its scene: give two and more of each")));
-    };
-    let Some(other) = others.iter().find(|other| other.size() != first.size()) else { return Ok(()) };
-    let sizes = format!("{}x{} and {}x{}", first.width, first.height, other.width, other.height);
-    let (name, of) = if other.name == first.name {
-        (first.name.clone(), "the two pictures of a pair")
-    } else {
-        (format!("{} and {}", first.name, other.name), "shots of one scene")
-    };
-    Err(Error::data(format!("{name}: {of} differ in size, {sizes}: give all in one size")))
 }

@@ -1,6 +1,7 @@
 //! Training: from photographs with synthetic noise, or pairs of noisy pictures, to a model file.
 
 mod advance;
+mod ahead;
 mod config;
 mod data;
 mod film;
@@ -12,6 +13,7 @@ mod picture;
 mod range;
 mod recipe;
 pub mod report;
+mod ring;
 mod run;
 mod runs;
 mod schedule;
@@ -20,6 +22,7 @@ mod single;
 mod split;
 mod state;
 mod step;
+mod supply;
 mod team;
 mod teamwork;
 mod trainer;
@@ -39,6 +42,7 @@ pub use schedule::{Augment, Length, Schedule};
 pub use split::split;
 pub use state::{Resumable, resumable};
 pub use step::{Example, Rule, Step, record_step};
+pub use supply::{LeftOut, Load, Supply};
 pub use team::Team;
 pub use trainer::Trainer;
 pub use validation::Validation;
@@ -122,7 +126,15 @@ pub struct Options {
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub patience: u64,
+    /// Memory for pictures, MiB: of more than it holds, files are read again and again while it trains [default: 1024]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, help_heading = "Data", value_name = "MIB"))]
+    pub memory: Option<usize>,
 }
+
+/// Memory for pictures where none is given, MiB.
+const MEMORY: usize = 1024;
+const MOST_MEMORY: usize = 1 << 24;
 
 /// Most batches of a step.
 const MOST_ACCUMULATED: usize = 4096;
@@ -158,6 +170,7 @@ impl Options {
             targets: 1,
             accumulate: 1,
             patience: 0,
+            memory: None,
         }
     }
 
@@ -183,6 +196,11 @@ impl Options {
     /// Crops of a step.
     pub(crate) fn crops(&self) -> usize {
         self.batch * self.accumulate
+    }
+
+    /// Memory for pictures, MiB.
+    pub fn memory(&self) -> usize {
+        self.memory.unwrap_or(MEMORY)
     }
 
     /// Loss, optimizer and clip norm; of a step whose gradients are summed in so many pieces, if they are.
@@ -220,6 +238,9 @@ impl Options {
         }
         if !(1..=MOST_ACCUMULATED).contains(&self.accumulate) {
             return Err(Error::option("accumulate", format!("{}: 1 to {MOST_ACCUMULATED} are possible", self.accumulate)));
+        }
+        if !(1..=MOST_MEMORY).contains(&self.memory()) {
+            return Err(Error::option("memory", format!("{}: 1 to {MOST_MEMORY} MiB are possible", self.memory())));
         }
         let length = match self.length {
             Length::Steps(steps) => steps as f64,

@@ -131,6 +131,13 @@ impl TrainingPicture {
         (self.width, self.height)
     }
 
+    /// A part, from `[left, top]`, of a width and height.
+    pub(super) fn cut(&self, [left, top]: [usize; 2], [width, height]: [usize; 2]) -> Self {
+        let row = |y: usize| ((top + y) * self.width + left) * self.channels;
+        let pixels = self.pixels.rows((0..height).map(|y| row(y)..row(y) + width * self.channels));
+        Self { name: self.name.clone(), width, height, pixels, channels: self.channels, linear: self.linear }
+    }
+
     /// The centre, of that side at most.
     pub(super) fn centre(&self, side: usize) -> Centre {
         let (width, height, channels) = (self.width.min(side), self.height.min(side), self.channels);
@@ -146,6 +153,22 @@ impl TrainingPicture {
         }
         Centre { rgb, features, width, height }
     }
+}
+
+/// Refuses shots that differ in size, and a single one.
+pub(super) fn of_one_size(shots: &[TrainingPicture]) -> Result<()> {
+    let Some((first, others)) = shots.split_first().filter(|(_, others)| !others.is_empty()) else {
+        let name = shots.first().map_or("a scene", |shot| &shot.name);
+        return Err(Error::data(format!("{name}: is the only shot of its scene: give two and more of each")));
+    };
+    let Some(other) = others.iter().find(|other| other.size() != first.size()) else { return Ok(()) };
+    let sizes = format!("{}x{} and {}x{}", first.width, first.height, other.width, other.height);
+    let (name, of) = if other.name == first.name {
+        (first.name.clone(), "the two pictures of a pair")
+    } else {
+        (format!("{} and {}", first.name, other.name), "shots of one scene")
+    };
+    Err(Error::data(format!("{name}: {of} differ in size, {sizes}: give all in one size")))
 }
 
 impl From<Shot> for TrainingPicture {

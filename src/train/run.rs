@@ -56,6 +56,8 @@ pub struct Progress {
     pub psnr: Option<f64>,
     /// Whether it is estimated.
     pub estimated: bool,
+    /// Share of the time that steps have waited for files to be read, 0 to 1.
+    pub waiting: f64,
 }
 
 /// What came of a training.
@@ -137,7 +139,8 @@ impl Run<'_> {
         if team.rank() == 0 {
             return Training::new(self, start, origin, Some(team))?.complete(watch).map(Some);
         }
-        let idle = Progress { step: 0, share: 0.0, seconds: 0.0, pictures_per_second: 0.0, psnr: None, estimated: false };
+        let idle =
+            Progress { step: 0, share: 0.0, seconds: 0.0, pictures_per_second: 0.0, psnr: None, estimated: false, waiting: 0.0 };
         assist(self, team, || watch(&idle).is_break()).map(|()| None)
     }
 }

@@ -11,6 +11,15 @@ const PAGES: usize = 8;
 
 type Scenes = Vec<Vec<TrainingPicture>>;
 
+/// Takes about one in twenty out, spread evenly: what is held out, and the rest.
+pub(super) fn hold_out<T>(all: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let chosen = chosen(all.len());
+    let is_held_out = |i: usize| chosen.clone().any(|chosen| chosen == i);
+    let (held_out, rest): (Vec<_>, Vec<_>) = all.into_iter().enumerate().partition(|(i, _)| is_held_out(*i));
+    let plain = |numbered: Vec<(usize, T)>| numbered.into_iter().map(|(_, one)| one).collect();
+    (plain(held_out), plain(rest))
+}
+
 /// Takes about one picture or scene in twenty out of `source`, spread evenly, for validation: (training, held out). Of a single scene two
 /// shots are held out, and of stacks whose neighbouring pages make pairs, pages in the middle of the longest. Where there are too few,
 /// both are the same. Of pictures without a second shot all are trained on.
@@ -45,10 +54,8 @@ fn chosen(len: usize) -> impl Iterator<Item = usize> + Clone {
 
 /// Training and held-out scenes.
 fn split_scenes(scenes: Scenes) -> [Scenes; 2] {
-    let held_out = chosen(scenes.len());
-    let is_held_out = |i: usize| held_out.clone().any(|chosen| chosen == i);
-    let (held_out, training): (Vec<_>, Vec<_>) = scenes.into_iter().enumerate().partition(|(i, _)| is_held_out(*i));
-    [training, held_out].map(|numbered| numbered.into_iter().map(|(_, scene)| scene).collect())
+    let (held_out, training) = hold_out(scenes);
+    [training, held_out]
 }
 
 /// The shots of a single scene; what was given if there are too few.

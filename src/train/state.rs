@@ -86,7 +86,7 @@ impl Identity {
 }
 
 /// A number that other words, or the same in another order, do not have (Fowler, Noll and Vo's).
-struct Digest(u64);
+pub(super) struct Digest(u64);
 
 impl Default for Digest {
     fn default() -> Self {
@@ -95,8 +95,12 @@ impl Default for Digest {
 }
 
 impl Digest {
-    fn add(&mut self, word: u64) {
+    pub(super) fn add(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.0
     }
 }
 
@@ -107,6 +111,7 @@ fn digest(source: &Source, validation: &Validation) -> u64 {
     if source.has_neighbours() {
         add(1);
     }
+    source.supply().into_iter().for_each(|supply| add(supply.digest()));
     source.scenes().iter().filter(|scene| scene.len() > 2).for_each(|scene| add(scene.len() as u64));
     for picture in source.scenes().iter().flatten() {
         add(picture.width as u64);

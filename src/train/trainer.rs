@@ -4,8 +4,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::ring::Ring;
 use super::schedule::{Augment, Order};
 use super::single::record_single;
 use super::step::{Example, Step, record_step};
@@ -27,6 +28,8 @@ pub struct Trainer {
     pub(super) executor: Box<dyn Executor>,
     pub(super) step: Step,
     pub(super) feed: Feed,
+    /// What refills the pictures, if these are not all on the device.
+    pub(super) ring: Option<Ring>,
     /// What is drawn here of every batch.
     pub(super) part: Part,
     /// Steps done.
@@ -92,10 +95,12 @@ impl Trainer {
         pieces: usize,
     ) -> Result<Self> {
         source.check(network.as_ref(), options)?;
-        let shards = source.shards(device)?;
+        let ring = source.ring(options, device)?;
+        let shards = ring.as_ref().map_or_else(|| source.shards(device), |ring| Ok(ring.shards()))?;
+        let count = ring.as_ref().map_or(source.count(), Ring::count);
         let given = options.augment == Augment::Triple;
         let batch = Batch {
-            count: source.count(),
+            count,
             // Of single pictures, crops of twice the side are drawn, and halved.
             crop: if source.is_single() { 2 * options.crop } else { options.crop },
             batch: part.count,
@@ -119,9 +124,13 @@ impl Trainer {
         rule.loss = rule.loss.in_range(network.values().output);
         let example = if source.is_single() { record_single(&mut g, network.as_ref(), &drawn) } else { Example { x, t, mask } };
         let step = record_step(&mut g, network.as_ref(), example, rule);
-        let order = given.then(|| Order::new(source.count(), options.seed));
+        let order = given.then(|| Order::new(count, options.seed));
         let mut trainer = Self::start(device, network, options, g, step, Feed::Pictures(pictures, order))?;
         (trainer.pictures, trainer.part) = (source.count(), part);
+        if ring.is_some() {
+            trainer.ring = ring;
+            return Ok(trainer);
+        }
         trainer.executor.write_ints(pictures.table, &shards.rows())?;
         for (i, &id) in pictures.shards.iter().enumerate() {
             trainer.executor.write_ints(id, &shards.words(i))?;
@@ -165,7 +174,21 @@ impl Trainer {
         executor.write(step.optimizer.ema, &params)?;
         let (device, options, part) = (device.clone(), options.clone(), Part::whole(options.batch));
         let (number, factor, pictures, start) = (0, 1.0, 0, Instant::now());
-        Ok(Self { device, network, options, executor, step, feed, part, number, factor, pictures, start, forward: None })
+        Ok(Self {
+            device,
+            network,
+            options,
+            executor,
+            step,
+            feed,
+            ring: None,
+            part,
+            number,
+            factor,
+            pictures,
+            start,
+            forward: None,
+        })
     }
 
     /// Steps done.
@@ -186,6 +209,11 @@ impl Trainer {
     /// Multiplies learning rates by a factor from now on, in place of the one before.
     pub(super) fn scale_rate(&mut self, factor: f64) {
         self.factor = factor;
+    }
+
+    /// Time that steps have waited for files.
+    pub(super) fn waited(&self) -> Duration {
+        self.ring.as_ref().map_or(Duration::ZERO, Ring::waited)
     }
 
     /// The executor and the storages of the step.

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::data::of_one_size;
 use super::interval::{Blocks, interval};
 use super::picture::Centre;
+use super::picture::of_one_size;
 use super::report::{Record, Strip};
 use super::{Source, TrainingPicture};
 use crate::data::metrics::{mse, round8};
@@ -16,7 +16,7 @@ use crate::noise::{Clean, Exposure};
 use crate::ops::Pixels;
 
 /// Side of the centre crops that validation looks at, pixels.
-const CROP: usize = 256;
+pub(super) const CROP: usize = 256;
 /// Strips that a report shows.
 const STRIPS: usize = 6;
 /// Exposed pairs that an estimate is made from, at least: a pair of 200 pixels a side is off by about 0.1 dB.

@@ -142,6 +142,7 @@ impl<'a> Training<'a> {
             pictures_per_second: step as f64 * self.options.crops() as f64 / seconds,
             psnr: self.scores.and_then(|s| s.headline()),
             estimated: self.scores.is_none_or(|s| s.estimated.is_some() || s.truth.is_none()),
+            waiting: self.trainer.waited().as_secs_f64() / self.start.elapsed().as_secs_f64(),
         }
     }
 
