@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{is_picture_name, pair};
 use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words, read_at_once};
+use n2n_gpu::data::npy::load_npy;
 use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
 use rayon::prelude::*;
@@ -70,7 +71,7 @@ impl Pairs {
             return Self::of_two(&data.join("a"), &data.join("b"));
         }
         let (mut scenes, mut left_out) = (Vec::new(), Vec::new());
-        let set = if is_picture_name(data) && !is_array(data) { Err(no_set(data)) } else { dataset::load(data) };
+        let set = dataset::load(data).map_err(|e| if holds_pictures(data) { no_set(data) } else { e });
         for ((number, a), (_, b)) in set?.into_pictures() {
             let pair = format!("pair {number}");
             let problem = a.not_finite().or_else(|| b.not_finite());
@@ -175,8 +176,12 @@ fn spread<T>(all: Vec<T>, count: usize) -> Vec<T> {
     all.into_iter().enumerate().filter(|(i, _)| is_chosen(*i)).map(|(_, one)| one).collect()
 }
 
-fn is_array(file: &Path) -> bool {
-    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+/// Whether a file is one of pictures, and an array none of two halves.
+fn holds_pictures(file: &Path) -> bool {
+    if !file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) {
+        return is_picture_name(file);
+    }
+    load_npy(file).is_ok_and(|array| array.shape().len() > 1 && !matches!(array.shape(), [2, _, _, _, ..]))
 }
 
 /// What is wrong with a file of pictures where a data set is wanted.

@@ -122,8 +122,7 @@ fn pairs(mut arrays: Vec<(String, Array)>) -> Result<PairSet, String> {
 /// The two halves of `(2, N, ..)`.
 fn halves(both: &Array) -> Result<PairSet, String> {
     let Some(rest @ [_, _, _, ..]) = both.shape().strip_prefix(&[2]) else {
-        let wanted = "it must be two arrays, or one of (2, N, ..); shots of one scene, (N, H, W), are given with --stack";
-        return Err(format!("holds one array of shape {:?}: {wanted}", both.shape()));
+        return Err(format!("holds one array of shape {:?}: it must be two arrays, or one of (2, N, ..)", both.shape()));
     };
     let frames = Frames::of(rest)?;
     let (a, b) = both.data().split_at(both.data().len() / 2);
