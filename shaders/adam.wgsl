@@ -8,22 +8,10 @@ override EPS: f32;
 
 //#import optimizer
 
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
-    let squares = squared_length(index);
-    let length = sqrt(squares);
-    let i = (group.x + group.y * GRID_X) * 64u + index;
-    if i == 0u {
-        log[u32(control[3])] = vec4f(loss[0], length, 0.0, 0.0);
-    }
-    if i < LEN4 && finite(squares) {
-        let d = clipped(i, length);
-        let m = moments[i] * BETA1 + d * (1.0 - BETA1);
-        let v = moments[LEN4 + i] * BETA2 + d * d * (1.0 - BETA2);
-        let p = params[i] - control[0] / control[1] * m / (sqrt(v / control[2]) + EPS);
-        moments[i] = m;
-        moments[LEN4 + i] = v;
-        params[i] = p;
-        ema[i] = ema[i] * control[4] + p * (1.0 - control[4]);
-    }
+fn parameter(i: u32, d: vec4f) -> vec4f {
+    let m = moments[i] * BETA1 + d * (1.0 - BETA1);
+    let v = moments[LEN4 + i] * BETA2 + d * d * (1.0 - BETA2);
+    moments[i] = m;
+    moments[LEN4 + i] = v;
+    return params[i] - control[0] / control[1] * m / (sqrt(v / control[2]) + EPS);
 }

@@ -1,10 +1,6 @@
 // Folds windows back into a picture: the sum of all that a pixel is in (col2im), tap by tap. What unfold.wgsl transposes to.
 
-override H: u32;           // of the picture
-override W: u32;
-override OH: u32;          // of the windows
-override OW: u32;
-override KERNEL: u32;
+//#import sizes
 override STRIDE: u32;
 override PADDING: u32;
 

@@ -1,12 +1,7 @@
 // Largest value of every KERNEL x KERNEL square: y(h, w) = max x(h * KERNEL + i, w * KERNEL + j). What is left over at the right
 // and at the bottom is not seen.
 
-override H: u32;           // of x
-override W: u32;
-override OH: u32;          // of y
-override OW: u32;
-override KERNEL: u32;      // side of the squares
-
+//#import sizes
 //#import elementwise
 //#import at_x
 //#import at_y

@@ -1,11 +1,6 @@
 // Gradient of the maximum: dy goes to the first largest value of each square, row by row, and nothing to the others.
 
-override H: u32;           // of x
-override W: u32;
-override OH: u32;          // of dy
-override OW: u32;
-override KERNEL: u32;      // side of the squares
-
+//#import sizes
 //#import elementwise
 //#import at_x
 //#import at_dy

@@ -1,11 +1,7 @@
 // Unfolds a picture into the windows of a convolution: y(oh, ow) holds, tap by tap, the pixels
 // x(oh * STRIDE + kh - PADDING, ow * STRIDE + kw - PADDING), zero outside (im2col).
 
-override H: u32;           // of the picture
-override W: u32;
-override OH: u32;          // of the windows
-override OW: u32;
-override KERNEL: u32;
+//#import sizes
 override STRIDE: u32;
 override PADDING: u32;
 

@@ -1,11 +1,6 @@
 // Nearest upsampling: every pixel becomes a KERNEL x KERNEL square, y(h, w) = x(h / KERNEL, w / KERNEL).
 
-override H: u32;           // of x
-override W: u32;
-override OH: u32;          // of y
-override OW: u32;
-override KERNEL: u32;      // side of the squares
-
+//#import sizes
 //#import elementwise
 //#import at_x
 //#import at_y

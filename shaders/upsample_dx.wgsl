@@ -1,11 +1,6 @@
 // Gradient of nearest upsampling: dx is the sum of dy over each KERNEL x KERNEL square, row by row.
 
-override H: u32;           // of dx
-override W: u32;
-override OH: u32;          // of dy
-override OW: u32;
-override KERNEL: u32;      // side of the squares
-
+//#import sizes
 //#import elementwise
 //#import at_dy
 //#import at_dx

@@ -4,7 +4,7 @@ use crate::cpu;
 use crate::error::{Error, Result};
 use crate::gpu::{self, DeviceKind, Gpu};
 use crate::graph::{Graph, Precision};
-use crate::kernel::Limits;
+use crate::limits::Limits;
 use crate::plan::{Executor, Plan};
 
 /// A device to run plans on.

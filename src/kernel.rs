@@ -1,4 +1,4 @@
-//! Kernels: the WGSL programs of `shaders/`, one per file, and what the planner may know of an adapter.
+//! Kernels: the WGSL programs of `shaders/`, one per file.
 //! Bindings, their access and the constants a kernel is specialised by are declared in the WGSL alone and read back
 //! here by naga; nothing repeats them in Rust.
 
@@ -8,8 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Feature;
+
 macro_rules! shaders {
-    ($($shader:ident $name:literal),* $(,)?) => {
+    ($($shader:ident $name:literal $([$feature:ident])?),* $(,)?) => {
         /// A file of `shaders/`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Shader {
@@ -27,6 +29,11 @@ macro_rules! shaders {
 
             fn text(self) -> &'static str {
                 match self { $(Self::$shader => include_str!(concat!("../shaders/", $name, ".wgsl"))),* }
+            }
+
+            /// What a device must be able to do to run any variant of it.
+            fn features(self) -> &'static [Feature] {
+                match self { $(Self::$shader => &[$(Feature::$feature)?]),* }
             }
         }
     };
@@ -46,11 +53,11 @@ shaders! {
     CameraSense "camera_sense",
     ChannelSum "channel_sum",
     Conv2d "conv2d",
-    Conv2dCoop "conv2d_coop",
+    Conv2dCoop "conv2d_coop" [CooperativeMatrix],
     Conv2dDw "conv2d_dw",
-    Conv2dDwCoop "conv2d_dw_coop",
+    Conv2dDwCoop "conv2d_dw_coop" [CooperativeMatrix],
     Conv2dDx "conv2d_dx",
-    Conv2dDxCoop "conv2d_dx_coop",
+    Conv2dDxCoop "conv2d_dx_coop" [CooperativeMatrix],
     Conv2dDxTiny "conv2d_dx_tiny",
     Conv2dTiny "conv2d_tiny",
     Copy "copy",
@@ -113,6 +120,7 @@ library!(
     "reduce",
     "registers",
     "rng",
+    "sizes",
     "stages",
     "tile",
 );
@@ -176,7 +184,7 @@ impl fmt::Display for KernelId {
 impl Shader {
     /// Whether it computes on cooperative matrices.
     pub fn is_cooperative(self) -> bool {
-        self.text().contains("enable wgpu_cooperative_matrix;")
+        self.features().contains(&Feature::CooperativeMatrix)
     }
 }
 
@@ -325,78 +333,4 @@ fn with_imports(shader: Shader, text: &str) -> String {
         None => line.to_owned(),
     });
     resolved.collect::<Vec<_>>().join("\n")
-}
-
-/// What an adapter may offer beyond what every adapter does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Feature {
-    /// 16-bit floats in shaders.
-    F16,
-    /// Operations among the invocations of a subgroup.
-    Subgroup,
-    /// Timestamps, to time kernels with.
-    Timestamp,
-    /// Compiled pipelines can be stored.
-    PipelineCache,
-    /// Cooperative matrices.
-    CooperativeMatrix,
-}
-
-impl fmt::Display for Feature {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
-/// What the planner takes into account of an adapter. [`Limits::default`] is what every WebGPU device offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Largest range of a buffer that a kernel can bind, bytes.
-    pub binding_bytes: u64,
-    /// Largest buffer, bytes.
-    pub buffer_bytes: u64,
-    /// Most invocations in a workgroup.
-    pub invocations: u32,
-    /// Workgroup memory, bytes.
-    pub workgroup_bytes: u32,
-    /// Most workgroups along one dimension of a dispatch.
-    pub workgroups: u32,
-    /// Workgroups it runs at once, about: fewer leave a part of it idle.
-    pub busy: u32,
-    /// Vec4s of sums that an invocation keeps in registers without spilling them: 16 or 8.
-    pub sums: u32,
-    /// Cooperative matrices, where the adapter has them and they are wanted.
-    pub cooperative: Option<Cooperative>,
-}
-
-/// Cooperative matrices of halves that a subgroup multiplies into floats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cooperative {
-    /// Invocations of a subgroup.
-    pub subgroup: u32,
-    /// Rows and columns: 16 or 8.
-    pub side: u32,
-}
-
-impl Limits {
-    /// Of a software adapter, whose workgroups are tasks for a few threads.
-    pub const BUSY_SOFTWARE: u32 = 4;
-    /// Storage buffers that a kernel may bind: as many as every WebGPU device has, and more are asked of none.
-    pub const STORAGE_BUFFERS: u32 = 8;
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            binding_bytes: 128 << 20,
-            buffer_bytes: 256 << 20,
-            invocations: 256,
-            workgroup_bytes: 16 << 10,
-            workgroups: 65535,
-            busy: 176,
-            sums: 16,
-            cooperative: None,
-        }
-    }
 }

@@ -46,7 +46,7 @@
 //! # }
 //! ```
 //!
-//! Reading order: [`kernel`], [`graph`], [`ops`], [`noise`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
+//! Reading order: [`kernel`], [`limits`], [`graph`], [`ops`], [`noise`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
 //! [`denoise`], [`export`].
 //!
 //! Layers, from the top to the bottom. Imports point down, or sideways within a layer (tests/layers.rs reads this table):
@@ -58,7 +58,7 @@
 //! nets
 //! data, device
 //! graph, ops, noise, plan, gpu, cpu
-//! kernel, error
+//! kernel, limits, error
 //! ```
 //!
 //! The engine is one layer: an op, of which the graph is made, names what it is lowered to and what it is run on.
@@ -73,6 +73,7 @@ pub mod export;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;
+pub mod limits;
 pub mod nets;
 pub mod noise;
 pub mod ops;

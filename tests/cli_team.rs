@@ -83,8 +83,10 @@ mod with_mpi {
         text.lines().map(loss).collect()
     }
 
+    /// Losses are means over 4 crops of 16 x 16 pixels and 3 colours, in either order: 3072 roundings at most.
     #[track_caller]
-    fn assert_alike(shell: &Shell, a: &str, b: &str, within: f64) {
+    fn assert_alike(shell: &Shell, a: &str, b: &str) {
+        let within = 3072.0 * f64::from(f32::EPSILON);
         let [a, b] = [a, b].map(|run| losses(&shell.path(run)));
         assert_eq!(a.len(), b.len());
         for (a, b) in a.iter().zip(&b) {
@@ -102,8 +104,7 @@ mod with_mpi {
         let two = run(&shell, 2, line("two"));
         two.succeeds();
         assert_eq!(two.json("device net steps psnr_estimated best last")["steps"], 30);
-        // Losses are means over 4 crops of 16 x 16 pixels and 3 colours, in either order: 3072 roundings at most.
-        assert_alike(&shell, "one", "two", 3072.0 * f64::from(f32::EPSILON));
+        assert_alike(&shell, "one", "two");
         assert_eq!(shell.names("one"), shell.names("two"));
     }
 
@@ -121,7 +122,7 @@ mod with_mpi {
         let adapter = adapter.to_string();
         let parts = [(1, line("cpu", "two")), (1, line(&adapter, "two"))];
         Done::of("two", mpirun(&shell, &parts)).succeeds();
-        assert_alike(&shell, "one", "two", 1e-3);
+        assert_alike(&shell, "one", "two");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use common::{Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::{self, Case, TOLERANCE};
 use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Graph, ParamLayout, View, padded};
-use n2n_gpu::kernel::Limits;
+use n2n_gpu::limits::Limits;
 use n2n_gpu::ops::{Activation, Conv};
 
 fn assert_passes(device: &Device, case: &Case) {

@@ -13,7 +13,7 @@ use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Element, Graph, Role};
-use n2n_gpu::kernel::Limits;
+use n2n_gpu::limits::Limits;
 use n2n_gpu::nets::{Anatomy, Entry, Init, NETWORKS, Network, Norm, Ranges, Unet, initial};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::ops::{Conv, Loss, Update};
@@ -213,7 +213,8 @@ fn a_picture_is_cut_into_tiles_that_fit_a_small_binding() {
     for gpu in gpus(small) {
         let tiles = denoise(&Device::Gpu(gpu));
         let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst <= 1e-5, "tiles differ from the CPU's picture by {worst}");
+        // Sums of up to 144 terms in another order, as REORDERED in tests/tiles.rs.
+        assert!(worst <= 144.0 * f32::EPSILON / 2.0, "tiles differ from the CPU's picture by {worst}");
     }
 }
 

@@ -203,7 +203,7 @@ fn further_targets_are_exposures_of_their_own() {
         let side = crop * noise.cell() + 4;
         let row = |i: usize| if noise.cell() > 1 { (i / 3 / side % 3 * 90) as u8 } else { GREY };
         let picture: Vec<u8> = (0..side * side * 3).map(row).collect();
-        let [x, t] = Drawn::of_targets(place, (batch, crop, targets), noise, &picture, (side, side), 0.0).noise(9, 4);
+        let [x, t] = Drawn::of(place, (batch, crop, targets), noise, &picture, (side, side), 0.0).noise(9, 4);
         let size = 3 * crop * crop;
         let target = |k: usize| t.chunks(size).skip(k).step_by(targets).flatten().copied().collect::<Vec<_>>();
         let exposures: Vec<_> = std::iter::once(x).chain((0..targets).map(target)).collect();
@@ -291,7 +291,7 @@ fn pixelate_gives_a_random_pixel_of_each_cell() {
     let picture: Vec<u8> = (0..side * side).flat_map(|p| [value(p); 3]).collect();
     let middle = 75.0 / 255.0;
     let batches = places().into_iter().map(|place| {
-        let noise = Drawn::of(&place, 3, 32, noise, &picture, (side, side), middle).noise(3, 7);
+        let noise = Drawn::of(&place, (3, 32, 1), noise, &picture, (side, side), middle).noise(3, 7);
         Exposures { name: place.name(), noise, width: 32 }
     });
     let rgb: Vec<f32> = picture.iter().map(|&v| f32::from(v) / 255.0).collect();

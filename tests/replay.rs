@@ -31,30 +31,35 @@ fn number(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {value}"))
 }
 
+/// A device with what the plan says it needs, and no more.
+fn open(adapter: &wgpu::Adapter, plan: &Value) -> (wgpu::Device, wgpu::Queue) {
+    let features = list(plan, "features").iter().map(|f| match f.as_str() {
+        Some("f16") => wgpu::Features::SHADER_F16,
+        other => panic!("what is {other:?}?"),
+    });
+    let needs = &plan["needs"];
+    let invocations = number(needs, "invocations") as u32;
+    let required_limits = wgpu::Limits {
+        max_buffer_size: number(needs, "buffer_bytes"),
+        max_storage_buffer_binding_size: number(needs, "buffer_bytes"),
+        max_storage_buffers_per_shader_stage: number(needs, "storage_buffers") as u32,
+        max_compute_invocations_per_workgroup: invocations,
+        max_compute_workgroup_size_x: invocations,
+        max_compute_workgroup_size_y: invocations,
+        max_compute_workgroup_storage_size: number(needs, "workgroup_bytes") as u32,
+        max_compute_workgroups_per_dimension: number(needs, "workgroups") as u32,
+        ..wgpu::Limits::default()
+    };
+    let required_features = features.fold(wgpu::Features::empty(), |a, b| a | b);
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
+    pollster::block_on(adapter.request_device(&descriptor)).unwrap()
+}
+
 impl Player {
     fn new(adapter: &wgpu::Adapter, json: &str) -> Self {
         let plan: Value = serde_json::from_str(json).unwrap();
         assert_eq!((plan["format"].as_str(), number(&plan, "version")), (Some("n2n-gpu plan"), 2));
-        let features = list(&plan, "features").iter().map(|f| match f.as_str() {
-            Some("f16") => wgpu::Features::SHADER_F16,
-            other => panic!("what is {other:?}?"),
-        });
-        let needs = &plan["needs"];
-        let invocations = number(needs, "invocations") as u32;
-        let required_limits = wgpu::Limits {
-            max_buffer_size: number(needs, "buffer_bytes"),
-            max_storage_buffer_binding_size: number(needs, "buffer_bytes"),
-            max_storage_buffers_per_shader_stage: number(needs, "storage_buffers") as u32,
-            max_compute_invocations_per_workgroup: invocations,
-            max_compute_workgroup_size_x: invocations,
-            max_compute_workgroup_size_y: invocations,
-            max_compute_workgroup_storage_size: number(needs, "workgroup_bytes") as u32,
-            max_compute_workgroups_per_dimension: number(needs, "workgroups") as u32,
-            ..wgpu::Limits::default()
-        };
-        let required_features = features.fold(wgpu::Features::empty(), |a, b| a | b);
-        let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+        let (device, queue) = open(adapter, &plan);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |size| device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
         let buffers: Vec<_> = list(&plan, "buffers").iter().map(|b| make(number(b, "bytes"))).collect();
@@ -199,7 +204,7 @@ fn a_forward_pass_replays_from_its_json_alone() {
 #[test]
 fn the_json_tells_what_is_stored_where() {
     let case = check::training_step(Norm::Batch, 8, 1, [2, 16, 16], Update::ADAM).in_half();
-    let plan = Plan::new(case.graph().clone(), Some(&n2n_gpu::kernel::Limits::default())).unwrap();
+    let plan = Plan::new(case.graph().clone(), Some(&n2n_gpu::limits::Limits::default())).unwrap();
     let json: Value = serde_json::from_str(&plan.to_json()).unwrap();
     let storages = list(&json, "storages");
     let named = |key: &str| storages[number(&json, key) as usize]["name"].as_str().unwrap();

@@ -30,6 +30,24 @@ fn lay_between(g: &mut Graph, name: &str, t: Tensor) -> Option<View> {
     g.lay(t, view.clone()).then_some(view)
 }
 
+/// In all gradients of parameters: what is not trained has none, padding is zero, and the sentinels behind each stay.
+fn assert_gradients_keep_to_themselves(name: &str, place: &Place, g: &Graph, data: &[f64]) {
+    for param in g.params() {
+        let view = g.view(param.tensor);
+        if !param.trained {
+            let own = &data[param.offset..param.offset + view.span()];
+            assert!(own.iter().all(|&v| v == SENTINEL), "{name} on {}: d{}", place.name(), param.name);
+            continue;
+        }
+        let (own, next) = (param.offset..param.offset + view.span(), (param.offset + view.span()).next_multiple_of(64));
+        let trained: Vec<_> = param.layout.places().iter().map(|p| param.offset + p).collect();
+        let padding = own.clone().filter(|i| !trained.contains(i));
+        assert!(padding.into_iter().all(|i| data[i] == 0.0), "{name} on {}: padding of d{}", place.name(), param.name);
+        assert!(data[own.end..next].iter().all(|&v| v == SENTINEL), "{name} on {}: after d{}", place.name(), param.name);
+        assert!(data[own].iter().all(|v| v.abs() < SENTINEL / 10.0), "{name} on {}: d{}", place.name(), param.name);
+    }
+}
+
 /// Runs an op and its gradient with everything laid between sentinels: they stay, the padding is zero, and the values
 /// are those of the CPU in double precision.
 fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: impl Fn(&mut Graph, [Tensor; 2]) -> Tensor) {
@@ -84,21 +102,7 @@ fn assert_keeps_to_itself(name: &str, shape: [usize; 3], c: [usize; 2], record: 
             }
         }
         if let Some(id) = g.gradients() {
-            let data = run.read(id);
-            for param in g.params() {
-                let view = g.view(param.tensor);
-                if !param.trained {
-                    let own = &data[param.offset..param.offset + view.span()];
-                    assert!(own.iter().all(|&v| v == SENTINEL), "{name} on {}: d{}", place.name(), param.name);
-                    continue;
-                }
-                let (own, next) = (param.offset..param.offset + view.span(), (param.offset + view.span()).next_multiple_of(64));
-                let trained: Vec<_> = param.layout.places().iter().map(|p| param.offset + p).collect();
-                let padding = own.clone().filter(|i| !trained.contains(i));
-                assert!(padding.into_iter().all(|i| data[i] == 0.0), "{name} on {}: padding of d{}", place.name(), param.name);
-                assert!(data[own.end..next].iter().all(|&v| v == SENTINEL), "{name} on {}: after d{}", place.name(), param.name);
-                assert!(data[own].iter().all(|v| v.abs() < SENTINEL / 10.0), "{name} on {}: d{}", place.name(), param.name);
-            }
+            assert_gradients_keep_to_themselves(name, &place, &g, &run.read(id));
         }
         if let (Some(before), Some(id)) = (before, g.params_storage()) {
             let kept = g.params().iter().filter(|p| !p.trained).flat_map(|p| p.offset..p.offset + p.layout.count());

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use n2n_gpu::check;
-use n2n_gpu::kernel::{Cooperative, KernelId, Limits, Shader, Workgroup, kernel};
+use n2n_gpu::kernel::{KernelId, Shader, Workgroup, kernel};
+use n2n_gpu::limits::{Cooperative, Limits};
 use n2n_gpu::plan::Plan;
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -56,6 +57,15 @@ fn every_specialised_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
         let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
         writer.write(module, info, None).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(text.contains("[numthreads("), "{name}: {text}");
+    }
+}
+
+/// What the list in src/kernel.rs says of a file is what the file says.
+#[test]
+fn the_files_that_compute_on_cooperative_matrices_are_listed_as_such() {
+    for &shader in Shader::ALL {
+        let enabled = kernel(shader).source.contains("enable wgpu_cooperative_matrix;");
+        assert_eq!(enabled, shader.is_cooperative(), "{}", shader.name());
     }
 }
 

@@ -140,8 +140,10 @@ fn a_team_learns_what_one_process_does_with_the_whole_batch() {
                 assert!(outcomes.into_iter().all(|outcome| outcome.unwrap().is_none()));
                 assert_near(&device, &whole.model.params, &first.model.params, &initial(&run, &device));
                 let losses = |o: &Outcome| o.records.iter().map(|r| r.loss).collect::<Vec<_>>();
+                // Means over 6 crops of 16 x 16 pixels and 3 colours, in another order.
+                let within = (6 * 16 * 16 * 3) as f64 * f64::from(f32::EPSILON) / 2.0;
                 for (a, b) in losses(&whole).into_iter().zip(losses(&first)) {
-                    assert!((a - b).abs() <= 1e-4 * a, "the losses are those of parts: {a}, {b}");
+                    assert!((a - b).abs() <= within * a, "the losses are those of parts: {a}, {b}");
                 }
             }
         }

@@ -9,7 +9,7 @@ use n2n_gpu::data::picture::Picture;
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
-use n2n_gpu::gpu::{self, Gpu};
+use n2n_gpu::gpu::Gpu;
 use n2n_gpu::graph::{Graph, ParamLayout, Tensor};
 use n2n_gpu::nets::{
     Anatomy, Down, EpflConvnet, EpflUnet, Init, Modules, N2nUnet, Network, Norm, Ranges, Statistics, Unet, Up, initial,
@@ -246,7 +246,7 @@ fn the_first_tile_that_is_not_finite_ends_the_photo_but_not_the_denoiser() {
 #[test]
 fn the_default_network_fits_the_least_of_devices_and_a_larger_one_says_what_to_do() {
     for mut gpu in common::gpus() {
-        gpu.adapter.limits = n2n_gpu::kernel::Limits::default();
+        gpu.adapter.limits = n2n_gpu::limits::Limits::default();
         let device = Device::Gpu(gpu);
         let of = |levels| network(Unet::new(48, levels, Norm::None), 1).0;
         // The published networks too: strips take little, however far a pixel sees.
@@ -265,10 +265,10 @@ fn tiles_are_smaller_where_memory_is_short() {
     let picture: Vec<f32> = random_normals(5, 0).take(width * height * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
     let expected =
         Denoiser::with_params(&Device::Cpu, net.clone(), params.clone(), None).unwrap().denoise(&picture, width, height).unwrap();
-    for index in 0..gpu::adapters().len() {
+    for index in 0..common::gpus().len() {
         let mut gpu = Gpu::open_with(index, |l| (l.buffer_bytes, l.binding_bytes) = (1 << 20, 1 << 20)).unwrap();
         // The planner is told that there is more than the device gives.
-        gpu.adapter.limits = n2n_gpu::kernel::Limits { invocations: gpu.adapter.limits.invocations, ..Default::default() };
+        gpu.adapter.limits = n2n_gpu::limits::Limits { invocations: gpu.adapter.limits.invocations, ..Default::default() };
         let mut denoiser = Denoiser::with_params(&Device::Gpu(gpu), net.clone(), params.clone(), None).unwrap();
         let found = denoiser.denoise(&picture, width, height).unwrap();
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

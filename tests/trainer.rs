@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{adapters, largest_error};
+use common::{HALF_ULP, adapters, largest_error};
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::{Layer, Sequential};
 use n2n_gpu::ops::Conv;
@@ -51,6 +51,7 @@ fn a_sequential_network_learns_the_same_on_every_device_and_moves_between_them()
         loaded.load(&path).unwrap();
         let x = pictures(3, SHAPE[0], 0.0);
         let [a, b] = [&mut trainer, &mut loaded].map(|t| t.predict(&x).unwrap().into_iter().map(f64::from).collect::<Vec<_>>());
-        assert!(largest_error(&a, &b) < 1e-6, "what {} saved differs on the CPU", device.name());
+        // Two sums, of 13 and of 7 terms, in another order: half a unit in the last place for each.
+        assert!(largest_error(&a, &b) < 20.0 * HALF_ULP, "what {} saved differs on the CPU", device.name());
     }
 }

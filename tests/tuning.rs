@@ -6,6 +6,7 @@ mod common;
 mod cli;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cli::{Done, Shell, left_out};
@@ -69,7 +70,7 @@ fn every_variant_of_a_convolution_gives_the_same_bits() {
 
 #[test]
 fn a_choice_that_is_known_is_taken_and_one_that_is_none_is_not() {
-    let limits = n2n_gpu::kernel::Limits::default();
+    let limits = n2n_gpu::limits::Limits::default();
     let case = check::conv(Conv::same3(1), false, [2, 16, 16], &[48], 48, 0.1);
     let plan = |tuning: &Tuning| Plan::tuned(case.graph().clone(), Some(&limits), tuning).unwrap();
     let default = plan(&Tuning::default());
@@ -100,10 +101,20 @@ fn remarks(done: &Done) -> Vec<String> {
     done.stderr.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
+/// What `--tune` has remembered: the file, and what is in it.
+struct Remembered {
+    shell: Shell,
+    name: String,
+    path: PathBuf,
+    whole: String,
+    json: Value,
+}
+
+/// Tunes for the first time; nothing where there is no adapter.
+fn tuned() -> Option<Remembered> {
     if common::gpus().is_empty() {
-        return left_out("the tuner: there is no adapter, as N2N_NO_ADAPTER says");
+        left_out("the tuner: there is no adapter, as N2N_NO_ADAPTER says");
+        return None;
     }
     let shell = Shell::new();
     // Nothing is made unasked.
@@ -112,38 +123,54 @@ fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
     let first = remarks(&bench(&shell, "cache", "--tune"));
     let [name] = &shell.names("cache")[..] else { panic!("one file: {:?}", shell.names("cache")) };
     assert!(!first.is_empty() && first.iter().all(|l| l.contains("tiles chosen") && l.contains(name.as_str())), "{first:?}");
-    let path = shell.path("cache").join(name);
+    let (name, path) = (name.clone(), shell.path("cache").join(name));
     let whole = fs::read_to_string(&path).unwrap();
-    let file: Value = serde_json::from_str(&whole).unwrap();
-    assert_eq!(file["version"], env!("CARGO_PKG_VERSION"));
-    assert!(!file["choices"].as_array().unwrap().is_empty());
+    let json = serde_json::from_str(&whole).unwrap();
+    Some(Remembered { shell, name, path, whole, json })
+}
 
-    // Known: nothing is measured, with or without --tune.
-    for more in ["--tune", ""] {
-        assert!(remarks(&bench(&shell, "cache", more)).is_empty());
-        assert_eq!(fs::read_to_string(&path).unwrap(), whole);
-    }
-    // And taken: the plan follows the file.
-    let with = |variant: usize| {
-        let mut changed = file.clone();
+impl Remembered {
+    /// The file with the same variant of everything.
+    fn with(&self, variant: usize) -> String {
+        let mut changed = self.json.clone();
         changed["choices"].as_array_mut().unwrap().iter_mut().for_each(|c| c["variant"] = variant.into());
         changed.to_string()
-    };
+    }
+
+    fn edited(&self, key: &str, value: &str) -> String {
+        let mut changed = self.json.clone();
+        changed[key] = value.into();
+        changed.to_string()
+    }
+}
+
+#[test]
+fn what_tune_finds_is_remembered() {
+    let Some(remembered) = tuned() else { return };
+    let Remembered { shell, path, whole, json, .. } = &remembered;
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert!(!json["choices"].as_array().unwrap().is_empty());
+    // Known: nothing is measured, with or without --tune.
+    for more in ["--tune", ""] {
+        assert!(remarks(&bench(shell, "cache", more)).is_empty());
+        assert_eq!(&fs::read_to_string(path).unwrap(), whole);
+    }
+    // And taken: the plan follows the file.
     let plan = |variant: usize| {
-        fs::write(&path, with(variant)).unwrap();
-        let done = bench(&shell, "cache", "--plan --quiet");
+        fs::write(path, remembered.with(variant)).unwrap();
+        let done = bench(shell, "cache", "--plan --quiet");
         done.succeeds().json("dispatches pipelines")
     };
     assert_ne!(plan(0), plan(1));
+}
 
-    let edited = |key: &str, value: &str| {
-        let mut changed = file.clone();
-        changed[key] = value.into();
-        changed.to_string()
-    };
+#[test]
+fn a_file_that_cannot_be_used_costs_one_line() {
+    let Some(remembered) = tuned() else { return };
+    let Remembered { shell, name, path, whole, json } = &remembered;
     let negative = whole.replacen("\"variant\": ", "\"variant\": -", 1).replacen("-0", "-1", 1);
     // As it was before keys were typed.
-    let mut old = file.clone();
+    let mut old = json.clone();
     old.as_object_mut().unwrap().retain(|key, _| key != "format" && key != "choices");
     old["ways"] = serde_json::json!({"conv2d [1, 16, 16] 4->4 Conv { kernel: 3, stride: 1, padding: 1 }": 1});
     for (text, why) in [
@@ -152,34 +179,40 @@ fn what_tune_finds_is_remembered_and_what_cannot_be_used_costs_one_line() {
         ("{}".into(), "damaged"),
         (negative, "damaged"),
         (old.to_string(), "format 0"),
-        (edited("driver", "another 1.0"), "another 1.0"),
-        (edited("version", "0.0.1"), "version 0.0.1"),
-        (edited("adapter", "Another GPU"), "Another GPU"),
+        (remembered.edited("driver", "another 1.0"), "another 1.0"),
+        (remembered.edited("version", "0.0.1"), "version 0.0.1"),
+        (remembered.edited("adapter", "Another GPU"), "Another GPU"),
     ] {
-        fs::write(&path, &text).unwrap();
-        let lines = remarks(&bench(&shell, "cache", ""));
+        fs::write(path, &text).unwrap();
+        let lines = remarks(&bench(shell, "cache", ""));
         let [line] = &lines[..] else { panic!("{why}: {lines:?}") };
         assert!(line.contains(name.as_str()) && line.contains(why) && line.contains("ignored"), "{line}");
-        assert!(remarks(&bench(&shell, "cache", "--quiet")).is_empty());
-        assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is not touched unasked");
+        assert!(remarks(&bench(shell, "cache", "--quiet")).is_empty());
+        assert_eq!(fs::read_to_string(path).unwrap(), text, "the file is not touched unasked");
     }
     // Bytes that are no text, a folder in the file's place, and a variant that there is not.
-    fs::write(&path, [0xff, 0xfe, 0]).unwrap();
-    assert_eq!(remarks(&bench(&shell, "cache", "")).len(), 1);
-    fs::remove_file(&path).unwrap();
-    fs::create_dir(&path).unwrap();
-    assert_eq!(remarks(&bench(&shell, "cache", "")).len(), 1);
-    fs::remove_dir(&path).unwrap();
-    fs::write(&path, with(1000)).unwrap();
-    assert!(remarks(&bench(&shell, "cache", "")).is_empty());
+    fs::write(path, [0xff, 0xfe, 0]).unwrap();
+    assert_eq!(remarks(&bench(shell, "cache", "")).len(), 1);
+    fs::remove_file(path).unwrap();
+    fs::create_dir(path).unwrap();
+    assert_eq!(remarks(&bench(shell, "cache", "")).len(), 1);
+    fs::remove_dir(path).unwrap();
+    fs::write(path, remembered.with(1000)).unwrap();
+    assert!(remarks(&bench(shell, "cache", "")).is_empty());
 
     // What is damaged is replaced when asked for.
-    fs::write(&path, "{").unwrap();
-    let lines = remarks(&bench(&shell, "cache", "--tune"));
+    fs::write(path, "{").unwrap();
+    let lines = remarks(&bench(shell, "cache", "--tune"));
     assert!(lines[0].contains("damaged") && lines[1..].iter().all(|l| l.contains("tiles chosen")), "{lines:?}");
-    assert!(remarks(&bench(&shell, "cache", "")).is_empty());
+    assert!(remarks(&bench(shell, "cache", "")).is_empty());
+}
 
-    // A folder that cannot be.
+#[test]
+fn a_folder_that_cannot_be_written_costs_one_line() {
+    if common::gpus().is_empty() {
+        return left_out("the tuner: there is no adapter, as N2N_NO_ADAPTER says");
+    }
+    let shell = Shell::new();
     fs::write(shell.path("file"), "mine").unwrap();
     let mut cannot = vec!["file"];
     if cfg!(target_os = "linux") {

@@ -1,4 +1,5 @@
-// What every optimizer does: the squared length of the gradient from its partial sums, clipping, and the log.
+// What every optimizer does: the squared length of the gradient from its partial sums, clipping, the average of the weights, and the log.
+// The file that imports it has `parameter(i, d)`, which changes the moments and returns four parameters after the step.
 override LEN4: u32;
 override PARTIALS: u32;    // of the squared length
 override CLIP: f32;        // longest gradient; 0: any
@@ -21,4 +22,19 @@ override GRID_X: u32;
 fn clipped(i: u32, length: f32) -> vec4f {
     let d = g[i] * GRADIENT_SCALE;
     return select(d, d * min(1.0, CLIP / (length + 1e-6)), CLIP > 0.0);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    let squares = squared_length(index);
+    let length = sqrt(squares);
+    let i = (group.x + group.y * GRID_X) * 64u + index;
+    if i == 0u {
+        log[u32(control[3])] = vec4f(loss[0], length, 0.0, 0.0);
+    }
+    if i < LEN4 && finite(squares) {
+        let p = parameter(i, clipped(i, length));
+        params[i] = p;
+        ema[i] = ema[i] * control[4] + p * (1.0 - control[4]);
+    }
 }

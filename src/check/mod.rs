@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Graph, Precision, Role, StorageId, Tensor};
-use crate::kernel::Feature;
+use crate::limits::Feature;
 use crate::nets::{Init, initial};
 use crate::ops::random_normals;
 use crate::plan::{Executor, Plan};

@@ -9,7 +9,7 @@ use clap::Args;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::{Graph, Precision};
-use n2n_gpu::kernel::Limits;
+use n2n_gpu::limits::Limits;
 use n2n_gpu::nets::{Anatomy, Init, Network, Task, initial};
 use n2n_gpu::ops::{Loss, Update, random_normals};
 use n2n_gpu::plan::{Executor, Plan};

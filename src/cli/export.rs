@@ -69,7 +69,7 @@ struct Targets {
     /// For the model zoo bioimage.io: FILE.zip
     #[arg(long, value_name = "FILE", requires_all = ["author", "license"])]
     bioimage: Option<PathBuf>,
-    /// For Intel Open Image Denoise 2, of oidn-unet and oidn-unet-small: FILE.tza
+    /// For Intel Open Image Denoise 2, of a network that it has: FILE.tza
     #[arg(long, value_name = "FILE")]
     oidn: Option<PathBuf>,
     /// For this program, in half precision: FILE.safetensors of half the size

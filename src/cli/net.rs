@@ -153,7 +153,6 @@ impl PrecisionArg {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use n2n_gpu::gpu::{Gpu, adapters};
 
     use super::*;
 
@@ -165,18 +164,17 @@ mod tests {
         precision: PrecisionArg,
     }
 
+    /// Where the adapter has none: tests/devices.rs.
     #[test]
-    fn half_precision_is_single_where_the_adapter_has_none_also_of_a_run_that_had_it() {
-        for index in 0..adapters().len() {
-            let mut gpu = Gpu::open(index).unwrap();
-            gpu.adapter.features.clear();
-            let mut device = Device::Gpu(gpu);
-            for (line, kept) in
-                [("x --quiet --precision f16", Precision::F32), ("x --quiet", Precision::F16), ("x --quiet", Precision::F32)]
-            {
-                let Line { common, precision } = Line::parse_from(line.split(' '));
-                assert_eq!(precision.choose(&common, &mut device, kept).unwrap(), Precision::F32, "{line}");
-            }
+    fn the_flag_counts_before_the_precision_that_a_run_had() {
+        for (line, before, chosen) in [
+            ("x --quiet --precision f16", Precision::F32, Precision::F16),
+            ("x --quiet --precision f32", Precision::F16, Precision::F32),
+            ("x --quiet", Precision::F16, Precision::F16),
+            ("x --quiet", Precision::F32, Precision::F32),
+        ] {
+            let Line { common, precision } = Line::parse_from(line.split(' '));
+            assert_eq!(precision.choose(&common, &mut Device::Cpu, before).unwrap(), chosen, "{line}");
         }
     }
 }

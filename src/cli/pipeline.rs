@@ -227,11 +227,7 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux:
                 current = Some((number, page));
             }
             let (_, pages) = current.as_ref().expect("it was just made");
-            let fitting = |loaded: Loaded| match worker.denoiser.check_colours(&loaded.photo) {
-                Ok(()) => Ok(Loaded { photo: worker.denoiser.as_read(loaded.photo), ..loaded }),
-                Err(problem) => Err(Error::file(&task.input, problem)),
-            };
-            let photo = match photo.and_then(fitting) {
+            let photo = match photo.and_then(|photo| worker.fitting(task, photo)) {
                 Ok(photo) => photo,
                 Err(e) => {
                     let _ = pages.send(Err(e));
@@ -239,13 +235,7 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux:
                 }
             };
             let (page, of) = (photo.page, photo.pages);
-            let show = |share: f64| {
-                let file = (page as f64 - 1.0 + share) / of as f64;
-                let done = (number as f64 + file) / tasks.len() as f64;
-                let place = if tasks.len() > 1 { format!("{} of {}, ", number + 1, tasks.len()) } else { String::new() };
-                let line = |left: &str| format!("{}: {:.0} %, {place}{left} left", shown(&task.input), 100.0 * file);
-                bar.show(done, || line(&time_left(start.elapsed().as_secs_f64(), done)));
-            };
+            let show = |share: f64| show(&mut bar, start, (number, tasks), (page as f64 - 1.0 + share) / of as f64);
             if !worker.denoise(photo, task.compare.is_some(), show, pages) {
                 given_up.store(number, Ordering::Relaxed);
             }
@@ -259,7 +249,23 @@ pub(super) fn denoise_all(common: &Common, mut worker: Worker, all: &Tasks, aux:
     })
 }
 
+/// Shows how far it is with all files, of which number `number` is done to a share of `file`.
+fn show(bar: &mut Bar, start: Instant, (number, tasks): (usize, &[Task]), file: f64) {
+    let done = (number as f64 + file) / tasks.len() as f64;
+    let place = if tasks.len() > 1 { format!("{} of {}, ", number + 1, tasks.len()) } else { String::new() };
+    let line = |left: &str| format!("{}: {:.0} %, {place}{left} left", shown(&tasks[number].input), 100.0 * file);
+    bar.show(done, || line(&time_left(start.elapsed().as_secs_f64(), done)));
+}
+
 impl Worker {
+    /// A page as the model reads it, if it reads such colours.
+    fn fitting(&self, task: &Task, loaded: Loaded) -> Result<Loaded, Error> {
+        match self.denoiser.check_colours(&loaded.photo) {
+            Ok(()) => Ok(Loaded { photo: self.denoiser.as_read(loaded.photo), ..loaded }),
+            Err(problem) => Err(Error::file(&task.input, problem)),
+        }
+    }
+
     /// Denoises a page, which is sent to the writer at once and followed by its rows. Returns when the writer has begun with it, or never
     /// will: whether it takes more.
     fn denoise(

@@ -172,7 +172,7 @@ impl RecipeArgs {
                 Update::Adam { beta1, beta2, eps, decay }
             }
             // A run that is resumed had another optimizer, and will be refused.
-            (Some(_), Update::Sgd { .. }) => Update::ADAM,
+            (Some(_), _) => Update::ADAM,
         };
         // One that is to be found is not known yet, or is that of a run that is resumed.
         let lr = if let Some(Rate::Of(lr)) = self.lr { lr } else { base.lr };

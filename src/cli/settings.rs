@@ -7,7 +7,7 @@ use std::sync::Arc;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::graph::Precision;
-use n2n_gpu::nets::{Entry, Model, Network, Task};
+use n2n_gpu::nets::{Entry, Follows, Model, Network, Task};
 use n2n_gpu::noise::Noise;
 use n2n_gpu::train::{self, Config, Data, Length, Origin, Recipe, Resumable, Source, Start, is_run, resumable};
 
@@ -89,10 +89,19 @@ impl<'a> Settings<'a> {
     /// The network, with as many inputs as there are features, unless they are given.
     pub(super) fn network(&self, device: &Device) -> anyhow::Result<Arc<dyn Network>> {
         let network = self.network_as_given(device)?;
-        match Entry::find(network.name()).filter(|entry| entry.has("inputs")) {
-            Some(entry) if self.model.is_none() && !self.aux.is_empty() && !self.options.net.given.contains_key("inputs") => {
-                let inputs = Map::from_iter([("inputs".to_owned(), (3 + self.aux.channels()).into())]);
-                entry.with(network.as_ref(), &inputs).map_err(|problem| Usage::new(format!("--net: {problem}")))
+        if self.model.is_some() || self.aux.is_empty() {
+            return Ok(network);
+        }
+        self.following(network, Follows::All, 3 + self.aux.channels())
+    }
+
+    /// The network for pictures with so many of those channels, if it has an option for them that is not given.
+    fn following(&self, network: Arc<dyn Network>, what: Follows, channels: usize) -> anyhow::Result<Arc<dyn Network>> {
+        let found = Entry::find(network.name()).and_then(|entry| Some((entry, entry.following(what)?)));
+        match found {
+            Some((entry, option)) if !self.options.net.given.contains_key(option.name) => {
+                let given = Map::from_iter([(option.name.to_owned(), channels.into())]);
+                entry.with(network.as_ref(), &given).map_err(|problem| Usage::new(format!("--net: {problem}")))
             }
             _ => Ok(network),
         }
@@ -104,16 +113,9 @@ impl<'a> Settings<'a> {
             return Ok((network, pictures));
         }
         let is_known = self.model.is_some()
-            || self.options.net.given.contains_key("channels")
             || self.options.recipe.recipe.is_none()
                 && (self.kept.is_some() || self.config.as_ref().is_some_and(|config| config.network.is_some()));
-        let network = match Entry::find(network.name()).filter(|entry| entry.has("channels")) {
-            Some(entry) if !is_known && pictures.is_grey() => {
-                let channels = Map::from_iter([("channels".to_owned(), 1.into())]);
-                entry.with(network.as_ref(), &channels).map_err(|problem| Usage::new(format!("--net: {problem}")))?
-            }
-            _ => network,
-        };
+        let network = if !is_known && pictures.is_grey() { self.following(network, Follows::Colours, 1)? } else { network };
         let colours = network.colours();
         Ok((network, pictures.in_channels(colours)?))
     }

@@ -12,7 +12,7 @@ pub use tuner::Tuner;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::kernel::{Feature, Limits};
+use crate::limits::{Feature, Limits};
 use compiled::Compiled;
 
 /// An open device.

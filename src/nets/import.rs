@@ -14,6 +14,9 @@ use crate::data::tza;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Param};
 
+/// The option that the first filter tells.
+const WIDTH: &str = NetOption::WIDTH.name;
+
 /// Most values of an option that are tried one after the other.
 const TRIED: u64 = 16;
 
@@ -36,10 +39,10 @@ pub fn import(path: &Path, entry: &Entry, given: &Map<String, Json>, statistics:
     let g = Anatomy::of(network.as_ref()).graph;
     let params = state_dict::params(&g, entry.name, prefix(&g, &tensors).0, &tensors);
     let params = params.map_err(|problem| Error::file(path, problem))?;
-    if let (Some(wanted), Some(found)) = (given.get("width"), network.options().get("width"))
+    if let (Some(wanted), Some(found)) = (given.get(WIDTH), network.options().get(WIDTH))
         && wanted != found
     {
-        return Err(Error::option("width", format!("{wanted}: the network in {} has width {found}", path.display())));
+        return Err(Error::option(WIDTH, format!("{wanted}: the network in {} has width {found}", path.display())));
     }
     let values = network.values();
     let statistics = match (statistics, values.input) {
@@ -109,8 +112,8 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
     let mut base = entry.published().options();
     base.extend(given.clone());
     // Names do not depend on the width, and one that was asked for need not be one that can be recorded.
-    let width = entry.published().options().remove("width");
-    base.extend(width.map(|w| ("width".to_owned(), w)));
+    let width = entry.published().options().remove(WIDTH);
+    base.extend(width.map(|w| (WIDTH.to_owned(), w)));
     let mut candidates = vec![base];
     // Channels are told by the first filter, as the width is.
     for option in entry.options.iter().filter(|o| !given.contains_key(o.name) && o.name != NetOption::CHANNELS.name) {
@@ -140,8 +143,8 @@ fn fit(entry: &Entry, given: &Map<String, Json>, tensors: &Tensors) -> Map<Strin
     }
     let (mut options, scored) = best;
     let first = scored.and_then(|(_, first)| tensors.get(&first?)).map(|t| t.shape());
-    if let Some(&width) = first.and_then(|shape| shape.first()).filter(|_| entry.has("width")) {
-        options.insert("width".to_owned(), width.into());
+    if let Some(&width) = first.and_then(|shape| shape.first()).filter(|_| entry.has(WIDTH)) {
+        options.insert(WIDTH.to_owned(), width.into());
     }
     if first.and_then(|shape| shape.get(1)) == Some(&1) && entry.has(NetOption::CHANNELS.name) {
         options.entry(NetOption::CHANNELS.name).or_insert(1.into());

@@ -10,6 +10,7 @@ use crate::ops::random_normals;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Init {
     /// Normal, variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010)
     Xavier,

@@ -42,7 +42,7 @@ pub use init::{Init, initial};
 pub use model::{Model, Reading};
 pub use modules::Modules;
 pub use network::{Anatomy, Input, Network, Ranges, Statistics, Values, options_of};
-pub use registry::{Entry, Kind, Named, NetOption, Task};
+pub use registry::{Entry, Follows, Kind, Named, NetOption, Task};
 pub use sequential::{Layer, Sequential};
 
 pub use crate::ops::Transfer;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Modules, Transfer};
+use super::{Follows, Modules, NETWORKS, Transfer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 
@@ -101,7 +101,11 @@ impl dyn Network + '_ {
         let (name, reads) = (self.name(), self.inputs().saturating_sub(self.colours()));
         let wanted = match reads {
             _ if reads == channels => return Ok(()),
-            0 => "colours alone: leave the features out, or take oidn-unet or oidn-unet-small with more inputs".to_owned(),
+            0 => {
+                let reading = NETWORKS.iter().filter(|entry| entry.following(Follows::All).is_some());
+                let names: Vec<&str> = reading.map(|entry| entry.name).collect();
+                format!("colours alone: leave the features out, or take {} with more inputs", names.join(" or "))
+            }
             3 => "albedo beside the colours: give albedo".to_owned(),
             6 => "albedo and normals beside the colours: give albedo,normal".to_owned(),
             more => format!("{more} channels beside the colours, not {channels}"),

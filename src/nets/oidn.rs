@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::network::{Network, Values};
-use super::registry::{Kind, Named, NetOption};
+use super::registry::{Follows, Kind, Named, NetOption};
 use super::{Modules, Transfer};
 use crate::graph::Tensor;
 use crate::ops::{Activation, Conv};
@@ -76,7 +76,8 @@ const INPUTS: NetOption = NetOption::new(
     "inputs",
     "Channels that it reads: 3 of the colour, 6 with albedo, 9 with albedo and normals",
     Kind::Count(3, 9),
-);
+)
+.following(Follows::All);
 
 const HDR: NetOption = NetOption::new(
     "hdr",

@@ -35,6 +35,17 @@ pub struct NetOption {
     pub kind: Kind,
     /// Must be given to `import`: a state dict does not show it.
     pub hidden: bool,
+    /// What of the pictures tells it where it is not given.
+    pub follows: Option<Follows>,
+}
+
+/// Channels of pictures that an option of a network follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// Those of the colours.
+    Colours,
+    /// Those of the colours and of the features beside them.
+    All,
 }
 
 impl NetOption {
@@ -45,7 +56,8 @@ impl NetOption {
         "channels",
         "Channels of the pictures: 3 of colours, or 1 of grey ones [default: as the pictures]",
         Kind::Count(1, 3),
-    );
+    )
+    .following(Follows::Colours);
     pub(super) const SHARED: Self = Self::new(
         "shared",
         "Use one block several times where blocks are alike, as published; else every level has its own",
@@ -59,7 +71,13 @@ impl NetOption {
 
     /// An option that a state dict shows.
     pub const fn new(name: &'static str, help: &'static str, kind: Kind) -> Self {
-        Self { name, help, kind, hidden: false }
+        Self { name, help, kind, hidden: false, follows: None }
+    }
+
+    /// The same, told by the pictures where it is not given.
+    #[must_use]
+    pub const fn following(self, channels: Follows) -> Self {
+        Self { follows: Some(channels), ..self }
     }
 }
 
@@ -156,6 +174,11 @@ impl Entry {
     /// Whether it has an option of that name.
     pub fn has(&self, option: &str) -> bool {
         self.options.iter().any(|o| o.name == option)
+    }
+
+    /// Its option that follows those channels of pictures.
+    pub fn following(&self, channels: Follows) -> Option<&'static NetOption> {
+        self.options.iter().find(|option| option.follows == Some(channels))
     }
 }
 

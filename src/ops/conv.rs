@@ -193,19 +193,20 @@ impl Graph {
     }
 }
 
-/// Kernels of one direction of a convolution, which share their tiles, and what these call its input and its result.
+/// Kernels of one direction of a convolution, which share their tiles.
 struct Kernels {
+    /// From the large side to the small one.
+    forward: bool,
     tiled: Shader,
     /// Where there are few pixels and many channels.
     tiny: Shader,
     cooperative: Shader,
-    names: [&'static str; 2],
 }
 
 const FORWARD: Kernels =
-    Kernels { tiled: Shader::Conv2d, tiny: Shader::Conv2dTiny, cooperative: Shader::Conv2dCoop, names: ["x", "y"] };
+    Kernels { forward: true, tiled: Shader::Conv2d, tiny: Shader::Conv2dTiny, cooperative: Shader::Conv2dCoop };
 const BACKWARD: Kernels =
-    Kernels { tiled: Shader::Conv2dDx, tiny: Shader::Conv2dDxTiny, cooperative: Shader::Conv2dDxCoop, names: ["dy", "dx"] };
+    Kernels { forward: false, tiled: Shader::Conv2dDx, tiny: Shader::Conv2dDxTiny, cooperative: Shader::Conv2dDxCoop };
 
 impl Finish {
     /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. What is not there is not looked at, but something
@@ -232,15 +233,14 @@ impl Finish {
 /// Emits one of the kernels: rows are the result's pixels (of a phase), columns its channels. `x` is the large side, `y` the small one.
 fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &Finish) {
     let (input, output) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
-    let forward = kernels.tiled == Shader::Conv2d;
-    let (step, x, y) = if forward { (1, &input, &output) } else { (conv.stride, &output, &input) };
+    let (step, x, y) = if kernels.forward { (1, &input, &output) } else { (conv.stride, &output, &input) };
     let (phases, taps) = (step * step, conv.kernel.div_ceil(step).pow(2));
     let rows = output.shape[0] * output.shape[1].div_ceil(step) * output.shape[2].div_ceil(step);
     let product = Product { rows, columns4: output.padded() / 4, times: phases, inner: Inner::Channels };
     let (own, [down, across], shader) = if product.is_tiny(taps * input.padded() / 4, conv, l.limits) {
         // 128 invocations: 16 parts of the inner dimension by eight columns, two pixels each.
         let columns = product.columns4.min(8);
-        let [tx, ty] = if forward { [columns, 16] } else { [16, columns] };
+        let [tx, ty] = if kernels.forward { [columns, 16] } else { [16, columns] };
         let grid = [rows.div_ceil(2), product.columns4.div_ceil(columns)];
         (vec![("TX", tx as f64), ("TY", ty as f64)], grid, kernels.tiny)
     } else if let Some(cooperative) = CooperativeTile::new(l, product.columns4) {
@@ -253,10 +253,23 @@ fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &
     let (finish, read) = finish.lower(l, node);
     let constants: Vec<_> = conv.constants(x, y).into_iter().chain(finish).chain(own).chain([("GRID_X", gx.into())]).collect();
     let flops = conv.flops(x, y);
-    let [x, y] = kernels.names;
+    let [x, y] = if kernels.forward { ["x", "y"] } else { ["dy", "dx"] };
     let tensors = [(x, node.inputs[0]), ("w", node.inputs[1])].into_iter().chain(read).chain([(y, node.outputs[0])]);
     let bindings: Vec<_> = tensors.map(|(name, t)| (name, l.range(t))).collect();
     l.dispatch(shader, &constants, &bindings, [gx, gy, (across * phases) as u32]).flops = flops;
+}
+
+/// The forms of both that take over what follows them.
+macro_rules! fused_by_finish {
+    () => {
+        fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
+            Some(Arc::new(Self { finish: self.finish.adding(input)?, ..*self }))
+        }
+
+        fn gated(&self, slope: f32, input: usize) -> Option<Arc<dyn Op>> {
+            Some(Arc::new(Self { finish: self.finish.gated(slope, input)?, ..*self }))
+        }
+    };
 }
 
 impl Op for Conv2d {
@@ -281,13 +294,7 @@ impl Op for Conv2d {
         lower(l, node, &FORWARD, self.conv, &self.finish);
     }
 
-    fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
-        Some(Arc::new(Self { finish: self.finish.adding(input)?, ..*self }))
-    }
-
-    fn gated(&self, slope: f32, input: usize) -> Option<Arc<dyn Op>> {
-        Some(Arc::new(Self { finish: self.finish.gated(slope, input)?, ..*self }))
-    }
+    fused_by_finish!();
 
     fn flops(&self, g: &Graph, node: &Node) -> f64 {
         self.conv.flops(g.view(node.inputs[0]), g.view(node.outputs[0]))
@@ -333,13 +340,7 @@ impl Op for Conv2dInputGrad {
         lower(l, node, &BACKWARD, self.conv, &self.finish);
     }
 
-    fn adding(&self, _output: usize, input: usize) -> Option<Arc<dyn Op>> {
-        Some(Arc::new(Self { finish: self.finish.adding(input)?, ..*self }))
-    }
-
-    fn gated(&self, slope: f32, input: usize) -> Option<Arc<dyn Op>> {
-        Some(Arc::new(Self { finish: self.finish.gated(slope, input)?, ..*self }))
-    }
+    fused_by_finish!();
 
     fn flops(&self, g: &Graph, node: &Node) -> f64 {
         self.conv.flops(g.view(node.outputs[0]), g.view(node.inputs[0]))
@@ -365,12 +366,12 @@ impl Conv2dInputGrad {
         let s = self.conv.stride;
         let patches = |phase: usize| self.conv.backward_patches((phase / s, phase % s));
         // Per phase its taps' filters, transposed to (tap, channel of dy, channel of dx), unless what is made of them is kept.
-        let room = self.conv.kernel.div_ceil(s).pow(2) * c * k;
-        let mut weights = Scratch::new(s * s * room);
+        let filter_len = self.conv.kernel.div_ceil(s).pow(2) * c * k;
+        let mut weights = Scratch::new(s * s * filter_len);
         let missing = if packed.is_made() { 0 } else { weights.len() };
         weights[..missing].par_chunks_exact_mut(c * k).enumerate().for_each(|(i, to)| {
-            let (patches, last) = patches(i * c * k / room);
-            let tap = i % (room / (c * k));
+            let (patches, last) = patches(i * c * k / filter_len);
+            let tap = i % (filter_len / (c * k));
             if tap < patches.taps() {
                 let (row, column) = (last.0 - tap / patches.size.1 * s, last.1 - tap % patches.size.1 * s);
                 transpose(&w[(row * self.conv.kernel + column) * c * k..][..c * k], k, to);
@@ -378,7 +379,7 @@ impl Conv2dInputGrad {
         });
         let sets = (0..s * s).map(|phase| {
             let (patches, _) = patches(phase);
-            (patches, &weights[phase * room..][..patches.taps() * c * k])
+            (patches, &weights[phase * filter_len..][..patches.taps() * c * k])
         });
         T::convolve(inputs.x(0), (view, dx), sets, &mut packed, &self.finish.epilogue(&inputs));
         io.packed = packed;

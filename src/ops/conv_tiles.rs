@@ -3,7 +3,8 @@
 
 use super::Conv;
 use crate::graph::{Precision, View};
-use crate::kernel::{Cooperative, Limits, Shader, kernel};
+use crate::kernel::{Shader, kernel};
+use crate::limits::{Cooperative, Limits};
 use crate::plan::{Lowering, TuningKey};
 
 /// Rows or columns of the largest window whose taps the tiled kernels can tell apart.

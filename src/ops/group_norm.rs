@@ -268,6 +268,15 @@ impl Op for NormaliseGrad {
     crate::cpu_meaning!();
 }
 
+/// For every channel the mean over the `count` values of its group of `cg` channels, of a gradient whose sums per channel are given.
+fn means_of_groups<T: Real>(means: &mut [T], sums: &[T], [gamma, rstd]: [&[T]; 2], cg: usize, count: T) {
+    for (g, means) in means.chunks_exact_mut(cg).enumerate() {
+        let group = g * cg..(g + 1) * cg;
+        let mean = group.clone().map(|i| sums[i] * gamma[i]).sum::<T>() / count;
+        means.fill(mean * rstd[group.start]);
+    }
+}
+
 impl NormaliseGrad {
     fn run<T: Real>(&self, io: &mut Io<T>) {
         let slope = T::of(self.of.norm.activation.slope.into());
@@ -307,12 +316,8 @@ impl NormaliseGrad {
                 });
                 sums.iter_mut().zip(&*double).for_each(|(to, &from)| *to = T::of(from));
                 let count = T::of((pixels * cg) as f64);
-                for (means, first) in [(&mut *a, 0), (&mut *b, padded)] {
-                    for (g, means) in means.chunks_exact_mut(cg).enumerate() {
-                        let group = g * cg..(g + 1) * cg;
-                        let mean = group.clone().map(|i| sums[first + i] * gamma[i]).sum::<T>() / count;
-                        means.fill(mean * rstd[group.start]);
-                    }
+                for (means, sums) in [(&mut *a, &sums[..padded]), (&mut *b, &sums[padded..])] {
+                    means_of_groups(means, sums, [gamma, rstd], cg, count);
                 }
                 let (a, b) = (&*a, &*b);
                 dx.par_chunks_mut(cpu::BLOCK * vdx.stride).enumerate().for_each(|(block, dx)| {
@@ -330,6 +335,11 @@ impl NormaliseGrad {
                 });
             },
         );
+        self.add_up(io, &all, padded);
+    }
+
+    /// Gradients of gamma and beta from the sums of all pictures, of dz and of dz * xhat.
+    fn add_up<T: Real>(&self, io: &mut Io<T>, all: &[T], padded: usize) {
         for (output, first) in [(1, padded), (2, 0)] {
             let (inputs, _, to) = io.split(output);
             to.fill(T::zero());

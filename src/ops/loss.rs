@@ -11,6 +11,7 @@ use crate::plan::{Lowering, Range};
 /// Function of the difference between prediction and target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Loss {
     /// d^2: for noise that is right on average.
     L2,

@@ -12,6 +12,7 @@ use crate::plan::{Lowering, Range, grid};
 /// [`Optimizer::control`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Update {
     /// Adam: first moment over the root of the second.
     Adam {

@@ -2,7 +2,8 @@
 
 use super::tuning::{Tuning, TuningKey};
 use crate::graph::{Graph, StorageId, Tensor, View};
-use crate::kernel::{Binding, KernelId, Limits, Shader, kernel};
+use crate::kernel::{Binding, KernelId, Shader, kernel};
+use crate::limits::Limits;
 
 /// A storage, or scratch memory that lives for one node, or until its partial results are added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

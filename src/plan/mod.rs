@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Element, Graph, Role, StorageId};
-use crate::kernel::{KernelId, Limits, Workgroup, kernel};
+use crate::kernel::{KernelId, Workgroup, kernel};
+use crate::limits::Limits;
 
 /// Names a read that was asked for earlier.
 pub type Ticket = u64;

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Plan;
 use crate::graph::{Element, Param, ParamLayout, StorageId};
-use crate::kernel::{Feature, KernelId, Limits, kernel};
+use crate::kernel::{KernelId, kernel};
+use crate::limits::{Feature, Limits};
 
 /// Number of an item in a list, to which it is added where it is missing.
 fn number<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {

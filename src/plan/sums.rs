@@ -4,7 +4,8 @@
 use super::lowering::{Lowering, Range, SplitSum, grid};
 use super::tuning::Tuning;
 use crate::graph::Graph;
-use crate::kernel::{Limits, Shader};
+use crate::kernel::Shader;
+use crate::limits::Limits;
 
 /// Sums in a dispatch: as many as leave one of the storage buffers of every device for the totals.
 const SUMS: usize = Limits::STORAGE_BUFFERS as usize - 1;

@@ -9,6 +9,7 @@ use crate::ops::{Loss, Update};
 /// A published training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum Recipe {
     /// The first report's: 30 epochs of Adam at 8.5e-4, a tenth after epochs 5 and 7; ten pictures a step in three flips
     Epfl,

@@ -43,6 +43,7 @@ pub enum Start<'a> {
 
 /// How far training has got.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// Steps done.
     pub step: u64,
@@ -62,6 +63,7 @@ pub struct Progress {
 
 /// What came of a training.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Steps done.
     pub steps: u64,

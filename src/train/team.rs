@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::advance::PIECES;
 use crate::error::{Error, Result};
 
 /// The processes that train together, seen from one of them. All call the same in the same order.
@@ -35,11 +36,13 @@ pub(super) struct Part {
     pub(super) count: usize,
     /// Elements of the whole batch.
     pub(super) of: usize,
+    /// Pieces in which its gradients are summed with those of others; 0 if there are none.
+    pub(super) pieces: usize,
 }
 
 impl Part {
     pub(super) fn whole(batch: usize) -> Self {
-        Self { first: 0, count: batch, of: batch }
+        Self { first: 0, count: batch, of: batch, pieces: 0 }
     }
 
     /// Share of the whole.
@@ -63,7 +66,7 @@ fn parts(batch: usize, speeds: &[f64]) -> Vec<Part> {
         counts[next] += 1;
     }
     let part = |first: &mut usize, count: usize| {
-        let part = Part { first: *first, count, of: batch };
+        let part = Part { first: *first, count, of: batch, pieces: PIECES };
         *first += count;
         Some(part)
     };

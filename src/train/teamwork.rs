@@ -1,6 +1,5 @@
 //! What the processes of a team do before the first step, and all that those beside the first do.
 
-use super::advance::PIECES;
 use super::run::Run;
 use super::state::Identity;
 use super::team::{Team, Vote, agree, by_speed, equal, gather, of_first, of_floats, to_floats};
@@ -19,7 +18,7 @@ pub(super) fn trainer(run: &Run, team: &mut dyn Team, identity: &Identity, range
     let found = of_first(team, [low, high].concat())?;
     let ranges = Ranges { input: [found[0], found[1]], output: [found[2], found[3]] };
     let parts = equal(options.batch, team.size())?;
-    let of = |part| Trainer::in_part(device, network.clone(), options, source, ranges, part, PIECES);
+    let of = |part| Trainer::in_part(device, network.clone(), options, source, ranges, part);
     let mut trainer = of(parts[team.rank()])?;
     let seconds = gather(team, trainer.seconds()? as f32)?;
     let seconds: Vec<f64> = seconds.into_iter().map(f64::from).collect();

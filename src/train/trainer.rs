@@ -81,10 +81,10 @@ impl Trainer {
     /// # Errors
     /// If options and pictures do not fit each other, or the device cannot hold a step.
     pub fn new(device: &Device, network: Arc<dyn Network>, options: &Options, source: &Source, ranges: Ranges) -> Result<Self> {
-        Self::in_part(device, network, options, source, ranges, Part::whole(options.batch), 0)
+        Self::in_part(device, network, options, source, ranges, Part::whole(options.batch))
     }
 
-    /// The same, for a part of every batch, with gradients summed over several processes in so many pieces.
+    /// The same, for a part of every batch.
     pub(super) fn in_part(
         device: &Device,
         network: Arc<dyn Network>,
@@ -92,7 +92,6 @@ impl Trainer {
         source: &Source,
         ranges: Ranges,
         part: Part,
-        pieces: usize,
     ) -> Result<Self> {
         source.check(network.as_ref(), options)?;
         let ring = source.ring(options, device)?;
@@ -119,7 +118,7 @@ impl Trainer {
         g.set_precision(options.precision);
         let drawn = g.batch(batch, &shards);
         let Drawn { x, t, mask, pictures } = drawn;
-        let mut rule = options.rule(pieces.max(usize::from(options.accumulate > 1)));
+        let mut rule = options.rule(part.pieces.max(usize::from(options.accumulate > 1)));
         // Whatever values pictures have, errors count by the range that the network sees them in.
         rule.loss = rule.loss.in_range(network.values().output);
         let example = if source.is_single() { record_single(&mut g, network.as_ref(), &drawn) } else { Example { x, t, mask } };

@@ -22,22 +22,11 @@ impl Drawn {
     pub(crate) fn new(place: &Place, batch: usize, crop: usize, noise: Noise, grey: u8) -> Self {
         let side = crop * noise.cell();
         let picture = vec![grey; (side + 9) * (side + 4) * 3];
-        Self::of(place, batch, crop, noise, &picture, (side + 9, side + 4), f64::from(grey) / 255.0)
+        Self::of(place, (batch, crop, 1), noise, &picture, (side + 9, side + 4), f64::from(grey) / 255.0)
     }
 
+    /// Batches of (pictures, pixels a side, targets).
     pub(crate) fn of(
-        place: &Place,
-        batch: usize,
-        crop: usize,
-        noise: Noise,
-        picture: &[u8],
-        size: (usize, usize),
-        grey: f64,
-    ) -> Self {
-        Self::of_targets(place, (batch, crop, 1), noise, picture, size, grey)
-    }
-
-    pub(crate) fn of_targets(
         place: &Place,
         (batch, crop, targets): (usize, usize, usize),
         noise: Noise,

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::denoise::overlap;
 use crate::error::{Error, Result};
-use crate::kernel::Limits;
+use crate::limits::Limits;
 use crate::nets::{Anatomy, Model, Network};
 use crate::noise::Noise;
 use crate::ops::Strips;

@@ -7,7 +7,7 @@ use super::{Entry, merged, number_shaders};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
-use crate::kernel::Limits;
+use crate::limits::Limits;
 use crate::nets::{Anatomy, Modules, Network, Ranges};
 use crate::noise::Noise;
 use crate::ops::{Batch, Drawn, Optimizer, Pictures, Shards, Transfer, Update};

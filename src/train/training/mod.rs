@@ -86,9 +86,9 @@ impl<'a> Training<'a> {
         let of_model = model.filter(|m| m.signal().is_some() || source.signal().is_none()).map(|m| m.ranges);
         let known = state.as_ref().map_or(of_model, |state| state.snapshot.ranges);
         let ranges = known.unwrap_or_else(|| network.values().ranges_of(source.signal(), || source.statistics()));
-        let (mut team, agreed) = (team, Vote { stop: false, share: 0.0, factor: 1.0 });
+        let mut team = team.map(|team| (team, Vote { stop: false, share: 0.0, factor: 1.0 }));
         let mut trainer = match &mut team {
-            Some(team) => trainer(run, *team, &identity, Some(ranges))?,
+            Some((team, _)) => trainer(run, *team, &identity, Some(ranges))?,
             None => Trainer::new(device, Arc::clone(network), options, source, ranges)?,
         };
         if let Some(model) = model {
@@ -98,13 +98,14 @@ impl<'a> Training<'a> {
         let denoiser = Denoiser::with_params(device, (Arc::clone(network), ranges), averaged, None)?;
         let writer = Writer::new(run, ranges, lock, origin)?;
         let validations = options.validations(trainer.epochs(1), validation.pixels());
-        let together = team.is_some();
+        // A team may lose a process at any time, and has little time then.
+        let save_at = if team.is_some() { 0.0 } else { SAVE_SECONDS };
         let mut training = Self {
             options,
             validation,
             identity,
             trainer,
-            team: team.map(|team| (team, agreed)),
+            team,
             denoiser,
             writer,
             log: Log::default(),
@@ -120,8 +121,7 @@ impl<'a> Training<'a> {
             reported: f64::NEG_INFINITY,
             saving: None,
             saved: None,
-            // A team may lose a process at any time, and has little time then.
-            save_at: if together { 0.0 } else { SAVE_SECONDS },
+            save_at,
         };
         if let Some(state) = state {
             training.restore(state)?;

@@ -1,0 +1,80 @@
+//! What the planner may know of an adapter: its limits, and what it offers beyond what every adapter does.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What an adapter may offer beyond what every adapter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Feature {
+    /// 16-bit floats in shaders.
+    F16,
+    /// Operations among the invocations of a subgroup.
+    Subgroup,
+    /// Timestamps, to time kernels with.
+    Timestamp,
+    /// Compiled pipelines can be stored.
+    PipelineCache,
+    /// Cooperative matrices.
+    CooperativeMatrix,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// What the planner takes into account of an adapter. [`Limits::default`] is what every WebGPU device offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Largest range of a buffer that a kernel can bind, bytes.
+    pub binding_bytes: u64,
+    /// Largest buffer, bytes.
+    pub buffer_bytes: u64,
+    /// Most invocations in a workgroup.
+    pub invocations: u32,
+    /// Workgroup memory, bytes.
+    pub workgroup_bytes: u32,
+    /// Most workgroups along one dimension of a dispatch.
+    pub workgroups: u32,
+    /// Workgroups it runs at once, about: fewer leave a part of it idle.
+    pub busy: u32,
+    /// Vec4s of sums that an invocation keeps in registers without spilling them: 16 or 8.
+    pub sums: u32,
+    /// Cooperative matrices, where the adapter has them and they are wanted.
+    pub cooperative: Option<Cooperative>,
+}
+
+/// Cooperative matrices of halves that a subgroup multiplies into floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cooperative {
+    /// Invocations of a subgroup.
+    pub subgroup: u32,
+    /// Rows and columns: 16 or 8.
+    pub side: u32,
+}
+
+impl Limits {
+    /// Of a software adapter, whose workgroups are tasks for a few threads.
+    pub const BUSY_SOFTWARE: u32 = 4;
+    /// Storage buffers that a kernel may bind: as many as every WebGPU device has, and more are asked of none.
+    pub const STORAGE_BUFFERS: u32 = 8;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            binding_bytes: 128 << 20,
+            buffer_bytes: 256 << 20,
+            invocations: 256,
+            workgroup_bytes: 16 << 10,
+            workgroups: 65535,
+            busy: 176,
+            sums: 16,
+            cooperative: None,
+        }
+    }
+}
