@@ -12,8 +12,9 @@ use cli::{Done, Shell};
 fn a_training_that_does_not_fit_into_memory_ends_in_a_sentence_with_numbers() {
     let shell = Shell::new();
     shell.picture("photo.png", 128, 96);
-    let large = "--width 1024 --levels 5 --batch 1 --device cpu --quiet";
-    for line in ["train photo.png --noise gaussian:25 --out run --steps 3 --crop 64", "demo --out demo --minutes 0.1", "bench"] {
+    let large = "--width 1024 --levels 5 --device cpu --quiet";
+    let train = "train photo.png --noise gaussian:25 --out run --steps 3 --crop 64 --batch 1";
+    for line in [train, "demo --out demo --minutes 0.1", "bench --batch 1"] {
         // Two GB of addresses; the parameters and their moments alone take six.
         let script = format!("ulimit -v 2000000; exec \"$0\" {line} {large}");
         let mut command = Command::new("sh");

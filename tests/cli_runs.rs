@@ -169,7 +169,7 @@ fn any_model_is_trained_further() {
     refused("--from run --width 8").is_misused(&["--width", "--from"]);
     refused("--from run --net unet").is_misused(&["--net", "--from"]);
     refused("--from none").fails(&["none", "model in the box"]);
-    refused("--from photos").fails(&["photos", "is a folder"]);
+    refused("--from photos").fails(&["photos", "no best.safetensors", "folder of a run"]);
     refused("--from a.pth").fails(&["a.pth", "import"]);
     refused("--from run --recipe n2n").is_misused(&["--from", "--recipe"]);
     shell

@@ -68,7 +68,7 @@ fn pairs_are_read_while_it_trains_and_mended() {
     let shell = Shell::new();
     (0..24).for_each(|scene| shots(&shell, &[format!("a/{scene}.png"), format!("b/{scene}.png")], scene));
     let done = equals_a_resumed_one(&shell, "--pairs a b --match");
-    assert!(done.stderr.contains("a look at 24 of 24 pairs"), "{done}");
+    assert!(done.stderr.contains("a look at 24 of 24 scenes"), "{done}");
 }
 
 #[test]

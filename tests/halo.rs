@@ -6,6 +6,7 @@ use std::sync::Arc;
 use n2n_gpu::check;
 use n2n_gpu::cpu;
 use n2n_gpu::graph::{Graph, Halo, Node, Precision, Role, StorageId, View};
+use n2n_gpu::nets::NETWORKS;
 use n2n_gpu::ops::random_normals;
 use n2n_gpu::plan::{Executor, Plan};
 
@@ -110,6 +111,18 @@ fn a_pixel_depends_on_what_its_ops_halo_says_and_on_nothing_else() {
             // The same op on the same shapes once.
             if tried.insert(format!("{:?} {shapes:?}", node.op)) && g.view(node.outputs[0]).pixels() < 2000 {
                 assert_law(&format!("{} of {}", node.op.name(), case.name), &mut Alone::new(g, node), halo);
+                ops.insert(node.op.name());
+            }
+        }
+    }
+    // What only networks record.
+    for entry in NETWORKS {
+        let network = entry.published();
+        let (g, ..) = network.forward([1, 32, 32], network.inputs());
+        for node in g.nodes() {
+            let Some(halo) = node.op.halo() else { continue };
+            if recorded.insert(node.op.name()) {
+                assert_law(&format!("{} of {}", node.op.name(), entry.name), &mut Alone::new(&g, node), halo);
                 ops.insert(node.op.name());
             }
         }
