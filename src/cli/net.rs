@@ -133,7 +133,7 @@ impl NetArgs {
 /// The precision of pictures within a training step.
 #[derive(Args, Debug)]
 pub(super) struct PrecisionArg {
-    /// What pictures are kept in within a training step: f32, or f16 for less memory traffic where the device has it (sums,
+    /// Precision of activations in training: f32, or f16 for less memory traffic where the device has it (sums,
     /// weights and models stay f32; the CPU only rounds) [default: f32]
     #[arg(long, help_heading = "Training", hide_short_help = true, value_enum, hide_possible_values = true)]
     precision: Option<Precision>,

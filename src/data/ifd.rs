@@ -49,7 +49,7 @@ fn size(kind: Type) -> u64 {
 
 /// How a file writes its directories.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(super) struct TiffLayout {
     order: ByteOrder,
     /// BigTIFF, with offsets of eight bytes.
     pub(super) big: bool,
@@ -62,7 +62,7 @@ pub(super) fn is_tiff(start: &[u8]) -> bool {
     [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| start.starts_with(*magic))
 }
 
-impl Layout {
+impl TiffLayout {
     /// Reads the header of a file. Fails when it is none of TIFF.
     pub(super) fn read(file: &mut (impl Read + Seek)) -> io::Result<Self> {
         file.rewind()?;
@@ -168,7 +168,7 @@ pub(super) type Inner = Vec<(u16, Vec<Entry>)>;
 /// The first directory of EXIF data, and those that it points to.
 pub(super) fn exif(data: &[u8]) -> Option<(Vec<Entry>, Inner)> {
     let mut file = Cursor::new(data);
-    let layout = Layout::read(&mut file).ok()?;
+    let layout = TiffLayout::read(&mut file).ok()?;
     let (entries, _) = layout.directory(&mut file, layout.first, |_| true).ok()?;
     Some(layout.with_inner(&mut file, entries))
 }
@@ -182,7 +182,7 @@ pub(super) fn says_resolution(data: &[u8]) -> bool {
 /// Pointers to the directories of EXIF and GPS data.
 pub(super) const INNER: [u16; 2] = [34_665, 34_853];
 
-impl Layout {
+impl TiffLayout {
     /// Takes the pointers to inner directories out of `entries`, and gives these directories beside them.
     pub(super) fn with_inner(self, file: &mut (impl Read + Seek), entries: Vec<Entry>) -> (Vec<Entry>, Inner) {
         /// Interoperability data, which is about the file it came in, and a pointer.

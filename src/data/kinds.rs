@@ -82,7 +82,7 @@ pub(super) fn is_raw_tiff(file: &mut (impl Read + Seek)) -> bool {
     const CFA: u64 = 32_803;
     const LINEAR_RAW: u64 = 34_892;
     const WANTED: [u16; 6] = [254, 262, 330, 33_421, 33_422, 50_706];
-    let Ok(layout) = ifd::Layout::read(file) else { return false };
+    let Ok(layout) = ifd::TiffLayout::read(file) else { return false };
     let Ok((entries, _)) = layout.directory(file, layout.first, |tag| WANTED.contains(&tag)) else { return false };
     let first = |tag: u16| entries.iter().find(|entry| entry.tag == tag).and_then(Entry::first);
     // A thumbnail first, and the picture in a directory behind it.

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::tag;
-use crate::data::ifd::{Entry, Layout};
+use crate::data::ifd::{Entry, TiffLayout};
 use crate::data::samples::{Depth, Samples};
 
 /// Photometric interpretations.
@@ -24,7 +24,7 @@ impl<R: Read + Seek> Shown<R> {
     }
 
     /// Makes a page grey if it has a palette of 8 bit, and says whether it has.
-    pub(super) fn make_grey(&mut self, layout: Layout, directory: u64) -> bool {
+    pub(super) fn make_grey(&mut self, layout: TiffLayout, directory: u64) -> bool {
         let (entries, _) =
             layout.directory(self, directory, |tag| [tag::BITS, tag::PHOTOMETRIC].contains(&tag)).unwrap_or_default();
         let is = |tag, value| entries.iter().any(|entry| entry.tag == tag && entry.first() == Some(value));

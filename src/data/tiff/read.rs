@@ -12,7 +12,7 @@ use super::write::put;
 use super::{Compression, DESCRIPTIVE, STRUCTURE, TiffTags, tag};
 use crate::data::decode::{Decoded, INKS, MAX_ALLOCATION, MAX_METADATA, check_pixels};
 use crate::data::formats::profile_fits;
-use crate::data::ifd::{Entry, Layout};
+use crate::data::ifd::{Entry, TiffLayout};
 use crate::data::kinds;
 use crate::data::metadata::{Density, Metadata, Own, Unit};
 use crate::data::orient::turn;
@@ -30,7 +30,7 @@ struct Place {
 /// A file of pages.
 pub(in crate::data) struct Reader<R: Read + Seek> {
     decoder: Decoder<Shown<R>>,
-    layout: Layout,
+    layout: TiffLayout,
     pages: Vec<Place>,
     /// What floating point values of this file are, once a page has said so.
     transfer: Option<Transfer>,
@@ -44,7 +44,7 @@ impl<R: Read + Seek> Reader<R> {
         if kinds::is_raw_tiff(&mut file) {
             return Err(kinds::raw());
         }
-        let layout = Layout::read(&mut file).map_err(|e| sentence(&e.into()))?;
+        let layout = TiffLayout::read(&mut file).map_err(|e| sentence(&e.into()))?;
         let all: Vec<(usize, u64)> = layout.chain(&mut file).into_iter().enumerate().collect();
         // Copies that are reduced (bit 0), and masks (bit 2).
         let in_full = |at: u64, file: &mut R| {
@@ -228,7 +228,7 @@ fn unread(entries: &[Entry]) -> Option<&'static str> {
 }
 
 /// `ImageJ` writes stacks that are too large for TIFF with one directory alone, whose text says how many pages follow.
-fn check_stack(layout: Layout, file: &mut (impl Read + Seek), first: u64, pages: usize) -> Result<(), String> {
+fn check_stack(layout: TiffLayout, file: &mut (impl Read + Seek), first: u64, pages: usize) -> Result<(), String> {
     let (entries, _) = layout.directory(file, first, |tag| tag == tag::DESCRIPTION).unwrap_or_default();
     let text = entries.first().map(|entry| String::from_utf8_lossy(&entry.bytes).into_owned()).unwrap_or_default();
     let images = text.lines().find_map(|line| line.strip_prefix("images=")?.trim().parse::<usize>().ok());
