@@ -19,7 +19,7 @@ alias x_t = vec4f; alias y_t = vec4f;
 fn element(p: u32, c: u32) {
     let drawn = pcg4d(vec4u(p + draw[2] * H * W, draw[0], draw[1], 0x6e326e00u));
     // Bit 1 of a place is its row in the square, bit 0 its column; a neighbour differs in one of them.
-    let place = (drawn.x >> 16u & 3u) ^ (SECOND << (drawn.y >> 16u & 1u));
+    let place = ((drawn.x >> 16u) & 3u) ^ (SECOND << ((drawn.y >> 16u) & 1u));
     let row = 2u * (p / W) + place / 2u;
     let column = 2u * (p % W) + place % 2u;
     y[y_at(p, c)] = y_t(vec4f(x[x_at(row * 2u * W + column, c)]));

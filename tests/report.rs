@@ -11,7 +11,13 @@ use n2n_gpu::train::report::{Frame, Record, Strip, Summary, html};
 const FONT: f64 = 13.0;
 
 fn summary(fact: &str) -> Summary {
-    Summary { facts: vec![("network".into(), fact.into())], psnr_noisy: Some(20.2), clean_targets: false, loss: Loss::L2 }
+    Summary {
+        facts: vec![("network".into(), fact.into())],
+        psnr_noisy: Some(20.2),
+        clean_targets: false,
+        single: false,
+        loss: Loss::L2,
+    }
 }
 
 fn record(step: u64, loss: f64, psnr_estimated: Option<f64>) -> Record {
@@ -49,7 +55,7 @@ fn names_cannot_break_the_page() {
 
 #[test]
 fn nothing_to_show_is_a_page_too() {
-    let page = html(&Summary { facts: vec![], psnr_noisy: None, clean_targets: true, loss: Loss::L2 }, &[], &[]);
+    let page = html(&Summary { facts: vec![], psnr_noisy: None, clean_targets: true, single: false, loss: Loss::L2 }, &[], &[]);
     assert!(page.contains("No curves yet") && page.ends_with("</html>\n"));
     assert!(["<svg", "<img", "<dl", "headline\""].iter().all(|tag| !page.contains(tag)));
     html(&summary(""), &[], &[strip("empty", 0, false)]);

@@ -97,7 +97,7 @@ pub(super) struct Options {
     pub(super) from: Option<PathBuf>,
     /// Held-out photographs, or noisy and clean ones [default: one in twenty]
     ///
-    /// Noisy and clean ones are a folder with folders a and b, or a file with two arrays, for --pairs, --burst, --stack and --dataset
+    /// Noisy and clean ones are a folder with folders a and b, or a file with two arrays, for --pairs, --burst, --stack, --dataset and --single
     #[arg(long, display_order = 3, value_name = "DATA")]
     pub(super) val: Option<PathBuf>,
     /// Cut the shots of a pair to what they share where one is shifted by whole pixels
@@ -273,8 +273,8 @@ fn leave_out(common: &Common, pictures: &mut Source, crop: usize, network: &dyn 
     let noun = scene_noun(&pictures.shots_of_scenes());
     let dropped = pictures.drop_small(crop, Anatomy::of(network).multiple)?;
     if let Some(first) = dropped.first() {
-        let count = counted(dropped.len(), noun);
-        common.remark(&format!("left out for being smaller than a crop: {count}, {first} first"));
+        let (count, least) = (counted(dropped.len(), noun), if pictures.is_single() { "twice a crop" } else { "a crop" });
+        common.remark(&format!("left out for being smaller than {least}: {count}, {first} first"));
     }
     let excess = pictures.drop_excess(device)?;
     if let Some(first) = excess.first() {

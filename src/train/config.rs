@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use toml::Table;
 
 use super::state::Described;
-use super::{Length, Options};
+use super::{Length, Options, Source};
 use crate::data::features::FeatureSource;
 use crate::device::Device;
 use crate::error::{Error, Result, excerpt};
@@ -308,7 +308,7 @@ fn check_keys<'a>(mut keys: impl Iterator<Item = &'a String>, known: &[&str]) ->
 /// The law that a value names; none for `pairs` and `single`.
 fn noise(value: &toml::Value) -> Result<Option<Noise>, String> {
     match value.as_str() {
-        Some("pairs" | "single") => Ok(None),
+        Some("pairs" | Source::SINGLE) => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|e| format!("noise = {}: {e}", excerpt(text))),
         None => Err("noise must be text".into()),
     }

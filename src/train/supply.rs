@@ -215,7 +215,9 @@ impl Supply {
             number = random[3] as usize % self.count();
         }
         Err(match self.left_out().into_iter().next() {
-            Some(LeftOut::Broken(e)) => Error::data(format!("{e}; nor can {ATTEMPTS} others be trained on: look at the files")),
+            Some(LeftOut::Broken(e)) => {
+                Error::data(format!("{e}; nor can others be trained on that were tried in its place: look at the files"))
+            }
             _ => {
                 let least = self.least;
                 Error::data(format!("{ATTEMPTS} pictures in a row are smaller than {least} pixels a side: choose a smaller crop"))

@@ -7,7 +7,7 @@ use super::config::{FORMAT, Written};
 use super::report::{self, Record, Strip, Summary, counted, duration};
 use super::state::{Described, State};
 use super::validation::Scores;
-use super::{Options, Origin, Run};
+use super::{Options, Origin, Run, Source};
 use crate::data::files::{Lock, lock, save_bytes};
 use crate::error::{Error, Result};
 use crate::nets::{Anatomy, Model, Network, Ranges};
@@ -174,6 +174,7 @@ impl<'a> Writer<'a> {
             facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,
+            single: self.noise == Source::SINGLE,
             loss: self.options.loss,
         };
         save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())

@@ -63,20 +63,25 @@ impl Finding {
     }
 }
 
-/// Findings as lines for people, the faults first: one line for all of a kind, with the first of them.
+/// Findings as lines for people, the faults first: one line for all of a kind, with the first of them; of what cannot be used, for all with
+/// the same problem.
 pub fn in_words(findings: &[Finding]) -> Vec<(Kind, String)> {
-    let mut kinds: Vec<Kind> = findings.iter().map(|f| f.kind).collect();
-    kinds.sort_by_key(|kind| (!kind.is_fault(), *kind));
-    kinds.dedup();
-    let line = |kind: Kind| {
-        let of_kind: Vec<&Finding> = findings.iter().filter(|f| f.kind == kind).collect();
-        let Finding { place, problem, advice, .. } = of_kind[0];
+    let group = |f: &Finding| {
+        let differ = matches!(f.kind, Kind::Broken | Kind::Size | Kind::Few);
+        (!f.kind.is_fault(), f.kind, if differ { f.problem.clone() } else { String::new() })
+    };
+    let mut groups: Vec<_> = findings.iter().map(group).collect();
+    groups.sort();
+    groups.dedup();
+    let line = |wanted: (bool, Kind, String)| {
+        let alike: Vec<&Finding> = findings.iter().filter(|f| group(f) == wanted).collect();
+        let Finding { kind, place, problem, advice, .. } = alike[0];
         let word = if kind.is_fault() { "warning" } else { "note" };
-        let others = match of_kind.len() - 1 {
+        let others = match alike.len() - 1 {
             0 => String::new(),
             others => format!(" (and {others} more like it)"),
         };
-        (kind, format!("{word}: {place}{others}: {problem}: {advice}"))
+        (*kind, format!("{word}: {place}{others}: {problem}: {advice}"))
     };
-    kinds.into_iter().map(line).collect()
+    groups.into_iter().map(line).collect()
 }

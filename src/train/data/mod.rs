@@ -44,6 +44,9 @@ enum Partners {
 }
 
 impl Source {
+    /// What stands for the noise of single pictures.
+    pub(super) const SINGLE: &str = "single";
+
     /// Photographs taken as clean, of bytes or floats, and the noise that is added to them.
     pub fn photos(photos: Vec<impl Into<TrainingPicture>>, noise: Noise) -> Self {
         let scenes = photos.into_iter().map(|p| vec![p.into()]).collect();
@@ -245,7 +248,7 @@ impl Source {
 
     /// Noise as it is written, or `pairs`, or `single`.
     pub fn noise(&self) -> String {
-        self.noise.map_or(if self.is_single() { "single" } else { "pairs" }.into(), |noise| noise.to_string())
+        self.noise.map_or(if self.is_single() { Self::SINGLE } else { "pairs" }.into(), |noise| noise.to_string())
     }
 
     /// Mean and standard deviation of noisy pictures, from two hundred of them at most.

@@ -48,6 +48,8 @@ pub struct Summary {
     pub psnr_noisy: Option<f64>,
     /// Whether it was trained towards clean pictures.
     pub clean_targets: bool,
+    /// Whether it was trained on single noisy pictures.
+    pub single: bool,
     /// The training loss.
     pub loss: Loss,
 }
@@ -166,13 +168,20 @@ fn title(summary: &Summary, result: Option<&Measured>) -> String {
 const NOISY_TARGETS: &str = "In training, the network was given one noisy copy of a picture and had to predict another. The noise \
     of the other copy cannot be predicted; the best guess is what both copies share: the clean picture, which the network was \
     never shown.";
+const SINGLE: &str = "In training, the network was given one half of the pixels of a noisy picture and had to predict those beside them. Their \
+    noise cannot be predicted; the best guess is what neighbours share: the clean picture, which the network was never shown. There is \
+    no PSNR without a second shot or a clean picture.";
 const CLEAN_TARGETS: &str = "For comparison with training on noisy pictures alone, the network was given a noisy copy of a picture \
     in training and had to predict the clean one.";
 const NOT_BETTER: &str = " It has not learnt to do so: on held-out pictures its results are no better than the noisy pictures that \
     it was given. Train for longer, or with a lower learning rate if the loss does not fall.";
 
 fn explanation(summary: &Summary, result: Option<&Measured>) -> String {
-    let task = if summary.clean_targets { CLEAN_TARGETS } else { NOISY_TARGETS };
+    let task = match summary {
+        Summary { single: true, .. } => SINGLE,
+        Summary { clean_targets: true, .. } => CLEAN_TARGETS,
+        _ => NOISY_TARGETS,
+    };
     let outcome = if result.and_then(Measured::better) == Some(false) { NOT_BETTER } else { "" };
     format!("{task}{outcome}")
 }
