@@ -83,16 +83,8 @@ impl TrainingPicture {
     /// # Errors
     /// Those of [`Picture::load`].
     pub fn load(path: &Path) -> Result<Self> {
-        Ok(Self::load_as_it_is(path)?.in_colour())
-    }
-
-    /// Reads a file in grey, if it has one channel, else in colour. It has its name, without the folder.
-    ///
-    /// # Errors
-    /// Those of [`Picture::load`].
-    pub fn load_as_it_is(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Self::new(name, &Picture::load(path)?))
+        Ok(Self::new(name, &Picture::load(path)?).in_colour())
     }
 
     /// Reads files in parallel and in colour, each with an outcome of its own, in the order given.

@@ -170,11 +170,6 @@ impl Source {
         self.noise.is_none() && self.scenes.iter().flatten().any(measured)
     }
 
-    /// Whether pictures have 16 bits.
-    pub fn has_words(&self) -> bool {
-        self.scenes.iter().flatten().all(|p| matches!(p.pixels, Pixels::Words(_)))
-    }
-
     /// Whether it has the same pictures as another part of one set.
     pub fn is_same(&self, other: &Self) -> bool {
         let [first, of_other] = [self, other].map(|source| source.scenes.first().map(|scene| &scene[0].pixels));
