@@ -1,11 +1,8 @@
 //! Learning rates of `train`: schedules by name, and rates that are found.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::{Shell, TINY};
+use crate::cli::{Shell, TINY};
 use serde_json::Value;
 
 fn config(shell: &Shell, run: &str) -> toml::Table {

@@ -1,13 +1,10 @@
 //! What goes wrong around a training: a folder that is in use, pictures that change, a clock that is set back, files that do not fit.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use cli::{Done, Shell, TINY};
+use crate::cli::{Done, Shell, TINY};
 
 /// A training in the background, which has saved a state.
 fn started(shell: &Shell, line: &str) -> Child {

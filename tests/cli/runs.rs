@@ -1,12 +1,9 @@
 //! Runs that go on, go further, or begin with what another one had: `--resume`, `--config`, `--from`; and `runs`, which compares them.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 use std::path::Path;
 
-use cli::{Mount, Shell, TINY, left_out};
+use crate::cli::{Mount, Shell, TINY, left_out};
 use serde_json::{Value, json};
 
 /// A folder with pictures, and a run of twenty steps on them.
@@ -36,7 +33,7 @@ fn a_run_goes_further_with_nothing_but_its_folder_and_a_new_end() {
     copy(&shell, "run", "told");
     let mut elsewhere = shell.command("train --resume --out ../run --steps 40 --device cpu --json");
     elsewhere.current_dir(shell.path("photos"));
-    let json = cli::Done::of("train --resume", elsewhere).succeeds().json("psnr_estimated");
+    let json = crate::cli::Done::of("train --resume", elsewhere).succeeds().json("psnr_estimated");
     assert_eq!(json["steps"], 40);
     let told = TINY.replace("--steps 20", "--steps 40");
     shell.run(&format!("train photos --val held-out --out told --seed 7 --resume {told}")).succeeds();

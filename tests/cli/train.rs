@@ -1,13 +1,8 @@
 //! `train` and `demo` as a user runs them.
 
-#[path = "common/cli.rs"]
-mod cli;
-#[path = "common/tensor_files.rs"]
-mod files;
-
 use std::fs;
 
-use cli::{Done, Shell, TINY, left_out, wave};
+use crate::cli::{Done, Shell, TINY, left_out, wave};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
@@ -139,11 +134,11 @@ fn pairs_of_every_kind_of_file_train_alike() {
     let [a, b] = pairs(false);
     data_set(&shell, "pairs.safetensors", false);
     let shape = [PAIRS as i32, 3, 32, 32];
-    let tensor = |key: &str| files::tensor("Byte", key, a.len() as i32, 0, &shape);
-    let pickle = files::program(&files::cat(&[&tensor("0"), &tensor("1"), b"\x86"]));
-    fs::write(shell.path("train_data.pkl"), files::torch_file(&pickle, &[("0", &a), ("1", &b)], false)).unwrap();
-    let arrays = [&a, &b].map(|data| files::npy("|u1", "(12, 3, 32, 32)", data));
-    fs::write(shell.path("pairs.npz"), files::zip(&[("a.npy", &arrays[0]), ("b.npy", &arrays[1])], true)).unwrap();
+    let tensor = |key: &str| crate::files::tensor("Byte", key, a.len() as i32, 0, &shape);
+    let pickle = crate::files::program(&crate::files::cat(&[&tensor("0"), &tensor("1"), b"\x86"]));
+    fs::write(shell.path("train_data.pkl"), crate::files::torch_file(&pickle, &[("0", &a), ("1", &b)], false)).unwrap();
+    let arrays = [&a, &b].map(|data| crate::files::npy("|u1", "(12, 3, 32, 32)", data));
+    fs::write(shell.path("pairs.npz"), crate::files::zip(&[("a.npy", &arrays[0]), ("b.npy", &arrays[1])], true)).unwrap();
     for (folder, data) in [("folder/a", &a), ("folder/b", &b)] {
         fs::create_dir_all(shell.path(folder)).unwrap();
         for (n, picture) in data.chunks(3 * 32 * 32).enumerate() {

@@ -1,11 +1,8 @@
 //! Noise laws on the command line: `demo`, `train` and `eval` take the same ones, ask the same records, and refuse with one reason.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::Shell;
+use crate::cli::Shell;
 use n2n_gpu::noise::{LAWS, Noise};
 
 /// Three steps or so of a small network: what a `demo` of 0.001 minutes comes to.

@@ -1,18 +1,15 @@
 //! Commands that are one of several processes: under mpirun, or in an array of jobs.
 
-#[path = "common/cli.rs"]
-mod cli;
-
-use cli::Shell;
+use crate::cli::Shell;
 
 /// Runs a command as one of several processes, as far as variables tell it.
-fn run_as(shell: &Shell, line: &str, variables: &[(&str, &str)]) -> cli::Done {
+fn run_as(shell: &Shell, line: &str, variables: &[(&str, &str)]) -> crate::cli::Done {
     let mut command = shell.command(line);
     for name in ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "SLURM_ARRAY_TASK_ID"] {
         command.env_remove(name);
     }
     command.envs(variables.iter().copied());
-    cli::Done::of(line, command)
+    crate::cli::Done::of(line, command)
 }
 
 #[test]
@@ -40,7 +37,7 @@ fn a_shard_is_that_of_the_process_or_job() {
 fn a_program_without_mpi_is_not_one_of_several_that_train() {
     let shell = Shell::new();
     shell.picture("photo.png", 40, 32);
-    let line = format!("train photo.png --out run {}", cli::TINY);
+    let line = format!("train photo.png --out run {}", crate::cli::TINY);
     let variables = [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2")];
     run_as(&shell, &line, &variables).is_misused(&["process 0 of 2", "--features mpi"]);
     assert!(!shell.path("run").exists());

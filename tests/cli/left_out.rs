@@ -1,18 +1,11 @@
 //! Shots, scenes and pages that cannot be used are left out by name, and cost no others.
 
-#[path = "common/cli.rs"]
-mod cli;
-#[path = "common/tensor_files.rs"]
-mod files;
-#[path = "common/tiff.rs"]
-mod tiff_files;
-
 use std::fs;
 
-use cli::{Done, Shell, TINY};
+use crate::cli::{Done, Shell, TINY};
+use crate::tiff_files::{Page, file};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::ops::{Pixels, random_normals};
-use tiff_files::{Page, file};
 
 const SIDE: usize = 48;
 
@@ -129,10 +122,10 @@ fn values_that_are_no_numbers_are_found_at_once() {
     let mut values: Vec<f32> = (0..4).flat_map(|seed| shot(seed, SIDE)).map(f32::from).collect();
     values[SIDE * SIDE + 3] = f32::NAN;
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    fs::write(shell.path("stack.npy"), files::npy("<f4", "(4, 48, 48)", &bytes)).unwrap();
+    fs::write(shell.path("stack.npy"), crate::files::npy("<f4", "(4, 48, 48)", &bytes)).unwrap();
     let problem = "infinite or not a number at column 3, row 0";
     says(&train(&shell, "--stack stack.npy"), &["left out: stack.npy: page 2 of 4 has a value", problem]);
-    fs::write(shell.path("pairs.npy"), files::npy("<f4", "(2, 2, 48, 48)", &bytes)).unwrap();
+    fs::write(shell.path("pairs.npy"), crate::files::npy("<f4", "(2, 2, 48, 48)", &bytes)).unwrap();
     says(&train(&shell, "--dataset pairs.npy"), &["left out: pairs.npy: pair 2 has a value", problem]);
     let done = shell.run("inspect --dataset pairs.npy");
     assert!(done.succeeds().stdout.contains(problem), "{done}");
@@ -142,7 +135,7 @@ fn values_that_are_no_numbers_are_found_at_once() {
 fn an_array_with_four_values_at_the_end_has_alpha() {
     let shell = Shell::new();
     let bytes: Vec<u8> = (0..4).flat_map(|seed| shot(seed, SIDE)).flat_map(|v| [v, v / 2, 255 - v, 128]).collect();
-    fs::write(shell.path("rgba.npy"), files::npy("|u1", "(4, 48, 48, 4)", &bytes)).unwrap();
+    fs::write(shell.path("rgba.npy"), crate::files::npy("|u1", "(4, 48, 48, 4)", &bytes)).unwrap();
     let json = shell.run("inspect --stack rgba.npy --json").succeeds().json("shots");
     assert_eq!((&json["shots"], &json["pairs"][0]["size"][0]), (&4.into(), &48.into()));
     train(&shell, "--stack rgba.npy").succeeds();

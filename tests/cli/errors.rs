@@ -1,12 +1,9 @@
 //! Bad input on the command line: one clear sentence that names the file or the flag, exit code 1, or 2 for misuse, other
 //! files still done, nothing half-written.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::{Shell, TINY, asset};
+use crate::cli::{Shell, TINY, asset};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const DENOISE: &str = "--model model/last.safetensors --device cpu";
@@ -276,7 +273,7 @@ fn an_unknown_device_is_named() {
     let line = "bench";
     let mut command = shell.command(line);
     command.args(["--device", ""]);
-    cli::Done::of(line, command).fails(&["--device"]);
+    crate::cli::Done::of(line, command).fails(&["--device"]);
     assert!(!shell.path("out.png").exists());
 }
 

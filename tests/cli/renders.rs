@@ -1,17 +1,12 @@
 //! Renderers' pictures from the command line: layers of OpenEXR files and files beside them, there and back, and what is refused.
 
-#[path = "common/cli.rs"]
-mod cli;
-#[path = "../examples/tracer/mod.rs"]
-mod tracer;
-
-use cli::Shell;
+use crate::cli::Shell;
+use crate::tracer::{Render, Scene};
 use exr::image::{AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer};
 use exr::math::Vec2;
 use exr::meta::header::LayerAttributes;
 use exr::prelude::{ImageAttributes, IntegerBounds, WritableImage};
 use n2n_gpu::data::picture::Picture;
-use tracer::{Render, Scene};
 
 const NET: &str = "--net oidn-unet-small --hdr --batch 1 --crop 32 --steps 3 --device cpu";
 

@@ -1,12 +1,9 @@
 //! Bursts and stacks of noisy shots, as a user trains on them.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::f32::consts::TAU;
 use std::fs;
 
-use cli::{Shell, TINY};
+use crate::cli::{Shell, TINY};
 use n2n_gpu::data::picture::{Picture, save_pages};
 use n2n_gpu::ops::{Pixels, random_normals};
 

@@ -1,11 +1,10 @@
 //! Nothing is lost: no command writes over what it reads, or over a run that it was not told to replace, or leaves half a file.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use cli::{Mount, Shell, TINY, asset, left_out};
+use crate::cli::{Mount, Shell, TINY, asset, left_out};
 
 const DENOISE: &str = "--model model/last.safetensors --device cpu";
 
@@ -28,6 +27,26 @@ fn results_replace_no_picture_that_is_measured() {
     shell.model();
     shell.run(&format!("denoise clean -o out.png {DENOISE}")).is_misused(&["out.png", "folder"]);
     assert!(!shell.path("out.png").exists());
+}
+
+/// A run folder stands for the best model in it.
+#[test]
+fn a_model_that_is_named_by_its_run_folder_is_not_replaced() {
+    let shell = Shell::new();
+    shell.model();
+    shell.picture("in/a.png", 40, 32);
+    let best = || fs::read(shell.path("model/best.safetensors")).unwrap();
+    let before = best();
+    shell.run("export model --half model/best.safetensors --force").is_misused(&["model/best.safetensors"]);
+    #[cfg(unix)]
+    {
+        fs::create_dir(shell.path("out")).unwrap();
+        std::os::unix::fs::symlink(shell.path("model/best.safetensors"), shell.path("out/a.png")).unwrap();
+        for line in ["eval in --noise gaussian:25 --save out", "denoise in -o out --force"] {
+            shell.run(&format!("{line} --model model --device cpu")).is_misused(&["model/best.safetensors", "out/a.png"]);
+        }
+    }
+    assert!(best() == before);
 }
 
 #[cfg(unix)]
@@ -91,6 +110,27 @@ fn a_demo_replaces_a_run_only_when_told_to() {
     shell.run(&format!("train for-model.png --out model {TINY}")).fails(&["model", "--overwrite"]);
 }
 
+/// What a run leaves that is interrupted before it has a model is no mixture of two runs.
+#[test]
+fn an_overwritten_run_leaves_no_models_beside_those_of_another() {
+    let shell = Shell::new();
+    shell.model();
+    let line = "train for-model.png --out model --overwrite --noise gaussian:25 --width 8 --levels 1 --crop 16 --minutes 10 --device cpu";
+    let mut child = shell.command(line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let config = || fs::read_to_string(shell.path("model/config.toml")).unwrap();
+    let start = Instant::now();
+    while !config().contains("width = 8") && start.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(config().contains("width = 8"), "{}", config());
+    for name in ["best.safetensors", "last.safetensors"].into_iter().filter(|name| shell.path("model").join(name).exists()) {
+        let info = shell.run(&format!("info model/{name} --json")).succeeds();
+        assert!(info.stdout.contains("\"width\":8") || info.stdout.contains("\"width\": 8"), "{name}: {info}");
+    }
+}
+
 #[test]
 fn a_training_is_refused_photographs_that_lie_where_its_samples_go() {
     let shell = Shell::new();
@@ -100,6 +140,14 @@ fn a_training_is_refused_photographs_that_lie_where_its_samples_go() {
     // Other photographs that lie there are safe as well, until the folder holds a run.
     shell.picture("photo.png", 40, 32);
     shell.run(&format!("train photo.png --out run {TINY}")).fails_with(&["samples", "another folder"]);
+    // Nor are they read from the folder of a run that is to be replaced, whatever names them.
+    shell.picture("twin/photo.png", 40, 32);
+    fs::write(shell.path("run/state.safetensors"), "").unwrap();
+    let tiny = TINY.replace("--noise gaussian:25", "");
+    let noisy = format!("train --pairs run/samples twin --out run --overwrite {tiny}");
+    for line in [&format!("train photo.png --val run/samples --out run --overwrite {TINY}"), &noisy] {
+        shell.run(line).is_misused(&["run/samples", "samples of the run", "--out"]);
+    }
     assert!(fs::read(shell.path("run/samples/photo.png")).unwrap() == before);
 }
 

@@ -1,12 +1,9 @@
 //! Pictures through pipes: `denoise -`, `-o -`.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs::{self, File};
 use std::process::Output;
 
-use cli::Shell;
+use crate::cli::Shell;
 
 const MODEL: &str = "--model model/last.safetensors --device cpu";
 

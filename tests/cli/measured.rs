@@ -1,20 +1,13 @@
 //! Floats of instruments are trained on as they were measured, and denoised so: from TIFF, OpenEXR and `.npy` files, which come back
 //! as they were.
 
-#[path = "common/cli.rs"]
-mod cli;
-#[path = "common/tensor_files.rs"]
-mod files;
-#[path = "common/tiff.rs"]
-mod tiff_files;
-
 use std::fs;
 
-use cli::{Shell, TINY};
+use crate::cli::{Shell, TINY};
+use crate::tiff_files::{Page, file};
 use n2n_gpu::data::npy::load_npy;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::ops::random_normals;
-use tiff_files::{Page, file};
 
 const SIDE: usize = 48;
 
@@ -79,7 +72,7 @@ fn floats_are_read_as_they_are_from_whatever_file() {
     let [black, white] = model(&shell);
     assert!((-500.0..700.0).contains(&black) && (4300.0..5700.0).contains(&white), "{black} {white}");
     save_tiff(&shell, "noisy.tif", &counts(9));
-    fs::write(shell.path("noisy.npy"), files::npy("<f4", "(48, 48)", &bytes_of(&counts(9)))).unwrap();
+    fs::write(shell.path("noisy.npy"), crate::files::npy("<f4", "(48, 48)", &bytes_of(&counts(9)))).unwrap();
     Picture::load(&shell.path("noisy.tif")).unwrap().as_measured().save(&shell.path("noisy.exr")).unwrap();
     for name in ["noisy.tif", "noisy.npy", "noisy.exr"] {
         shell.run(&format!("denoise {name} --model run/best.safetensors --device cpu")).succeeds();
@@ -157,7 +150,7 @@ fn arrays_come_back_in_their_shape_and_type() {
         ("<f4", "(1, 3, 48, 48)", &planes),
         ("<u2", "(3, 1, 48, 48)", &all),
     ] {
-        fs::write(shell.path("a.npy"), files::npy(kind, shape, &of(kind, values))).unwrap();
+        fs::write(shell.path("a.npy"), crate::files::npy(kind, shape, &of(kind, values))).unwrap();
         shell.run("denoise a.npy -o b.npy -f --model run/best.safetensors --device cpu").succeeds();
         let [a, b] = ["a.npy", "b.npy"].map(|name| load_npy(&shell.path(name)).unwrap());
         assert_eq!((a.shape(), a.dtype()), (b.shape(), b.dtype()));
@@ -167,11 +160,11 @@ fn arrays_come_back_in_their_shape_and_type() {
             assert!(a != b && (before - after).abs() < 250.0, "{kind} {shape}: {before} {after}");
         }
     }
-    fs::write(shell.path("a.npy"), files::npy("<f4", "(2304,)", &of("<f4", &all[..one]))).unwrap();
+    fs::write(shell.path("a.npy"), crate::files::npy("<f4", "(2304,)", &of("<f4", &all[..one]))).unwrap();
     shell.run("denoise a.npy -o b.npy -f --model run/best.safetensors --device cpu").fails(&["a.npy", "[2304]", "(H, W)"]);
     let mut nan = all.clone();
     nan[one + 50] = f32::NAN;
-    fs::write(shell.path("a.npy"), files::npy("<f4", "(3, 48, 48)", &of("<f4", &nan))).unwrap();
+    fs::write(shell.path("a.npy"), crate::files::npy("<f4", "(3, 48, 48)", &of("<f4", &nan))).unwrap();
     shell.run("denoise a.npy -o c.npy --model run/best.safetensors --device cpu").fails(&["page 2 of 3", "column 2, row 1"]);
     assert!(!shell.path("c.npy").exists());
 }

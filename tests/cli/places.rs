@@ -1,11 +1,8 @@
 //! Which pictures `denoise` takes, and what it calls the results.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::Shell;
+use crate::cli::Shell;
 use serde_json::{Value, json};
 
 const MODEL: &str = "--model model/last.safetensors --device cpu";
@@ -64,7 +61,7 @@ fn a_folder_without_a_name_goes_to_one_beside_it() {
     assert_eq!(tree(&shell, "in.new"), ["in.new/a.png", "in.new/b.jpg", "in.new/sub/a.png", "in.new/sub/deep/c.png"]);
     let mut command = shell.command("denoise . --model ../../model/last.safetensors --device cpu");
     command.current_dir(shell.path("in/sub"));
-    cli::Done::of("denoise .", command).succeeds();
+    crate::cli::Done::of("denoise .", command).succeeds();
     assert_eq!(shell.names("in/sub-denoised"), ["a.png"]);
 }
 

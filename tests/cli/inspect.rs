@@ -1,12 +1,9 @@
 //! `inspect`, and the look that `train` takes at pairs, as a user runs them.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 use std::path::Path;
 
-use cli::{Shell, TINY, asset};
+use crate::cli::{Shell, TINY, asset};
 use image::{DynamicImage, GenericImageView, RgbImage};
 use n2n_gpu::noise::{Clean, Noise};
 

@@ -1,13 +1,10 @@
 //! `denoise` with very many files.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use cli::{Shell, wave};
+use crate::cli::{Shell, wave};
 use image::DynamicImage;
 
 const MODEL: &str = "--model model/last.safetensors --device cpu";
@@ -59,7 +56,7 @@ fn twenty_broken_files_among_a_thousand_are_named_and_memory_stays_flat() {
     let (mut early, mut late) = (None, None);
     while child.try_wait().unwrap().is_none() {
         let written = fs::read_dir(shell.path("out")).map_or(0, Iterator::count);
-        late = cli::peak(&child).or(late);
+        late = crate::cli::peak(&child).or(late);
         if written < 250 {
             early = late;
         }
@@ -79,7 +76,7 @@ fn twenty_broken_files_among_a_thousand_are_named_and_memory_stays_flat() {
         assert!(line.starts_with(&format!("error: {name}: ")), "{name}: {line}");
     }
     let (Some(early), Some(late)) = (early, late) else {
-        return cli::left_out("memory is not measured: this system does not tell it in /proc");
+        return crate::cli::left_out("memory is not measured: this system does not tell it in /proc");
     };
     // A picture takes 20 KiB on average; if every one stayed, that would be 15 MiB.
     assert!(late - early < 5.0, "{early:.1} MiB after a quarter, {late:.1} in the end");

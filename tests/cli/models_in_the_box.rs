@@ -1,9 +1,6 @@
 //! Models in the box: what they are, and what `denoise` makes of pictures without a word about a model.
 
-#[path = "common/cli.rs"]
-mod cli;
-
-use cli::Shell;
+use crate::cli::Shell;
 use n2n_gpu::data::metrics::psnr;
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::nets::{BUILT_IN, Builtin};

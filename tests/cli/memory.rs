@@ -1,12 +1,9 @@
 //! Trainings that need more memory than the process may have: what an aborted allocation would end without a word of what to do.
 #![cfg(unix)]
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::process::{Command, Stdio};
 
-use cli::{Done, Shell};
+use crate::cli::{Done, Shell};
 
 #[test]
 fn a_training_that_does_not_fit_into_memory_ends_in_a_sentence_with_numbers() {

@@ -1,16 +1,11 @@
 //! `train` on more pictures than --memory holds, as a user runs it.
 
-#[path = "common/cli.rs"]
-mod cli;
-#[path = "common/supplies.rs"]
-mod supplies;
-
 use std::fs;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use cli::{Done, Shell, wave};
-use supplies::photographs;
+use crate::cli::{Done, Shell, wave};
+use crate::supplies::photographs;
 
 /// A network and a training small enough for any machine, for which pictures of 4 MiB and more are read while it trains.
 const TINY: &str = "--width 4 --levels 1 --batch 32 --crop 16 --device cpu --memory 4";
@@ -92,7 +87,7 @@ fn bursts_are_read_while_it_trains_some_shots_at_a_time() {
 fn peak_of(child: &mut Child) -> Option<f64> {
     let mut peak = None;
     while child.try_wait().unwrap().is_none() {
-        peak = cli::peak(child).or(peak);
+        peak = crate::cli::peak(child).or(peak);
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(child.wait().unwrap().success());
@@ -109,7 +104,7 @@ fn memory_does_not_grow_with_the_pictures() {
     }
     let line = format!("train photos --noise gaussian:25 --out run --steps 150 --quiet {TINY}");
     let Some(peak) = peak_of(&mut shell.command(&line).spawn().unwrap()) else {
-        return cli::left_out("memory of a training: this system does not tell it");
+        return crate::cli::left_out("memory of a training: this system does not tell it");
     };
     assert!(peak < 200.0, "{peak:.0} MiB");
 }

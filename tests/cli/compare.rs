@@ -1,9 +1,6 @@
 //! `--compare` and `--tta`.
 
-#[path = "common/cli.rs"]
-mod cli;
-
-use cli::{Shell, wave};
+use crate::cli::{Shell, wave};
 use image::{GenericImageView, Rgb};
 
 const MODEL: &str = "--model model/last.safetensors --device cpu";

@@ -1,11 +1,8 @@
 //! `denoise` replaces no file that it was not told to replace, and no input by the result of another.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::Shell;
+use crate::cli::Shell;
 
 const MODEL: &str = "--model model/last.safetensors --device cpu";
 

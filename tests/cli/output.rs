@@ -1,11 +1,8 @@
 //! What commands print, whatever happens: one JSON object with `--json`, an exit code that tells the truth, plain sentences.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::{Shell, TINY};
+use crate::cli::{Shell, TINY};
 
 #[test]
 fn a_failure_is_one_json_object_with_its_error() {
@@ -86,7 +83,7 @@ fn names_that_are_not_unicode_are_no_problem() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use cli::Done;
+    use crate::cli::Done;
 
     let shell = Shell::new();
     shell.model();
@@ -240,4 +237,11 @@ fn an_interrupt_ends_every_command_with_exit_code_130_and_one_json_object() {
         let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!((&json["error"], &json["exit_code"]), (&"interrupted".into(), &130.into()), "{json}");
     }
+}
+
+/// A network for grey pictures is timed as others are.
+#[test]
+fn a_network_of_one_channel_is_benchmarked() {
+    let tiny = "--width 4 --levels 1 --batch 1 --size 16 --runs 1 --device cpu";
+    Shell::new().run(&format!("bench --channels 1 --json {tiny}")).succeeds().json("train_step_ms");
 }

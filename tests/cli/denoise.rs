@@ -1,9 +1,6 @@
 //! `denoise` and `eval` as a user runs them: what goes in comes out with its name, size, depth, colour type and alpha.
 
-#[path = "common/cli.rs"]
-mod cli;
-
-use cli::{Shell, TINY, wave};
+use crate::cli::{Shell, TINY, wave};
 use image::{ColorType, DynamicImage, GrayImage, ImageBuffer, Luma, Rgba};
 
 const MODEL: &str = "--model model/last.safetensors --device cpu";
@@ -136,7 +133,7 @@ fn a_bar_shows_progress_on_a_terminal_unless_quiet() {
         assert!(output.status.success());
         Some(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let Some(shown) = on_a_terminal("") else { return cli::left_out("progress on a terminal: there is no `script`") };
+    let Some(shown) = on_a_terminal("") else { return crate::cli::left_out("progress on a terminal: there is no `script`") };
     assert!(shown.contains("photo.png: ") && shown.contains('█') && shown.contains("photo.png -> out.png"), "{shown}");
     let quiet = on_a_terminal("--quiet").unwrap();
     assert!(!quiet.contains("photo.png") && quiet.contains("1 picture denoised"), "{quiet}");

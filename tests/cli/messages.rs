@@ -1,17 +1,10 @@
 //! What is said to who gives a file or a folder where another is wanted, and how ranges and pictures of counts are shown.
 
-#[path = "common/cli.rs"]
-mod cli;
-#[path = "common/tensor_files.rs"]
-mod files;
-#[path = "common/tiff.rs"]
-mod tiff_files;
-
 use std::fs;
 
-use cli::{Shell, TINY};
+use crate::cli::{Shell, TINY};
+use crate::tiff_files::{Page, file};
 use n2n_gpu::ops::random_normals;
-use tiff_files::{Page, file};
 
 const SIDE: usize = 48;
 
@@ -32,8 +25,8 @@ fn a_stack_that_is_given_as_pairs_is_pointed_to_its_flag() {
     save_stack(&shell, "stack.tif", 4);
     save_stack(&shell, "one.tif", 1);
     let bytes: Vec<u8> = (0..4).flat_map(counts).flat_map(u16::to_le_bytes).collect();
-    fs::write(shell.path("stack.npy"), files::npy("<u2", "(4, 48, 48)", &bytes)).unwrap();
-    fs::write(shell.path("two.npy"), files::npy("<u2", "(2, 48, 48)", &bytes[..bytes.len() / 2])).unwrap();
+    fs::write(shell.path("stack.npy"), crate::files::npy("<u2", "(4, 48, 48)", &bytes)).unwrap();
+    fs::write(shell.path("two.npy"), crate::files::npy("<u2", "(2, 48, 48)", &bytes[..bytes.len() / 2])).unwrap();
     let train = format!("train --out run {} --dataset", TINY.replace("--noise gaussian:25 ", ""));
     for command in ["inspect", &train] {
         shell.run(&format!("{command} stack.tif")).fails(&["stack.tif: has 4 pages", "--stack", "--neighbours"]);

@@ -1,13 +1,10 @@
 //! `n2n-gpu export --web`: what is on the page. tests/clients/web.py opens it in a browser.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 use std::io::Read;
 
+use crate::cli::{Shell, TINY};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use cli::{Shell, TINY};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

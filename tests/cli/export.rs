@@ -1,13 +1,10 @@
 //! `n2n-gpu export` and `n2n-gpu info`.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use cli::{Shell, TINY};
+use crate::cli::{Shell, TINY};
 use n2n_gpu::data::npy::load_npy;
 use n2n_gpu::export::onnx::proto::ModelProto;
 use prost::Message;

@@ -1,11 +1,8 @@
 //! Completions for shells, and man pages.
 
-#[path = "common/cli.rs"]
-mod cli;
-
 use std::fs;
 
-use cli::Shell;
+use crate::cli::Shell;
 
 #[test]
 fn every_shell_completes_commands_and_options() {
@@ -29,7 +26,7 @@ fn bash_completes_a_command() {
     let words =
         ". ./script; COMP_WORDS=(n2n-gpu denoise --recu); COMP_CWORD=2; _n2n__gpu n2n-gpu --recu denoise; echo ${COMPREPLY[@]}";
     let done = std::process::Command::new("bash").args(["-c", words]).current_dir(shell.path("")).output();
-    let Ok(done) = done else { return cli::left_out("completions of bash: there is no bash") };
+    let Ok(done) = done else { return crate::cli::left_out("completions of bash: there is no bash") };
     assert_eq!(String::from_utf8_lossy(&done.stdout), "--recursive\n", "{}", String::from_utf8_lossy(&done.stderr));
 }
 
