@@ -31,7 +31,7 @@ pub(super) struct Options {
     /// Pictures per step
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
-    /// Side of the pictures, pixels; a multiple of 2^levels
+    /// Side of the pictures, pixels; networks with levels need a multiple of 2^levels
     #[arg(long, value_name = "PX", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..=8192))]
     size: u16,
     /// Timed runs, of which the median counts
@@ -132,7 +132,7 @@ impl<'a> Bench<'a> {
     fn step(&self) -> Result<(Box<dyn Executor>, f64), Error> {
         let mut g = Graph::new();
         g.set_precision(self.precision);
-        let [x, t] = [("x", self.network.inputs()), ("t", 3)].map(|(name, c)| g.host_picture(name, self.shape, c));
+        let [x, t] = [("x", self.network.inputs()), ("t", self.network.colours())].map(|(name, c)| g.host_picture(name, self.shape, c));
         let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let handles = record_step(&mut g, self.network.as_ref(), Example { x, t, mask: None }, rule);
         let flops = g.flops();

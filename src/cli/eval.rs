@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::aux::AuxArgs;
 use super::files::{check_outputs, remark_skipped};
-use super::model::load_model;
+use super::model::{self, load_model};
 use super::output::{Output, complain, counted, path_text};
 use super::{Common, Usage};
 
@@ -237,7 +237,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()), false)?;
     options.aux.check_inputs(files.inputs.len(), false)?;
     if let Some(folder) = &options.save {
-        files.check_outputs(folder, options.model.as_deref())?;
+        files.check_outputs(folder, options.model.as_deref().and_then(model::file).as_deref())?;
         super::train::make_folder("--save", folder)?;
     }
     let (mut denoiser, device) = match &model {

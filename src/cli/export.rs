@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Usage;
 use super::files::{check_existing, check_outputs};
-use super::model::{best, load_model, named};
+use super::model::{self, best, load_model, named};
 use super::output::{Output, path_text};
 use super::train::make_folder;
 
@@ -181,7 +181,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Output> {
     targets.iter().try_for_each(Target::check_name)?;
     targets.iter().try_for_each(Target::check_folder)?;
     let results: Vec<_> = targets.iter().map(|t| (t.flag.into(), t.path.clone())).collect();
-    let read: Vec<_> = std::iter::once(&options.model).chain(&options.also).map(PathBuf::as_path).collect();
+    let models: Vec<_> = std::iter::once(&options.model).chain(&options.also).filter_map(|path| model::file(path)).collect();
+    let read: Vec<_> = models.iter().map(PathBuf::as_path).collect();
     check_outputs("export", &read, &results, None)?;
     check_existing(options.force, targets.iter().map(|target| target.path.as_path()))?;
     let model = load_model(&options.model)?;

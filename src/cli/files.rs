@@ -104,10 +104,10 @@ fn ignores_case(path: &Path) -> bool {
     folder.join(name).exists()
 }
 
-/// The first of the files that lies in a folder, whatever the names of the way there.
-pub(super) fn lying_in<'a>(files: &'a [PathBuf], folder: &Path) -> Option<&'a PathBuf> {
+/// The first of these files and folders that lies in a folder, or is it, by whichever links it is reached.
+pub(super) fn lying_in<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, folder: &Path) -> Option<&'a PathBuf> {
     let folder = folder.canonicalize().ok()?;
-    files.iter().find(|file| file.canonicalize().is_ok_and(|file| file.starts_with(&folder)))
+    paths.into_iter().find(|path| path.canonicalize().is_ok_and(|path| path.starts_with(&folder)))
 }
 
 /// The photographs that `inputs` name, of folders within folders too if it is `recursive`, but for those of the run in `out`.

@@ -44,7 +44,7 @@ pub(super) struct Options {
     /// Noise to add: one of the laws below
     #[arg(long, display_order = 0, value_name = "LAW", conflicts_with_all = ["pairs", "burst", "stack", "dataset"], allow_negative_numbers = true)]
     pub(super) noise: Option<Noise>,
-    /// The PHOTOS are noisy, and there is one of each
+    /// PHOTOS are single noisy pictures, without a second shot of the scene
     ///
     /// Learns from pixels that lie beside each other (`Neighbor2Neighbor`), whose noise must be independent: not that of JPEGs or of a demosaicked raw file. Two shots of every scene bring more
     #[arg(long, help_heading = "Data", requires = "photos", conflicts_with_all = ["noise", "pairs", "burst", "stack", "dataset", "clean_targets"])]
@@ -103,10 +103,10 @@ pub(super) struct Options {
     /// Cut the shots of a pair to what they share where one is shifted by whole pixels
     #[arg(long, help_heading = "Data", hide_short_help = true, conflicts_with = "photos")]
     pub(super) align: bool,
-    /// Give the second shot of a pair the brightness of the first where it is another
+    /// Match the second shot's brightness to the first's
     #[arg(long = "match", help_heading = "Data", hide_short_help = true, conflicts_with = "photos")]
     pub(super) brightness: bool,
-    /// Stop at pictures that cannot be read, and at faults that the look at pairs finds
+    /// Stop at pictures that cannot be read, and at faults that `inspect` would find
     #[arg(long, help_heading = "Data", hide_short_help = true)]
     strict: bool,
     /// Train towards clean targets, for comparison
@@ -165,6 +165,15 @@ fn source(
     let mends = Mends { align: data.align, brightness: data.brightness };
     let memory = Memory { mib, seed, holds_out: data.val.is_none(), strict };
     let reader = PairReader { common, aux: &settings.aux, network, mends, strict, memory };
+    let samples = options.out.join("samples");
+    let check_samples = |path: Option<&PathBuf>| match path {
+        None => Ok(()),
+        Some(path) => {
+            let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
+            Err(Usage::new(format!("{}: {problem}", path.display())))
+        }
+    };
+    check_samples(lying_in(data.paths(), &samples))?;
     let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
         (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
@@ -172,10 +181,7 @@ fn source(
         _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
         (_, _, noise) => {
             let files = photographs(&data.photos, data.recursive, &options.out)?;
-            if let Some(file) = lying_in(&files, &options.out.join("samples")) {
-                let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
-                return Err(Usage::new(format!("{}: {problem}", file.display())));
-            }
+            check_samples(lying_in(&files, &samples))?;
             let source = match noise {
                 Some(noise) => memory.photographs(common, &files, noise)?,
                 None => Source::single(readable(files.par_iter().map(|file| load_measured(file)).collect::<Vec<_>>(), strict)?),
@@ -263,7 +269,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let origin = settings.origin.absolute();
     let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
     let trained =
-        Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out));
+        Trained::run(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out));
     let left_out = remark_left_out(common, source);
     Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
@@ -298,7 +304,7 @@ fn with_advice(error: Error, how: &str, out: &Path) -> Error {
 /// What came of a training for people.
 fn output(trained: &Trained, how_to_go_on: &str, left_out: usize) -> Output {
     let done = &trained.outcome;
-    let within = done.psnr_estimated_interval.map(|[lo, hi]| format!("{lo:.2} to {hi:.2} dB in 19 of 20 cases"));
+    let within = done.psnr_estimated_interval.map(|[lo, hi]| format!("{lo:.2} to {hi:.2} dB with 95 % confidence"));
     let remarks: Vec<String> = within.into_iter().chain(done.psnr.map(|truth| format!("true: {truth:.2} dB"))).collect();
     let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
     let psnr = match (done.psnr_estimated, done.psnr) {
@@ -340,7 +346,7 @@ pub(super) struct Trained {
 
 impl Trained {
     /// Trains with a bar, until Ctrl-C, alone or in a team, of which only the first has something to tell; browsers may look on.
-    pub(super) fn by(
+    pub(super) fn run(
         common: &Common,
         run: &Run,
         team: Option<Box<dyn Team>>,

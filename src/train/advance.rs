@@ -9,7 +9,7 @@ use super::schedule::ema_decay;
 use super::team::{Team, Vote, least_seconds};
 use super::trainer::{Feed, Trainer};
 use crate::error::Result;
-use crate::ops::{Accumulated, pieces};
+use crate::ops::{Accumulated, summed_parts};
 use crate::plan::Ticket;
 
 /// Pieces in which a team sums gradients: each goes to the others while the next is computed.
@@ -112,14 +112,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// Runs a batch piece by piece, each of which is summed over the team while the next is computed; the sums take the place of the
-    /// gradients, and of the loss.
+    /// Runs the backward pass of a batch up to each part of the gradients in turn, and sums that part over the team while the next is
+    /// computed. The sums then replace the gradients and the loss on the device.
     fn sum_last_batch(&mut self, team: &mut dyn Team, sums: Accumulated, vote: Vote) -> Result<Vote> {
         let gradients = self.step.grads;
-        let pieces = pieces(&self.executor.plan().graph);
+        let parts = summed_parts(&self.executor.plan().graph);
         let mut waiting = VecDeque::new();
         let mut done = 0;
-        for (node, range) in &pieces {
+        for (node, range) in &parts {
             self.executor.run_nodes(done..node + 1)?;
             done = node + 1;
             waiting.push_back(self.executor.read_range_later(gradients, range.clone())?);
@@ -139,7 +139,7 @@ impl Trainer {
         }
         let own = self.wait_for(ticket)?;
         team.begin_sum(vote.to_floats(own[0], team.rank()))?;
-        for (_, range) in pieces {
+        for (_, range) in parts {
             let sum = team.end_sum()?;
             self.executor.write_at(gradients, range.start, &sum)?;
         }

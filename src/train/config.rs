@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 use toml::Table;
 
@@ -17,6 +18,8 @@ use crate::noise::Noise;
 
 /// Version of the layout of configurations and states: files of later ones are refused.
 pub(super) const FORMAT: u32 = 1;
+/// The file of a run.
+pub(super) const CONFIG: &str = "config.toml";
 /// Likeness, from 0 to 1, from which on a key is taken for another one that is misspelt.
 const ALIKE: f64 = 0.7;
 
@@ -79,11 +82,14 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Data {
-    const KEYS: [&str; 12] =
-        ["photos", "recursive", "single", "pairs", "dataset", "burst", "stack", "neighbours", "val", "aux", "align", "match"];
-
     fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// All files and folders that are named.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let one = [&self.dataset, &self.burst, &self.val].into_iter().flatten();
+        self.photos.iter().chain(self.pairs.iter().flatten()).chain(&self.stack).chain(one)
     }
 
     /// Whether it says what to train on.
@@ -175,7 +181,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn of_run(folder: &Path) -> Result<Self> {
-        Self::load(&folder.join("config.toml"))
+        Self::load(&folder.join(CONFIG))
     }
 
     /// Reads a configuration.
@@ -185,16 +191,16 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self> {
         let table = load_table(path)?;
         let wrong = |problem: String| Error::file(path, format!("{problem}: correct it"));
-        let known = defaults();
-        let keys: Vec<&str> = known.keys().map(String::as_str).chain(KEYS).collect();
+        let known = keys_of::<Options>();
+        let keys: Vec<&str> = known.iter().copied().chain(KEYS).collect();
         let inside = |name: &str| table.get(name).and_then(toml::Value::as_table).into_iter().flat_map(Table::keys);
         check_keys(table.keys(), &keys).map_err(wrong)?;
-        check_keys(inside("data"), &Data::KEYS).map_err(|problem| wrong(format!("{problem} in [data]")))?;
+        check_keys(inside("data"), keys_of::<Data>()).map_err(|problem| wrong(format!("{problem} in [data]")))?;
         let noise = table.get("noise").map(noise).transpose().map_err(wrong)?.flatten();
         let network = table.get("net").map(|net| network(net).map_err(wrong)).transpose()?;
         let places: Table = table.iter().filter(|(key, _)| ["from", "data"].contains(&key.as_str())).map(owned).collect();
         let origin: Origin = places.try_into().map_err(|e| wrong(format!("data or from: {}", message(&e))))?;
-        let options = table.iter().filter(|(key, _)| known.contains_key(*key)).map(owned).collect();
+        let options = table.iter().filter(|(key, _)| known.contains(&key.as_str())).map(owned).collect();
         let config = Self { path: path.to_owned(), noise, network, origin: origin.within(path), options };
         config.options(Options::new(&Device::Cpu, Length::Minutes(1.0)))?;
         Ok(config)
@@ -288,10 +294,37 @@ fn message(e: &toml::de::Error) -> String {
     e.message().trim().replace('\n', ", ")
 }
 
-/// All options by their keys.
-fn defaults() -> Table {
-    let all = Options { warm_up: Some(0), memory: Some(0), ..Options::new(&Device::Cpu, Length::Minutes(1.0)) };
-    Table::try_from(all).expect("options are plain data")
+/// The keys of a struct in a file.
+fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut keys: &[&str] = &[];
+    let _ = T::deserialize(Keys(&mut keys));
+    keys
+}
+
+/// Notes which keys a struct has, when it is read from this.
+struct Keys<'k>(&'k mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Keys<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        keys: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = keys;
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("there are no values"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
+        tuple_struct map enum identifier ignored_any
+    }
 }
 
 /// Names the first key that is not known, and the known one that it resembles most.

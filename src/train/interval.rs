@@ -8,7 +8,7 @@
 
 /// Side of a block, pixels: twice what errors are correlated over. Small pictures have smaller ones, four on a side.
 const SIDE: usize = 16;
-/// Standard errors to either side that nineteen of twenty are within.
+/// Standard errors to either side of a 95 % confidence interval.
 const WITHIN: f64 = 1.96;
 
 /// What blocks of a picture say of its error.

@@ -67,10 +67,10 @@ pub struct Options {
     /// How long.
     #[cfg_attr(feature = "cli", arg(skip = Length::Minutes(10.0)))]
     pub length: Length,
-    /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
+    /// Crops per step [default: 16 on a large GPU, else 4; recipe epfl: 30]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub batch: usize,
-    /// Side of the square crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller; recipe epfl: 32,
+    /// Side of the square crops, pixels; networks with levels need a multiple of 2^levels [default: 64, less where pictures are smaller; recipe epfl: 32,
     /// n2n: 256]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX"))]
     pub crop: usize,
@@ -87,8 +87,7 @@ pub struct Options {
     /// Augmentation of the pictures [default: all; recipe epfl: triple]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
     pub augment: Augment,
-    /// Share of the crops that are learned from in grey, with noise that is the same in all colours, so that grey pictures can be
-    /// denoised as well
+    /// Fraction of the crops that are made grey, noise included, so that grey pictures can be denoised as well
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "SHARE", allow_negative_numbers = true))]
     pub grey: f32,
@@ -126,7 +125,7 @@ pub struct Options {
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
     pub patience: u64,
-    /// Memory for pictures, MiB: of more than it holds, files are read again and again while it trains [default: 1024]
+    /// Memory for pictures, MiB: larger sets are read from their files while it trains [default: 1024]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, help_heading = "Data", value_name = "MIB"))]
     pub memory: Option<usize>,

@@ -2,8 +2,8 @@
 //!
 //! - A `Supply` is the files in an endless order that the seed shuffles: a position of it is a file and a random piece of it.
 //! - The ring has `slots` of one size. Slot `s` holds the latest position `p` with `p % slots == s`.
-//! - Before step `n`, all positions below `first + n * crops / each` have been written: every piece stays until about as many crops were
-//!   drawn as it has room for side by side, in the mean.
+//! - Before step `n`, all positions below `first + n * crops / each` have been written: a piece is replaced after, on average, as
+//!   many crops as would tile it.
 //! - So what is drawn from is a function of seed, files and step: a resumed training, another device and every process of a team get the
 //!   same. A step whose piece is not read yet waits for it.
 //! - Slots that are still empty are rows of the table that name one of the first pieces.

@@ -75,7 +75,7 @@ pub struct Outcome {
     pub psnr_noisy: f64,
     /// Estimated clean PSNR at the end, where the noise allows one, dB.
     pub psnr_estimated: Option<f64>,
-    /// Between which it is in nineteen of twenty cases, dB; nothing where so little error is left that it may be none.
+    /// 95 % confidence interval, dB; nothing where so little error is left that it may be none.
     pub psnr_estimated_interval: Option<[f64; 2]>,
     /// What is said of held-out pairs that do not match, if there are some.
     pub mismatch: Option<String>,
@@ -110,8 +110,8 @@ impl Run<'_> {
     /// a training of that length.
     ///
     /// # Errors
-    /// As [`Run::start`], and if the folder has no state of a training with these options and pictures, or one that has that length
-    /// behind it.
+    /// As [`Run::start`], and if the folder has no state of a training with these options and pictures, or has already
+    /// trained that long.
     pub fn resume(&self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<Outcome> {
         self.train(Start::Resumed, &Origin::default(), watch)
     }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use walkdir::WalkDir;
 
-use super::config::load_table;
+use super::config::{CONFIG, load_table};
 use super::report::Record;
+use super::state::STATE;
 use super::validation::Scores;
 use crate::error::{Error, Result};
 
@@ -32,7 +33,7 @@ impl PastRun {
     /// # Errors
     /// If its files are damaged, or of a later version.
     fn load(folder: &Path) -> Result<Self> {
-        let config = folder.join("config.toml");
+        let config = folder.join(CONFIG);
         let table = load_table(&config)?;
         let text = |table: Option<&Table>, key: &str| table?.get(key)?.as_str().map(str::to_owned);
         let net = text(table.get("net").and_then(Value::as_table), "name");
@@ -108,7 +109,7 @@ pub fn runs(folder: &Path) -> Result<Vec<Result<PastRun>>> {
             Error::file(place, format!("cannot be listed: {}", e.io_error().map_or_else(|| e.to_string(), ToString::to_string)))
         })?;
         let has = |name: &str| entry.path().join(name).is_file();
-        if entry.file_type().is_dir() && has("config.toml") && (has("metrics.jsonl") || has("state.safetensors")) {
+        if entry.file_type().is_dir() && has(CONFIG) && (has("metrics.jsonl") || has(STATE)) {
             found.push(PastRun::load(entry.path()));
         }
     }

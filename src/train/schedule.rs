@@ -36,7 +36,7 @@ impl Length {
             Self::Epochs(all) => ("epochs", all, format!("{epochs:.1} epochs")),
             Self::Minutes(minutes) => ("minutes", minutes, format!("{:.1} minutes", seconds / 60.0)),
         };
-        Error::option(option, format!("{wanted}: the run has {had} behind it: give more to go further"))
+        Error::option(option, format!("{wanted}: the run has already trained for {had}: give more to go further"))
     }
 }
 
@@ -71,7 +71,7 @@ pub enum Schedule {
     Cosine,
     /// The same rate throughout.
     Constant,
-    /// A tenth of it after epoch 5, and again after epoch 7: as in the first EPFL report.
+    /// A tenth of it after epoch 5, and again after epoch 7: as in the EPFL report of docs/reports.md.
     Drops,
     /// The same rate, then half a cosine to 0 over the last 30 %: the Noise2Noise paper's.
     Ramp,
@@ -187,7 +187,7 @@ pub enum Augment {
     /// By one of the eight flips and rotations, and by exchanging the two pictures of a pair, at random.
     All,
     /// Each batch holds pictures as they are, the same flipped left and right, and the same flipped upside down; every picture
-    /// once an epoch: as in the first EPFL report.
+    /// once an epoch: as in the EPFL report of docs/reports.md.
     Triple,
 }
 

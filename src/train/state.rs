@@ -20,6 +20,8 @@ use crate::ops::Optimizer;
 
 /// Name of the metadata entry of states.
 const ENTRY: &str = "n2n-gpu-state";
+/// The file of a run.
+pub(super) const STATE: &str = "state.safetensors";
 /// Most steps that a training has.
 const MOST_STEPS: u64 = 1 << 40;
 
@@ -226,7 +228,7 @@ pub(super) struct State {
 const VECTORS: [&str; 3] = ["params", "moments", "ema"];
 
 fn path(out: &Path) -> PathBuf {
-    out.join("state.safetensors")
+    out.join(STATE)
 }
 
 /// What a run folder says of the training that can be resumed in it.

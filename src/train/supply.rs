@@ -216,7 +216,7 @@ impl Supply {
         }
         Err(match self.left_out().into_iter().next() {
             Some(LeftOut::Broken(e)) => {
-                Error::data(format!("{e}; nor can others be trained on that were tried in its place: look at the files"))
+                Error::data(format!("{e}; the pictures tried instead of it could not be used either: check the files"))
             }
             _ => {
                 let least = self.least;

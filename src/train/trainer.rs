@@ -76,7 +76,7 @@ impl std::fmt::Debug for Trainer {
 }
 
 impl Trainer {
-    /// Readies a network for training on pictures, with fresh parameters.
+    /// Prepares a network for training on pictures, with fresh parameters.
     ///
     /// # Errors
     /// If options and pictures do not fit each other, or the device cannot hold a step.
@@ -137,7 +137,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Readies a network for training on batches of `shape` (N, H, W, C) that the host gives, with fresh parameters. Of `options`,
+    /// Prepares a network for training on batches of `shape` (N, H, W, C) that the host gives, with fresh parameters. Of `options`,
     /// crop, augmentation and targets do not matter.
     ///
     /// # Errors

@@ -173,7 +173,7 @@ fn weights(rgb: &[f32], width: usize, height: usize) -> Vec<f32> {
 pub(super) struct Scores {
     /// Estimated from noisy pairs, where the noise allows it, and most of them match.
     pub estimated: Option<f64>,
-    /// Between which the estimate is right in nineteen of twenty cases.
+    /// 95 % confidence interval of the estimate, dB.
     pub interval: Option<[f64; 2]>,
     /// Pairs that do not match, as their estimated error is below zero; they are not part of the estimate.
     pub mismatched: usize,
@@ -201,7 +201,7 @@ impl Scores {
             some => format!("{some} held-out pairs do not match"),
         };
         let why = "the shots share noise, or differ by more than noise";
-        Some(format!("{pairs}: the estimated error is below zero, so {why} (n2n-gpu inspect tells more)"))
+        Some(format!("{pairs}: the estimated error is below zero, so {why}"))
     }
 
     /// What checkpoints are judged by.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::config::{FORMAT, Written};
+use super::config::{CONFIG, FORMAT, Written};
 use super::report::{self, Record, Strip, Summary, counted, duration};
-use super::state::{Described, State};
+use super::state::{Described, STATE, State};
 use super::validation::Scores;
 use super::{Options, Origin, Run, Source};
 use crate::data::files::{Lock, lock, save_bytes};
@@ -29,10 +29,12 @@ pub(super) struct Writer<'a> {
     begun: bool,
     pub(super) records: Vec<Record>,
     best: f64,
+    /// Whether it begins anew.
+    fresh: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// Readies the writing into a folder; nothing is written yet.
+    /// Prepares to write into a folder; nothing is written yet.
     /// Fails if the folder has pictures where samples would go, and no run.
     pub(super) fn new(run: &Run<'a>, ranges: Ranges, lock: Option<Lock>, origin: &Origin) -> Result<Self> {
         let Run { device, ref network, options, source, out, .. } = *run;
@@ -43,13 +45,13 @@ impl<'a> Writer<'a> {
         let config = toml::to_string(&config)
             .map_err(|e| Error::file_from(out, format!("the configuration cannot be written: {e}"), e))?;
         let samples = out.join("samples");
-        if samples.exists() && !is_run(out) {
+        if samples.exists() && !is_run(out) && !out.join(CONFIG).exists() {
             return Err(Error::file(samples, "is there already, and not of a training: choose another folder for the run"));
         }
         let (records, best) = (Vec::new(), f64::NEG_INFINITY);
         let network = Arc::clone(network);
         let measured = source.is_measured();
-        Ok(Self { network, options, device, noise, ranges, measured, out, lock, config, begun: false, records, best })
+        Ok(Self { network, options, device, noise, ranges, measured, out, lock, config, begun: false, fresh: true, records, best })
     }
 
     pub(super) fn device(&self) -> &str {
@@ -68,6 +70,7 @@ impl<'a> Writer<'a> {
 
     /// Goes on where a run stopped. A best checkpoint that is gone has no score to beat.
     pub(super) fn resume(&mut self, records: Vec<Record>, best: Option<f64>) {
+        self.fresh = false;
         self.records = records;
         self.best = best.filter(|_| self.path(BEST).exists()).unwrap_or(f64::NEG_INFINITY);
     }
@@ -82,7 +85,7 @@ impl<'a> Writer<'a> {
         Model { measured: self.measured, ..model }
     }
 
-    /// Makes the folder this run's: with its configuration, and without the report of an earlier one.
+    /// Makes the folder this run's: with its configuration, and without the report, the models and the state of an earlier one.
     fn begin(&mut self) -> Result<()> {
         if self.begun {
             return Ok(());
@@ -91,9 +94,9 @@ impl<'a> Writer<'a> {
         if self.lock.is_none() {
             self.lock = Some(lock(self.out)?);
         }
-        save_bytes(&self.path("config.toml"), self.config.as_bytes())?;
-        if self.best == f64::NEG_INFINITY {
-            let old = self.path(REPORT);
+        save_bytes(&self.path(CONFIG), self.config.as_bytes())?;
+        let of_another = if self.fresh { [REPORT, BEST, LAST, STATE].as_slice() } else { &[] };
+        for old in of_another.iter().map(|name| self.path(name)) {
             match std::fs::remove_file(&old) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::file_from(&old, format!("cannot be replaced: {e}"), e));
@@ -153,7 +156,7 @@ impl<'a> Writer<'a> {
         }
         if let Some(scores) = scores {
             let within =
-                scores.interval.map_or_else(String::new, |[lo, hi]| format!(", {lo:.2} to {hi:.2} dB in 19 of 20 cases"));
+                scores.interval.map_or_else(String::new, |[lo, hi]| format!(", {lo:.2} to {hi:.2} dB with 95 % confidence"));
             facts.extend(scores.estimated.map(|e| ("Estimated PSNR of the last validation", format!("{e:.2} dB{within}"))));
             facts.extend(scores.mismatched().map(|what| ("Estimated PSNR", what)));
             facts.extend(scores.truth.map(|t| ("True PSNR of the last validation", format!("{t:.2} dB"))));
@@ -206,5 +209,5 @@ const REPORT: &str = "report.html";
 
 /// Whether a folder holds a run that has got as far as a checkpoint or a state.
 pub fn is_run(folder: &Path) -> bool {
-    [BEST, LAST, "state.safetensors"].iter().any(|name| folder.join(name).exists())
+    [BEST, LAST, STATE].iter().any(|name| folder.join(name).exists())
 }

@@ -101,8 +101,8 @@ impl Source {
         Ok(Self { partners: Partners::Neighbours, ..Self::shots(stacks)? })
     }
 
-    /// Single noisy pictures, of which pixels that lie beside each other are two noisy ones of nearly the same. Noise must not hang together
-    /// from pixel to pixel.
+    /// Single noisy pictures, of which pixels that lie beside each other are two noisy ones of nearly the same. Noise must not be
+    /// correlated from pixel to pixel.
     pub fn single(pictures: Vec<impl Into<TrainingPicture>>) -> Self {
         let scenes: Vec<_> = pictures.into_iter().map(|p| vec![p.into()]).collect();
         let signal = signal(&scenes);

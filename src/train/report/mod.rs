@@ -30,7 +30,7 @@ pub struct Record {
     pub grad_norm: f64,
     /// PSNR of held-out pictures in dB, estimated from noisy pairs alone.
     pub psnr_estimated: Option<f64>,
-    /// Between which it is in nineteen of twenty cases, dB; nothing where so little error is left that it may be none.
+    /// 95 % confidence interval, dB; nothing where so little error is left that it may be none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub psnr_estimated_interval: Option<[f64; 2]>,
     /// The true one, if clean pictures are known.
@@ -142,7 +142,7 @@ impl Measured {
             (Some(noisy), _) => (format!("{noisy:.1} dB <i>→</i> "), " That is not better than the noisy pictures.".to_owned()),
             (None, _) => (String::new(), String::new()),
         };
-        let within = self.interval.map_or_else(String::new, |[lo, hi]| format!(" ({lo:.1} to {hi:.1} dB in 19 of 20 cases)"));
+        let within = self.interval.map_or_else(String::new, |[lo, hi]| format!(" ({lo:.1} to {hi:.1} dB with 95 % confidence)"));
         let source = match (self.truth, self.estimate) {
             (Some(_), Some(e)) => format!("measured against the clean pictures; estimated without them, {e:.1} dB{within}"),
             (Some(_), None) => "measured against the clean pictures".to_owned(),

@@ -12,7 +12,7 @@ use super::log::{Log, Marks};
 use super::report::{Record, Strip};
 use super::run::{Outcome, Progress, Run, Start};
 use super::schedule::Judged;
-use super::state::{Identity, State};
+use super::state::{Identity, STATE, State};
 use super::team::{Team, Vote};
 use super::teamwork::{synchronise, trainer};
 use super::trainer::Trainer;
@@ -70,7 +70,7 @@ pub(super) struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Readies a training at its first step, or where the run folder has it.
+    /// Prepares a training at its first step, or where the run folder has it.
     pub(super) fn new(run: &Run<'a>, start: Start, origin: &Origin, team: Option<&'a mut dyn Team>) -> Result<Self> {
         let Run { device, ref network, options, source, validation, out } = *run;
         options.check(network.as_ref())?;
@@ -314,13 +314,13 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Says what is left of a training whose device was lost, or another process.
+/// Adds to the error of a lost device, or process, where the last saved state is.
 fn explain(error: Error, saved: Option<u64>, out: &Path) -> Error {
-    let kept =
-        |what: &str, step: u64| format!("{what}; the state of step {step} is in {}", out.join("state.safetensors").display());
+    let with_state =
+        |what: &str, step: u64| format!("{what}; the state of step {step} is in {}", out.join(STATE).display());
     match (error, saved) {
-        (Error::Lost(what), Some(step)) => Error::Lost(kept(&what, step)),
-        (Error::Gone(what), Some(step)) => Error::Gone(kept(&what, step)),
+        (Error::Lost(what), Some(step)) => Error::Lost(with_state(&what, step)),
+        (Error::Gone(what), Some(step)) => Error::Gone(with_state(&what, step)),
         (Error::Lost(what), None) => Error::Lost(format!("{what}; nothing was saved of this training yet")),
         (other, _) => other,
     }

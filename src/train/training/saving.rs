@@ -23,7 +23,7 @@ pub(super) struct Saving {
 }
 
 impl Training<'_> {
-    /// Puts everything as it was; goes on to another end if another one is asked for.
+    /// Restores a saved state. If the length changed since, the progress is that of the new length.
     pub(super) fn restore(&mut self, State { snapshot, vectors }: State) -> Result<()> {
         let (number, seconds, length) = (snapshot.number, snapshot.seconds, self.options.length);
         if snapshot.identity.options.length == length {
