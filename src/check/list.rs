@@ -194,7 +194,7 @@ fn half_cases() -> Vec<Case> {
 
 /// Cases that convolve in 16 bits: what a device with cooperative matrices has to pass with them, to use them.
 pub fn cooperative_cases() -> Vec<Case> {
-    let convolves = |case: &Case| ["conv", "residuals", "training"].iter().any(|start| case.name.starts_with(start));
+    let convolves = |case: &Case| case.graph.flops() > 0.0;
     let name = |case: Case| Case { name: format!("{} cooperative", case.name), cooperative: true, ..case };
     half_cases().into_iter().filter(convolves).map(name).collect()
 }

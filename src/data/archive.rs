@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::input::{CUT_SHORT, read_all};
+use super::input::{DAMAGED, read_all};
 
 /// Deflate makes at most 1032 bytes of one (a match of 258 bytes in two bits); with some more for the shortest of entries.
 const DEFLATE_RATIO: u64 = 1032;
@@ -61,6 +61,6 @@ fn sentence(error: &ZipError) -> String {
     match error {
         ZipError::UnsupportedArchive(what) => format!("is a zip file of a kind that is not read ({what}): export it again"),
         ZipError::Io(e) if e.raw_os_error().is_some() => format!("cannot be read: {e}"),
-        _ => CUT_SHORT.to_owned(),
+        _ => DAMAGED.to_owned(),
     }
 }

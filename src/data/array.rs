@@ -6,7 +6,7 @@ use std::path::Path;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::input::{CUT_SHORT, read};
+use super::input::{DAMAGED, read};
 use crate::error::{Error, Result, excerpt};
 
 /// The most dimensions an array of a file may have.
@@ -255,7 +255,7 @@ pub(crate) fn from_view(view: &TensorView) -> Result<Array, String> {
     let found = DType::find(|names| names.safetensors == view.dtype());
     let dtype = found.ok_or_else(|| format!("is of type {:?}, which is not read: convert it to float32", view.dtype()))?;
     if byte_len(view.shape(), dtype) != Some(view.data().len()) {
-        return Err(CUT_SHORT.to_owned());
+        return Err(DAMAGED.to_owned());
     }
     Ok(Array { shape: view.shape().to_vec(), dtype, data: view.data().to_vec() })
 }

@@ -2,11 +2,11 @@
 //! that a large picture is never there a second time.
 
 use std::borrow::Cow;
+use std::io::Cursor;
 use std::ops::Range;
 
-use image::codecs::bmp::BmpEncoder;
 use image::codecs::hdr::HdrEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 use image_webp::{ColorType, WebPEncoder};
 
 use super::metadata::{Density, Own, Unit};
@@ -81,14 +81,29 @@ pub(super) fn webp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
 /// Where a BMP file says how many pixels a metre has, from left to right and from top to bottom.
 pub(super) const BMP_DENSITY: Range<usize> = 38..46;
 
-pub(super) fn bmp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
-    let mut file = Vec::new();
-    let color = match raw.color {
-        Color { grey: true, .. } => ExtendedColorType::L8,
-        Color { alpha: true, .. } => ExtendedColorType::Rgba8,
-        _ => ExtendedColorType::Rgb8,
+/// By the `image` crate's encoder, which keeps no metadata.
+pub(super) fn by_image(raw: &mut Raw, format: ImageFormat) -> Result<Vec<u8>, Failure> {
+    let Color { grey, alpha, depth } = raw.color;
+    let color = match (grey, alpha, depth) {
+        (true, false, Depth::Eight) => ExtendedColorType::L8,
+        (true, true, Depth::Eight) => ExtendedColorType::La8,
+        (false, false, Depth::Eight) => ExtendedColorType::Rgb8,
+        (false, true, Depth::Eight) => ExtendedColorType::Rgba8,
+        (true, false, Depth::Sixteen) => ExtendedColorType::L16,
+        (true, true, Depth::Sixteen) => ExtendedColorType::La16,
+        (false, false, Depth::Sixteen) => ExtendedColorType::Rgb16,
+        (false, true, Depth::Sixteen) => ExtendedColorType::Rgba16,
+        (false, false, Depth::Float) => ExtendedColorType::Rgb32F,
+        (false, true, Depth::Float) => ExtendedColorType::Rgba32F,
+        _ => return Err("the encoder has no such samples".into()),
     };
-    BmpEncoder::new(&mut file).write_image(&raw.samples()?, raw.width, raw.height, color)?;
+    let mut file = Cursor::new(Vec::new());
+    image::write_buffer_with_format(&mut file, &raw.samples()?, raw.width, raw.height, color, format)?;
+    Ok(file.into_inner())
+}
+
+pub(super) fn bmp(mut raw: Raw) -> Result<Vec<u8>, Failure> {
+    let mut file = by_image(&mut raw, ImageFormat::Bmp)?;
     if let Some(density) = raw.metadata.density.filter(|density| density.unit != Unit::Shape) {
         let Density { x, y, .. } = density.per(Unit::Metre);
         file[BMP_DENSITY].copy_from_slice(&[x, y].map(|v| (v.round() as i32).to_le_bytes()).concat());

@@ -1,5 +1,5 @@
-//! Picture formats by the extensions of file names: what each can hold, and what of a picture it keeps. A format is added by its row
-//! in [`FORMATS`]; its function, where the `image` crate's encoder does not do, lies in [`super::encode`].
+//! Picture formats by the extensions of file names: what each can hold, and what of a picture it keeps. A format that the `image` crate
+//! reads and writes is added by its row in [`FORMATS`], with `encode::by_image` for an encoder; others have functions of their own.
 
 use std::path::Path;
 
@@ -77,7 +77,7 @@ const PNM: Format = Format {
 };
 const LINEAR: Format = Format { transfer: Some(Transfer::Linear), depths: &[Depth::Float], ..PNM };
 
-const FORMATS: [Format; 14] = [
+static FORMATS: &[Format] = &[
     Format {
         name: "PNG",
         extensions: &["png"],

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub const MAX_BYTES: u64 = 8 << 30;
 
 /// How to make a file whole that is not.
-pub(super) const CUT_SHORT: &str = "is cut short or damaged: copy or export it again";
+pub(super) const DAMAGED: &str = "is cut short or damaged: copy or export it again";
 
 /// Opens an ordinary file and says how long it is. Fails when it is missing, unreadable, empty, a folder or a device.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
@@ -56,6 +56,6 @@ pub(super) fn read_all(mut from: impl Read, len: u64) -> Result<Vec<u8>, String>
     match (read, rest) {
         (Ok(read), Ok(0)) if read as u64 == len => Ok(bytes),
         (Err(e), _) | (_, Err(e)) if e.raw_os_error().is_some() => Err(format!("cannot be read: {e}")),
-        _ => Err(CUT_SHORT.to_owned()),
+        _ => Err(DAMAGED.to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::archive::Archive;
 use super::array::{Array, DType, MAX_RANK, Strided, byte_len};
-use super::input::{CUT_SHORT, MAX_BYTES, open, read_all};
+use super::input::{DAMAGED, MAX_BYTES, open, read_all};
 use crate::error::{Error, Result, excerpt};
 
 /// What arrays may take, in lengths of their archive and in bytes: a made-up file packs to a thousandth,
@@ -47,7 +47,7 @@ pub fn load_npz(path: &Path) -> Result<Vec<(String, Array)>> {
         };
         let read = match archive.entry(&file).map_err(failed)? {
             Some((entry, len)) => read_npy(entry, len),
-            None => Err(CUT_SHORT.to_owned()),
+            None => Err(DAMAGED.to_owned()),
         };
         arrays.push((name.to_owned(), read.map_err(|what| failed(format!("the array {} in it {what}", excerpt(name))))?));
     }
@@ -117,7 +117,7 @@ struct Header {
 impl Header {
     fn read(from: &mut impl Read) -> Result<Self, String> {
         let mut start = [0; 8];
-        from.read_exact(&mut start).map_err(|_| CUT_SHORT)?;
+        from.read_exact(&mut start).map_err(|_| DAMAGED)?;
         if !start.starts_with(MAGIC) {
             return Err("is no file of numpy.save: write it again with numpy.save".to_owned());
         }
@@ -128,21 +128,21 @@ impl Header {
             version => return Err(format!("has version {version} of NumPy's format, which is not read: save it with version 1")),
         };
         let mut length = [0; 4];
-        from.read_exact(&mut length[..width]).map_err(|_| CUT_SHORT)?;
+        from.read_exact(&mut length[..width]).map_err(|_| DAMAGED)?;
         let length = u32::from_le_bytes(length);
         let mut text = Vec::new();
-        from.take(u64::from(length).min(MAX_HEADER as u64)).read_to_end(&mut text).map_err(|_| CUT_SHORT)?;
+        from.take(u64::from(length).min(MAX_HEADER as u64)).read_to_end(&mut text).map_err(|_| DAMAGED)?;
         if text.len() != length as usize {
-            return Err(CUT_SHORT.to_owned());
+            return Err(DAMAGED.to_owned());
         }
         let text = String::from_utf8_lossy(&text);
         let (dtype, big_endian) = dtype(&text)?;
         let fortran = match field(&text, "fortran_order") {
             Some(rest) if rest.starts_with("True") => true,
             Some(rest) if rest.starts_with("False") => false,
-            _ => return Err(CUT_SHORT.to_owned()),
+            _ => return Err(DAMAGED.to_owned()),
         };
-        let shape = shape(&text).ok_or(CUT_SHORT)?;
+        let shape = shape(&text).ok_or(DAMAGED)?;
         Ok(Self { len: 8 + width as u64 + u64::from(length), dtype, big_endian, fortran, shape })
     }
 }
@@ -155,11 +155,11 @@ fn field<'a>(header: &'a str, name: &str) -> Option<&'a str> {
 
 /// The type, and whether it is big endian.
 fn dtype(header: &str) -> Result<(DType, bool), String> {
-    let rest = field(header, "descr").ok_or(CUT_SHORT)?;
+    let rest = field(header, "descr").ok_or(DAMAGED)?;
     let Some((descr, _)) = rest.strip_prefix('\'').and_then(|rest| rest.split_once('\'')) else {
         return Err("holds records of several fields: save each as an array of its own".to_owned());
     };
-    let (order, kind) = descr.split_at_checked(1).ok_or(CUT_SHORT)?;
+    let (order, kind) = descr.split_at_checked(1).ok_or(DAMAGED)?;
     let dtype = DType::find(|names| names.npy == Some(kind)).ok_or_else(|| match kind.starts_with('O') {
         true => "holds Python objects, which are not read: save numbers, not a list of arrays of different shapes".to_owned(),
         false => format!("holds values of type {}, which are not read: convert them to float32 or uint8", excerpt(descr)),
@@ -167,7 +167,7 @@ fn dtype(header: &str) -> Result<(DType, bool), String> {
     match order {
         "<" | "|" | "=" => Ok((dtype, false)),
         ">" => Ok((dtype, true)),
-        _ => Err(CUT_SHORT.to_owned()),
+        _ => Err(DAMAGED.to_owned()),
     }
 }
 

@@ -101,7 +101,7 @@ fn write_and_rename(target: &Path, folder: &Path, write: impl FnOnce(&mut dyn Si
     // Else some file systems rename before they write, and a power loss leaves an empty file.
     file.as_file().sync_data()?;
     file.persist(target).map_err(|e| e.error)?;
-    // The new name. What cannot do this says so, and does what it can.
+    // So that the new name outlasts a power cut, too. Systems that cannot sync folders do without.
     #[cfg(unix)]
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())

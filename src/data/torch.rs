@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::archive::Archive;
 use super::array::{Array, Strided, byte_len};
-use super::input::{CUT_SHORT, MAX_BYTES, open, read_all};
+use super::input::{DAMAGED, MAX_BYTES, open, read_all};
 use super::pickle::{MAX_PICKLE, Pickle};
 use super::value::TensorRef;
 use crate::error::{Error, Result, excerpt};
@@ -55,7 +55,7 @@ fn read(mut file: File, len: u64) -> Result<Value, String> {
             return Err(format!("has a pickle of {} MiB: save the model's state_dict() alone", len >> 20));
         }
         Some((entry, len)) => read_all(entry, len)?,
-        None => return Err(CUT_SHORT.to_owned()),
+        None => return Err(DAMAGED.to_owned()),
     };
     let mut storages = Storages { archive, root, shared: HashMap::new(), budget };
     Pickle::parse(&pickle)?.value(&mut |tensor| storages.array(tensor))

@@ -11,7 +11,7 @@ use std::path::Path;
 use half::f16;
 
 use super::array::{Array, DType, byte_len};
-use super::input::{CUT_SHORT, read};
+use super::input::{DAMAGED, read};
 use crate::error::{Error, Result, excerpt};
 
 const MAGIC: u16 = 0x41D7;
@@ -47,7 +47,7 @@ fn parse(file: &[u8]) -> Result<BTreeMap<String, Array>, String> {
     let mut tensors = BTreeMap::new();
     for _ in 0..count {
         let (name, tensor) = table.tensor()?;
-        if let Some(twice) = tensors.insert(name, tensor).map(|_| CUT_SHORT.to_owned()) {
+        if let Some(twice) = tensors.insert(name, tensor).map(|_| DAMAGED.to_owned()) {
             return Err(twice);
         }
     }
@@ -63,7 +63,7 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn bytes(&mut self, len: usize) -> Result<&'a [u8], String> {
         let rest = self.file.get(self.at..).unwrap_or_default();
-        let bytes = rest.get(..len).ok_or(CUT_SHORT)?;
+        let bytes = rest.get(..len).ok_or(DAMAGED)?;
         self.at += len;
         Ok(bytes)
     }
@@ -77,13 +77,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn offset(&mut self) -> Result<usize, String> {
-        usize::try_from(u64::from_le_bytes(self.array()?)).map_err(|_| CUT_SHORT.to_owned())
+        usize::try_from(u64::from_le_bytes(self.array()?)).map_err(|_| DAMAGED.to_owned())
     }
 
     /// An entry of the table, with the values it names.
     fn tensor(&mut self) -> Result<(String, Array), String> {
         let len = self.u16()?;
-        let name = std::str::from_utf8(self.bytes(len.into())?).map_err(|_| CUT_SHORT)?.to_owned();
+        let name = std::str::from_utf8(self.bytes(len.into())?).map_err(|_| DAMAGED)?.to_owned();
         let [rank] = self.array()?;
         let dims: Result<Vec<usize>, String> = (0..rank).map(|_| Ok(u32::from_le_bytes(self.array()?) as usize)).collect();
         let dims = dims?;
@@ -95,10 +95,10 @@ impl<'a> Cursor<'a> {
         let dtype = match self.array()? {
             [b'f'] => DType::F32,
             [b'h'] => DType::F16,
-            _ => return Err(CUT_SHORT.to_owned()),
+            _ => return Err(DAMAGED.to_owned()),
         };
         let mut values = Cursor { file: self.file, at: self.offset()? };
-        let data = values.bytes(byte_len(&dims, dtype).ok_or(CUT_SHORT)?)?;
+        let data = values.bytes(byte_len(&dims, dtype).ok_or(DAMAGED)?)?;
         Ok((name, Array::new(dims, dtype, data.to_vec())))
     }
 }

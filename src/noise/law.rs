@@ -27,6 +27,7 @@ pub struct Law {
     pub(super) masks: bool,
     pub(super) targets: usize,
     pub(super) least_side: usize,
+    /// Its case in `shaders/lib/noise.wgsl`; 0 of a law that has none there.
     pub(super) branch: u8,
     pub(super) loss: fn(Values) -> Loss,
     /// `None` of a law without a formula for them.
@@ -195,4 +196,18 @@ fn range(text: &str) -> Result<[f32; 2], String> {
 fn number(text: &str) -> Result<f32, String> {
     let value: Option<f32> = text.trim().parse().ok();
     value.filter(|v| v.is_finite()).ok_or_else(|| format!("{text} is not a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LAWS;
+
+    #[test]
+    fn every_branch_is_that_of_one_law_and_in_the_kernel() {
+        let kernel = include_str!("../../shaders/lib/noise.wgsl");
+        let mut branches: Vec<_> = LAWS.iter().map(|law| law.branch).filter(|branch| *branch > 0).collect();
+        let cases = (1..=u8::MAX).filter(|branch| kernel.contains(&format!("case {branch}u:")));
+        branches.sort_unstable();
+        assert_eq!(branches, cases.collect::<Vec<_>>());
+    }
 }

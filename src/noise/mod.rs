@@ -74,7 +74,7 @@ impl Noise {
         self.law.targets
     }
 
-    /// How many can be drawn: noise that hangs together is made of a whole picture at a time, for one target.
+    /// How many can be drawn: spatially correlated noise is made for a whole picture at a time, for one target.
     pub fn most_targets(&self) -> usize {
         if self.blur().is_some() || self.camera().is_some() { 1 } else { Batch::MOST_TARGETS }
     }
