@@ -15,7 +15,7 @@ override GIVEN: bool;      // whether picture and flips are given in draw
 override FLIPS: u32;       // which are drawn: 1 rows, 2 columns, 4 transposed, 8 (of pairs) exchanged
 override CLEAN_TARGETS: bool;
 override TARGETS: u32;     // in t, side by side
-override X_LOW: f32;       // what 0 and 1 of a picture are in x, and in t
+override X_LOW: f32;       // black and white in x, and in t
 override X_HIGH: f32;
 override T_LOW: f32;
 override T_HIGH: f32;

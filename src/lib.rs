@@ -61,6 +61,10 @@
 //! kernel, limits, error
 //! ```
 //!
+//! Programs use [`denoise`], [`train`], [`nets`], [`device`], [`data`], [`noise`], [`export`] and [`error`]; for networks of their own,
+//! also [`graph`] and [`ops`]. The rest is the engine, open to whoever measures it or runs graphs by hand: it may change with any
+//! version.
+//!
 //! The engine is one layer: an op, of which the graph is made, names what it is lowered to and what it is run on.
 
 pub mod check;

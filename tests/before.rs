@@ -9,7 +9,7 @@ use std::sync::Arc;
 use n2n_gpu::data::picture::{Picture, load_rgb8};
 use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
-use n2n_gpu::nets::{Down, EpflConvnet, EpflResunet, EpflUnet, Model, N2nUnet, Network, Norm, Unet, Up};
+use n2n_gpu::nets::{Down, EpflConvnet, EpflResunet, EpflUnet, Model, N2nUnet, Network, Norm, OidnUnet, OidnUnetSmall, Unet, Up};
 use n2n_gpu::ops::Update;
 use n2n_gpu::train::{Length, Options, Outcome, Run, Source, Validation};
 use serde_json::Value;
@@ -66,10 +66,15 @@ fn models_of_before_load_and_give_the_same_pictures() {
     }
 }
 
-/// Losses of thirty steps, to the rounding of sums in single precision, grown over the steps.
+/// Losses of thirty steps. On one kind of processor they are the same to the last bit; another adds in another order, and may have
+/// no fused multiply-adds. What lasts of a step are then five roundings of 2^-24: of a weight, its gradient, two moments and their
+/// quotient. Thirty steps with all of them in one direction make 30 * 5 * 2^-24 = 9e-6.
 #[test]
 fn trainings_have_the_losses_of_before() {
-    for (name, network) in networks() {
+    // Of whose models, of 2 MB and more, nothing is kept.
+    let oidn: [(_, Arc<dyn Network>); 2] =
+        [("oidn-unet", Arc::new(OidnUnet::default())), ("oidn-unet-small", Arc::new(OidnUnetSmall::default()))];
+    for (name, network) in networks().into_iter().chain(oidn) {
         let out = tempfile::tempdir().unwrap();
         // Losses do not depend on what validates: a small picture is quick.
         let records = train(name, network, "tests/golden/before/input.png", out.path(), false).records;
@@ -88,7 +93,8 @@ fn trainings_have_the_losses_of_before() {
             }
             assert_eq!(last, ours.step, "{name}: no step of before");
             let loss = sum / (last - first) as f64;
-            assert!((ours.loss / loss - 1.0).abs() < 1e-5, "{name}, step {}: {} was {loss}", ours.step, ours.loss);
+            let far = (ours.loss / loss - 1.0).abs();
+            assert!(far < 30.0 * 5.0 * f64::from(f32::EPSILON) / 2.0, "{name}, step {}: {} was {loss}", ours.step, ours.loss);
             first = last;
         }
     }

@@ -218,7 +218,7 @@ fn the_first_picture_is_shown_as_it_was_on_the_way() {
 #[test]
 fn the_interval_of_the_estimate_is_told() {
     let record = Record { psnr_estimated_interval: Some([28.92, 29.31]), psnr: None, ..record(1, 0.1, Some(29.1)) };
-    assert!(html(&summary(""), &[record], &[]).contains("clean picture (28.9 to 29.3 dB in 19 of 20 cases)"));
+    assert!(html(&summary(""), &[record], &[]).contains("clean picture (28.9 to 29.3 dB with 95 % confidence)"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn ws_at(k: u32, one: u32) -> u32 {
     return KB * (TY * ROWS + 2u) + k * (TX * COLS * 4u + 2u) + one * TX * COLS;
 }
 
-// What is counted of number k of `channels4`: itself, or nothing where all come to the next tap at once.
+// How far the inner dimension has advanced within a tap, of `channels4`: k; 0 where whole taps are staged at once, as KB divides them.
 fn counted(k: u32, channels4: u32) -> u32 {
     return select(k, 0u, channels4 % KB == 0u);
 }

@@ -91,7 +91,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     ));
     let (source, validation) = (&source, &validation);
     let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
-    let trained = Trained::by(common, &run, None, Start::Fresh, &Origin::default(), None)?;
+    let trained = Trained::run(common, &run, None, Start::Fresh, &Origin::default(), None)?;
     let trained = trained.expect("who trains alone has the outcome");
     let (done, samples) = (&trained.outcome, options.out.join("samples"));
     let psnr = done.psnr.or(done.psnr_estimated).unwrap_or(f64::NAN);

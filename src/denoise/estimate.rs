@@ -80,7 +80,7 @@ impl Estimator {
         model.network.check_photographs().is_ok() && model.noise.parse().map_or(true, |noise: Noise| noise.suits_residual())
     }
 
-    /// Readies a model.
+    /// Prepares a model.
     ///
     /// # Errors
     /// If there is not enough memory.

@@ -48,7 +48,7 @@ impl Denoiser {
         for flip in Flip::all() {
             let flipped = flip.size(size);
             let load = |i: usize, to: &mut [f32]| load(flip.source(size, i / flipped[1], i % flipped[1]), to);
-            self.pieces(flipped, load, |piece| {
+            self.each_piece(flipped, load, |piece| {
                 for y in piece.rows.clone() {
                     for (x, denoised) in piece.columns.clone().zip(piece.row(y)) {
                         let sum = &mut mean[flip.source(size, y, x)];

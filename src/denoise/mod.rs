@@ -59,7 +59,7 @@ impl std::fmt::Debug for Denoiser {
 }
 
 impl Denoiser {
-    /// Readies a model; `tile` limits the side of what the network is given at once, pixels.
+    /// Prepares a model; `tile` limits the side of what the network is given at once, pixels.
     ///
     /// # Errors
     /// If the device cannot hold the smallest strip, or it is wider than `tile`.
@@ -68,7 +68,7 @@ impl Denoiser {
         Ok(Self { reading: model.reading(), ..denoiser })
     }
 
-    /// Readies a network with these parameters.
+    /// Prepares a network with these parameters.
     ///
     /// # Errors
     /// If the device cannot hold the smallest strip, or it is wider than `tile`.
@@ -217,7 +217,7 @@ impl Denoiser {
             progress(done as f64 / (width * height) as f64);
             Ok(())
         };
-        self.pieces([height, width], |i, to| scale.load(photo, i, to), store)
+        self.each_piece([height, width], |i, to| scale.load(photo, i, to), store)
     }
 
     /// Refuses a picture in colour where the network reads grey ones.
@@ -282,7 +282,7 @@ impl Denoiser {
         self.check_length(values, width, height)?;
         let (channels, colours) = (self.network.inputs(), self.network.colours());
         let load = |i: usize, to: &mut [f32]| to.copy_from_slice(&values[i * channels..][..channels]);
-        self.pieces([height, width], load, |piece| {
+        self.each_piece([height, width], load, |piece| {
             let rows = out[colours * width * piece.rows.start..].par_chunks_exact_mut(colours * width).zip(piece.rows.clone());
             rows.for_each(|(row, y)| {
                 let to = row[colours * piece.columns.start..].chunks_exact_mut(colours);
@@ -294,7 +294,7 @@ impl Denoiser {
 
     /// Denoises a picture of `size` (height, width) piece by piece. `load` writes the values of a pixel, counted row by row; `store`
     /// takes what came of a piece.
-    fn pieces(
+    fn each_piece(
         &mut self,
         size: [usize; 2],
         load: impl Fn(usize, &mut [f32]) + Sync,

@@ -58,7 +58,7 @@ pub(super) struct Piece<'a> {
     /// Element of `y` that the first pixel begins at, and elements from a row to the next.
     first: usize,
     stride: usize,
-    /// What 0 and 1 are in `y`.
+    /// Values of black and white in `y`.
     range: [f32; 2],
     transfer: Transfer,
     /// Values of a colour in `y`.

@@ -92,7 +92,7 @@ fn describe(model: &Model, multiple: usize, files: &[(&str, Vec<u8>)]) -> Value 
         "documentation": "README.md",
         "covers": ["cover.png"],
         "git_repo": env!("CARGO_PKG_REPOSITORY"),
-        "tags": ["denoising", "image-restoration", "noise2noise", "unet", "rgb", "2d"],
+        "tags": ["denoising", "image-restoration", "noise2noise", model.network.name(), "rgb", "2d"],
         "inputs": [tensor(onnx::INPUT, of("test_input.npy"), any_size)],
         "outputs": [tensor(onnx::OUTPUT, of("test_output.npy"), same_size)],
         "weights": {"onnx": weights},

@@ -127,7 +127,7 @@ impl Gpu {
         Self { device, queue, errors, compiled, adapter, tuner: None, checked: false }
     }
 
-    /// The same device with plans for its cooperative matrices, for every kind that it may have.
+    /// One copy of the device for every configuration of cooperative matrices that it supports, with plans that use it.
     pub(crate) fn with_cooperative_matrices(&self) -> impl Iterator<Item = Self> {
         self.adapter.cooperative.iter().map(|&kind| {
             let mut gpu = self.clone();

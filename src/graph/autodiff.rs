@@ -40,8 +40,8 @@ impl Graph {
         grads
     }
 
-    /// Changes the op that made `t` so that it also reads `with`, if `change` knows how, given the op, the number of its output `t`
-    /// and the number that the new input will have. Only where nothing has used `t` yet. Says whether it did.
+    /// Fuses an operation into the op that made `t`: `change` returns the op that does both, or nothing if it cannot. It is given the
+    /// maker, which of its outputs `t` is, and the index of the added input `with`. Nothing may have used `t` yet. True if it was fused.
     pub(crate) fn fuse(
         &mut self,
         t: Tensor,

@@ -41,7 +41,7 @@ pub trait Network: Send + Sync {
         Map::new()
     }
 
-    /// Values of a colour, which it gives: 3, or 1 of a network for grey pictures.
+    /// Output channels: 3 for colour, 1 for grey.
     fn colours(&self) -> usize {
         3
     }
@@ -209,7 +209,7 @@ impl Values {
     }
 }
 
-/// What 0 and 1 are, if black and white are `range`.
+/// The range of the network, extrapolated so that `signal` maps to black and white.
 fn stretched(range: [f32; 2], signal: Option<[f32; 2]>) -> [f32; 2] {
     let Some([black, white]) = signal.map(|signal| signal.map(f64::from)) else { return range };
     let [low, high] = range.map(f64::from);

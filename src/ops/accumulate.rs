@@ -1,5 +1,5 @@
-//! Gradients of several batches as those of one: summed on the device, each with its share, in pieces that are ready before the
-//! backward pass ends, so that other processes can be sent one while the next is computed.
+//! Gradient accumulation: a weighted sum of the gradients of several batches. The flat gradients are summed in parts, each as soon as
+//! the backward pass has finished it: while the next part is computed, other processes can be sent this one.
 
 use std::ops::Range;
 
@@ -23,17 +23,17 @@ pub struct Accumulated {
 }
 
 impl Graph {
-    /// Sums the loss and all gradients over batches, the gradients in about so many pieces. Call after [`Graph::backward`]; from then on
+    /// Sums the loss and all gradients over batches, the gradients in about `parts` parts. Call after [`Graph::backward`]; from then on
     /// [`Graph::gradients`] are the sums.
     ///
     /// # Panics
     /// If there are no gradients yet.
-    pub fn accumulate(&mut self, loss: Tensor, pieces: usize) -> Accumulated {
+    pub fn accumulate(&mut self, loss: Tensor, parts: usize) -> Accumulated {
         let from = self.gradients().expect("accumulate: gradients are recorded");
         let len = self.storage(from).len;
         let control = self.host_vector("share", 4, Element::F32);
         let gradient = self.add_storage("gradient sums", len, Element::F32, Role::Host);
-        let mut found = self.pieces(from, pieces);
+        let mut found = self.parts_of_gradients(from, parts);
         // From the last on, so that places in the list of nodes stay right.
         found.sort_by_key(|(ready, _)| std::cmp::Reverse(*ready));
         for (ready, range) in found {
@@ -54,9 +54,9 @@ impl Graph {
         Accumulated { control: self.view(control).storage, loss: sum }
     }
 
-    /// Pieces of the flat gradients, from the last parameter to the first as the backward pass makes them, and before which node each
-    /// is ready.
-    fn pieces(&self, gradients: StorageId, count: usize) -> Vec<(usize, Range<usize>)> {
+    /// Parts of the flat gradients, in the order in which the backward pass finishes them (from the last parameter to the first), each
+    /// with the first node before which it is finished.
+    fn parts_of_gradients(&self, gradients: StorageId, count: usize) -> Vec<(usize, Range<usize>)> {
         let len = self.storage(gradients).len;
         let written = |range: &Range<usize>| {
             let writes = |&t: &Tensor| {
@@ -65,20 +65,20 @@ impl Graph {
             };
             self.nodes().iter().rposition(|node| node.outputs.iter().any(writes)).map_or(0, |last| last + 1)
         };
-        let (mut pieces, mut end) = (Vec::new(), len);
+        let (mut parts, mut end) = (Vec::new(), len);
         for param in self.params().iter().rev() {
             if end - param.offset >= len.div_ceil(count).next_multiple_of(ALIGN) || param.offset == 0 {
                 let range = param.offset..end;
-                pieces.push((written(&range), range));
+                parts.push((written(&range), range));
                 end = param.offset;
             }
         }
-        pieces
+        parts
     }
 }
 
 /// The nodes that sum gradients, in the order in which they run, and the range of each.
-pub(crate) fn pieces(g: &Graph) -> Vec<(usize, Range<usize>)> {
+pub(crate) fn summed_parts(g: &Graph) -> Vec<(usize, Range<usize>)> {
     let range = |node: &Node| {
         let view = g.view(*node.outputs.first()?);
         (Some(view.storage) == g.gradients()).then(|| view.base..view.base + view.span())

@@ -26,9 +26,9 @@ pub struct Batch {
     pub noise: Option<Noise>,
     /// Whether targets stay without noise, for comparison.
     pub clean_targets: bool,
-    /// What 0 and 1 of a picture are in the input.
+    /// Input values of black and white.
     pub input: [f32; 2],
-    /// What 0 and 1 of a picture are in the target.
+    /// Target values of black and white.
     pub target: [f32; 2],
     /// Which flips are drawn: 1 upside down, 2 left and right, 4 transposed, 8 the two pictures of a pair exchanged.
     pub flips: u32,

@@ -209,8 +209,8 @@ const BACKWARD: Kernels =
     Kernels { forward: false, tiled: Shader::Conv2dDx, tiny: Shader::Conv2dDxTiny, cooperative: Shader::Conv2dDxCoop };
 
 impl Finish {
-    /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. What is not there is not looked at, but something
-    /// has to be bound.
+    /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. Something has to be bound where one is missing, and
+    /// is not read.
     fn lower(&self, l: &Lowering, node: &Node) -> (Constants, [(&'static str, Tensor); 3]) {
         let [addend, gate] = [self.addend, self.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
         let yes = |given: bool| f64::from(u8::from(given));

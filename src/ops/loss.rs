@@ -45,7 +45,7 @@ pub enum Loss {
     /// are. The denominator counts as a constant, so that the best x is the mean of all targets (Lehtinen et al. 2018, on Monte Carlo rendering). Of targets
     /// on a curve, the mean would be too dark.
     Hdr {
-        /// What 0 and 1 of the curve are to the network.
+        /// The network's values for 0 and 1 of the curve.
         range: [f32; 2],
     },
 }

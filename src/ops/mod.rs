@@ -47,7 +47,7 @@ mod unfold;
 mod upsample;
 
 pub use accumulate::Accumulated;
-pub(crate) use accumulate::pieces;
+pub(crate) use accumulate::summed_parts;
 pub use batch::{Batch, Drawn, Pictures};
 pub use batch_norm::BatchNorm;
 pub use conv::Conv;

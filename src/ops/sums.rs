@@ -28,7 +28,7 @@ pub(super) fn sum_partials(l: &mut Lowering, partials: Range, count: usize, scal
         ("ADD_Z", given(added(z))),
         ("GRID_X", gx.into()),
     ];
-    // What is not there is not looked at, but something has to be bound; written ranges must not be bound twice.
+    // Something has to be bound where one is missing, and is not read; written ranges must not be bound twice.
     let unwritten = if z.is_none() { Some(l.scratch(4)) } else { None };
     let bindings = [
         ("partials", partials),

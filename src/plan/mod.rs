@@ -85,7 +85,7 @@ struct Lifetime {
     slot: usize,
 }
 
-/// Dispatches of all nodes, and which sums of theirs wait how long.
+/// Dispatches of all nodes, and the deferred sums, each with the node that it runs after.
 fn lower<'a>(graph: &'a Graph, limits: &'a Limits, tuning: &'a Tuning) -> (Vec<Lowering<'a>>, Vec<sums::Batch>) {
     let mut lowered: Vec<_> = (0..graph.nodes().len()).map(|n| Lowering::of(graph, n, limits, tuning)).collect();
     let batches = sums::batches(&lowered);

@@ -36,7 +36,7 @@ fn pu_forward(builder: &mut Builder, value: &str) -> String {
     let low = chain(builder, &y, &[("Mul", Some(pu::A))]);
     let middle = chain(builder, &y, &[("Pow", Some(pu::C)), ("Mul", Some(pu::B)), ("Add", Some(pu::D))]);
     let high = chain(builder, &y, &[("Add", Some(pu::F)), ("Log", None), ("Mul", Some(pu::E)), ("Add", Some(pu::G))]);
-    let x = pieces(builder, &y, [pu::Y0, pu::Y1], [&low, &middle, &high]);
+    let x = piecewise(builder, &y, [pu::Y0, pu::Y1], [&low, &middle, &high]);
     chain(builder, &x, &[("Div", Some(pu::largest()))])
 }
 
@@ -51,11 +51,11 @@ pub(super) fn inverse(builder: &mut Builder, transfer: Transfer, value: String) 
     let base = chain(builder, &x, &[("Sub", Some(pu::D)), ("Div", Some(pu::B)), ("Max", Some(0.0))]);
     let middle = chain(builder, &base, &[("Pow", Some(1.0 / pu::C))]);
     let high = chain(builder, &x, &[("Sub", Some(pu::G)), ("Div", Some(pu::E)), ("Exp", None), ("Sub", Some(pu::F))]);
-    pieces(builder, &x, [pu::X0, pu::X1], [&low, &middle, &high])
+    piecewise(builder, &x, [pu::X0, pu::X1], [&low, &middle, &high])
 }
 
 /// The first where `at` is no larger than the first of `ends`, else the second up to the second, else the third.
-fn pieces(builder: &mut Builder, at: &str, ends: [f32; 2], [low, middle, high]: [&str; 3]) -> String {
+fn piecewise(builder: &mut Builder, at: &str, ends: [f32; 2], [low, middle, high]: [&str; 3]) -> String {
     let [is_low, is_middle] = ends.map(|end| chain(builder, at, &[("LessOrEqual", Some(end))]));
     let above = builder.node("Where", &[&is_middle, middle, high], vec![]);
     builder.node("Where", &[&is_low, low, &above], vec![])
