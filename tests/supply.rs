@@ -9,14 +9,20 @@ mod runs;
 #[path = "common/supplies.rs"]
 mod supplies;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::largest_error;
 use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
 use n2n_gpu::train::{LeftOut, Options};
 use runs::{Run, same_bytes};
-use supplies::{photographs, supplied};
+use supplies::{photographs, supplied, supplied_by};
 
 /// A training of so many steps on thirty photographs. A piece is replaced before every second step, so that the ring turns over.
 fn run(device: &Device, steps: u64) -> (Run, Vec<PathBuf>) {
@@ -50,6 +56,33 @@ fn same(run: &Run) -> Run {
     Run { options: run.options.clone(), network: run.network, ..Run::new(&Device::Cpu, 1, false) }
 }
 
+/// The ring alone takes 20 reads of a second.
+#[test]
+fn a_resumed_training_that_still_waits_for_files_stops_at_once_and_changes_nothing() {
+    let (run, files) = run(&Device::Cpu, 60);
+    let out = run.out("run");
+    run.run(&Device::Cpu, &out, false, |p| p.step == 47).unwrap();
+    let contents = || {
+        let entries = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let (before, slow) = (contents(), Arc::new(AtomicBool::new(false)));
+    let is_slow = Arc::clone(&slow);
+    let wait = move |_: &Path| {
+        if is_slow.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let source = supplied_by(&files, false, wait).unwrap();
+    slow.store(true, Ordering::Relaxed);
+    let resumed = Run { source, validation: run.validation.clone(), ..same(&run) };
+    let start = Instant::now();
+    let ended = resumed.run(&Device::Cpu, &out, true, |_| true);
+    assert!(matches!(ended, Err(Error::Stopped)), "{:?}", ended.map(|o| o.steps));
+    assert!(start.elapsed().as_secs_f64() < 5.0, "{:?}", start.elapsed());
+    assert!(before == contents(), "files have changed");
+}
+
 #[test]
 fn a_run_is_not_resumed_on_other_files() {
     let (run, files) = run(&Device::Cpu, 20);
@@ -58,7 +91,7 @@ fn a_run_is_not_resumed_on_other_files() {
     let source = supplied(&files[..29], false).unwrap();
     let other = Run { source, validation: run.validation.clone(), ..same(&run) };
     let error = other.run(&Device::Cpu, &out, true, |_| false).unwrap_err().to_string();
-    assert!(error.contains("other pictures"), "{error}");
+    assert!(error.contains("other pictures (30 and 1 held out, not 29 and 1)"), "{error}");
 }
 
 /// Rounding of sixteen steps that Adam makes, whose first ones have the size of the rate whatever the gradient is.

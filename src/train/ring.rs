@@ -9,7 +9,7 @@
 //! - Slots that are still empty are rows of the table that name one of the first pieces.
 //! - Threads read a few positions ahead (`Ahead`); pieces go to the device as host writes between steps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::supply::{Scene, Supply};
@@ -40,7 +40,50 @@ pub(super) struct Ring {
     each: u64,
     /// Positions that were written.
     written: Option<u64>,
+    /// Whether all of it is still being filled: no step waits for that.
+    fills: bool,
     ahead: Option<Ahead>,
+}
+
+/// How pieces lie in a ring.
+pub(super) struct Layout {
+    /// Slots in each shard.
+    in_shard: usize,
+    /// Words of a picture's place.
+    words: usize,
+    value_bytes: usize,
+}
+
+impl Layout {
+    /// Of the ring of a source, if it has one; shards have `most` bytes at most.
+    ///
+    /// # Errors
+    /// If there is no room for a few pieces.
+    pub(super) fn new(source: &Source, most: u64) -> Result<Option<Self>> {
+        let Some(supply) = source.supply() else { return Ok(None) };
+        let value_bytes = source.scenes().iter().flatten().map(|p| p.pixels.value_bytes()).max().unwrap_or(1);
+        let side = supply.side();
+        let words = (side * side * source.channels() * value_bytes).next_multiple_of(16) / 4;
+        let slot = 4 * (words * supply.shots()) as u64;
+        let in_shard = in_shard(supply.bytes(), most, slot);
+        if SHARDS * in_shard < LEAST { Err(too_little(side, slot)) } else { Ok(Some(Self { in_shard, words, value_bytes })) }
+    }
+}
+
+/// Slots of so many bytes in each shard of a ring, which has `most` bytes at most.
+fn in_shard(bytes: u64, most: u64, slot: u64) -> usize {
+    (bytes.div_ceil(SHARDS as u64).min(most.saturating_sub(16)) / slot.max(1)) as usize
+}
+
+/// Whether a ring of so many bytes has room for a few slots.
+pub(super) fn holds(bytes: u64, slot: u64) -> bool {
+    SHARDS * in_shard(bytes, u64::MAX, slot) >= LEAST
+}
+
+/// The memory does not suffice for a few slots of so many bytes, for pieces of that side.
+pub(super) fn too_little(side: usize, slot: u64) -> Error {
+    let mib = Supply::memory_for(LEAST.next_multiple_of(SHARDS) as u64 * slot);
+    Error::option("memory", format!("too little for pieces of {side} pixels a side: give {mib} MiB or more"))
 }
 
 impl Ring {
@@ -49,22 +92,10 @@ impl Ring {
     /// # Errors
     /// If there is no room for a few pieces.
     pub(super) fn new(source: &Source, options: &Options, most: u64) -> Result<Option<Self>> {
+        let Some(Layout { in_shard, words, value_bytes }) = Layout::new(source, most)? else { return Ok(None) };
         let Some(supply) = source.supply() else { return Ok(None) };
-        let supply = supply.clone().like(source.scenes());
-        let all = source.scenes().iter().flatten();
-        let value_bytes = all.map(|p| p.pixels.value_bytes()).max().unwrap_or(1);
-        let (side, shots) = (supply.side(), supply.shots());
-        let words = (side * side * source.channels() * value_bytes).next_multiple_of(16) / 4;
-        let slot = 4 * (words * shots) as u64;
-        let in_shard = (supply.bytes().div_ceil(SHARDS as u64).min(most.saturating_sub(16)) / slot) as usize;
-        let slots = SHARDS * in_shard;
-        if slots < LEAST {
-            let mib = Supply::memory_for(LEAST.next_multiple_of(SHARDS) as u64 * slot);
-            return Err(Error::option(
-                "memory",
-                format!("too little for pieces of {side} pixels a side: give {mib} MiB or more"),
-            ));
-        }
+        let (supply, slots) = (supply.clone().like(source.scenes()), SHARDS * in_shard);
+        let side = supply.side();
         let across = (side / source.least(options.crop)) as u64;
         let first = source.scenes()[..source.scenes().len().min(slots)].to_vec();
         Ok(Some(Self {
@@ -78,6 +109,7 @@ impl Ring {
             crops: options.crops() as u64,
             each: (across * across).max(1),
             written: None,
+            fills: false,
             ahead: None,
         }))
     }
@@ -118,39 +150,46 @@ impl Ring {
         [slot * self.supply.shots(), scene.len()].map(|v| v as u32)
     }
 
-    /// Brings the ring to where it is before a step.
+    /// Brings the ring to where it is before a step, and waits for files; `until`, if that is given. Whether it is there: if not, it goes on
+    /// from where it is when it is called again.
     ///
     /// # Errors
     /// If the device fails, or there are no more pictures to train on.
-    pub(super) fn bring_to(&mut self, step: u64, executor: &mut dyn Executor, to: Pictures) -> Result<()> {
-        let until = self.first.len() as u64 + step * self.crops / self.each;
+    pub(super) fn bring_to(
+        &mut self,
+        step: u64,
+        executor: &mut dyn Executor,
+        to: Pictures,
+        until: Option<Instant>,
+    ) -> Result<bool> {
+        let end = self.first.len() as u64 + step * self.crops / self.each;
         let mut next = match self.written {
-            Some(written) if (written..=written + self.slots as u64).contains(&until) => written,
+            Some(written) if (written..=written + self.slots as u64).contains(&end) => written,
             // All of it: at the first step, and where a training goes on.
             _ => {
                 executor.write_ints(to.table, &self.table().rows())?;
-                let begin = until.saturating_sub(self.slots as u64);
+                let begin = end.saturating_sub(self.slots as u64);
                 self.ahead = Some(Ahead::new(&self.supply, begin.max(self.first.len() as u64)));
+                (self.written, self.fills) = (Some(begin), true);
                 begin
             }
         };
-        let fills = self.written != Some(next);
-        while next < until {
+        while next < end {
             if let Some(scene) = self.first.get(next as usize) {
                 self.write(next, scene, executor, to)?;
             } else {
-                let scene = self.ahead.as_mut().expect("it was begun").take()?;
+                let Some(scene) = self.ahead.as_mut().expect("it was begun").take(until)? else { return Ok(false) };
                 self.write(next, &scene, executor, to)?;
             }
             next += 1;
             self.written = Some(next);
         }
-        self.written = Some(next);
-        if fills && let Some(ahead) = &mut self.ahead {
-            // No step waits for it.
+        if std::mem::take(&mut self.fills)
+            && let Some(ahead) = &mut self.ahead
+        {
             ahead.waited = Duration::ZERO;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a scene in the place of its position.

@@ -3,11 +3,12 @@
 mod fit;
 
 use super::picture::of_one_size;
-use super::ring::Ring;
+use super::ring::{Layout, Ring};
 use super::signal::signal;
 use super::supply::{LeftOut, Supply};
 use super::validation::CROP as VALIDATED;
 use super::{Options, TrainingPicture};
+use crate::data::range::{filled, spread};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nets::Statistics;
@@ -16,6 +17,10 @@ use crate::ops::{Group, Pixels, Shards};
 
 /// Pictures that statistics are taken from.
 const SAMPLED: usize = 200;
+/// Above this lies nothing of a photograph: light of half precision, which ends at 65,504, ends at 5.9 by the curve that it is read with.
+const BRIGHTEST: f32 = 6.0;
+/// Values of each that are looked at for such.
+const VALUES: usize = 20_000;
 
 /// Training pictures.
 #[derive(Clone, Debug)]
@@ -89,7 +94,7 @@ impl Source {
                 "{name} and its partner are the same, and so are all others: two different shots of every scene are needed"
             )));
         }
-        let signal = signal(&scenes);
+        let signal = signal(scenes.iter().flatten());
         Ok(Self { scenes, supply: None, noise: None, signal, partners: Partners::Any })
     }
 
@@ -105,7 +110,7 @@ impl Source {
     /// correlated from pixel to pixel.
     pub fn single(pictures: Vec<impl Into<TrainingPicture>>) -> Self {
         let scenes: Vec<_> = pictures.into_iter().map(|p| vec![p.into()]).collect();
-        let signal = signal(&scenes);
+        let signal = signal(scenes.iter().flatten());
         Self { scenes, supply: None, noise: None, signal, partners: Partners::Pixels }
     }
 
@@ -141,16 +146,24 @@ impl Source {
         self.supply.as_ref()
     }
 
-    /// What is held out of files that are read while it trains: those that `readable` chooses of the scenes, and of what cannot be read.
-    ///
-    /// # Errors
-    /// Those of `readable`.
-    pub fn held_out(
-        &self,
-        readable: impl FnOnce(Vec<Result<Vec<TrainingPicture>>>) -> Result<Vec<Vec<TrainingPicture>>>,
-    ) -> Result<Option<Self>> {
-        let Some(supply) = &self.supply else { return Ok(None) };
-        Ok(Some(self.with_scenes(readable(supply.held_out(VALIDATED * self.cell()))?)))
+    /// What is held out of files that are read while it trains, and why others are left out of that.
+    pub fn held_out(&self) -> Option<(Self, Vec<Error>)> {
+        let (scenes, left_out) = self.supply.as_ref()?.held_out(VALIDATED * self.cell());
+        Some((self.with_scenes(scenes), left_out))
+    }
+
+    /// Photographs to which noise is added as if black were 0 and white 1, but whose values lie far beyond: how many, the name of the
+    /// first, and up to which value it goes but for hot pixels. Of more than memory holds, those among the first.
+    pub fn beyond_white(&self) -> Option<(usize, &str, f32)> {
+        self.noise?;
+        let brightest = |p: &TrainingPicture| {
+            matches!(p.pixels, Pixels::Floats(_)).then_some(())?;
+            let [_, high] = filled(spread(p.pixels.count(), VALUES).map(|i| p.pixels.value(i)).collect())?;
+            (high > BRIGHTEST).then_some(high)
+        };
+        let mut beyond = self.scenes.iter().flatten().filter_map(|p| Some((p.name.as_str(), brightest(p)?)));
+        let (name, high) = beyond.next()?;
+        Some((1 + beyond.count(), name, high))
     }
 
     /// Whether all pictures have one channel.
@@ -283,6 +296,14 @@ impl Source {
     /// The ring that files are read into while it trains, if they are.
     pub(super) fn ring(&self, options: &Options, device: &Device) -> Result<Option<Ring>> {
         Ring::new(self, options, most_bytes(device))
+    }
+
+    /// Whether there is room for files that are read while it trains, if they are.
+    ///
+    /// # Errors
+    /// If the memory for pictures, or what the device binds, is too little.
+    pub fn check_memory(&self, device: &Device) -> Result<()> {
+        Layout::new(self, most_bytes(device)).map(drop)
     }
 
     /// Lays the pictures out for a device. Fails if they do not fit: see [`Source::drop_excess`].
