@@ -132,7 +132,8 @@ impl<'a> Bench<'a> {
     fn step(&self) -> Result<(Box<dyn Executor>, f64), Error> {
         let mut g = Graph::new();
         g.set_precision(self.precision);
-        let [x, t] = [("x", self.network.inputs()), ("t", self.network.colours())].map(|(name, c)| g.host_picture(name, self.shape, c));
+        let [x, t] =
+            [("x", self.network.inputs()), ("t", self.network.colours())].map(|(name, c)| g.host_picture(name, self.shape, c));
         let rule = Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 };
         let handles = record_step(&mut g, self.network.as_ref(), Example { x, t, mask: None }, rule);
         let flops = g.flops();

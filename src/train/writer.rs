@@ -51,7 +51,21 @@ impl<'a> Writer<'a> {
         let (records, best) = (Vec::new(), f64::NEG_INFINITY);
         let network = Arc::clone(network);
         let measured = source.is_measured();
-        Ok(Self { network, options, device, noise, ranges, measured, out, lock, config, begun: false, fresh: true, records, best })
+        Ok(Self {
+            network,
+            options,
+            device,
+            noise,
+            ranges,
+            measured,
+            out,
+            lock,
+            config,
+            begun: false,
+            fresh: true,
+            records,
+            best,
+        })
     }
 
     pub(super) fn device(&self) -> &str {

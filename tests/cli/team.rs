@@ -51,7 +51,7 @@ mod with_mpi {
     use std::time::{Duration, Instant};
 
     use super::Shell;
-    use super::cli::Done;
+    use crate::cli::Done;
 
     /// Descent, as Adam makes much of what rounding leaves of a gradient of 0.
     const TRAIN: &str =
@@ -110,7 +110,7 @@ mod with_mpi {
         let shell = Shell::new();
         let devices = shell.run("devices --json").json("devices");
         let Some(adapter) = devices["devices"].as_array().and_then(|all| (!all.is_empty()).then_some(0)) else {
-            return super::cli::left_out("a process on an adapter beside one on the CPU: there is no adapter");
+            return crate::cli::left_out("a process on an adapter beside one on the CPU: there is no adapter");
         };
         shell.picture("photos/a.png", 40, 32);
         shell.picture("photos/b.png", 60, 50);

@@ -326,8 +326,7 @@ impl<'a> Training<'a> {
 
 /// Adds to the error of a lost device, or process, where the last saved state is.
 fn explain(error: Error, saved: Option<u64>, out: &Path) -> Error {
-    let with_state =
-        |what: &str, step: u64| format!("{what}; the state of step {step} is in {}", out.join(STATE).display());
+    let with_state = |what: &str, step: u64| format!("{what}; the state of step {step} is in {}", out.join(STATE).display());
     match (error, saved) {
         (Error::Lost(what), Some(step)) => Error::Lost(with_state(&what, step)),
         (Error::Gone(what), Some(step)) => Error::Gone(with_state(&what, step)),
