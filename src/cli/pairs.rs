@@ -42,10 +42,10 @@ pub(super) struct Shot {
     pub(super) picture: Picture,
 }
 
-/// What was seen, what is kept of the pairs by the numbers of their scenes, and what is left out.
+/// What was seen, what is used of the pairs with the numbers of their scenes, and what is left out.
 pub(super) struct Looked<T> {
     pub(super) inspector: Inspector,
-    pub(super) kept: Vec<(usize, T)>,
+    pub(super) usable: Vec<(usize, T)>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
@@ -158,16 +158,16 @@ impl Pairs {
 
     /// Looks at all of them.
     pub(super) fn look<T: Send>(self, common: &Common, keep: impl Fn(&mut Look, [Picture; 2]) -> T + Sync) -> Looked<T> {
-        let mut looked = Looked { inspector: Inspector::default(), kept: Vec::new(), left_out: self.left_out };
+        let mut looked = Looked { inspector: Inspector::default(), usable: Vec::new(), left_out: self.left_out };
         match self.of {
             Of::Files(files) => {
                 let (mut bar, count) = (Bar::new(common), files.len());
                 let show = |done: usize| {
                     bar.show(done as f64 / count as f64, || format!("looked at {done} of {}", counted(count, "pair")));
                 };
-                for (scene, kept) in looked.inspector.read(&files, keep, show).into_iter().enumerate() {
-                    match kept {
-                        Ok(kept) => looked.kept.push((scene, kept)),
+                for (scene, usable) in looked.inspector.read(&files, keep, show).into_iter().enumerate() {
+                    match usable {
+                        Ok(usable) => looked.usable.push((scene, usable)),
                         Err(e) => looked.left_out.push(LeftOut::new(Kind::Broken, &files[scene].name, e)),
                     }
                 }
@@ -220,17 +220,17 @@ fn look_at<T: Send>(
     let look = |[a, b]: [usize; 2]| {
         let [a, b] = [a, b].map(|i| &shots[i]);
         let mut look = Look::new(&b.pair, [&a.label, &b.label], [&a.picture, &b.picture]);
-        let kept = keep(&mut look, [a.picture.clone(), b.picture.clone()]);
-        (look, kept)
+        let usable = keep(&mut look, [a.picture.clone(), b.picture.clone()]);
+        (look, usable)
     };
     pairs.into_par_iter().map(look).collect()
 }
 
 impl<T: Send> Looked<T> {
     fn add(&mut self, scene: usize, looked: Vec<(Look, T)>) {
-        for (look, kept) in looked {
+        for (look, usable) in looked {
             self.inspector.add(look);
-            self.kept.push((scene, kept));
+            self.usable.push((scene, usable));
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Settings<'a> {
     common: &'a Common,
     options: &'a Options,
     /// The run that is resumed.
-    kept: Option<Resumable>,
+    resumed: Option<Resumable>,
     config: Option<Config>,
     /// Where training begins, unless a run is resumed.
     model: Option<Model>,
@@ -41,8 +41,8 @@ pub(super) struct Settings<'a> {
 impl<'a> Settings<'a> {
     /// Reads what flags name. Refuses to write over an earlier run unasked; of one that is to be resumed, says where it stands.
     pub(super) fn new(common: &'a Common, options: &'a Options, device: &Device) -> anyhow::Result<Self> {
-        let kept = if options.resume { Some(resumed(common, options, device)?) } else { None };
-        if kept.is_none() && !options.overwrite && is_run(&options.out) {
+        let resumed = if options.resume { Some(resumed(common, options, device)?) } else { None };
+        if resumed.is_none() && !options.overwrite && is_run(&options.out) {
             let how = "go on with it by --resume, replace it with --overwrite, or name another folder with --out";
             return Err(Error::file(&options.out, format!("holds an earlier run: {how}")).into());
         }
@@ -57,7 +57,7 @@ impl<'a> Settings<'a> {
         let noise = noise(options, &data, config.as_ref())?;
         let model = from.as_deref().filter(|_| !options.resume).map(|path| starting_model(options, path)).transpose()?;
         let aux = AuxArgs { aux: data.aux.clone() };
-        Ok(Self { common, options, kept, config, model, origin: Origin { from, data }, aux, noise })
+        Ok(Self { common, options, resumed, config, model, origin: Origin { from, data }, aux, noise })
     }
 
     /// Where training begins.
@@ -71,9 +71,9 @@ impl<'a> Settings<'a> {
 
     /// What counts where flags say nothing: nothing where they name a recipe. `ours` is what the configuration does not say.
     fn base(&self, ours: impl FnOnce() -> train::Options) -> Result<train::Options, Error> {
-        match (&self.kept, &self.config) {
+        match (&self.resumed, &self.config) {
             _ if self.options.recipe.recipe.is_some() => Ok(ours()),
-            (Some(kept), _) => Ok(kept.options.clone()),
+            (Some(resumed), _) => Ok(resumed.options.clone()),
             (None, Some(config)) => config.options(ours()),
             (None, None) => Ok(ours()),
         }
@@ -114,7 +114,7 @@ impl<'a> Settings<'a> {
         }
         let is_known = self.model.is_some()
             || self.options.recipe.recipe.is_none()
-                && (self.kept.is_some() || self.config.as_ref().is_some_and(|config| config.network.is_some()));
+                && (self.resumed.is_some() || self.config.as_ref().is_some_and(|config| config.network.is_some()));
         let network = if !is_known && pictures.is_grey() { self.following(network, Follows::Colours, 1)? } else { network };
         let colours = network.colours();
         Ok((network, pictures.in_channels(colours)?))
@@ -128,8 +128,8 @@ impl<'a> Settings<'a> {
                 Some(flag) => Err(Usage::new(format!("--{flag}: the network is that of --from: leave one of them out"))),
             };
         }
-        let kept = self.kept.as_ref().and_then(|kept| kept.network.as_ref());
-        let known = kept.or_else(|| self.config.as_ref().and_then(|config| config.network.as_ref()));
+        let of_run = self.resumed.as_ref().and_then(|run| run.network.as_ref());
+        let known = of_run.or_else(|| self.config.as_ref().and_then(|config| config.network.as_ref()));
         match known.filter(|_| recipe.recipe.is_none()) {
             Some(known) => net.instead_of(known.as_ref()),
             None => {
@@ -173,18 +173,18 @@ pub(super) fn check_given(options: &Options) -> anyhow::Result<()> {
 
 /// The run that is to be resumed; says where it stands.
 fn resumed(common: &Common, options: &Options, device: &Device) -> Result<Resumable, Error> {
-    let kept = resumable(&options.out)?;
-    let elsewhere = if kept.device == device.name() { "" } else { "; on another device the last bits differ" };
-    common.remark(&format!("resuming after step {}, trained on {}{elsewhere}", kept.steps, kept.device));
-    if kept.finished && !options.recipe.has_length() {
-        let further = match kept.options.length {
+    let resumed = resumable(&options.out)?;
+    let elsewhere = if resumed.device == device.name() { "" } else { "; on another device the last bits differ" };
+    common.remark(&format!("resuming after step {}, trained on {}{elsewhere}", resumed.steps, resumed.device));
+    if resumed.finished && !options.recipe.has_length() {
+        let further = match resumed.options.length {
             Length::Steps(steps) => format!("--steps {}", 2 * steps),
             Length::Epochs(epochs) => format!("--epochs {}", 2.0 * epochs),
             Length::Minutes(minutes) => format!("--minutes {}", 2.0 * minutes),
         };
         common.remark(&format!("this run has reached its end; to go further, say until where: --resume {further}"));
     }
-    Ok(kept)
+    Ok(resumed)
 }
 
 /// The pictures: those of the flags, else those of a configuration.

@@ -91,11 +91,11 @@ impl PairReader<'_> {
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
             self.mends.mend(look, pictures).map(|picture| TrainingPicture::new(look.name.clone(), &picture)).into()
         };
-        let Looked { inspector, kept, left_out } = pairs.look(self.common, keep);
+        let Looked { inspector, usable: pairs, left_out } = pairs.look(self.common, keep);
         let mut report = inspector.finish();
         // Those are left out, and told as such.
         report.findings.retain(|finding| finding.kind != Kind::Size);
-        let (source, told) = self.source(kept, left_out, neighbours)?;
+        let (source, told) = self.source(pairs, left_out, neighbours)?;
         Ok(Given { source, report: Some(report), told })
     }
 
@@ -125,9 +125,9 @@ impl PairReader<'_> {
             let [a, b] = self.mends.mend(look, pictures).each_ref().map(form);
             unlike(&look.name, a, b)
         };
-        let Looked { inspector, kept, mut left_out } = pairs.sampled(LOOKED_AT).look(self.common, unlike);
-        let usable = kept.iter().filter(|(_, unlike)| unlike.is_none()).count();
-        left_out.extend(kept.into_iter().filter_map(|(_, unlike)| Some(LeftOut::new(Kind::Size, "", unlike?))));
+        let Looked { inspector, usable: all, mut left_out } = pairs.sampled(LOOKED_AT).look(self.common, unlike);
+        let usable = all.iter().filter(|(_, unlike)| unlike.is_none()).count();
+        left_out.extend(all.into_iter().filter_map(|(_, unlike)| Some(LeftOut::new(Kind::Size, "", unlike?))));
         if some < count {
             self.common.remark(&format!("a look at {some} of {}", counted(count, "scene")));
         }

@@ -59,8 +59,8 @@ pub(super) fn shift(windows: &[Window]) -> Shift {
     let peak = transform.peak(sums);
     let pixels = refined(&phases, peak).unwrap_or(peak);
     // A sum of cosines of random phases.
-    let standing = height_at(&phases, pixels) / (phases.len() as f64 * INFLATION).sqrt();
-    let found = standing > PEAK && is_higher(&phases, pixels) && pixels[0].hypot(pixels[1]) >= LEAST;
+    let significance = height_at(&phases, pixels) / (phases.len() as f64 * INFLATION).sqrt();
+    let found = significance > PEAK && is_higher(&phases, pixels) && pixels[0].hypot(pixels[1]) >= LEAST;
     if found { Shift { pixels, found } } else { none }
 }
 
