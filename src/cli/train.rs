@@ -203,11 +203,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
 
-/// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
+/// Leaves out pictures that are smaller than a crop, unless it is `strict`, or that the device cannot hold, and says so.
 fn leave_out_unfit(
     common: &Common,
     pictures: &mut Source,
-    crop: usize,
+    (crop, strict): (usize, bool),
     network: &dyn Network,
     device: &Device,
 ) -> anyhow::Result<()> {

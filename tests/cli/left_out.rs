@@ -96,7 +96,7 @@ fn folders_are_told_for_what_is_missing_in_them() {
     train(&shell, "--pairs a b --val half").fails_with(&["half: has no folder b", "noisy ones in a"]);
     train(&shell, "a --single --val photos").fails_with(&["photos: has no folder a"]);
     // Pictures smaller than a crop.
-    save(&shell, "photos/x/1.png", 5, 8);
+    save(&shell, "photos/y/1.png", 5, 8);
     let done = photos("-r");
     assert!(done.succeeds().stderr.contains("left out for being smaller than a crop: 1 picture, 1.png first"), "{done}");
     photos("-r --strict").fails_with(&["smaller than a crop of 16 pixels: 1 picture, 1.png first", "--strict"]);

@@ -98,7 +98,8 @@ fn a_bad_shot_costs_no_scene_that_is_read_while_it_trains() {
     assert!(!done.stderr.contains("bursts/40: "), "{done}");
     let config: toml::Table = fs::read_to_string(shell.path("whole/config.toml")).unwrap().parse().unwrap();
     assert_eq!(config["pictures"].as_integer(), Some(39));
-    let strict = shell.run(&format!("train --burst bursts --strict --out strict --steps 9 {TINY}"));
+    let strict =
+        shell.run(&format!("train --burst bursts --strict --out strict --steps 9 {}", TINY.replace("--memory 4", "--memory 9")));
     strict.fails_with(&["bursts/empty"]);
     assert!(!shell.path("strict").exists());
 }
