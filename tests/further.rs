@@ -34,7 +34,7 @@ fn a_run_that_goes_further_can_be_stopped_as_well() {
         // To the end that was planned last, and to no other that lies behind.
         let error = short.run(&Device::Cpu, &parts, true, |_| false).unwrap_err();
         assert!(
-            matches!(&error, Error::Option { option: "steps", problem } if problem.contains("31 steps behind it")),
+            matches!(&error, Error::Option { option: "steps", problem } if problem.contains("trained for 31 steps")),
             "{error}"
         );
         assert_eq!(further.run(&Device::Cpu, &parts, true, |_| false).unwrap().steps, 40);

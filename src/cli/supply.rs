@@ -74,7 +74,7 @@ impl Memory {
             return Ok(None);
         }
         common.remark(&format!(
-            "the pictures need about {mib} MiB, and --memory is {} MiB: files are read again and again while it trains",
+            "the pictures need about {mib} MiB, and --memory is {} MiB: they are read from their files while it trains",
             self.mib
         ));
         let shots = scenes.iter().map(Vec::len).max().unwrap_or(1);

@@ -8,7 +8,7 @@ use super::{Law, Parameter};
 pub(super) const LAW: Law = Law {
     name: "pixelate",
     examples: &["pixelate:8"],
-    help: "one random pixel of each cell of that side; the clean picture has the mean of each cell",
+    help: "one random pixel of each cell of that side; clean is its mean",
     parameters: &[Parameter { whole: true, ..Parameter::new("side of the cells", Included(2.0), Included(64.0)) }],
     cell: |[side, ..]| side as usize,
     ..Law::PIXELWISE

@@ -192,7 +192,8 @@ impl Config {
         let table = load_table(path)?;
         let wrong = |problem: String| Error::file(path, format!("{problem}: correct it"));
         let known = keys_of::<Options>();
-        let keys: Vec<&str> = known.iter().copied().chain(KEYS).collect();
+        let mut keys: Vec<&str> = known.iter().copied().chain(KEYS).collect();
+        keys.sort_unstable();
         let inside = |name: &str| table.get(name).and_then(toml::Value::as_table).into_iter().flat_map(Table::keys);
         check_keys(table.keys(), &keys).map_err(wrong)?;
         check_keys(inside("data"), keys_of::<Data>()).map_err(|problem| wrong(format!("{problem} in [data]")))?;

@@ -201,7 +201,11 @@ fn pairs_that_are_none_are_named() {
         fs::create_dir_all(shell.path(folder)).unwrap();
     }
     let train = "--out run --width 4 --levels 1 --batch 2 --crop 16 --steps 5 --device cpu";
-    shell.run(&format!("train --pairs a names {train}")).fails(&["names", "4.png", "2.png"]);
+    let done = shell.run(&format!("train --pairs a names --strict {train}"));
+    done.fails_with(&["a/2.png: has no partner of that name in names"]);
+    let done = shell.run(&format!("train --pairs a names {train} --overwrite"));
+    assert!(done.succeeds().stderr.contains("names/4.png: has no partner of that name in a"), "{done}");
+    fs::remove_dir_all(shell.path("run")).unwrap();
     shell.run(&format!("train --pairs a missing {train}")).fails(&["missing"]);
     shell.run(&format!("train --dataset set {train}")).fails(&["set/a", "no picture"]);
     shell.run(&format!("train --dataset half {train}")).fails(&["half/a"]);

@@ -53,7 +53,7 @@ fn a_run_goes_further_with_nothing_but_its_folder_and_a_new_end() {
     let done = shell.run("train --resume --out run --device cpu");
     assert!(done.succeeds().stderr.contains("has reached its end") && done.stderr.contains("--resume --steps 80"), "{done}");
     assert!(last(&shell, "run") == before);
-    shell.run("train --resume --out run --steps 30 --device cpu --quiet").is_misused(&["--steps 30", "40 steps behind it"]);
+    shell.run("train --resume --out run --steps 30 --device cpu --quiet").is_misused(&["--steps 30", "trained for 40 steps"]);
     shell.run("train --resume --out run --lr 0.5 --device cpu --quiet").fails(&["state.safetensors", "lr 0.002, not 0.5"]);
     shell.run("train --resume --out run --width 8 --device cpu --quiet").fails(&["state.safetensors", "width 4, not 8"]);
     shell.run("train held-out --resume --out run --device cpu --quiet").fails(&["state.safetensors", "other pictures"]);

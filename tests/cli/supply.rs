@@ -64,7 +64,7 @@ fn pairs_are_read_while_it_trains_and_mended() {
     let shell = Shell::new();
     (0..24).for_each(|scene| shots(&shell, &[format!("a/{scene}.png"), format!("b/{scene}.png")], scene));
     let done = equals_a_resumed_one(&shell, "--pairs a b --match");
-    assert!(done.stderr.contains("looked at 24 scenes") && !done.stderr.contains("a look at"), "{done}");
+    assert!(done.stderr.contains("looked at 24 pairs") && !done.stderr.contains("a look at"), "{done}");
 }
 
 /// Every scene has a shot that cannot be used: if that cost the scene, there would be nothing to train on.
