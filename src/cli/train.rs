@@ -151,18 +151,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let (seed, precision, memory) = settings.early()?;
     let precision = options.precision.choose(common, &mut device, precision)?;
     let network = settings.network(&device)?;
-    let Data { photos, pairs, val, recursive, .. } = &settings.origin.data;
-    if photos.is_empty() {
+    if settings.origin.data.photos.is_empty() {
         settings.aux.check(network.as_ref())?;
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
     let Task { network, training: mut training_set, validation, report, told, shared } =
         Task::new(common, &settings, &network, (&options.out, options.strict), (seed, memory))?;
-    let noisy = val.iter().filter(|_| training_set.added_noise().is_none()).flat_map(|val| ["a", "b"].map(|of| val.join(of)));
-    let photos_of_val = val.iter().filter(|_| training_set.added_noise().is_some());
-    remark_skipped(common, photos.iter().chain(photos_of_val), Some(*recursive))?;
-    remark_skipped(common, pairs.iter().flatten().chain(&noisy.collect::<Vec<_>>()), None)?;
+    remark_skipped_of(common, &settings.origin.data, training_set.added_noise().is_some())?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
@@ -187,8 +183,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         if team.is_some() {
             return Err(Usage::new("--lr auto: find the rate in one process, and give it to all"));
         }
-        let run =
-            Run { device: &device, network: Arc::clone(&network), options: &training, source, validation, out: &options.out };
+        let network = Arc::clone(&network);
+        let run = Run { device: &device, network, options: &training, source, validation, out: &options.out };
         common.remark("looking for the learning rate");
         training.lr = run.find_rate(settings.start(), || stop.load(Ordering::Relaxed))?;
         common.remark(&format!("learning rate {}: a tenth of the highest at which the loss does not blow up", training.lr));
@@ -201,6 +197,15 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         Trained::run(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out));
     let left_out = remark_left_out(common, source, &told);
     Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
+}
+
+/// Says what is skipped in the folders of the data; `of_photographs` tells whether those of --val are photographs, too, or noisy shots.
+fn remark_skipped_of(common: &Common, data: &Data, of_photographs: bool) -> Result<(), Error> {
+    let Data { photos, pairs, val, recursive, .. } = data;
+    let noisy = val.iter().filter(|_| !of_photographs).flat_map(|val| ["a", "b"].map(|of| val.join(of)));
+    let photos_of_val = val.iter().filter(|_| of_photographs);
+    remark_skipped(common, photos.iter().chain(photos_of_val), Some(*recursive))?;
+    remark_skipped(common, pairs.iter().flatten().chain(&noisy.collect::<Vec<_>>()), None)
 }
 
 /// Leaves out pictures that are smaller than a crop, unless it is `strict`, or that the device cannot hold, and says so.

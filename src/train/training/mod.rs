@@ -22,6 +22,7 @@ use super::{Length, Options, Origin, Validation};
 use crate::data::files::lock;
 use crate::denoise::Denoiser;
 use crate::error::{Error, Result};
+use crate::nets::{Model, Ranges};
 use crate::plan::Ticket;
 
 /// Steps between looks at the log of losses.
@@ -82,10 +83,7 @@ impl<'a> Training<'a> {
             Start::From(model) => (None, Some(model)),
             Start::Resumed => (Some(State::load_for(out, &identity, network.as_ref())?), None),
         };
-        // A model of photographs that is trained further on counts reads these as it read photographs.
-        let of_model = model.filter(|m| m.signal().is_some() || source.signal().is_none()).map(|m| m.ranges);
-        let known = state.as_ref().map_or(of_model, |state| state.snapshot.ranges);
-        let ranges = known.unwrap_or_else(|| network.values().ranges_of(source.signal(), || source.statistics()));
+        let ranges = ranges(run, state.as_ref(), model);
         let mut team = team.map(|team| (team, Vote { stop: false, share: 0.0, factor: 1.0 }));
         let mut trainer = match &mut team {
             Some((team, _)) => trainer(run, *team, &identity, Some(ranges))?,
@@ -322,6 +320,15 @@ impl<'a> Training<'a> {
         let saved = self.saved;
         ran.and_then(|()| self.finish()).map_err(|e| explain(e, saved, out))
     }
+}
+
+/// What the network reads and writes: as the state or the model says that the training begins with, else by the pictures.
+fn ranges(run: &Run, state: Option<&State>, model: Option<&Model>) -> Ranges {
+    let source = run.source;
+    // A model of photographs that is trained further on counts reads these as it read photographs.
+    let of_model = model.filter(|m| m.signal().is_some() || source.signal().is_none()).map(|m| m.ranges);
+    let known = state.map_or(of_model, |state| state.snapshot.ranges);
+    known.unwrap_or_else(|| run.network.values().ranges_of(source.signal(), || source.statistics()))
 }
 
 /// Adds to the error of a lost device, or process, where the last saved state is.
