@@ -1,6 +1,7 @@
 // Gradient of a bias: sums of dy over all pixels, per channel. One workgroup per range of pixels writes partial sums;
 // sum_partials.wgsl adds them in a fixed order. Each invocation owns one vec4 of channels and every ROWS-th pixel.
 
+//#runtime
 override PIXELS: u32;
 override C4: u32;
 override Y_STRIDE4: u32;   // vec4s from a pixel to the next

@@ -9,8 +9,9 @@
 //#import registers
 //#import stages
 override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
-override SPLIT_PIXELS: u32; // pixels of dy per split
 override PB: u32;          // pixels per stage, a multiple of 8
+//#runtime
+override SPLIT_PIXELS: u32; // pixels of dy per split
 
 alias x_t = vec4f; alias dy_t = vec4f;
 @group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)

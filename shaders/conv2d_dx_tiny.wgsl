@@ -7,6 +7,7 @@
 //#import phase
 override TX: u32;
 override TY: u32;
+//#runtime
 override GRID_X: u32;
 
 alias dy_t = vec4f; alias dx_t = vec4f;

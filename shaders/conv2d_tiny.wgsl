@@ -6,6 +6,7 @@
 //#import finish
 override TX: u32;
 override TY: u32;
+//#runtime
 override GRID_X: u32;
 
 alias x_t = vec4f; alias y_t = vec4f;

@@ -2,6 +2,7 @@
 // end DELAY rows before the newest. `retained` holds the last LEAD + DELAY rows from run to run. Rows beyond the picture are zeros, as
 // the padding of a convolution is. An invocation walks down one vec4 of a column, so that it alone touches what it moves.
 
+//#runtime
 override COLUMNS: u32;
 override C4: u32;
 override FIRST: u32;       // row of x that the new ones begin at

@@ -1,12 +1,13 @@
 // Second half of every split sum: partials[0] + partials[1] + …, in that order, times SCALE, on top of what was there before.
 // A partial result holds the parts of two totals, y and then z; z may be empty.
 
+override ADD_Y: bool;      // whether before_y is added
+override ADD_Z: bool;
+//#runtime
 override COUNT: u32;       // partial results
 override Y4: u32;          // vec4s of y
 override Z4: u32;          // vec4s of z
 override SCALE: f32;
-override ADD_Y: bool;      // whether before_y is added
-override ADD_Z: bool;
 override GRID_X: u32;
 
 @group(0) @binding(0) var<storage, read> partials: array<vec4f>;  // (COUNT, Y4 + Z4)

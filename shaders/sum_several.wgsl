@@ -2,6 +2,7 @@
 // their order, as sum_partials.wgsl does for one of them; there, too, a partial result may hold the parts of two totals.
 
 // Of each sum: COUNT partial results of LEN vec4s; the FIRST of these go to y[TO..], the others to y[THEN..].
+//#runtime
 override COUNT0: u32; override LEN0: u32; override FIRST0: u32; override TO0: u32; override THEN0: u32;
 override COUNT1: u32; override LEN1: u32; override FIRST1: u32; override TO1: u32; override THEN1: u32;
 override COUNT2: u32; override LEN2: u32; override FIRST2: u32; override TO2: u32; override THEN2: u32;

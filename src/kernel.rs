@@ -2,6 +2,10 @@
 //! Bindings, their access and the constants a kernel is specialised by are declared in the WGSL alone and read back
 //! here by naga; nothing repeats them in Rust.
 
+mod runtime;
+
+pub use runtime::RuntimeConstant;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -128,7 +132,7 @@ library!(
 /// Side of the cooperative matrices in the files.
 const SIDE: u32 = 16;
 
-/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y` or `conv2d_coop f16:x,y 8x8`.
+/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y 8x8` or `conv2d shared`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelId {
     /// Its file.
@@ -137,11 +141,13 @@ pub struct KernelId {
     halves: u32,
     /// Rows and columns of its cooperative matrices, if it has any: 16 or 8.
     side: u32,
+    /// Whether it reads at run time what its file marks so.
+    shared: bool,
 }
 
 impl From<Shader> for KernelId {
     fn from(shader: Shader) -> Self {
-        Self { shader, halves: 0, side: SIDE }
+        Self { shader, halves: 0, side: SIDE, shared: false }
     }
 }
 
@@ -156,6 +162,12 @@ impl KernelId {
     #[must_use]
     pub fn with_matrices(self, side: u32) -> Self {
         Self { side, ..self }
+    }
+
+    /// The variant that reads at run time what its file marks so, if it marks anything: many dispatches share its pipelines.
+    #[must_use]
+    pub fn to_share(self) -> Self {
+        Self { shared: kernel(self.shader).source.contains(runtime::MARK), ..self }
     }
 
     /// Names of the bindings in half precision.
@@ -177,7 +189,8 @@ impl fmt::Display for KernelId {
         let halves: Vec<_> = self.halves().collect();
         let half = if halves.is_empty() { String::new() } else { format!(" f16:{}", halves.join(",")) };
         let side = if self.side == SIDE { String::new() } else { format!(" {0}x{0}", self.side) };
-        f.pad(&format!("{}{half}{side}", self.shader.name()))
+        let shared = if self.shared { " shared" } else { "" };
+        f.pad(&format!("{}{half}{side}{shared}", self.shader.name()))
     }
 }
 
@@ -208,6 +221,8 @@ pub struct Kernel {
     pub bindings: Vec<Binding>,
     /// Names of the `override` constants that specialise it.
     pub constants: Vec<String>,
+    /// What it reads at run time instead, in this order, from a uniform buffer that is bound behind all others.
+    pub runtime: Vec<RuntimeConstant>,
     /// The parsed program.
     pub module: naga::Module,
 }
@@ -250,6 +265,10 @@ impl Kernel {
         if id.halves != 0 {
             source.insert_str(0, "enable f16;\n");
         }
+        let mut runtime = Vec::new();
+        if id.shared {
+            (source, runtime) = runtime::shared(&source, kernel(id.shader).bindings.len());
+        }
         let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{id}: {}", e.emit_to_string(&source)));
         let mut bindings = BTreeMap::new();
         for (_, v) in module.global_variables.iter() {
@@ -260,7 +279,7 @@ impl Kernel {
             }
         }
         let constants = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
-        Self { id, source, bindings: bindings.into_values().collect(), constants, module }
+        Self { id, source, bindings: bindings.into_values().collect(), constants, runtime, module }
     }
 }
 

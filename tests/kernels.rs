@@ -10,6 +10,7 @@ use n2n_gpu::device::Device;
 use n2n_gpu::graph::{Graph, ParamLayout, View, padded};
 use n2n_gpu::limits::Limits;
 use n2n_gpu::ops::{Activation, Conv};
+use n2n_gpu::plan::Plan;
 
 fn assert_passes(device: &Device, case: &Case) {
     let outcome = case.run(device).unwrap();
@@ -25,6 +26,22 @@ fn the_cpu_in_single_precision_equals_the_cpu_in_double_precision() {
 fn every_kernel_equals_its_meaning_on_the_cpu() {
     for device in common::adapters() {
         check::cases().iter().filter(|c| c.suits(&device)).for_each(|case| assert_passes(&device, case));
+    }
+}
+
+/// Software adapters run shared kernels, all others those that are specialised.
+#[test]
+fn shared_kernels_give_the_same_bits_as_specialised_ones() {
+    for gpu in common::gpus() {
+        for case in check::cases().iter().filter(|c| c.suits(&Device::Gpu(gpu.clone()))) {
+            let [shared, specialised] = [true, false].map(|shared| {
+                let limits = Limits { shared, ..gpu.adapter.limits };
+                let plan = Plan::new(case.graph().clone(), Some(&limits)).unwrap();
+                assert!(shared || plan.runtime.is_empty(), "{}: specialised kernels read nothing at run time", case.name);
+                common::bits(&gpu, case, plan)
+            });
+            assert!(shared == specialised, "{} on {}: shared kernels give other bits", case.name, gpu.adapter.name);
+        }
     }
 }
 

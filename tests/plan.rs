@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::device::Device;
@@ -10,9 +10,10 @@ use n2n_gpu::graph::{Graph, Role};
 use n2n_gpu::kernel::kernel;
 use n2n_gpu::limits::{Feature, Limits};
 use n2n_gpu::nets::{EpflResunet, EpflUnet, Modules, Network, Norm};
-use n2n_gpu::ops::Update;
-use n2n_gpu::plan::Plan;
+use n2n_gpu::ops::{Loss, Update};
+use n2n_gpu::plan::{Plan, Step};
 use n2n_gpu::profile;
+use n2n_gpu::train::{Example, Rule, record_step};
 use std::sync::Arc;
 
 fn plan(case: &Case) -> Arc<Plan> {
@@ -95,6 +96,25 @@ fn a_training_step_of_the_first_reports_network_takes_few_dispatches_and_waits_f
         let (steps, waits) = (plan.steps.len(), waits(&plan));
         assert!(steps <= dispatches && waits <= most, "{steps} dispatches, {waits} of which wait; blocks shared: {shared}");
     }
+}
+
+/// Each is compiled for about a third of a second on a software adapter, by one thread.
+#[test]
+fn a_training_step_on_a_software_adapter_takes_few_pipelines() {
+    let mut g = Graph::new();
+    let [x, t] = ["x", "t"].map(|name| g.host_picture(name, [2, 32, 32], 3));
+    let handles = Example { x, t, mask: None };
+    record_step(&mut g, &EpflUnet::default(), handles, Rule { loss: Loss::L2, update: Update::ADAM, clip: 1.0, pieces: 0 });
+    let pipelines = |shared| {
+        let software =
+            Limits { busy: Limits::BUSY_SOFTWARE, invocations: 1024, workgroup_bytes: 32 << 10, shared, ..Limits::default() };
+        let plan = Plan::new(g.clone(), Some(&software)).unwrap();
+        let key = |s: &Step| (s.kernel, s.constants.iter().map(|(_, v)| v.to_bits()).collect::<Vec<_>>());
+        let distinct = plan.steps.iter().map(key).collect::<BTreeSet<_>>().len();
+        (plan.steps.len(), distinct)
+    };
+    let ((all, few), (as_many, many)) = (pipelines(true), pipelines(false));
+    assert!(all == as_many && few <= 30 && many > 100, "{few} and {many} pipelines for {all} and {as_many} dispatches");
 }
 
 /// Normalisations, sums and activations are not kept for gradients, but what they are made of.

@@ -5,6 +5,7 @@ mod common;
 use n2n_gpu::check::{self, Case};
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, Precision, StorageId};
+use n2n_gpu::limits::Limits;
 use n2n_gpu::nets::{Init, Modules, Network, Norm, Unet, initial};
 use n2n_gpu::ops::{Update, random_normals};
 use n2n_gpu::plan::{Executor, Plan};
@@ -58,11 +59,21 @@ fn open(adapter: &wgpu::Adapter, plan: &Value) -> (wgpu::Device, wgpu::Queue) {
 impl Player {
     fn new(adapter: &wgpu::Adapter, json: &str) -> Self {
         let plan: Value = serde_json::from_str(json).unwrap();
-        assert_eq!((plan["format"].as_str(), number(&plan, "version")), (Some("n2n-gpu plan"), 2));
+        assert_eq!(plan["format"], "n2n-gpu plan");
+        assert!([2, 3].contains(&number(&plan, "version")));
         let (device, queue) = open(adapter, &plan);
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let make = |size| device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
-        let buffers: Vec<_> = list(&plan, "buffers").iter().map(|b| make(number(b, "bytes"))).collect();
+        let make = |b: &Value| {
+            let (size, words) = (number(b, "bytes"), b.get("words"));
+            let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let usage = wgpu::BufferUsages::COPY_DST | words.map_or(storage, |_| wgpu::BufferUsages::UNIFORM);
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+            if let Some(words) = words.and_then(Value::as_array) {
+                let words: Vec<u32> = words.iter().map(|w| w.as_u64().unwrap() as u32).collect();
+                queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+            }
+            buffer
+        };
+        let buffers: Vec<_> = list(&plan, "buffers").iter().map(make).collect();
         let module = |s: &Value| {
             let source = wgpu::ShaderSource::Wgsl(s["wgsl"].as_str().unwrap().into());
             device.create_shader_module(wgpu::ShaderModuleDescriptor { label: s["name"].as_str(), source })
@@ -146,13 +157,17 @@ impl Player {
 /// What a host writes before two runs, and what it reads after them.
 type Written<'a> = (&'a [(StorageId, Vec<f32>)], &'a [(StorageId, Vec<u32>)]);
 
-fn assert_replays(name: &str, graph: &Graph, (floats, ints): Written, outputs: &[StorageId]) {
+/// With specialised kernels the plan is one of version 2, when there were no others.
+fn assert_replays(name: &str, graph: &Graph, (floats, ints): Written, outputs: &[StorageId], shared: bool) {
     for (gpu, adapter) in common::gpus().iter().zip(common::wgpu_adapters()) {
         if graph.precision() == Precision::F16 && !n2n_gpu::device::Device::Gpu(gpu.clone()).supports(Precision::F16) {
             continue;
         }
-        let plan = Plan::new(graph.clone(), Some(&gpu.adapter.limits)).unwrap();
-        let player = Player::new(&adapter, &plan.to_json());
+        let plan = Plan::new(graph.clone(), Some(&Limits { shared, ..gpu.adapter.limits })).unwrap();
+        let mut json: Value = serde_json::from_str(&plan.to_json()).unwrap();
+        assert_eq!((number(&json, "version"), list(&json, "buffers").iter().any(|b| !b["words"].is_null())), (3, shared));
+        json["version"] = if shared { 3 } else { 2 }.into();
+        let player = Player::new(&adapter, &json.to_string());
         let mut executor = gpu::Executor::new(gpu, plan).unwrap();
         for (id, data) in floats {
             executor.write(*id, data).unwrap();
@@ -176,7 +191,7 @@ fn assert_replays(name: &str, graph: &Graph, (floats, ints): Written, outputs: &
 
 fn assert_case_replays(case: &Case) {
     let outputs: Vec<_> = case.outputs.iter().map(|(_, id)| *id).collect();
-    assert_replays(&case.name, case.graph(), (&case.floats, &case.ints), &outputs);
+    assert_replays(&case.name, case.graph(), (&case.floats, &case.ints), &outputs, true);
 }
 
 #[test]
@@ -197,14 +212,15 @@ fn a_forward_pass_replays_from_its_json_alone() {
         let [x, y] = [x, y].map(|t| g.view(t).storage);
         let numbers: Vec<f32> = random_normals(1, 1).map(|v| v as f32).take(g.storage(x).len).collect();
         let floats = [(x, numbers), (g.params_storage().unwrap(), initial(&g, Init::He, 1).unwrap())];
-        assert_replays("unet", &g, (&floats, &[]), &[y]);
+        assert_replays("unet", &g, (&floats, &[]), &[y], false);
+        assert_replays("unet, shared", &g, (&floats, &[]), &[y], true);
     }
 }
 
 #[test]
 fn the_json_tells_what_is_stored_where() {
     let case = check::training_step(Norm::Batch, 8, 1, [2, 16, 16], Update::ADAM).in_half();
-    let plan = Plan::new(case.graph().clone(), Some(&n2n_gpu::limits::Limits::default())).unwrap();
+    let plan = Plan::new(case.graph().clone(), Some(&Limits::default())).unwrap();
     let json: Value = serde_json::from_str(&plan.to_json()).unwrap();
     let storages = list(&json, "storages");
     let named = |key: &str| storages[number(&json, key) as usize]["name"].as_str().unwrap();

@@ -43,7 +43,9 @@ fn validator() -> Validator {
 
 #[test]
 fn every_specialised_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
-    for Specialised { name, module, info, .. } in &specialised(&Limits::default()) {
+    let [shared, alone] = [true, false].map(|shared| specialised(&Limits { shared, ..Limits::default() }));
+    assert!(shared.len() < alone.len(), "{} shared kernels, {} specialised ones", shared.len(), alone.len());
+    for Specialised { name, module, info, .. } in shared.iter().chain(&alone) {
         validator().validate(module).unwrap_or_else(|e| panic!("{name}: {e:?}"));
         let words = spv::write_vec(module, info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(words[0], 0x0723_0203, "{name}: SPIR-V");

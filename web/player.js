@@ -11,7 +11,7 @@
  *   format: string, version: number, features: string[], params: number, gradients: number | null,
  *   shaders: {name: string, wgsl: string}[],
  *   pipelines: {shader: number, constants: Record<string, number>}[],
- *   buffers: {bytes: number}[], storages: Storage[], parameters: Parameter[], dispatches: Dispatch[],
+ *   buffers: {bytes: number, words?: number[]}[], storages: Storage[], parameters: Parameter[], dispatches: Dispatch[],
  * }} Plan
  */
 
@@ -43,7 +43,7 @@ export async function checked(device, make) {
 export class Player {
   /** @param {GPUDevice} device @param {Plan} plan */
   static create(device, plan) {
-    if (plan.format !== 'n2n-gpu plan' || plan.version !== 2) throw new Error('This is no plan that the page knows.');
+    if (plan.format !== 'n2n-gpu plan' || ![2, 3].includes(plan.version)) throw new Error('This is no plan that the page knows.');
     return checked(device, async () => {
       const player = new Player(device, plan);
       await player.prepare();
@@ -55,8 +55,9 @@ export class Player {
   constructor(device, plan) {
     this.device = device;
     this.plan = plan;
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    this.buffers = plan.buffers.map(({ bytes }) => device.createBuffer({ size: bytes, usage }));
+    const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+    this.buffers = plan.buffers.map(({ bytes, words }) =>
+      device.createBuffer({ size: bytes, usage: words ? UNIFORM | COPY_DST : STORAGE | COPY_SRC | COPY_DST }));
     /** @type {{pipeline: GPUComputePipeline, group: GPUBindGroup, workgroups: number[]}[]} */
     this.dispatches = [];
   }
@@ -73,6 +74,7 @@ export class Player {
         ({ binding, resource: { buffer: buffers[buffer], offset, size } }));
       return { pipeline, group: device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }), workgroups };
     });
+    plan.buffers.forEach(({ words }, i) => words && device.queue.writeBuffer(buffers[i], 0, Uint32Array.from(words)));
     plan.storages.forEach(({ role, len, fill, element }, id) => {
       // Buffers are zeros at first.
       if (role === 'host' && fill !== 0) this.write(id, (element === 'u32' ? new Uint32Array(len) : new Float32Array(len)).fill(fill));

@@ -1,4 +1,5 @@
 // Where vec4 c of pixel p of dx is.
+//#runtime
 override DX_STRIDE4: u32;
 override DX_CHANNEL4: u32;
 

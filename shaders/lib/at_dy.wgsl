@@ -1,4 +1,5 @@
 // Where vec4 c of pixel p of dy is.
+//#runtime
 override DY_STRIDE4: u32;
 override DY_CHANNEL4: u32;
 

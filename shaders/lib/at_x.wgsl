@@ -1,4 +1,5 @@
 // Where vec4 c of pixel p of x is.
+//#runtime
 override X_STRIDE4: u32;
 override X_CHANNEL4: u32;
 

@@ -1,4 +1,5 @@
 // Where vec4 c of pixel p of y is.
+//#runtime
 override Y_STRIDE4: u32;
 override Y_CHANNEL4: u32;
 

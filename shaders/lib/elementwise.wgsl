@@ -1,4 +1,5 @@
 // One invocation for every vec4 of a result: the kernel's element(p, c) makes vec4 c of pixel p.
+//#runtime
 override PIXELS: u32;      // of the result
 override C4: u32;          // vec4s of its channels
 override GRID_X: u32;

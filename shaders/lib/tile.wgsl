@@ -8,6 +8,7 @@
 //#import stages
 //#import registers
 override KB: u32;          // 4 or 8, one or two for each slice; such that an invocation has at most four loads of either operand
+//#runtime
 override GRID_X: u32;
 
 // Two halves of: [inner vec4][pixel], then [inner vec4][one of its four][channel vec4].

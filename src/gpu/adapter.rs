@@ -108,12 +108,14 @@ impl Adapter {
                 workgroups: limits.max_compute_workgroups_per_dimension,
                 busy: 0,
                 sums: 0,
+                shared: false,
                 cooperative: None,
             },
             features: known.collect(),
             cooperative: cooperative(adapter, features),
         };
         (described.limits.busy, described.limits.sums) = (described.busy(), described.sums());
+        described.limits.shared = described.kind == DeviceKind::Software;
         described
     }
 }

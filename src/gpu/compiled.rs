@@ -81,14 +81,12 @@ fn pipeline(gpu: &Gpu, module: &Module, step: &Step) -> Result<Pipeline> {
 
 fn module(gpu: &Gpu, kernel: &Kernel) -> Module {
     let name = kernel.id.to_string();
-    let entries = kernel.bindings.iter().zip(0..).map(|(b, binding)| wgpu::BindGroupLayoutEntry {
+    let storages = kernel.bindings.iter().map(|b| wgpu::BufferBindingType::Storage { read_only: !b.writes });
+    let runtime = (!kernel.runtime.is_empty()).then_some(wgpu::BufferBindingType::Uniform);
+    let entries = storages.chain(runtime).zip(0..).map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty: wgpu::BufferBindingType::Storage { read_only: !b.writes },
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     });
     let entries: Vec<_> = entries.collect();

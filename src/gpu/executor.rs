@@ -69,6 +69,7 @@ impl Executor {
         let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffers: Vec<_> =
             plan.slots.iter().enumerate().map(|(i, slot)| buffer(gpu, &format!("slot {i}"), 4 * slot.len as u64)).collect();
+        let runtime = (!plan.runtime.is_empty()).then(|| runtime(gpu, &plan.runtime));
         let (memory, invalid) = (pollster::block_on(memory.pop()), pollster::block_on(invalid.pop()));
         gpu.check()?;
         if memory.is_some() || invalid.is_some() {
@@ -87,10 +88,12 @@ impl Executor {
         }
         let pipelines = gpu.compiled.pipelines(gpu, &plan)?;
         let steps = plan.steps.iter().zip(pipelines).map(|(step, (pipeline, layout))| {
-            let entries = step.bindings.iter().zip(0..).map(|(&(slot, offset, len), binding)| wgpu::BindGroupEntry {
+            let storages = step.bindings.iter().map(|&(slot, offset, len)| (&buffers[slot], offset, len));
+            let runtime = step.runtime.zip(runtime.as_ref()).map(|((offset, len), buffer)| (buffer, offset, len));
+            let entries = storages.chain(runtime).zip(0..).map(|((buffer, offset, len), binding)| wgpu::BindGroupEntry {
                 binding,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: &buffers[slot],
+                    buffer,
                     offset: 4 * offset as u64,
                     size: wgpu::BufferSize::new(4 * len as u64),
                 }),
@@ -156,6 +159,16 @@ impl Executor {
 fn buffer(gpu: &Gpu, label: &str, size: u64) -> wgpu::Buffer {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+}
+
+/// What shared kernels read at run time.
+fn runtime(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let size = 4 * words.len() as u64;
+    let descriptor = wgpu::BufferDescriptor { label: Some("runtime"), size, usage, mapped_at_creation: false };
+    let buffer = gpu.device.create_buffer(&descriptor);
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+    buffer
 }
 
 impl plan::Executor for Executor {

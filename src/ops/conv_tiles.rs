@@ -53,6 +53,14 @@ impl Tile {
     fn invocations(&self) -> usize {
         self.tx * self.ty * self.slices
     }
+
+    /// Whether it is one of the few that software adapters take for all sizes: each is compiled for half a second.
+    fn is_common(&self) -> bool {
+        let Self { tx, ty, rows, cols, slices, stage: (inner, _) } = *self;
+        let large = if inner == Inner::Channels { [(8, 16), (12, 16)] } else { [(8, 14), (12, 16)] };
+        let small = inner == Inner::Channels && [tx, ty, rows, cols] == [12, 8, 4, 1];
+        slices == 1 && (small || rows == 8 && cols == 2 && large.contains(&(tx, ty)))
+    }
 }
 
 /// Tiles of the kernels on cooperative matrices: four subgroups make eight by `cols` of them.
@@ -176,8 +184,8 @@ impl Product {
         done as f64 / (self.rows * self.columns4) as f64 * (products + others) as f64 / products as f64
     }
 
-    /// The best tile of a shape.
-    fn tile(&self, shape: &Shape, limits: &Limits, shader: Shader) -> Option<Tile> {
+    /// The best tile of a shape, of those that are `common`.
+    fn tile(&self, shape: &Shape, limits: &Limits, shader: Shader, common: bool) -> Option<Tile> {
         let slices = slices(limits);
         let most = shape.invocations.min(limits.invocations as usize) / slices;
         let sizes = (1..=most.min(16)).flat_map(|tx| (2..=most / tx).step_by(2).map(move |ty| (tx, ty)));
@@ -195,7 +203,8 @@ impl Product {
         });
         let bytes = |t: &Tile| kernel(shader).workgroup(&t.constants()).bytes;
         let fits = |t: &Tile| {
-            (t.tx * t.ty).is_multiple_of(WAVE / 4)
+            (!common || t.is_common())
+                && (t.tx * t.ty).is_multiple_of(WAVE / 4)
                 && self.is_loaded_evenly(t)
                 && self.loads(t).into_iter().all(|n| n <= LOADS)
                 && bytes(t) <= limits.workgroup_bytes.min(MEMORY)
@@ -220,10 +229,11 @@ impl Product {
     /// # Panics
     /// If there is none: every device has 128 invocations and 16 KiB.
     fn tiles(&self, limits: &Limits, shader: Shader) -> (Vec<Tile>, usize) {
+        let common = limits.shared && SHAPES.iter().any(|shape| self.tile(shape, limits, shader, true).is_some());
         let mut tiles: Vec<Tile> = Vec::new();
         let mut default = 0;
         for (i, shape) in SHAPES.iter().enumerate() {
-            let Some(tile) = self.tile(shape, limits, shader).filter(|t| !tiles.contains(t)) else { continue };
+            let Some(tile) = self.tile(shape, limits, shader, common).filter(|t| !tiles.contains(t)) else { continue };
             // The last of the defaults is the smallest.
             let good = tiles
                 .get(default)

@@ -32,6 +32,8 @@ pub struct Dispatch {
     pub kernel: KernelId,
     /// Values of all its constants, in the order the kernel declares them.
     pub constants: Vec<(String, f64)>,
+    /// What a shared kernel reads at run time, in its order.
+    pub runtime: Vec<u32>,
     /// What it binds, in the order of its bindings.
     pub bindings: Vec<Range>,
     /// Workgroups.
@@ -129,11 +131,12 @@ impl<'a> Lowering<'a> {
         matches!(range.buffer, Buffer::Storage(id) if self.graph.is_half(id))
     }
 
-    /// The variant of a kernel for the precision of what it binds, and for the device's matrices.
+    /// The variant of a kernel for the precision of what it binds, for the device's matrices, and for one that compiles slowly.
     fn variant(&self, shader: Shader, bindings: &[(&str, Range)]) -> KernelId {
         let half = |b: &Binding| bindings.iter().any(|(n, range)| *n == b.name && self.is_half(range));
         let halves = kernel(shader).bindings.iter().enumerate().filter(|(_, b)| half(b)).map(|(i, _)| i);
         let id = KernelId::from(shader).with_halves(halves);
+        let id = if self.limits.shared { id.to_share() } else { id };
         let matrices = self.limits.cooperative.filter(|_| shader.is_cooperative());
         matrices.map_or(id, |m| id.with_matrices(m.side))
     }
@@ -151,18 +154,20 @@ impl<'a> Lowering<'a> {
     ) -> &mut Dispatch {
         let k = kernel(self.variant(shader, bindings));
         let name = k.id;
-        let find = |c: &String| constants.iter().find(|(n, _)| n == c).unwrap_or_else(|| panic!("{name}: no value for {c}")).1;
+        let find = |c: &str| constants.iter().find(|(n, _)| *n == c).unwrap_or_else(|| panic!("{name}: no value for {c}")).1;
         let bound = |b: &Binding| {
             bindings.iter().find(|(n, _)| *n == b.name).unwrap_or_else(|| panic!("{name}: nothing bound to {}", b.name)).1
         };
         for (c, _) in constants {
-            assert!(k.constants.iter().any(|d| d == c), "{name}: has no constant {c}");
+            let known = k.constants.iter().chain(k.runtime.iter().map(|r| &r.name)).any(|d| d == c);
+            assert!(known, "{name}: has no constant {c}");
         }
         assert_eq!(bindings.len(), k.bindings.len(), "{name}: wrong number of bindings");
         assert!(workgroups.iter().all(|&w| w > 0), "{name}: a grid of {workgroups:?}");
         self.dispatches.push(Dispatch {
             kernel: k.id,
             constants: k.constants.iter().map(|c| (c.clone(), find(c))).collect(),
+            runtime: k.runtime.iter().map(|r| r.word(find(&r.name))).collect(),
             bindings: k.bindings.iter().map(bound).collect(),
             workgroups,
             flops: 0.0,

@@ -42,6 +42,8 @@ pub struct Step {
     pub kernel: KernelId,
     /// Values of the kernel's constants, in its order.
     pub constants: Vec<(String, f64)>,
+    /// First word and words of [`Plan::runtime`] that it reads, if its kernel is a shared one.
+    pub runtime: Option<(usize, usize)>,
     /// Slot, first word of four bytes, words: in the order of the kernel's bindings.
     pub bindings: Vec<(usize, usize, usize)>,
     /// Workgroups.
@@ -69,6 +71,8 @@ pub struct Plan {
     pub slot_of: Vec<usize>,
     /// Dispatches in order; none in a plan for the CPU.
     pub steps: Vec<Step>,
+    /// What shared kernels read at run time, in a uniform buffer: every part of it from a multiple of 64 words on.
+    pub runtime: Vec<u32>,
     /// What there was to choose in lowering.
     pub choices: Vec<Choice>,
     /// First and last node that use each storage and scratch memory, its elements and its slot.
@@ -93,6 +97,23 @@ fn lower<'a>(graph: &'a Graph, limits: &'a Limits, tuning: &'a Tuning) -> (Vec<L
         lowered[batch.node].dispatches.extend(batch.lower(graph, limits, tuning).dispatches);
     }
     (lowered, batches)
+}
+
+/// Words from where a uniform buffer may be bound to the next such place, on every device.
+const PLACE: usize = 64;
+
+/// First of `words` in `all`, to which they are added where they are missing, and how many they are.
+fn place(all: &mut Vec<u32>, words: &[u32]) -> Option<(usize, usize)> {
+    if words.is_empty() {
+        return None;
+    }
+    assert!(words.len() <= PLACE, "a kernel reads {} words at run time", words.len());
+    let at = all.chunks(PLACE).position(|chunk| chunk.starts_with(words)).unwrap_or_else(|| {
+        all.resize(all.len().next_multiple_of(PLACE), 0);
+        all.extend(words);
+        (all.len() - 1) / PLACE
+    });
+    Some((at * PLACE, words.len()))
 }
 
 impl Plan {
@@ -145,7 +166,7 @@ impl Plan {
             Buffer::Storage(id) => (slot_of[id.0], packed(id, r.offset), packed(id, r.len)),
             Buffer::Scratch(node, i) => (lifetimes[scratch_of[node] + i].slot, r.offset, r.len),
         };
-        let (mut steps, mut choices) = (Vec::new(), Vec::new());
+        let (mut steps, mut choices, mut runtime) = (Vec::new(), Vec::new(), Vec::new());
         for (node, l) in lowered.into_iter().enumerate() {
             choices.extend(l.choices);
             steps.extend(l.dispatches.into_iter().map(|d| Step {
@@ -153,11 +174,12 @@ impl Plan {
                 bindings: d.bindings.iter().map(resolve).collect(),
                 kernel: d.kernel,
                 constants: d.constants,
+                runtime: place(&mut runtime, &d.runtime),
                 workgroups: d.workgroups,
                 flops: d.flops,
             }));
         }
-        let plan = Self { graph, slots, slot_of, steps, choices, lifetimes };
+        let plan = Self { graph, slots, slot_of, steps, runtime, choices, lifetimes };
         limits.map_or(Ok(()), |limits| plan.check(limits))?;
         Ok(Arc::new(plan))
     }
@@ -200,7 +222,7 @@ impl Plan {
 
     /// All memory, bytes.
     pub fn bytes(&self) -> u64 {
-        self.slots.iter().map(|s| 4 * s.len as u64).sum()
+        self.slots.iter().map(|s| 4 * s.len as u64).sum::<u64>() + 4 * self.runtime.len() as u64
     }
 
     /// What all intermediates would take without sharing, bytes.

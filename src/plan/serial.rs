@@ -29,7 +29,8 @@ fn layout(layout: &ParamLayout) -> Value {
 }
 
 impl Plan {
-    /// The plan as JSON text. Buffers have bytes, storages elements; a storage has no buffer where its tensor was laid into another one.
+    /// The plan as JSON text. Buffers have bytes, and one with `words` holds them from the beginning: it is a uniform buffer, which none of
+    /// version 2 had. Storages have elements; a storage has no buffer where its tensor was laid into another one.
     /// `element` is `f32`, `u32`, or `f16`, two to a word of four bytes; `fill` is the value of all elements before the first run, of
     /// host storages alone. `needs` are the limits that the device must reach at least, `features` what it must have beyond `WebGPU`.
     pub fn to_json(&self) -> String {
@@ -46,7 +47,8 @@ impl Plan {
             let pipeline = number(&mut pipelines, json!({"shader": shader, "constants": constants}));
             let bound =
                 |&(buffer, offset, len): &(usize, usize, usize)| json!({"buffer": buffer, "offset": 4 * offset, "size": 4 * len});
-            let bindings: Vec<Value> = step.bindings.iter().map(bound).collect();
+            let runtime = step.runtime.map(|(offset, len)| (self.slots.len(), offset, len));
+            let bindings: Vec<Value> = step.bindings.iter().chain(&runtime).map(bound).collect();
             dispatches.push(json!({"pipeline": pipeline, "bindings": bindings, "workgroups": step.workgroups}));
         }
         let features: BTreeSet<Feature> = kernels.iter().flat_map(|k| k.features()).collect();
@@ -56,14 +58,15 @@ impl Plan {
             let (shape, layout) = (p.layout.file_shape(), layout(&p.layout));
             json!({"name": p.name, "shape": shape, "layout": layout, "offset": p.offset, "trained": p.trained, "fill": p.fill})
         };
+        let runtime = (!self.runtime.is_empty()).then(|| json!({"bytes": 4 * self.runtime.len(), "words": self.runtime}));
         json!({
             "format": "n2n-gpu plan",
-            "version": 2,
+            "version": 3,
             "features": features,
             "needs": self.needs(),
             "shaders": kernels.iter().map(shader).collect::<Vec<_>>(),
             "pipelines": pipelines,
-            "buffers": self.slots.iter().map(|s| json!({"bytes": 4 * s.len})).collect::<Vec<_>>(),
+            "buffers": self.slots.iter().map(|s| json!({"bytes": 4 * s.len})).chain(runtime).collect::<Vec<_>>(),
             "storages": (0..self.slot_of.len()).map(|i| self.storage(StorageId(i))).collect::<Vec<_>>(),
             "params": self.graph.params_storage(),
             "gradients": self.graph.gradients(),

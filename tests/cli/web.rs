@@ -84,7 +84,7 @@ fn plans_on_the_page_are_whole_and_fit_every_browser() {
         for (number, columns) in ladder.into_iter().enumerate() {
             let strip = one_of(&network["strips"], number);
             let plan = &strip["plan"];
-            assert_eq!((strip["columns"].as_u64(), plan["version"].as_u64()), (Some(columns), Some(2)));
+            assert_eq!((strip["columns"].as_u64(), plan["version"].as_u64()), (Some(columns), Some(3)));
             assert_eq!(plan["features"].as_array().map(Vec::len), Some(0));
             assert!(plan["needs"]["buffer_bytes"].as_u64().unwrap() <= 128 << 20);
             assert!(

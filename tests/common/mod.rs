@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::io::Write;
+use std::sync::Arc;
 
 use half::f16;
+use n2n_gpu::check::Case;
 use n2n_gpu::cpu;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
@@ -51,6 +53,16 @@ pub(crate) enum Place {
     Double,
     /// On a device, in single precision.
     Single(Device),
+}
+
+/// The results of a case by a plan, as bits.
+pub(crate) fn bits(gpu: &Gpu, case: &Case, plan: Arc<Plan>) -> Vec<Vec<u32>> {
+    let mut executor = gpu::Executor::new(gpu, plan).unwrap();
+    case.floats.iter().for_each(|(id, data)| executor.write(*id, data).unwrap());
+    case.ints.iter().for_each(|(id, data)| executor.write_ints(*id, data).unwrap());
+    executor.run().unwrap();
+    let read = |(_, id): &(_, _)| executor.read(*id).unwrap().into_iter().map(f32::to_bits).collect();
+    case.outputs.iter().map(read).collect()
 }
 
 /// The CPU in both precisions, and all adapters.

@@ -183,7 +183,9 @@ fn strip_of(network: &dyn Network, multiple: usize, [columns, most]: [usize; 2],
             network.name()
         ))
     })?;
-    let mut plan = Plan::new(graph, Some(&Limits::default()))?.to_value();
+    // The first picture waits for the compiler of the browser: for a third of the pipelines.
+    let limits = Limits { shared: true, ..Limits::default() };
+    let mut plan = Plan::new(graph, Some(&limits))?.to_value();
     number_shaders(&mut plan, shaders);
     Ok(json!({"columns": columns, "rows": rows, "first": first, "lag": lag, "x": x, "control": control, "y": y, "plan": plan}))
 }
