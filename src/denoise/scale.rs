@@ -2,7 +2,7 @@
 
 use super::Denoiser;
 use crate::data::picture::Picture;
-use crate::data::range::{ends, filled, spread};
+use crate::data::range::{ends, filled, median, spread};
 use crate::nets::Reading;
 
 /// Pixels that are looked at.
@@ -20,13 +20,13 @@ impl Denoiser {
     /// of such.
     pub fn scale_remark(&self, photo: &Picture) -> Option<String> {
         let signal = self.signal();
-        let is_light = photo.is_of_bytes() || self.network.transfer().is_linear() || photo.features().is_some();
-        if signal.is_none() && is_light {
+        let is_known = || photo.is_of_bytes() || photo.features().is_some() || self.network.transfer().is_linear();
+        if signal.is_none() && is_known() {
             return None;
         }
         let pixels = spread(photo.width() * photo.height(), PIXELS);
         if signal.is_none() && photo.is_linear() {
-            return bright_remark(pixels.flat_map(|i| photo.linear(i)).collect());
+            return light_remark(pixels.flat_map(|i| photo.linear(i)).collect());
         }
         let [low, high] = filled(pixels.flat_map(|i| photo.rgb(i)).collect())?;
         let Some([black, white]) = signal else { return plain_remark([low, high]) };
@@ -43,26 +43,24 @@ impl Denoiser {
     }
 }
 
-/// What is to be said of linear light to a model that knows pictures from 0 to 1. Highlights may be far brighter than white; where half
-/// of the values are, they count something.
-fn bright_remark(mut values: Vec<f32>) -> Option<String> {
-    let middle = values.len() / 2;
-    let median = *values.select_nth_unstable_by(middle, f32::total_cmp).1;
-    if median > 1.0 { filled(values).map(beyond) } else { None }
-}
-
-fn beyond(range: [f32; 2]) -> String {
-    let ([low, high], unit) = ends(range, false);
-    format!(
-        "its values lie between {low} and {high}{unit}, but the model knows pictures from 0 to 1, and makes something else of others: \
+/// What is to be said of light to a model that knows pictures from 0 to 1: highlights may lie beyond, but not half of it.
+fn light_remark(values: Vec<f32>) -> Option<String> {
+    let middle = median(values).filter(|middle| *middle > 1.0)?;
+    let ([middle, _], unit) = ends([middle, middle], false);
+    Some(format!(
+        "half of its values lie above {middle}{unit}, where white is 1 to the model, which makes something else of such: \
          bring them to 0 to 1, or train a model on such pictures"
-    )
+    ))
 }
 
 /// What is to be said of values between these ends to a model that knows pictures from 0 to 1.
 fn plain_remark([low, high]: [f32; 2]) -> Option<String> {
     if low < -BRIGHT || high > 1.0 + BRIGHT {
-        return Some(beyond([low, high]));
+        let ([low, high], unit) = ends([low, high], false);
+        return Some(format!(
+            "its values lie between {low} and {high}{unit}, but the model knows pictures from 0 to 1, and makes something else of others: \
+             bring them to 0 to 1, or train a model on such pictures"
+        ));
     }
     let percent = 100.0 * (high - low);
     (high > low && high < DARK).then(|| {

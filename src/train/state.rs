@@ -87,10 +87,10 @@ impl Identity {
         if let Some((what, theirs, ours)) = first_difference("", &tree(other), &tree(self)) {
             return Some(format!("{what} {theirs}, not {ours}"));
         }
-        let counted = |[training, held_out]: [usize; 2]| format!("{training} and {held_out} held out");
         let other_pictures = || match (self.counts, other.counts) {
-            (Some(now), Some(then)) if now != then => format!("other pictures ({}, not {})", counted(then), counted(now)),
-            (_, Some(then)) => format!("other pictures, or the same in another order ({})", counted(then)),
+            (Some([now, _]), Some([then, _])) if now != then => format!("other pictures ({then} to train on, not {now})"),
+            (Some([_, now]), Some([_, then])) if now != then => format!("other pictures ({then} held out, not {now})"),
+            (_, Some([training, _])) => format!("other pictures, or the same in another order ({training} to train on)"),
             _ => "other pictures, or the same in another order".into(),
         };
         (self.pictures != other.pictures).then(other_pictures)
