@@ -18,9 +18,10 @@ const TINY: &str = "--width 4 --levels 1 --batch 32 --crop 16 --device cpu --mem
 /// Ends a training by Ctrl-C while it trains, and goes on with it: to the same bits as one that was not ended.
 #[track_caller]
 fn equals_a_resumed_one(shell: &Shell, data: &str) -> Done {
-    let whole = shell.run(&format!("train {data} --out whole --steps 200 --json {TINY}"));
-    assert!(whole.succeeds().stderr.contains("--memory is 4 MiB"), "{whole}");
-    let mut child = shell.command(&format!("train {data} --out parts --steps 200 --quiet {TINY}")).spawn().unwrap();
+    let tiny = if data.contains("--memory") { TINY.replace(" --memory 4", "") } else { TINY.to_owned() };
+    let whole = shell.run(&format!("train {data} --out whole --steps 200 --json {tiny}"));
+    assert!(whole.succeeds().stderr.contains("and --memory is "), "{whole}");
+    let mut child = shell.command(&format!("train {data} --out parts --steps 200 --quiet {tiny}")).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(1));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     // A machine may be so fast that it has come to its end, or so slow that it has not begun.
@@ -28,7 +29,7 @@ fn equals_a_resumed_one(shell: &Shell, data: &str) -> Done {
         if shell.path("parts/state.safetensors").exists() {
             shell.run("train --resume --out parts --device cpu").succeeds();
         } else {
-            shell.run(&format!("train {data} --out parts --overwrite --steps 200 {TINY}")).succeeds();
+            shell.run(&format!("train {data} --out parts --overwrite --steps 200 {tiny}")).succeeds();
         }
     }
     let [a, b] = ["whole", "parts"].map(|run| fs::read(shell.path(run).join("last.safetensors")).unwrap());
@@ -68,7 +69,44 @@ fn pairs_are_read_while_it_trains_and_mended() {
     let shell = Shell::new();
     (0..24).for_each(|scene| shots(&shell, &[format!("a/{scene}.png"), format!("b/{scene}.png")], scene));
     let done = equals_a_resumed_one(&shell, "--pairs a b --match");
-    assert!(done.stderr.contains("a look at 24 of 24 scenes"), "{done}");
+    assert!(done.stderr.contains("looked at 24 scenes") && !done.stderr.contains("a look at"), "{done}");
+}
+
+/// Every scene has a shot that cannot be used: if that cost the scene, there would be nothing to train on.
+#[test]
+fn a_bad_shot_costs_no_scene_that_is_read_while_it_trains() {
+    let shell = Shell::new();
+    let shot = |scene: u32, i: u32| format!("bursts/{scene:02}/{i:02}.png");
+    let mut named = vec!["bursts/empty: has no pictures".to_owned(), "bursts/one: has one shot only".to_owned()];
+    for scene in 0..41 {
+        // Of the last one, two shots of many can be used.
+        let (count, bad) = if scene == 40 { (12, 10) } else { (3, 1) };
+        shots(&shell, &(0..count).map(|i| shot(scene, i)).collect::<Vec<_>>(), scene);
+        for i in 0..bad {
+            let (name, path) = (shot(scene, i), shell.path(&shot(scene, i)));
+            match scene % 3 {
+                0 => wave(64, 64).save(&path).unwrap(),
+                1 => fs::write(&path, "broken").unwrap(),
+                // By its header it is as good as others.
+                _ => fs::write(&path, &fs::read(&path).unwrap()[..5000]).unwrap(),
+            }
+            named.push(name + if scene % 3 == 0 { ": has 64x64 pixels, but others of its scene 224x" } else { ": " });
+        }
+    }
+    fs::create_dir_all(shell.path("bursts/empty")).unwrap();
+    shots(&shell, &["bursts/one/0.png".to_owned()], 1);
+    let done = equals_a_resumed_one(&shell, "--burst bursts --memory 9");
+    for what in &named {
+        assert_eq!(done.stderr.matches(&format!("left out: {what}")).count(), 1, "{what}: {done}");
+    }
+    assert_eq!(done.json("left_out")["left_out"], named.len());
+    assert!(!done.stderr.contains("bursts/40: "), "{done}");
+    let config: toml::Table = fs::read_to_string(shell.path("whole/config.toml")).unwrap().parse().unwrap();
+    assert_eq!(config["pictures"].as_integer(), Some(39));
+    let strict =
+        shell.run(&format!("train --burst bursts --strict --out strict --steps 9 {}", TINY.replace("--memory 4", "--memory 9")));
+    strict.fails_with(&["bursts/empty"]);
+    assert!(!shell.path("strict").exists());
 }
 
 #[test]

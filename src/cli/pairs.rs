@@ -249,6 +249,14 @@ impl<T: Send> Looked<T> {
 
 /// Those of the pictures that can be read. Others are named and left out, unless there are no more, or it is `strict`.
 pub(super) fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>, strict: bool) -> Result<Vec<T>, Error> {
+    readable_of(pictures, strict).map(|(read, _)| read)
+}
+
+/// The same, and what was said of the others.
+pub(super) fn readable_of<T>(
+    pictures: impl IntoIterator<Item = Result<T, Error>>,
+    strict: bool,
+) -> Result<(Vec<T>, Vec<String>), Error> {
     let (mut read, mut errors) = (Vec::new(), Vec::new());
     for picture in pictures {
         match picture {
@@ -256,8 +264,8 @@ pub(super) fn readable<T>(pictures: impl IntoIterator<Item = Result<T, Error>>, 
             Err(e) => errors.push(e),
         }
     }
-    leave_out(errors, read.len(), strict)?;
-    Ok(read)
+    let told = leave_out(errors, read.len(), strict)?;
+    Ok((read, told))
 }
 
 /// Says which faults were found, or that none were. Fails if there are faults and it is `strict`.

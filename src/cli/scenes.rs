@@ -36,17 +36,23 @@ impl LeftOut {
     }
 }
 
-/// Says what is left out, by name, and how much. Fails where that is `strict`, or nothing is `left`.
-pub(super) fn leave_out(errors: impl IntoIterator<Item = Error>, left: usize, strict: bool) -> Result<(), Error> {
+/// Why shots, pairs and scenes are left out.
+pub(super) fn errors(left_out: Vec<LeftOut>) -> Vec<Error> {
+    left_out.into_iter().map(|left_out| left_out.error).collect()
+}
+
+/// Says what is left out, by name, and how much; returns what was said of each. Fails where that is `strict`, or nothing is `left`.
+pub(super) fn leave_out(errors: impl IntoIterator<Item = Error>, left: usize, strict: bool) -> Result<Vec<String>, Error> {
     let mut errors: Vec<Error> = errors.into_iter().collect();
     if !errors.is_empty() && (left == 0 || strict) {
         return Err(errors.swap_remove(0));
     }
-    errors.iter().for_each(|e| complain(&format!("left out: {e}")));
-    if errors.len() > 1 {
-        complain(&format!("left out in all: {}", errors.len()));
+    let told: Vec<String> = errors.iter().map(Error::to_string).collect();
+    told.iter().for_each(|what| complain(&format!("left out: {what}")));
+    if told.len() > 1 {
+        complain(&format!("left out in all: {}", told.len()));
     }
-    Ok(())
+    Ok(told)
 }
 
 /// What shots must have in common: width and height, and whether their values are of floating point.
@@ -70,6 +76,11 @@ pub(super) fn mismatch(([w, h], float): Form, others: &str, ([v, g], _): Form) -
         return format!("has {own}, but {others} {theirs}: give all in one type");
     }
     format!("has {w}x{h} pixels, but {others} {v}x{g}: give all in one size")
+}
+
+/// What is the matter with a pair of shots of two forms, of which the second has a name.
+pub(super) fn unlike(name: &str, a: Form, b: Form) -> Option<Error> {
+    (a != b).then(|| Error::data(format!("{name}: the second shot {}", mismatch(b, "the first", a))))
 }
 
 /// Shots of one scene by their numbers: those that can be read and are of the form that most of them have, the first of it if there are
@@ -135,6 +146,12 @@ pub(super) struct Burst {
 }
 
 impl Burst {
+    /// Shots of a scene, all in one folder.
+    pub(super) fn of(files: &[PathBuf]) -> Self {
+        let folder = files.first().and_then(|file| file.parent()).unwrap_or(Path::new(""));
+        Self { folder: folder.to_owned(), files: files.to_vec() }
+    }
+
     /// The bursts in the folders of a folder.
     pub(super) fn list(root: &Path, left_out: &mut Vec<LeftOut>) -> Result<Vec<Self>, Error> {
         let unreadable = |e: std::io::Error| Error::file(root, format!("cannot be listed: {e}"));

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use super::aux::AuxArgs;
 use super::output::counted;
 use super::pairs::{Looked, Of, Pairs, name, readable};
-use super::scenes::{Burst, LeftOut, form_of_shot, leave_out, mismatch, on_one_scale};
-use super::supply::{Memory, load_shots};
+use super::scenes::{Burst, LeftOut, errors, form, form_of_shot, leave_out, on_one_scale, unlike};
+use super::supply::{Memory, load_renders, load_shots};
 use super::{Common, Usage};
 
 /// How pairs are read to train on: as their files have them, or in floats with what the network reads beside the colours.
@@ -30,8 +30,17 @@ pub(super) struct PairReader<'a> {
 /// Scenes that are looked at, of more than memory holds.
 const LOOKED_AT: usize = 64;
 
+/// What to train on, what pairs of it look like, and what was said of pictures that are left out.
+pub(super) struct Given {
+    pub(super) source: Source,
+    pub(super) report: Option<Report>,
+    pub(super) told: Vec<String>,
+}
+
 /// A pair to train on.
 type Pair = (TrainingPicture, TrainingPicture);
+/// Pictures, and what was said of those that are left out.
+type Told = (Source, Vec<String>);
 
 /// Reads noisy pictures as they were measured.
 pub(super) fn load_measured(file: &Path) -> Result<TrainingPicture, Error> {
@@ -45,7 +54,7 @@ fn load_pair(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error>
 
 impl PairReader<'_> {
     /// Pairs of noisy shots. They are looked at, and mended, unless they are renders.
-    pub(super) fn noisy(&self, pairs: Pairs) -> anyhow::Result<(Source, Option<Report>)> {
+    pub(super) fn noisy(&self, pairs: Pairs) -> anyhow::Result<Given> {
         if self.mends.align && !pairs.are_alone() || self.mends.brightness && pairs.neighbours {
             return Err(Usage::new(
                 "--align, --match: belong to pairs, and --match to bursts and stacks without --neighbours: leave them out",
@@ -56,11 +65,12 @@ impl PairReader<'_> {
             return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
         }
         if let Some(supply) = self.supply(&pairs) {
-            let report = if renders { None } else { Some(self.look_at_some(pairs)?) };
-            return Ok((Source::of_files(supply, None)?, report));
+            let (report, told) = self.look_at_some(pairs, renders)?;
+            return Ok(Given { source: Source::of_files(supply, None)?, report, told });
         }
         if renders {
-            return Ok((self.renders(pairs)?, None));
+            let (source, told) = self.renders(pairs)?;
+            return Ok(Given { source, report: None, told });
         }
         let neighbours = pairs.neighbours;
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
@@ -70,66 +80,74 @@ impl PairReader<'_> {
         let mut report = inspector.finish();
         // Those are left out, and told as such.
         report.findings.retain(|finding| finding.kind != Kind::Size);
-        Ok((self.source(kept, left_out, neighbours)?, Some(report)))
+        let (source, told) = self.source(kept, left_out, neighbours)?;
+        Ok(Given { source, report: Some(report), told })
     }
 
     /// What reads the files while it trains, if they need more memory than there is.
     fn supply(&self, pairs: &Pairs) -> Option<Supply> {
         let files = pairs.scene_files()?;
-        let (mends, alone) = (self.mends, pairs.are_alone());
+        let (mends, are_pairs) = (self.mends, matches!(pairs.of, Of::Files(_)));
         let (renders, load): (_, Box<Load>) = if self.are_renders() {
             let (aux, network) = (self.aux.clone(), Arc::clone(self.network));
-            let load = move |files: &[PathBuf]| files.iter().map(|file| aux.load(file, &network)).collect();
+            let load = move |files: &[PathBuf]| load_renders(files, |file| aux.load(file, &network), are_pairs);
             (Some(3 + self.aux.channels() as u64), Box::new(load))
         } else {
-            (None, Box::new(move |files: &[PathBuf]| load_shots(files, mends, alone)))
+            (None, Box::new(move |files: &[PathBuf]| load_shots(files, mends, are_pairs)))
         };
         self.memory.supply(self.common, files, renders, load)
     }
 
-    /// A look at some pairs of many.
-    fn look_at_some(&self, pairs: Pairs) -> Result<Report, Error> {
-        let [all, some] = [usize::MAX, LOOKED_AT].map(|most| pairs.scene_files().map_or(0, |scenes| scenes.len().min(most)));
-        let Looked { inspector, left_out, .. } = pairs.sampled(LOOKED_AT).look(self.common, |_, _| ());
-        self.common.remark(&format!("a look at {some} of {}", counted(all, "scene")));
-        // Others hear of them when it is their turn.
-        if self.strict {
-            leave_out(left_out.into_iter().map(|left_out| left_out.error), some, true)?;
+    /// A look at some pairs of many, unless they are renders; and what was said of those that are left out.
+    fn look_at_some(&self, mut pairs: Pairs, renders: bool) -> Result<(Option<Report>, Vec<String>), Error> {
+        let count = pairs.scene_files().map_or(0, |scenes| scenes.len());
+        if renders {
+            let left_out = std::mem::take(&mut pairs.left_out);
+            return Ok((None, leave_out(errors(left_out), count, self.strict)?));
         }
-        Ok(inspector.finish())
+        let some = count.min(LOOKED_AT);
+        let unlike = |look: &mut Look, pictures: [Picture; 2]| {
+            let [a, b] = self.mends.mend(look, pictures).each_ref().map(form);
+            unlike(&look.name, a, b)
+        };
+        let Looked { inspector, kept, mut left_out } = pairs.sampled(LOOKED_AT).look(self.common, unlike);
+        let usable = kept.iter().filter(|(_, unlike)| unlike.is_none()).count();
+        left_out.extend(kept.into_iter().filter_map(|(_, unlike)| Some(LeftOut::new(Kind::Size, "", unlike?))));
+        if some < count {
+            self.common.remark(&format!("a look at {some} of {}", counted(count, "scene")));
+        }
+        // Where none of some can be used, others may.
+        let left = if some < count { count } else { usable };
+        let told = leave_out(errors(left_out), left, self.strict)?;
+        let mut report = inspector.finish();
+        report.findings.retain(|finding| finding.kind != Kind::Size);
+        Ok((Some(report), told))
     }
 
     /// The shots of every scene, of which the first is part of all its pairs, or of the next.
-    fn source(&self, pairs: Vec<(usize, Pair)>, mut left_out: Vec<LeftOut>, neighbours: bool) -> Result<Source, Error> {
+    fn source(&self, pairs: Vec<(usize, Pair)>, mut left_out: Vec<LeftOut>, neighbours: bool) -> Result<Told, Error> {
         let mut shots: Vec<(usize, Vec<TrainingPicture>)> = Vec::new();
         for (scene, (a, b)) in pairs {
             match shots.last_mut().filter(|(last, _)| *last == scene) {
                 Some((_, shots)) => shots.push(b),
-                None if form_of_shot(&a) == form_of_shot(&b) => shots.push((scene, vec![a, b])),
-                None => {
-                    let problem =
-                        format!("{}: the second shot {}", b.name, mismatch(form_of_shot(&b), "the first", form_of_shot(&a)));
-                    left_out.push(LeftOut::new(Kind::Size, b.name, Error::data(problem)));
-                }
+                None => match unlike(&b.name, form_of_shot(&a), form_of_shot(&b)) {
+                    None => shots.push((scene, vec![a, b])),
+                    Some(e) => left_out.push(LeftOut::new(Kind::Size, b.name, e)),
+                },
             }
         }
         let scenes = shots.into_iter().map(|(_, shots)| shots).collect();
         self.of_scenes(scenes, left_out, neighbours)
     }
 
-    fn of_scenes(
-        &self,
-        scenes: Vec<Vec<TrainingPicture>>,
-        mut left_out: Vec<LeftOut>,
-        neighbours: bool,
-    ) -> Result<Source, Error> {
+    fn of_scenes(&self, scenes: Vec<Vec<TrainingPicture>>, mut left_out: Vec<LeftOut>, neighbours: bool) -> Result<Told, Error> {
         let scenes = on_one_scale(scenes, &mut left_out);
-        leave_out(left_out.into_iter().map(|left_out| left_out.error), scenes.len(), self.strict)?;
-        if neighbours { Source::neighbours(scenes) } else { Source::shots(scenes) }
+        let told = leave_out(errors(left_out), scenes.len(), self.strict)?;
+        Ok((if neighbours { Source::neighbours(scenes) } else { Source::shots(scenes) }?, told))
     }
 
     /// Noisy renders, in floats, with what the network reads beside the colours.
-    fn renders(&self, Pairs { of, mut left_out, .. }: Pairs) -> Result<Source, Error> {
+    fn renders(&self, Pairs { of, mut left_out, .. }: Pairs) -> Result<Told, Error> {
         if let Of::Files(files) = &of {
             let mut pairs = Vec::new();
             for (scene, pair) in self.pairs_of_renders(files, self.aux).into_iter().enumerate() {
@@ -159,7 +177,7 @@ impl PairReader<'_> {
             Of::Files(files) => readable(files.par_iter().map(load_pair).collect::<Vec<_>>(), self.strict),
             Of::Bursts(_) => unreachable!("a data set has no bursts"),
             Of::Pictures(scenes) => {
-                leave_out(left_out.into_iter().map(|left_out| left_out.error), scenes.len(), self.strict)?;
+                leave_out(errors(left_out), scenes.len(), self.strict)?;
                 let shots = scenes.into_iter().flatten().map(|shot| TrainingPicture::new(shot.pair, &shot.picture));
                 let shots: Vec<TrainingPicture> = shots.collect();
                 let (noisy, clean) = (shots.iter().step_by(2), shots.iter().skip(1).step_by(2));

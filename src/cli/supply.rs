@@ -1,6 +1,5 @@
 //! Pictures to train on in more files than memory holds: these are read while it trains.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use n2n_gpu::data::extent::Extent;
@@ -8,12 +7,14 @@ use n2n_gpu::data::inspect::{Look, Mends};
 use n2n_gpu::data::picture::Picture;
 use n2n_gpu::error::Error;
 use n2n_gpu::noise::Noise;
-use n2n_gpu::train::{LeftOut, Load, Source, Supply, TrainingPicture};
+use n2n_gpu::train::{LeftOut, Load, Loaded, Source, Supply, TrainingPicture};
 use rayon::prelude::*;
 
 use super::Common;
 use super::output::{complain, counted};
-use super::pairs::readable;
+use super::pairs::{name, readable_of};
+use super::scenes::{Burst, errors, form, form_of_shot, unlike};
+use super::shots::Given;
 
 /// Scenes whose headers are read to tell what all need.
 const SAMPLED: usize = 256;
@@ -64,29 +65,55 @@ impl Memory {
     }
 
     /// Photographs to which noise is added: all of them in memory, or read while it trains where they need more.
-    pub(super) fn photographs(self, common: &Common, files: &[PathBuf], noise: Noise) -> Result<Source, Error> {
-        let load = |files: &[PathBuf]| Ok(vec![TrainingPicture::load(&files[0])?]);
+    pub(super) fn photographs(self, common: &Common, files: &[PathBuf], noise: Noise) -> Result<Given, Error> {
+        let load = |files: &[PathBuf]| TrainingPicture::load(&files[0]).map(|picture| vec![picture]).into();
         let scenes = files.iter().map(|file| vec![file.clone()]).collect();
-        match self.supply(common, scenes, None, Box::new(load)) {
-            Some(supply) => Source::of_files(supply, Some(noise)),
-            None => Ok(Source::photos(readable(TrainingPicture::load_each(files), self.strict)?, noise)),
-        }
+        let (source, told) = match self.supply(common, scenes, None, Box::new(load)) {
+            Some(supply) => (Source::of_files(supply, Some(noise))?, Vec::new()),
+            None => {
+                let (photos, told) = readable_of(TrainingPicture::load_each(files), self.strict)?;
+                (Source::photos(photos, noise), told)
+            }
+        };
+        Ok(Given { source, report: None, told })
     }
 }
 
-/// Reads the shots of a scene, and mends them by the first. They have the names of their files; where these are not `alone` in a scene, with
-/// the folder.
-pub(super) fn load_shots(files: &[PathBuf], mends: Mends, alone: bool) -> Result<Vec<TrainingPicture>, Error> {
-    let pictures = files.iter().map(|file| Picture::load(file).map(Picture::as_measured)).collect::<Result<Vec<_>, _>>()?;
-    let part = |path: Option<&OsStr>| path.unwrap_or_default().to_string_lossy().into_owned();
-    let named = |file: &PathBuf| match file.parent().filter(|_| !alone) {
-        Some(folder) => format!("{}/{}", part(folder.file_name()), part(file.file_name())),
-        None => part(file.file_name()),
-    };
-    let names: Vec<String> = files.iter().map(named).collect();
+/// Reads the shots of a scene and mends them by the first: both of a pair, or those of a burst that can be used together.
+pub(super) fn load_shots(files: &[PathBuf], mends: Mends, pairs: bool) -> Loaded {
+    let read = files.iter().map(|file| Picture::load(file).map(Picture::as_measured));
+    if pairs {
+        let names = [name(&files[0]), name(&files[0])];
+        return read.collect::<Result<Vec<_>, _>>().and_then(|shots| pair(mended(&names, shots, mends))).into();
+    }
+    let (burst, mut left_out) = (Burst::of(files), Vec::new());
+    let (numbers, pictures): (Vec<usize>, Vec<Picture>) = burst.usable(read.collect(), form, &mut left_out).into_iter().unzip();
+    let names: Vec<String> = numbers.into_iter().map(|i| burst.shot(i)).collect();
+    Loaded { pictures: mended(&names, pictures, mends), left_out: errors(left_out) }
+}
+
+/// The same of renders, each of which `load` reads with its features.
+pub(super) fn load_renders(files: &[PathBuf], load: impl Fn(&PathBuf) -> Result<TrainingPicture, Error>, pairs: bool) -> Loaded {
+    let read = files.iter().map(load);
+    if pairs {
+        return read.collect::<Result<Vec<_>, _>>().and_then(pair).into();
+    }
+    let mut left_out = Vec::new();
+    let used = Burst::of(files).usable(read.collect(), form_of_shot, &mut left_out);
+    Loaded { pictures: used.into_iter().map(|(_, shot)| shot).collect(), left_out: errors(left_out) }
+}
+
+/// The shots of a pair, which have to be alike.
+fn pair(shots: Vec<TrainingPicture>) -> Result<Vec<TrainingPicture>, Error> {
+    let [a, b] = [0, 1].map(|i| form_of_shot(&shots[i]));
+    unlike(&shots[1].name, a, b).map_or(Ok(shots), Err)
+}
+
+/// Shots to train on, mended by the first.
+fn mended(names: &[String], pictures: Vec<Picture>, mends: Mends) -> Vec<TrainingPicture> {
     let picture = |i: usize, picture: &Picture| TrainingPicture::new(names[i].clone(), picture);
     if !mends.align && !mends.brightness {
-        return Ok(pictures.iter().enumerate().map(|(i, p)| picture(i, p)).collect());
+        return pictures.iter().enumerate().map(|(i, p)| picture(i, p)).collect();
     }
     let mut shots = Vec::new();
     for i in 1..pictures.len() {
@@ -97,23 +124,26 @@ pub(super) fn load_shots(files: &[PathBuf], mends: Mends, alone: bool) -> Result
         }
         shots.push(picture(i, &other));
     }
-    Ok(shots)
+    shots
 }
 
-/// Says what was left out while it trained; returns how many.
-pub(super) fn remark_left_out(common: &Common, pictures: &Source) -> usize {
-    let left_out = pictures.left_out();
-    let small = left_out.iter().filter_map(|one| if let LeftOut::Small(name) = one { Some(name) } else { None });
-    let small: Vec<&String> = small.collect();
+/// Says what was left out while it trained, but for what was `told` before; returns how much in all.
+pub(super) fn remark_left_out(common: &Common, pictures: &Source, told: &[String]) -> usize {
+    let (mut small, mut broken) = (Vec::new(), Vec::new());
+    for left_out in pictures.left_out() {
+        match left_out {
+            LeftOut::Small(name) => small.push(name),
+            LeftOut::Broken(what) if !told.contains(&what) => broken.push(what),
+            LeftOut::Broken(_) => {}
+        }
+    }
     if let Some(first) = small.first() {
         let count = counted(small.len(), "picture");
         common.remark(&format!("left out for being smaller than a crop: {count}, {first} first"));
     }
-    let broken = left_out.iter().filter_map(|one| if let LeftOut::Broken(what) = one { Some(what) } else { None });
-    let broken: Vec<&String> = broken.collect();
     broken.iter().take(NAMED).for_each(|what| complain(&format!("left out: {what}")));
     if broken.len() > NAMED {
         complain(&format!("left out: {} more", broken.len() - NAMED));
     }
-    left_out.len()
+    told.len() + small.len() + broken.len()
 }

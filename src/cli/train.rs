@@ -22,11 +22,12 @@ use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program, scene_noun};
-use super::pairs::{Pairs, readable, tell};
+use super::pairs::{Pairs, readable, readable_of, tell};
 use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
-use super::shots::{PairReader, load_measured};
+use super::scenes::leave_out;
+use super::shots::{Given, PairReader, load_measured};
 use super::supply::{Memory, remark_left_out};
 use super::{Common, Usage};
 
@@ -149,6 +150,8 @@ struct Task {
     validation: Validation,
     /// What pairs look like.
     report: Option<Report>,
+    /// What was said of pictures that are left out.
+    told: Vec<String>,
     /// Whether what is trained on is validated on as well.
     shared: bool,
 }
@@ -165,7 +168,7 @@ fn source(
     let mends = Mends { align: data.align, brightness: data.brightness };
     let memory = Memory { mib, seed, holds_out: data.val.is_none(), strict };
     let reader = PairReader { common, aux: &settings.aux, network, mends, strict, memory };
-    let (training, report) = match (&data.pairs, &data.dataset, settings.noise) {
+    let Given { source: training, report, mut told } = match (&data.pairs, &data.dataset, settings.noise) {
         (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
         (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
         _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
@@ -176,18 +179,25 @@ fn source(
                 let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
                 return Err(Usage::new(format!("{}: {problem}", file.display())));
             }
-            let source = match noise {
+            match noise {
                 Some(noise) => memory.photographs(common, &files, noise)?,
-                None => Source::single(readable(files.par_iter().map(|file| load_measured(file)).collect::<Vec<_>>(), strict)?),
-            };
-            (source, None)
+                None => {
+                    let read: Vec<_> = files.par_iter().map(|file| load_measured(file)).collect();
+                    let (pictures, told) = readable_of(read, strict)?;
+                    Given { source: Source::single(pictures), report: None, told }
+                }
+            }
         }
     };
     let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
     let mut shared = false;
     let (training, validation) = match (&data.val, training.added_noise()) {
-        (None, _) => match training.held_out(|scenes| readable(scenes, strict))? {
-            Some(held_out) => (training, Validation::new(&held_out, seed)?),
+        (None, _) => match training.held_out() {
+            Some((held_out, mut left_out)) => {
+                left_out.retain(|e| held_out.count() == 0 || !told.contains(&e.to_string()));
+                told.extend(leave_out(left_out, held_out.count(), strict)?);
+                (training, Validation::new(&held_out, seed)?)
+            }
             None => {
                 let (training, held_out) = split(training);
                 shared = !training.is_single() && training.is_same(&held_out);
@@ -206,7 +216,7 @@ fn source(
             (training, Validation::with_clean(pairs.collect::<Result<Vec<_>, Error>>()?, signal)?)
         }
     };
-    Ok(Task { network, training, validation, report, shared })
+    Ok(Task { network, training, validation, report, told, shared })
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
@@ -226,14 +236,14 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
-    let Task { network, training: mut training_set, validation, report, shared } =
+    let Task { network, training: mut training_set, validation, report, told, shared } =
         source(common, &settings, &network, options, (seed, memory))?;
     remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val), *recursive)?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
-    leave_out(common, &mut training_set, training.crop, network.as_ref(), &device)?;
+    leave_out_unfit(common, &mut training_set, training.crop, network.as_ref(), &device)?;
     let stop = stops_training();
     let team = processes::join(stop)?;
     if team.as_ref().is_none_or(|team| team.rank() == 0) {
@@ -264,12 +274,12 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     let how = format!("go on with `{} train --resume --out {}`", program(), shown(&options.out));
     let trained =
         Trained::by(common, &run, team, settings.start(), &origin, live).map_err(|e| with_advice(e, &how, &options.out));
-    let left_out = remark_left_out(common, source);
+    let left_out = remark_left_out(common, source, &told);
     Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
 
 /// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
-fn leave_out(common: &Common, pictures: &mut Source, crop: usize, network: &dyn Network, device: &Device) -> anyhow::Result<()> {
+fn leave_out_unfit(common: &Common, pictures: &mut Source, crop: usize, network: &dyn Network, device: &Device) -> anyhow::Result<()> {
     let noun = scene_noun(&pictures.shots_of_scenes());
     let dropped = pictures.drop_small(crop, Anatomy::of(network).multiple)?;
     if let Some(first) = dropped.first() {

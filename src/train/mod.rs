@@ -42,7 +42,7 @@ pub use schedule::{Augment, Length, Schedule};
 pub use split::split;
 pub use state::{Resumable, resumable};
 pub use step::{Example, Rule, Step, record_step};
-pub use supply::{LeftOut, Load, Supply};
+pub use supply::{LeftOut, Load, Loaded, Supply};
 pub use team::Team;
 pub use trainer::Trainer;
 pub use validation::Validation;

@@ -34,14 +34,33 @@ const SHARE: u64 = 4;
 /// The shots of a scene.
 pub(super) type Scene = Vec<TrainingPicture>;
 
-/// Reads the files of a scene, or some of them: in their order, as pictures of one size.
-pub type Load = dyn Fn(&[PathBuf]) -> Result<Vec<TrainingPicture>> + Send + Sync;
+/// Reads the files of a scene, or some of them.
+pub type Load = dyn Fn(&[PathBuf]) -> Loaded + Send + Sync;
+
+/// What was read of a scene.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// In the order of the files, and of one size: one photograph, or two and more shots; none of a scene that cannot be trained on.
+    pub pictures: Vec<TrainingPicture>,
+    /// Why files, or the scene, are left out.
+    pub left_out: Vec<Error>,
+}
+
+impl From<Result<Vec<TrainingPicture>>> for Loaded {
+    fn from(read: Result<Vec<TrainingPicture>>) -> Self {
+        match read {
+            Ok(pictures) => Self { pictures, left_out: Vec::new() },
+            Err(e) => Self { pictures: Vec::new(), left_out: vec![e] },
+        }
+    }
+}
 
 /// Files to train on, which are read while it trains.
 #[derive(Clone)]
 pub struct Supply {
     files: Arc<Files>,
-    left_out: Arc<Mutex<BTreeMap<usize, LeftOut>>>,
+    /// By the number of the scene, and what is said.
+    left_out: Arc<Mutex<BTreeMap<(usize, String), LeftOut>>>,
     seed: u32,
     strict: bool,
     /// Bytes of the pieces in a ring.
@@ -72,13 +91,21 @@ struct Like {
     value_bytes: usize,
 }
 
-/// Why a scene is not trained on.
+/// Why a scene, or a shot of one, is not trained on.
 #[derive(Clone, Debug)]
 pub enum LeftOut {
     /// It is smaller than a crop: its name.
     Small(String),
     /// It cannot be read, or is unlike the others: what is wrong.
     Broken(String),
+}
+
+impl LeftOut {
+    fn text(&self) -> &String {
+        match self {
+            Self::Small(text) | Self::Broken(text) => text,
+        }
+    }
 }
 
 impl std::fmt::Debug for Supply {
@@ -89,7 +116,7 @@ impl std::fmt::Debug for Supply {
 
 impl Supply {
     /// The files of every scene, of which some are held out if `holds_out`; `memory` is that for pictures, MiB. If `strict`, the first
-    /// file that cannot be read ends the training.
+    /// file that cannot be trained on ends the training.
     pub fn new(scenes: Vec<Vec<PathBuf>>, load: Box<Load>, seed: u32, memory: usize, holds_out: bool, strict: bool) -> Self {
         let shots = scenes.iter().map(Vec::len).max().unwrap_or(1).min(SHOTS);
         let digest = digest(&scenes);
@@ -186,32 +213,48 @@ impl Supply {
         numbers.into_par_iter().enumerate().map(|(at, number)| self.scene(at as u64, number)).collect()
     }
 
-    /// What is held out, if anything is: of each scene the centre, of no more than `side` pixels a side.
-    pub(super) fn held_out(&self, side: usize) -> Vec<Result<Scene>> {
-        let centre = |files: &Vec<PathBuf>| {
-            let scene = self.read(&files[..files.len().min(self.shots)])?;
+    /// What is held out, if anything is: of each scene the centre, of no more than `side` pixels a side; and why others are left out.
+    pub(super) fn held_out(&self, side: usize) -> (Vec<Scene>, Vec<Error>) {
+        let (mut scenes, mut errors) = (Vec::new(), Vec::new());
+        for files in &self.files.held_out {
+            let Loaded { pictures, left_out } = self.read(&files[..files.len().min(self.shots)]);
+            errors.extend(left_out);
             let corner = |[w, h]: [usize; 2], [width, height]: [usize; 2]| [(w - width) / 2, (h - height) / 2];
-            Ok(cut(scene, side, corner))
-        };
-        self.files.held_out.iter().map(centre).collect()
+            scenes.extend((!pictures.is_empty()).then(|| cut(pictures, side, corner)));
+        }
+        (scenes, errors)
     }
 
-    /// What comes at a position of the sequence, where the order has scene `number`. One that cannot be trained on is remembered, and
-    /// another one takes its place at random.
+    /// What comes at a position of the sequence, where the order has scene `number`. What cannot be trained on is remembered, and
+    /// another scene takes the place of one without pictures at random.
     ///
     /// # Errors
-    /// If none of many can be trained on; of a strict supply, if one is broken.
+    /// If none of many can be trained on; of a strict supply, if a picture cannot be.
     pub(super) fn scene(&self, position: u64, number: usize) -> Result<Scene> {
         let mut number = number;
         for attempt in 0..ATTEMPTS {
             let random = pcg4d([position as u32, (position >> 32) as u32, self.seed, attempt]);
-            let left_out = match self.piece(number, random) {
-                Ok(Ok(scene)) => return Ok(scene),
-                Ok(Err(name)) => LeftOut::Small(name),
-                Err(e) if self.strict => return Err(e),
-                Err(e) => LeftOut::Broken(e.to_string()),
-            };
-            self.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(number, left_out);
+            let Loaded { mut pictures, left_out } = self.shots_of(number, random);
+            if self.strict && !left_out.is_empty() {
+                return Err(left_out.into_iter().next().expect("there is one"));
+            }
+            left_out.into_iter().for_each(|e| self.leave_out(number, LeftOut::Broken(e.to_string())));
+            if let Some(small) = pictures.first().filter(|picture| !picture.has_side(self.least)) {
+                if self.strict {
+                    let (name, least) = (&small.name, self.least);
+                    let problem = "choose a smaller crop, or train without it";
+                    return Err(Error::data(format!(
+                        "{name}: is smaller than {least} pixels a side, which a crop needs: {problem}"
+                    )));
+                }
+                self.leave_out(number, LeftOut::Small(small.name.clone()));
+                pictures.clear();
+            }
+            if !pictures.is_empty() {
+                let [x, y] = [random[0] as usize, random[1] as usize];
+                let corner = |[w, h]: [usize; 2], [width, height]: [usize; 2]| [x % (w - width + 1), y % (h - height + 1)];
+                return Ok(cut(pictures, self.side, corner));
+            }
             number = random[3] as usize % self.count();
         }
         Err(match self.left_out().into_iter().next() {
@@ -225,43 +268,65 @@ impl Supply {
         })
     }
 
-    /// A random piece of a scene; of one that is too small, its name.
-    fn piece(&self, number: usize, random: [u32; 4]) -> Result<Result<Scene, String>> {
-        let files = &self.files.scenes[number];
-        let scene = if files.len() > self.shots { self.read(&some_of(files, self.shots, random))? } else { self.read(files)? };
-        if !scene[0].has_side(self.least) {
-            return Ok(Err(scene[0].name.clone()));
-        }
-        let [x, y] = [random[0] as usize, random[1] as usize];
-        let corner = |[w, h]: [usize; 2], [width, height]: [usize; 2]| [x % (w - width + 1), y % (h - height + 1)];
-        Ok(Ok(cut(scene, self.side, corner)))
+    fn leave_out(&self, number: usize, left_out: LeftOut) {
+        let key = (number, left_out.text().clone());
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(key, left_out);
     }
 
-    /// The pictures of a scene, if they can be trained on beside others.
-    fn read(&self, files: &[PathBuf]) -> Result<Scene> {
-        let fitting = |p: TrainingPicture| match self.colours {
-            Some(colours) => p.in_channels(colours),
-            None => Ok(p),
+    /// The shots of a scene, or some of many at random.
+    fn shots_of(&self, number: usize, random: [u32; 4]) -> Loaded {
+        let files = &self.files.scenes[number];
+        if files.len() <= self.shots {
+            return self.read(files);
+        }
+        let some = self.read(&some_of(files, self.shots, random));
+        if !some.pictures.is_empty() {
+            return some;
+        }
+        // Others may do.
+        let mut all = self.read(files);
+        all.pictures.truncate(self.shots);
+        all
+    }
+
+    /// The pictures of a scene that can be trained on beside others.
+    fn read(&self, files: &[PathBuf]) -> Loaded {
+        let Loaded { pictures, mut left_out } = (self.files.load)(files);
+        let of_several = pictures.len() > 1;
+        let mut fitting = Vec::new();
+        for picture in pictures {
+            match self.fits(picture) {
+                Ok(picture) => fitting.push(picture),
+                Err(e) => left_out.push(e),
+            }
+        }
+        if of_several && let Err(e) = of_one_size(&fitting) {
+            // Of a pair it is said already what is wrong.
+            left_out.extend((files.len() > 2 && !fitting.is_empty()).then_some(e));
+            fitting.clear();
+        }
+        Loaded { pictures: fitting, left_out }
+    }
+
+    /// A picture as the network reads it, if it is like the first ones.
+    fn fits(&self, picture: TrainingPicture) -> Result<TrainingPicture> {
+        let p = match self.colours {
+            Some(colours) => picture.in_channels(colours)?,
+            None => picture,
         };
-        let scene = (self.files.load)(files)?.into_iter().map(fitting).collect::<Result<Scene>>()?;
-        if files.len() > 1 {
-            of_one_size(&scene)?;
+        let value_bytes = p.pixels.value_bytes();
+        if matches!(&p.pixels, Pixels::Floats(values) if values.iter().any(|v| !v.is_finite())) {
+            return Err(Error::data(format!("{}: has values that are not finite", p.name)));
         }
-        for p in &scene {
-            let value_bytes = p.pixels.value_bytes();
-            if matches!(&p.pixels, Pixels::Floats(values) if values.iter().any(|v| !v.is_finite())) {
-                return Err(Error::data(format!("{}: has values that are not finite", p.name)));
-            }
-            let Some(like) = self.first else { continue };
-            if (p.channels, p.linear) != (like.channels, like.linear) {
-                return Err(Error::data(format!("{}: has other features than most, or colours on another scale", p.name)));
-            }
-            if value_bytes > like.value_bytes {
-                let bits = [value_bytes, like.value_bytes].map(|bytes| 8 * bytes);
-                return Err(Error::data(format!("{}: has {} bits a value, where most have {}", p.name, bits[0], bits[1])));
-            }
+        let Some(like) = self.first else { return Ok(p) };
+        if (p.channels, p.linear) != (like.channels, like.linear) {
+            return Err(Error::data(format!("{}: has other features than most, or colours on another scale", p.name)));
         }
-        Ok(scene)
+        if value_bytes > like.value_bytes {
+            let bits = [value_bytes, like.value_bytes].map(|bytes| 8 * bytes);
+            return Err(Error::data(format!("{}: has {} bits a value, where most have {}", p.name, bits[0], bits[1])));
+        }
+        Ok(p)
     }
 }
 

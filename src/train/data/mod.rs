@@ -141,16 +141,10 @@ impl Source {
         self.supply.as_ref()
     }
 
-    /// What is held out of files that are read while it trains: those that `readable` chooses of the scenes, and of what cannot be read.
-    ///
-    /// # Errors
-    /// Those of `readable`.
-    pub fn held_out(
-        &self,
-        readable: impl FnOnce(Vec<Result<Vec<TrainingPicture>>>) -> Result<Vec<Vec<TrainingPicture>>>,
-    ) -> Result<Option<Self>> {
-        let Some(supply) = &self.supply else { return Ok(None) };
-        Ok(Some(self.with_scenes(readable(supply.held_out(VALIDATED * self.cell()))?)))
+    /// What is held out of files that are read while it trains, and why others are left out of that.
+    pub fn held_out(&self) -> Option<(Self, Vec<Error>)> {
+        let (scenes, left_out) = self.supply.as_ref()?.held_out(VALIDATED * self.cell());
+        Some((self.with_scenes(scenes), left_out))
     }
 
     /// Whether all pictures have one channel.
