@@ -175,3 +175,21 @@ fn arrays_come_back_in_their_shape_and_type() {
     shell.run("denoise a.npy -o c.npy --model run/best.safetensors --device cpu").fails(&["page 2 of 3", "column 2, row 1"]);
     assert!(!shell.path("c.npy").exists());
 }
+
+/// A model of pictures from 0 to 1 makes nothing of counts: it is said, also where noise is to be added to them.
+#[test]
+fn counts_are_no_photographs() {
+    let shell = Shell::new();
+    let unit: Vec<f32> = counts(1).iter().map(|v| v / 5000.0).collect();
+    // A highlight makes no counts of a picture.
+    let bright: Vec<f32> = unit.iter().enumerate().map(|(i, v)| if i < 2 { 40.0 } else { 1.5 * v }).collect();
+    for (name, values) in [("counts", &counts(1)), ("unit", &unit), ("bright", &bright)] {
+        save_tiff(&shell, &format!("{name}/{name}.tif"), values);
+        let done = shell.run(&format!("denoise {name}/{name}.tif -o {name}.tif --model gaussian --device cpu"));
+        let said = done.succeeds().stderr.matches("the model knows pictures from 0 to 1").count();
+        assert_eq!(said, usize::from(name == "counts"), "{done}");
+        let done = shell.run(&format!("train {name} --out run-{name} {TINY}"));
+        let said = done.succeeds().stderr.matches("values far beyond white").count();
+        assert_eq!(said, usize::from(name == "counts"), "{done}");
+    }
+}

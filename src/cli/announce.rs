@@ -7,7 +7,7 @@ use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::train::{Source, Validation};
 
 use super::Common;
-use super::output::scenes_in_words;
+use super::output::{counted, scenes_in_words};
 use super::settings::Settings;
 
 /// Says what is about to be trained.
@@ -32,7 +32,7 @@ pub(super) fn announce(
         training_set.noise(),
         device.name()
     ));
-    range_in_words(training_set).iter().for_each(|line| common.remark(line));
+    range_in_words(training_set).iter().chain(&counts_in_words(training_set)).for_each(|line| common.remark(line));
     if training_set.is_linear() {
         common.remark("colours are linear: PSNR is that of errors relative to the brightness around");
     }
@@ -42,4 +42,15 @@ pub(super) fn announce(
 fn range_in_words(pictures: &Source) -> Option<String> {
     let ([low, high], unit) = ends(pictures.signal()?, !pictures.is_measured());
     Some(format!("values lie between {low} and {high}{unit}: the model reads this range, and PSNR is that of it"))
+}
+
+/// What is to be said of photographs whose values count something.
+fn counts_in_words(pictures: &Source) -> Option<String> {
+    let (count, name, high) = pictures.beyond_white()?;
+    let ([_, high], unit) = ends([0.0, high], false);
+    Some(format!(
+        "warning: {} with values far beyond white, which is 1 ({name}: up to {high}{unit}): noise is nothing beside them, so that the model \
+         will be of no use; bring them to 0 to 1, or train on noisy ones as they are with --pairs, --burst or --single",
+        counted(count, "photograph")
+    ))
 }

@@ -12,6 +12,8 @@ const BEYOND: f32 = 1.0;
 const LEAST: f32 = 0.05;
 /// The same for models of pictures that fill [0, 1], which need not be bright.
 const DARK: f32 = 0.02;
+/// How far their noise and their highlights may lie beyond 0 to 1.
+const BRIGHT: f32 = 1.0;
 
 impl Denoiser {
     /// What is to be said of a picture whose values lie far from those that the model was trained on; nothing of one of bytes and a model
@@ -23,15 +25,7 @@ impl Denoiser {
         }
         let pixels = spread(photo.width() * photo.height(), PIXELS);
         let [low, high] = filled(pixels.flat_map(|i| photo.rgb(i)).collect())?;
-        let Some([black, white]) = signal else {
-            let percent = 100.0 * (high - low);
-            return (high > low && high < DARK).then(|| {
-                format!(
-                    "its values fill {percent:.2} % of their range, but the model knows pictures that fill it: \
-                     stretch them, or train a model on such pictures"
-                )
-            });
-        };
+        let Some([black, white]) = signal else { return plain_remark([low, high]) };
         let length = white - black;
         let is_far = low > white || high < black || high > white + BEYOND * length || high - low < LEAST * length;
         is_far.then(|| {
@@ -43,4 +37,22 @@ impl Denoiser {
             )
         })
     }
+}
+
+/// What is to be said of values between these ends to a model that knows pictures from 0 to 1.
+fn plain_remark([low, high]: [f32; 2]) -> Option<String> {
+    if low < -BRIGHT || high > 1.0 + BRIGHT {
+        let ([low, high], unit) = ends([low, high], false);
+        return Some(format!(
+            "its values lie between {low} and {high}{unit}, but the model knows pictures from 0 to 1, and makes something else of others: \
+             bring them to 0 to 1, or train a model on such pictures"
+        ));
+    }
+    let percent = 100.0 * (high - low);
+    (high > low && high < DARK).then(|| {
+        format!(
+            "its values fill {percent:.2} % of their range, but the model knows pictures that fill it: \
+             stretch them, or train a model on such pictures"
+        )
+    })
 }
