@@ -102,3 +102,35 @@ fn single_noisy_pictures_train_and_resume() {
     shell.run("train noisy --single --out other --crop 64 --steps 3 --device cpu").fails(&["128 pixels a side", "smaller crop"]);
     shell.run(&format!("train noisy --out other {tiny}")).is_misused(&["--noise is missing", "--single"]);
 }
+
+#[test]
+fn a_picture_on_another_scale_does_not_cost_the_others_their_range() {
+    let shell = Shell::new();
+    let words = |number: u32| {
+        let noise = random_normals(number, 0).take(48 * 48);
+        noise.enumerate().map(|(i, z)| (250.0 + 100.0 * (i as f64 / 300.0).sin() + 20.0 * z) as u16).collect::<Vec<_>>()
+    };
+    let save = |name: &str, pixels: Pixels| {
+        fs::create_dir_all(shell.path(name).parent().unwrap()).unwrap();
+        Picture::from_pixels([48, 48], 1, pixels).save(&shell.path(name)).unwrap();
+    };
+    let of = |folder: &str, of: fn(u16) -> f32| {
+        let floats = |number| Pixels::Floats(words(number).into_iter().map(of).collect());
+        (0..3).for_each(|number| save(&format!("{folder}/{number}.tif"), floats(number)));
+    };
+    (0..3).for_each(|number| save(&format!("words/{number}.tif"), Pixels::Words(words(number))));
+    of("floats", f32::from);
+    for folder in ["words", "floats"] {
+        save(&format!("{folder}/other.png"), Pixels::Bytes(words(7).into_iter().map(|v| (v / 2) as u8).collect()));
+        let line = format!("train {folder} --single --out run-{folder} {}", TINY.replace("--noise gaussian:25 ", ""));
+        let done = shell.run(&line);
+        assert!(done.succeeds().stderr.contains("left out: other.png: has ") && done.stderr.contains("on 3 pictures"), "{done}");
+        assert!(done.stderr.contains("values lie between"), "{done}");
+        shell.run(&format!("{line} --overwrite --strict")).fails_with(&["other.png"]);
+    }
+    // Where they fill it, 16 bits are on the scale of 8.
+    (0..2).for_each(|number| save(&format!("full/{number}.tif"), Pixels::Words(words(number).iter().map(|v| 150 * v).collect())));
+    save("full/other.png", Pixels::Bytes(words(7).into_iter().map(|v| (v / 2) as u8).collect()));
+    let done = shell.run(&format!("train full --single --out full-run {}", TINY.replace("--noise gaussian:25 ", "")));
+    assert!(done.succeeds().stderr.contains("on 3 pictures") && !done.stderr.contains("left out"), "{done}");
+}

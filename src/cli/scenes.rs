@@ -8,7 +8,7 @@ use n2n_gpu::data::inspect::Kind;
 use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::Error;
 use n2n_gpu::ops::Pixels;
-use n2n_gpu::train::TrainingPicture;
+use n2n_gpu::train::{TrainingPicture, signal};
 
 use super::output::{complain, counted};
 use super::pairs::name;
@@ -118,23 +118,45 @@ pub(super) fn usable<P>(
 /// Floats beyond this count something, and whole numbers beside them are shares of the largest.
 const MOST_OF_SHARES: f32 = 2.0;
 
-/// Leaves out the scenes of the type, floats that count or whole numbers, that fewer have: they are on two scales.
+/// Leaves out the scenes of the type that fewer have, where two are on two scales: floats that count and whole numbers; or whole numbers of
+/// 8 bits and of 16 that fill a range of their own.
 pub(super) fn on_one_scale(scenes: Vec<Vec<TrainingPicture>>, left_out: &mut Vec<LeftOut>) -> Vec<Vec<TrainingPicture>> {
-    let counts = |scene: &Vec<TrainingPicture>| {
-        let Pixels::Floats(values) = &scene[0].pixels else { return Some(false) };
-        (scene[0].linear || values.iter().any(|v| v.abs() > MOST_OF_SHARES)).then_some(true)
+    let counts = |shot: &TrainingPicture| {
+        let Pixels::Floats(values) = &shot.pixels else { return Some(false) };
+        (shot.linear || values.iter().any(|v| v.abs() > MOST_OF_SHARES)).then_some(true)
     };
-    let floats = scenes.iter().filter(|scene| counts(scene) == Some(true)).count();
-    let whole = scenes.iter().filter(|scene| counts(scene) == Some(false)).count();
-    if floats == 0 || whole == 0 {
+    let scenes = of_one_type(scenes, counts, ["whole numbers", "values of floating point"], left_out);
+    let is_wide = |shot: &TrainingPicture| match &shot.pixels {
+        Pixels::Bytes(_) => Some(false),
+        Pixels::Words(_) => Some(true),
+        Pixels::Floats(_) => None,
+    };
+    let wide = scenes.iter().flatten().filter(|shot| is_wide(shot) == Some(true));
+    if scenes.iter().all(|scene| is_wide(&scene[0]) != Some(false)) || signal(wide).is_none() {
         return scenes;
     }
-    let (kept, left): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|scene| counts(scene) != Some(floats < whole));
+    of_one_type(scenes, is_wide, ["8 bits a value", "16 bits a value, which fill a range of their own"], left_out)
+}
+
+/// Leaves out the scenes of the type that fewer have, of two with names; `is_second` tells which of them it is, if any.
+fn of_one_type(
+    scenes: Vec<Vec<TrainingPicture>>,
+    is_second: impl Fn(&TrainingPicture) -> Option<bool>,
+    names: [&str; 2],
+    left_out: &mut Vec<LeftOut>,
+) -> Vec<Vec<TrainingPicture>> {
+    let kinds = || scenes.iter().filter_map(|scene| is_second(&scene[0]));
+    let (first, second) = (kinds().filter(|second| !second).count(), kinds().filter(|second| *second).count());
+    if first == 0 || second == 0 {
+        return scenes;
+    }
+    let leaves_second = second < first;
+    let [theirs, own] = if leaves_second { names } else { [names[1], names[0]] };
+    let (left, kept): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|scene| is_second(&scene[0]) == Some(leaves_second));
     for scene in left {
-        let (shot, of_kept) = (&scene[0], form_of_shot(&kept[0][0]));
-        let problem =
-            mismatch(([shot.width, shot.height], floats < whole), "other scenes", ([shot.width, shot.height], of_kept.1));
-        left_out.push(LeftOut::new(Kind::Size, &shot.name, Error::data(format!("{}: {problem}", shot.name))));
+        let (name, others) = (&scene[0].name, if scene.len() > 1 { "other scenes" } else { "other pictures" });
+        let problem = format!("{name}: has {own}, but {others} {theirs}: give all in one type");
+        left_out.push(LeftOut::new(Kind::Size, name, Error::data(problem)));
     }
     kept
 }

@@ -43,13 +43,28 @@ type Pair = (TrainingPicture, TrainingPicture);
 type Told = (Source, Vec<String>);
 
 /// Reads noisy pictures as they were measured.
-pub(super) fn load_measured(file: &Path) -> Result<TrainingPicture, Error> {
+fn load_measured(file: &Path) -> Result<TrainingPicture, Error> {
     Ok(TrainingPicture::new(name(file), &Picture::load(file)?.as_measured()))
 }
 
 /// The same of a pair.
 fn load_pair(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error> {
     Ok((load_measured(a)?, load_measured(b)?))
+}
+
+/// Noisy pictures of which there is one each: those that can be read and are on one scale.
+pub(super) fn single(files: &[PathBuf], strict: bool) -> Result<Given, Error> {
+    let (mut pictures, mut left_out) = (Vec::new(), Vec::new());
+    let read: Vec<_> = files.par_iter().map(|file| load_measured(file)).collect();
+    for picture in read {
+        match picture {
+            Ok(picture) => pictures.push(vec![picture]),
+            Err(e) => left_out.push(LeftOut::new(Kind::Broken, "", e)),
+        }
+    }
+    let pictures = on_one_scale(pictures, &mut left_out);
+    let told = leave_out(errors(left_out), pictures.len(), strict)?;
+    Ok(Given { source: Source::single(pictures.into_iter().flatten().collect()), report: None, told })
 }
 
 impl PairReader<'_> {

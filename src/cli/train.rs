@@ -12,7 +12,6 @@ use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
 use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Team, TrainingPicture, Validation, split};
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::announce::announce;
@@ -22,12 +21,12 @@ use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program, scene_noun};
-use super::pairs::{Pairs, readable, readable_of, tell};
+use super::pairs::{Pairs, readable, tell};
 use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
-use super::settings::{Settings, check_given};
 use super::scenes::leave_out;
-use super::shots::{Given, PairReader, load_measured};
+use super::settings::{Settings, check_given};
+use super::shots::{Given, PairReader, single};
 use super::supply::{Memory, remark_left_out};
 use super::{Common, Usage};
 
@@ -181,11 +180,7 @@ fn source(
             }
             match noise {
                 Some(noise) => memory.photographs(common, &files, noise)?,
-                None => {
-                    let read: Vec<_> = files.par_iter().map(|file| load_measured(file)).collect();
-                    let (pictures, told) = readable_of(read, strict)?;
-                    Given { source: Source::single(pictures), report: None, told }
-                }
+                None => single(&files, strict)?,
             }
         }
     };
@@ -279,7 +274,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
 }
 
 /// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
-fn leave_out_unfit(common: &Common, pictures: &mut Source, crop: usize, network: &dyn Network, device: &Device) -> anyhow::Result<()> {
+fn leave_out_unfit(
+    common: &Common,
+    pictures: &mut Source,
+    crop: usize,
+    network: &dyn Network,
+    device: &Device,
+) -> anyhow::Result<()> {
     let noun = scene_noun(&pictures.shots_of_scenes());
     let dropped = pictures.drop_small(crop, Anatomy::of(network).multiple)?;
     if let Some(first) = dropped.first() {

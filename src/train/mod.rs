@@ -39,6 +39,7 @@ pub use recipe::Recipe;
 pub use run::{Outcome, Progress, Run, Start};
 pub use runs::{PastRun, runs};
 pub use schedule::{Augment, Length, Schedule};
+pub use signal::signal;
 pub use split::split;
 pub use state::{Resumable, resumable};
 pub use step::{Example, Rule, Step, record_step};

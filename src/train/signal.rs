@@ -9,8 +9,8 @@ const PICTURES: usize = 200;
 const VALUES: usize = 20_000;
 
 /// Which values of noisy pictures are black and white, where they are others than 0 and 1: pictures of bytes, and renders, have none such.
-pub(super) fn signal(scenes: &[Vec<TrainingPicture>]) -> Option<[f32; 2]> {
-    let pictures: Vec<&TrainingPicture> = scenes.iter().flatten().collect();
+pub fn signal<'a>(pictures: impl IntoIterator<Item = &'a TrainingPicture>) -> Option<[f32; 2]> {
+    let pictures: Vec<&TrainingPicture> = pictures.into_iter().collect();
     let plain = |p: &&TrainingPicture| p.linear || p.channels > 3 || matches!(p.pixels, Pixels::Bytes(_));
     if pictures.iter().any(plain) {
         return None;
@@ -28,7 +28,7 @@ mod tests {
     fn of(pixels: Pixels) -> Option<[f32; 2]> {
         let side = pixels.count().isqrt();
         let picture = TrainingPicture { name: String::new(), width: side, height: side, pixels, channels: 1, linear: false };
-        signal(&[vec![picture.clone(), picture]])
+        signal(&[picture.clone(), picture])
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Source {
                 "{name} and its partner are the same, and so are all others: two different shots of every scene are needed"
             )));
         }
-        let signal = signal(&scenes);
+        let signal = signal(scenes.iter().flatten());
         Ok(Self { scenes, supply: None, noise: None, signal, partners: Partners::Any })
     }
 
@@ -110,7 +110,7 @@ impl Source {
     /// from pixel to pixel.
     pub fn single(pictures: Vec<impl Into<TrainingPicture>>) -> Self {
         let scenes: Vec<_> = pictures.into_iter().map(|p| vec![p.into()]).collect();
-        let signal = signal(&scenes);
+        let signal = signal(scenes.iter().flatten());
         Self { scenes, supply: None, noise: None, signal, partners: Partners::Pixels }
     }
 
