@@ -69,8 +69,8 @@ pub enum Error {
         /// What was seen.
         signs: String,
     },
-    /// Training was stopped before its first step.
-    #[error("training was stopped before its first step")]
+    /// Training was stopped before it had done a step.
+    #[error("training was stopped before it had done a step")]
     Stopped,
 }
 

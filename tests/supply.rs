@@ -9,14 +9,20 @@ mod runs;
 #[path = "common/supplies.rs"]
 mod supplies;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::largest_error;
 use n2n_gpu::device::Device;
+use n2n_gpu::error::Error;
 use n2n_gpu::train::{LeftOut, Options};
 use runs::{Run, same_bytes};
-use supplies::{photographs, supplied};
+use supplies::{photographs, supplied, supplied_by};
 
 /// A training of so many steps on thirty photographs. A piece is replaced before every second step, so that the ring turns over.
 fn run(device: &Device, steps: u64) -> (Run, Vec<PathBuf>) {
@@ -48,6 +54,33 @@ fn a_resumed_run_has_the_pictures_that_it_would_have_had() {
 /// Options and network of a run, with nothing to train on.
 fn same(run: &Run) -> Run {
     Run { options: run.options.clone(), network: run.network, ..Run::new(&Device::Cpu, 1, false) }
+}
+
+/// The ring alone takes 20 reads of a second.
+#[test]
+fn a_resumed_training_that_still_waits_for_files_stops_at_once_and_changes_nothing() {
+    let (run, files) = run(&Device::Cpu, 60);
+    let out = run.out("run");
+    run.run(&Device::Cpu, &out, false, |p| p.step == 47).unwrap();
+    let contents = || {
+        let entries = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let (before, slow) = (contents(), Arc::new(AtomicBool::new(false)));
+    let is_slow = Arc::clone(&slow);
+    let wait = move |_: &Path| {
+        if is_slow.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let source = supplied_by(&files, false, wait).unwrap();
+    slow.store(true, Ordering::Relaxed);
+    let resumed = Run { source, validation: run.validation.clone(), ..same(&run) };
+    let start = Instant::now();
+    let ended = resumed.run(&Device::Cpu, &out, true, |_| true);
+    assert!(matches!(ended, Err(Error::Stopped)), "{:?}", ended.map(|o| o.steps));
+    assert!(start.elapsed().as_secs_f64() < 5.0, "{:?}", start.elapsed());
+    assert!(before == contents(), "files have changed");
 }
 
 #[test]

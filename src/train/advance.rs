@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::schedule::ema_decay;
 use super::team::{Team, Vote, least_seconds};
@@ -16,8 +16,20 @@ use crate::plan::Ticket;
 pub(super) const PIECES: usize = 4;
 /// Pause between looks at whether a device has brought what it was asked for.
 const PAUSE: Duration = Duration::from_micros(50);
+/// Longest wait for files before it is looked whether the training is to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Trainer {
+    /// Whether there are all pictures that the next step draws from. Files are waited for, but not for long.
+    pub(super) fn is_ready(&mut self) -> Result<bool> {
+        match (&self.feed, &mut self.ring) {
+            (Feed::Pictures(pictures, _), Some(ring)) => {
+                ring.bring_to(self.number, self.executor.as_mut(), *pictures, Some(Instant::now() + PATIENCE))
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// Submits a step, with the share of the training that is done.
     pub(super) fn advance(&mut self, share: f64) -> Result<()> {
         self.prepare(share)?;
@@ -98,7 +110,7 @@ impl Trainer {
         let (part, options) = (self.part, &self.options);
         if let Feed::Pictures(pictures, order) = &mut self.feed {
             if let Some(ring) = &mut self.ring {
-                ring.bring_to(self.number, self.executor.as_mut(), *pictures)?;
+                ring.bring_to(self.number, self.executor.as_mut(), *pictures, None)?;
             }
             let first = batch * part.of + part.first;
             let mut draw = vec![self.number as u32, options.seed, first as u32, 0];

@@ -55,11 +55,11 @@ impl Ahead {
         Self { threads: (0..threads).map(spawn).collect(), shared, waited: Duration::ZERO }
     }
 
-    /// The next scene, once it is there.
+    /// The next scene, once it is there; none if it is not there at a time that is given.
     ///
     /// # Errors
     /// Those of [`Supply::scene`].
-    pub(super) fn take(&mut self) -> Result<Scene> {
+    pub(super) fn take(&mut self, until: Option<Instant>) -> Result<Option<Scene>> {
         let start = Instant::now();
         let mut state = self.shared.state();
         let position = state.taken;
@@ -70,23 +70,27 @@ impl Ahead {
             if self.threads.iter().any(JoinHandle::is_finished) {
                 return Err(Error::data("a thread that reads pictures has failed: train without the file named above"));
             }
-            let waited = self.shared.changed.wait_timeout(state, PATIENCE);
+            let patience = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()).min(PATIENCE));
+            if patience.is_zero() {
+                self.waited += start.elapsed();
+                return Ok(None);
+            }
+            let waited = self.shared.changed.wait_timeout(state, patience);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         state.taken += 1;
         state.end += 1;
         self.shared.changed.notify_all();
         self.waited += start.elapsed();
-        scene
+        scene.map(Some)
     }
 }
 
 impl Drop for Ahead {
+    /// Threads end once they have read what they are at: nobody waits for that.
     fn drop(&mut self) {
         self.shared.state().ended = true;
         self.shared.changed.notify_all();
-        // One that has failed has said so.
-        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 

@@ -40,8 +40,10 @@ impl Run<'_> {
         }
         let mut losses = Vec::new();
         for step in 0..STEPS {
-            if stopped() {
-                return Err(Error::Stopped);
+            while stopped() || !trainer.is_ready()? {
+                if stopped() {
+                    return Err(Error::Stopped);
+                }
             }
             trainer.scale_rate(rate(step));
             trainer.advance(0.0)?;

@@ -9,7 +9,7 @@
 //! - Slots that are still empty are rows of the table that name one of the first pieces.
 //! - Threads read a few positions ahead (`Ahead`); pieces go to the device as host writes between steps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ahead::Ahead;
 use super::supply::{Scene, Supply};
@@ -40,6 +40,8 @@ pub(super) struct Ring {
     each: u64,
     /// Positions that were written.
     written: Option<u64>,
+    /// Whether all of it is still being filled: no step waits for that.
+    fills: bool,
     ahead: Option<Ahead>,
 }
 
@@ -78,6 +80,7 @@ impl Ring {
             crops: options.crops() as u64,
             each: (across * across).max(1),
             written: None,
+            fills: false,
             ahead: None,
         }))
     }
@@ -118,39 +121,46 @@ impl Ring {
         [slot * self.supply.shots(), scene.len()].map(|v| v as u32)
     }
 
-    /// Brings the ring to where it is before a step.
+    /// Brings the ring to where it is before a step, and waits for files; `until`, if that is given. Whether it is there: if not, it goes on
+    /// from where it is when it is called again.
     ///
     /// # Errors
     /// If the device fails, or there are no more pictures to train on.
-    pub(super) fn bring_to(&mut self, step: u64, executor: &mut dyn Executor, to: Pictures) -> Result<()> {
-        let until = self.first.len() as u64 + step * self.crops / self.each;
+    pub(super) fn bring_to(
+        &mut self,
+        step: u64,
+        executor: &mut dyn Executor,
+        to: Pictures,
+        until: Option<Instant>,
+    ) -> Result<bool> {
+        let end = self.first.len() as u64 + step * self.crops / self.each;
         let mut next = match self.written {
-            Some(written) if (written..=written + self.slots as u64).contains(&until) => written,
+            Some(written) if (written..=written + self.slots as u64).contains(&end) => written,
             // All of it: at the first step, and where a training goes on.
             _ => {
                 executor.write_ints(to.table, &self.table().rows())?;
-                let begin = until.saturating_sub(self.slots as u64);
+                let begin = end.saturating_sub(self.slots as u64);
                 self.ahead = Some(Ahead::new(&self.supply, begin.max(self.first.len() as u64)));
+                (self.written, self.fills) = (Some(begin), true);
                 begin
             }
         };
-        let fills = self.written != Some(next);
-        while next < until {
+        while next < end {
             if let Some(scene) = self.first.get(next as usize) {
                 self.write(next, scene, executor, to)?;
             } else {
-                let scene = self.ahead.as_mut().expect("it was begun").take()?;
+                let Some(scene) = self.ahead.as_mut().expect("it was begun").take(until)? else { return Ok(false) };
                 self.write(next, &scene, executor, to)?;
             }
             next += 1;
             self.written = Some(next);
         }
-        self.written = Some(next);
-        if fills && let Some(ahead) = &mut self.ahead {
-            // No step waits for it.
+        if std::mem::take(&mut self.fills)
+            && let Some(ahead) = &mut self.ahead
+        {
             ahead.waited = Duration::ZERO;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a scene in the place of its position.

@@ -25,8 +25,20 @@ pub(crate) fn photographs(folder: &Path, count: u32) -> Vec<PathBuf> {
 
 /// Those files, read while it trains with crops of 16 pixels: in 4 MiB there is room for 21 pieces of 128 pixels a side.
 pub(crate) fn supplied(files: &[PathBuf], strict: bool) -> n2n_gpu::error::Result<Source> {
+    supplied_by(files, strict, |_| ())
+}
+
+/// The same, where every file is announced before it is read.
+pub(crate) fn supplied_by(
+    files: &[PathBuf],
+    strict: bool,
+    announce: impl Fn(&Path) + Send + Sync + 'static,
+) -> n2n_gpu::error::Result<Source> {
     let noise: Noise = "gaussian:25".parse().unwrap();
-    let load = |files: &[PathBuf]| TrainingPicture::load(&files[0]).map(|picture| vec![picture]).into();
+    let load = move |files: &[PathBuf]| {
+        announce(&files[0]);
+        TrainingPicture::load(&files[0]).map(|picture| vec![picture]).into()
+    };
     let scenes = files.iter().map(|file| vec![file.clone()]).collect();
     let mut source = Source::of_files(Supply::new(scenes, Box::new(load), 1, 4, false, strict), Some(noise))?;
     source.drop_small(16, 2)?;

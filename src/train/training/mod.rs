@@ -249,6 +249,7 @@ impl<'a> Training<'a> {
     fn run(&mut self, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<()> {
         let (mut checkpoint, mut validating, mut stop, mut wish) = (self.before, 0.0, false, false);
         let alone = self.team.is_none();
+        let (first, mut validated) = (self.trainer.steps(), None);
         loop {
             let now = self.now();
             let done = now.share >= 1.0 || stop || alone && self.options.is_over(self.judged);
@@ -261,14 +262,23 @@ impl<'a> Training<'a> {
             // Validations are for looking at: of a training that has only so much time, they take no more than a part.
             let timed = matches!(self.options.length, Length::Minutes(_));
             let affordable = !timed || validating <= VALIDATING * (now.seconds - self.before);
-            if now.step > 0 && (done || due && affordable) {
+            if now.step > 0 && (done || due && affordable) && validated != Some(now.step) {
                 self.validate(&now, planned)?;
+                validated = Some(now.step);
                 checkpoint = now.seconds;
                 validating += self.progress().seconds - now.seconds;
             }
             let over = self.options.is_over(self.judged);
             if done || alone && over {
                 return Ok(());
+            }
+            if alone && !self.trainer.is_ready()? {
+                stop = watch(&self.progress()).is_break();
+                if stop && now.step == first {
+                    // Nothing is new, and all that was saved before stays.
+                    return Err(Error::Stopped);
+                }
+                continue;
             }
             let agreed = self.advance(now.share, wish || over)?;
             wish = watch(&self.progress()).is_break();
