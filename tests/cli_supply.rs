@@ -124,6 +124,11 @@ fn bursts_are_read_while_it_trains_some_shots_at_a_time() {
         refused.ends_with(2).stderr.contains("--memory: too little for pieces of 128 pixels a side: give 9 MiB"),
         "{refused}"
     );
+    // Neither a look at the pictures nor a folder came before it.
+    assert!(!refused.stderr.contains("looked at") && !shell.path("run2").exists(), "{refused}");
+    let refused = shell.run("train --burst bursts --out run2 --memory -5");
+    refused.is_misused(&["'-5'", "--memory <MIB>"]);
+    assert!(!refused.stderr.contains("-- -5"), "{refused}");
 }
 
 /// Waits for the child and tells the most memory that was resident of it, MiB; nothing where the system does not tell.

@@ -79,7 +79,7 @@ impl PairReader<'_> {
         if renders && (self.mends.align || self.mends.brightness) {
             return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
         }
-        if let Some(supply) = self.supply(&pairs) {
+        if let Some(supply) = self.supply(&pairs)? {
             let (report, told) = self.look_at_some(pairs, renders)?;
             return Ok(Given { source: Source::of_files(supply, None)?, report, told });
         }
@@ -100,8 +100,8 @@ impl PairReader<'_> {
     }
 
     /// What reads the files while it trains, if they need more memory than there is.
-    fn supply(&self, pairs: &Pairs) -> Option<Supply> {
-        let files = pairs.scene_files()?;
+    fn supply(&self, pairs: &Pairs) -> Result<Option<Supply>, Error> {
+        let Some(files) = pairs.scene_files() else { return Ok(None) };
         let (mends, are_pairs) = (self.mends, matches!(pairs.of, Of::Files(_)));
         let (renders, load): (_, Box<Load>) = if self.are_renders() {
             let (aux, network) = (self.aux.clone(), Arc::clone(self.network));

@@ -32,43 +32,61 @@ pub(super) struct Memory {
     pub(super) strict: bool,
 }
 
-impl Memory {
-    /// What the files of these scenes need, MiB, by the headers of some. `renders` have so many values of 4 bytes for each pixel.
-    fn needed(scenes: &[Vec<PathBuf>], renders: Option<u64>) -> u64 {
+/// What the files of scenes need in memory, by the headers of some.
+struct Needed {
+    /// All of them.
+    mib: u64,
+    /// Bytes of a pixel.
+    pixel: u64,
+    /// Pixels of the largest.
+    largest: u64,
+}
+
+impl Needed {
+    fn by(scenes: &[Vec<PathBuf>], renders: Option<u64>) -> Self {
         let count = SAMPLED.min(scenes.len());
         let sampled = (0..count).into_par_iter().flat_map(|i| &scenes[i * scenes.len() / count]);
         // What cannot be read needs nothing.
         let extents: Vec<Extent> = sampled.filter_map(|file| Extent::of(file).ok()).collect();
         let most = |of: fn(&Extent) -> u64| extents.iter().map(of).max().unwrap_or(0);
-        let values = renders.map_or_else(|| most(|e| e.colours) * most(|e| e.value_bytes), |channels| 4 * channels);
-        let bytes = extents.iter().map(|e| e.pixels as f64).sum::<f64>() * values as f64;
-        (bytes * scenes.len() as f64 / count.max(1) as f64 / f64::from(1 << 20)) as u64
+        let pixel = renders.map_or_else(|| most(|e| e.colours) * most(|e| e.value_bytes), |channels| 4 * channels);
+        let bytes = extents.iter().map(|e| e.pixels as f64).sum::<f64>() * pixel as f64;
+        let mib = (bytes * scenes.len() as f64 / count.max(1) as f64 / f64::from(1 << 20)) as u64;
+        Self { mib, pixel, largest: most(|e| e.pixels) }
     }
+}
 
-    /// What reads the files of scenes while it trains, if they need more memory than there is.
+impl Memory {
+    /// What reads the files of scenes while it trains, if they need more memory than there is. `renders` have so many values of 4 bytes for
+    /// each pixel.
+    ///
+    /// # Errors
+    /// If there is no room for a few pieces of them.
     pub(super) fn supply(
         self,
         common: &Common,
         scenes: Vec<Vec<PathBuf>>,
         renders: Option<u64>,
         load: Box<Load>,
-    ) -> Option<Supply> {
-        let needed = Self::needed(&scenes, renders);
-        if needed <= self.mib as u64 {
-            return None;
+    ) -> Result<Option<Supply>, Error> {
+        let Needed { mib, pixel, largest } = Needed::by(&scenes, renders);
+        if mib <= self.mib as u64 {
+            return Ok(None);
         }
         common.remark(&format!(
-            "the pictures need about {needed} MiB, and --memory is {} MiB: files are read again and again while it trains",
+            "the pictures need about {mib} MiB, and --memory is {} MiB: files are read again and again while it trains",
             self.mib
         ));
-        Some(Supply::new(scenes, load, self.seed, self.mib, self.holds_out, self.strict))
+        let shots = scenes.iter().map(Vec::len).max().unwrap_or(1);
+        Supply::check_memory(self.mib, shots, pixel, largest)?;
+        Ok(Some(Supply::new(scenes, load, self.seed, self.mib, self.holds_out, self.strict)))
     }
 
     /// Photographs to which noise is added: all of them in memory, or read while it trains where they need more.
     pub(super) fn photographs(self, common: &Common, files: &[PathBuf], noise: Noise) -> Result<Given, Error> {
         let load = |files: &[PathBuf]| TrainingPicture::load(&files[0]).map(|picture| vec![picture]).into();
         let scenes = files.iter().map(|file| vec![file.clone()]).collect();
-        let (source, told) = match self.supply(common, scenes, None, Box::new(load)) {
+        let (source, told) = match self.supply(common, scenes, None, Box::new(load))? {
             Some(supply) => (Source::of_files(supply, Some(noise))?, Vec::new()),
             None => {
                 let (photos, told) = readable_of(TrainingPicture::load_each(files), self.strict)?;

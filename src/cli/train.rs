@@ -239,6 +239,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     training.check(network.as_ref())?;
     report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
     leave_out_unfit(common, &mut training_set, training.crop, network.as_ref(), &device)?;
+    training_set.check_memory(&device)?;
     let stop = stops_training();
     let team = processes::join(stop)?;
     if team.as_ref().is_none_or(|team| team.rank() == 0) {

@@ -69,11 +69,11 @@ pub struct Options {
     #[cfg_attr(feature = "cli", arg(skip = Length::Minutes(10.0)))]
     pub length: Length,
     /// Crops per step [default: 16 on a discrete GPU, else 4; recipe epfl: 30]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N", allow_negative_numbers = true))]
     pub batch: usize,
     /// Side of the square crops, pixels; a multiple of 2^levels [default: 64, less where pictures are smaller; recipe epfl: 32,
     /// n2n: 256]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX"))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX", allow_negative_numbers = true))]
     pub crop: usize,
     /// Highest learning rate.
     #[cfg_attr(feature = "cli", arg(skip))]
@@ -83,7 +83,7 @@ pub struct Options {
     pub schedule: Schedule,
     /// Steps in which the learning rate rises to its highest [default: 50 with cosine, else 0]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N", allow_negative_numbers = true))]
     pub warm_up: Option<u64>,
     /// Augmentation of the pictures [default: all; recipe epfl: triple]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_enum))]
@@ -117,19 +117,22 @@ pub struct Options {
     pub precision: Precision,
     /// Noisy targets drawn of every crop, whose losses are averaged [default: 8 for text and impulse, else 1]
     #[serde(default = "one")]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N", allow_negative_numbers = true))]
     pub targets: usize,
     /// Batches whose gradients are averaged before a step: as a batch N times as large, in the memory of one
     #[serde(default = "one")]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N", allow_negative_numbers = true))]
     pub accumulate: usize,
     /// End once N validations in a row bring no better PSNR, estimated if it can be; 0 for never [default: 0]
     #[serde(default)]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N"))]
+    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N", allow_negative_numbers = true))]
     pub patience: u64,
     /// Memory for pictures, MiB: of more than it holds, files are read again and again while it trains [default: 1024]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, help_heading = "Data", value_name = "MIB"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, hide_short_help = true, help_heading = "Data", value_name = "MIB", allow_negative_numbers = true)
+    )]
     pub memory: Option<usize>,
 }
 

@@ -45,28 +45,57 @@ pub(super) struct Ring {
     ahead: Option<Ahead>,
 }
 
+/// How pieces lie in a ring.
+pub(super) struct Layout {
+    /// Slots in each shard.
+    in_shard: usize,
+    /// Words of a picture's place.
+    words: usize,
+    value_bytes: usize,
+}
+
+impl Layout {
+    /// Of the ring of a source, if it has one; shards have `most` bytes at most.
+    ///
+    /// # Errors
+    /// If there is no room for a few pieces.
+    pub(super) fn new(source: &Source, most: u64) -> Result<Option<Self>> {
+        let Some(supply) = source.supply() else { return Ok(None) };
+        let value_bytes = source.scenes().iter().flatten().map(|p| p.pixels.value_bytes()).max().unwrap_or(1);
+        let side = supply.side();
+        let words = (side * side * source.channels() * value_bytes).next_multiple_of(16) / 4;
+        let slot = 4 * (words * supply.shots()) as u64;
+        let in_shard = in_shard(supply.bytes(), most, slot);
+        if SHARDS * in_shard < LEAST { Err(too_little(side, slot)) } else { Ok(Some(Self { in_shard, words, value_bytes })) }
+    }
+}
+
+/// Slots of so many bytes in each shard of a ring, which has `most` bytes at most.
+fn in_shard(bytes: u64, most: u64, slot: u64) -> usize {
+    (bytes.div_ceil(SHARDS as u64).min(most.saturating_sub(16)) / slot.max(1)) as usize
+}
+
+/// Whether a ring of so many bytes has room for a few slots.
+pub(super) fn holds(bytes: u64, slot: u64) -> bool {
+    SHARDS * in_shard(bytes, u64::MAX, slot) >= LEAST
+}
+
+/// The memory does not suffice for a few slots of so many bytes, for pieces of that side.
+pub(super) fn too_little(side: usize, slot: u64) -> Error {
+    let mib = Supply::memory_for(LEAST.next_multiple_of(SHARDS) as u64 * slot);
+    Error::option("memory", format!("too little for pieces of {side} pixels a side: give {mib} MiB or more"))
+}
+
 impl Ring {
     /// The ring of a source, if it has one; shards have `most` bytes at most.
     ///
     /// # Errors
     /// If there is no room for a few pieces.
     pub(super) fn new(source: &Source, options: &Options, most: u64) -> Result<Option<Self>> {
+        let Some(Layout { in_shard, words, value_bytes }) = Layout::new(source, most)? else { return Ok(None) };
         let Some(supply) = source.supply() else { return Ok(None) };
-        let supply = supply.clone().like(source.scenes());
-        let all = source.scenes().iter().flatten();
-        let value_bytes = all.map(|p| p.pixels.value_bytes()).max().unwrap_or(1);
-        let (side, shots) = (supply.side(), supply.shots());
-        let words = (side * side * source.channels() * value_bytes).next_multiple_of(16) / 4;
-        let slot = 4 * (words * shots) as u64;
-        let in_shard = (supply.bytes().div_ceil(SHARDS as u64).min(most.saturating_sub(16)) / slot) as usize;
-        let slots = SHARDS * in_shard;
-        if slots < LEAST {
-            let mib = Supply::memory_for(LEAST.next_multiple_of(SHARDS) as u64 * slot);
-            return Err(Error::option(
-                "memory",
-                format!("too little for pieces of {side} pixels a side: give {mib} MiB or more"),
-            ));
-        }
+        let (supply, slots) = (supply.clone().like(source.scenes()), SHARDS * in_shard);
+        let side = supply.side();
         let across = (side / source.least(options.crop)) as u64;
         let first = source.scenes()[..source.scenes().len().min(slots)].to_vec();
         Ok(Some(Self {

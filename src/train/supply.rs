@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::TrainingPicture;
 use super::picture::of_one_size;
+use super::ring::{holds, too_little};
 use super::schedule::Order;
 use super::split::hold_out;
 use super::state::Digest;
@@ -162,6 +163,17 @@ impl Supply {
     /// Memory for pictures that has room for a ring of so many bytes, MiB.
     pub(super) fn memory_for(bytes: u64) -> u64 {
         (SHARE * bytes).div_ceil(1 << 20)
+    }
+
+    /// Whether so many MiB suffice for the smallest pieces, before any picture is read: of scenes of that many shots, with so many bytes a
+    /// pixel, of which the largest has so many pixels.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn check_memory(memory: usize, shots: usize, pixel: u64, largest: u64) -> Result<()> {
+        let side = SMALLEST.min(largest.isqrt() as usize);
+        let slot = (side * side * shots.min(SHOTS)) as u64 * pixel;
+        if holds(((memory as u64) << 20) / SHARE, slot) { Ok(()) } else { Err(too_little(side, slot)) }
     }
 
     /// The numbers of the scenes along the sequence.

@@ -3,7 +3,7 @@
 mod fit;
 
 use super::picture::of_one_size;
-use super::ring::Ring;
+use super::ring::{Layout, Ring};
 use super::signal::signal;
 use super::supply::{LeftOut, Supply};
 use super::validation::CROP as VALIDATED;
@@ -296,6 +296,14 @@ impl Source {
     /// The ring that files are read into while it trains, if they are.
     pub(super) fn ring(&self, options: &Options, device: &Device) -> Result<Option<Ring>> {
         Ring::new(self, options, most_bytes(device))
+    }
+
+    /// Whether there is room for files that are read while it trains, if they are.
+    ///
+    /// # Errors
+    /// If the memory for pictures, or what the device binds, is too little.
+    pub fn check_memory(&self, device: &Device) -> Result<()> {
+        Layout::new(self, most_bytes(device)).map(drop)
     }
 
     /// Lays the pictures out for a device. Fails if they do not fit: see [`Source::drop_excess`].
