@@ -81,7 +81,8 @@ fn single_noisy_pictures_train_and_resume() {
     assert!(done.succeeds().stderr.contains("on 3 pictures, none held out") && !done.stdout.contains("NaN"), "{done}");
     assert!(done.stdout.contains("neither a second shot nor a clean picture"), "{done}");
     let report = fs::read_to_string(shell.path("run/report.html")).unwrap();
-    assert!(!report.contains("NaN"));
+    assert!(!report.contains("NaN") && report.contains("<h2>Picture before and after</h2>") && !report.contains("Held-out"));
+    assert!(report.contains("that of the pictures, of which there is one each"), "the noise has no words");
     let config = fs::read_to_string(shell.path("run/config.toml")).unwrap();
     assert!(config.contains("single = true") && config.contains("noise = \"single\"") && config.contains("channels = 1"));
 
@@ -96,6 +97,8 @@ fn single_noisy_pictures_train_and_resume() {
     let json = shell.run(&format!("train noisy --single --val val --out judged {steps}")).succeeds().json("psnr psnr_noisy");
     let [after, before] = ["psnr", "psnr_noisy"].map(|key| json[key].as_f64().unwrap());
     assert!(after > before + 6.0, "{before} dB before, {after} dB after");
+    let report = fs::read_to_string(shell.path("judged/report.html")).unwrap();
+    assert!(report.contains("<h2>Held-out pictures</h2>"));
 
     shell.run(&format!("train noisy --single --noise gaussian:25 --out other {tiny}")).is_misused(&["--single", "--noise"]);
     shell.run(&format!("train --single --out other {tiny}")).is_misused(&["PHOTOS"]);

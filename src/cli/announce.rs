@@ -24,12 +24,12 @@ pub(super) fn announce(
         count => count.to_string(),
     };
     common.remark(&format!(
-        "training {}{} of {} parameters on {}, {held_out} held out, noise {}, on {}",
+        "training {}{} of {} parameters on {}, {held_out} held out, {}, on {}",
         network.name(),
         settings.origin.from.as_ref().map_or(String::new(), |from| format!(" from {}", shown(from))),
         Anatomy::of(network).parameters(),
         scenes_in_words(&training_set.shots_of_scenes()),
-        training_set.noise(),
+        training_set.added_noise().map_or("with the noise that they have".to_owned(), |noise| format!("noise {noise}")),
         device.name()
     ));
     range_in_words(training_set).iter().chain(&counts_in_words(training_set)).for_each(|line| common.remark(line));

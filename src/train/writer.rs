@@ -133,7 +133,10 @@ impl<'a> Writer<'a> {
             ("Device", self.device.to_owned()),
             ("Network", network.describe()),
             ("Parameters", Anatomy::of(network.as_ref()).parameters().to_string()),
-            ("Noise", self.noise.clone()),
+            (
+                "Noise",
+                if self.is_single() { "that of the pictures, of which there is one each".into() } else { self.noise.clone() },
+            ),
             ("Targets", if o.clean_targets { "clean" } else { "noisy" }.into()),
             (
                 "Training",
@@ -161,6 +164,10 @@ impl<'a> Writer<'a> {
         facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
 
+    fn is_single(&self) -> bool {
+        self.noise == Source::SINGLE
+    }
+
     /// Writes `report.html`, with what is known so far.
     pub(super) fn report(
         &self,
@@ -174,7 +181,7 @@ impl<'a> Writer<'a> {
             facts: self.facts(steps, seconds, psnr_noisy, scores),
             psnr_noisy: Some(psnr_noisy),
             clean_targets: self.options.clean_targets,
-            single: self.noise == Source::SINGLE,
+            single: self.is_single(),
             loss: self.options.loss,
         };
         save_bytes(&self.path(REPORT), report::html(&summary, &self.records, strips).as_bytes())

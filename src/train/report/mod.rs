@@ -74,7 +74,9 @@ pub fn html(summary: &Summary, records: &[Record], strips: &[Strip]) -> String {
         explanation = explanation,
         facts = facts,
         curves = curves,
-        pictures = strips::section(strips) + &residual::section(strips)
+        // Single pictures are all trained on; those with clean ones beside them are others.
+        pictures = strips::section(strips, summary.single && strips.iter().all(|strip| strip.clean.is_none()))
+            + &residual::section(strips)
     )
 }
 

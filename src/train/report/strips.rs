@@ -61,8 +61,8 @@ impl Strip {
     }
 }
 
-/// The section of the page with all strips.
-pub(super) fn section(strips: &[Strip]) -> String {
+/// The section of the page with all strips, which may be of pictures that were `trained_on`.
+pub(super) fn section(strips: &[Strip], trained_on: bool) -> String {
     if strips.is_empty() {
         return String::new();
     }
@@ -73,14 +73,17 @@ pub(super) fn section(strips: &[Strip]) -> String {
         1_500_000..10_000_000 => Some(90),
         _ => Some(75),
     };
-    let (heading, each) = match strips.len() {
-        1 => ("Held-out picture", ""),
-        _ => ("Held-out pictures", " of each"),
+    let each = if strips.len() == 1 { "" } else { " of each" };
+    let (heading, of) = match (trained_on, strips.len()) {
+        (false, 1) => ("Held-out picture", ""),
+        (false, _) => ("Held-out pictures", ""),
+        (true, 1) => ("Picture before and after", ", which was trained on as well"),
+        (true, _) => ("Pictures before and after", ", which were trained on as well"),
     };
     let film = film(&strips[0]);
     let strips: String = strips.iter().enumerate().map(|(i, strip)| row(i, strip, quality)).collect();
     format!(
-        "<h2>{heading}</h2>\n<p class=\"note\">The middle{each}, enlarged where it is small, denoised with the weights at the end of \
+        "<h2>{heading}</h2>\n<p class=\"note\">The middle{each}{of}, enlarged where it is small, denoised with the weights at the end of \
          training. Click to enlarge further; the arrow keys then step through the row.</p>\n{strips}{film}"
     )
 }
