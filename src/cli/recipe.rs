@@ -1,5 +1,6 @@
 //! How a training is to go: the options of `train` that a recipe has a value for.
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use n2n_gpu::device::Device;
 use n2n_gpu::nets::{Anatomy, Network};
@@ -125,6 +126,11 @@ impl RecipeArgs {
     /// Whether the learning rate is to be found.
     pub(super) fn finds_rate(&self) -> bool {
         self.lr == Some(Rate::Auto)
+    }
+
+    /// Whether it is said how much memory pictures may take.
+    pub(super) fn has_memory(&self) -> bool {
+        self.given.0.value_source("memory") == Some(ValueSource::CommandLine)
     }
 
     /// Whether it is said how long to train.

@@ -207,7 +207,8 @@ fn data(options: &Options, said: Data) -> Data {
     Data { val, recursive, aux, align, brightness, ..if given.is_some() { given } else { said } }
 }
 
-/// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy.
+/// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy. Refuses flags that such pictures
+/// have no use for.
 fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Result<Option<Noise>> {
     if !data.is_some() {
         let problem = "there is nothing to train on: give photographs PHOTOS and --noise LAW, two noisy shots of every scene with \
@@ -215,7 +216,16 @@ fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Res
                        noisy pictures with --single";
         return Err(Usage::new(problem));
     }
+    let is_set = data.dataset.as_ref().is_some_and(|path| !path.is_dir());
+    if options.recipe.has_memory() && (data.single || !data.stack.is_empty() || is_set) {
+        let what = if data.single { "single pictures" } else { "stacks and files of pairs" };
+        return Err(Usage::new(format!("--memory: {what} are read whole, whatever they need: leave it out")));
+    }
     if data.photos.is_empty() {
+        if options.recursive {
+            let problem = "--pairs and --dataset take the pictures of two folders, and --burst those of one for every scene";
+            return Err(Usage::new(format!("--recursive: is for photographs PHOTOS; {problem}: leave it out")));
+        }
         return match options.noise {
             Some(_) => Err(Usage::new("--noise: the pictures are pairs, and have their noise already: leave it out")),
             None => Ok(None),
