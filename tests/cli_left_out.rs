@@ -74,6 +74,39 @@ fn a_bad_shot_costs_neither_its_scene_nor_the_run() {
     }
     says(&train(&shell, "--pairs a b"), &["left out: 1.png: the second shot has 40x40 pixels, but the first 48x48"]);
     train(&shell, "--pairs a b --strict").fails_with(&["1.png"]);
+    // Those without a partner.
+    for name in ["a/3.png", "b/4.png"] {
+        save(&shell, name, 9, SIDE);
+    }
+    save(&shell, "b/1.png", 3, SIDE);
+    let all = ["left out: a/3.png: has no partner of that name in b", "left out: b/4.png: has no partner of that name in a"];
+    says(&train(&shell, "--pairs a b"), &all);
+    train(&shell, "--pairs a b --strict").fails_with(&["a/3.png"]);
+    let json = shell.run("inspect a b --json").succeeds().json("findings pairs");
+    assert_eq!((json["findings"][0]["kind"].as_str(), json["pairs"].as_array().unwrap().len()), (Some("few"), 3));
+}
+
+#[test]
+fn folders_are_told_for_what_is_missing_in_them() {
+    let shell = Shell::new();
+    for (i, name) in ["photos/x/0.png", "photos/y/0.png", "a/0.png", "b/0.png", "val/a/0.png", "val/b/0.png", "half/a/0.png"]
+        .iter()
+        .enumerate()
+    {
+        save(&shell, name, i as u32, SIDE);
+    }
+    let photos = |more: &str| shell.run(&format!("train photos --out run --overwrite {TINY} {more}"));
+    photos("").fails(&["photos: has no pictures", "2 subfolders (--recursive takes them)"]);
+    photos("-r").succeeds();
+    let done = train(&shell, "--pairs a b --val val");
+    assert!(!done.succeeds().stderr.contains("skipped"), "{done}");
+    train(&shell, "--pairs a b --val half").fails_with(&["half: has no folder b", "noisy ones in a"]);
+    train(&shell, "a --single --val photos").fails_with(&["photos: has no folder a"]);
+    // Pictures smaller than a crop.
+    save(&shell, "photos/y/1.png", 5, 8);
+    let done = photos("-r");
+    assert!(done.succeeds().stderr.contains("left out for being smaller than a crop: 1 picture, 1.png first"), "{done}");
+    photos("-r --strict").fails_with(&["smaller than a crop of 16 pixels: 1 picture, 1.png first", "--strict"]);
 }
 
 #[test]

@@ -57,9 +57,10 @@ fn what_is_left_out_of_folders_and_what_is_no_improvement_is_said() {
     shell.picture("photos/a.png", 40, 32);
     shell.picture("photos/sub/b.png", 40, 32);
     fs::write(shell.path("photos/notes.txt"), "x").unwrap();
-    let skipped = "skipped 1 subfolder, 1 other file (.txt)\n";
+    let skipped = "skipped 1 subfolder (--recursive takes it), 1 other file (.txt)\n";
     let done = shell.run(&format!("train photos --out run {}", TINY.replace("25", "3")));
     assert!(done.succeeds().stderr.contains(skipped) && done.stdout.contains(" dB: worse than they were"), "{done}");
+    let skipped = "skipped 1 subfolder, 1 other file (.txt)\n";
     let done = shell.run("eval photos --noise gaussian:3 --model run/best.safetensors --device cpu");
     assert!(done.succeeds().stderr.contains(skipped) && done.stdout.contains("makes these pictures worse"), "{done}");
 }

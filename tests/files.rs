@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use n2n_gpu::data::array::load_safetensors;
-use n2n_gpu::data::files::{list, lock, pair, save_bytes};
+use n2n_gpu::data::files::{list, lock, pair, paired, save_bytes};
 use n2n_gpu::error::{Error, Result, excerpt};
 
 fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -52,6 +52,9 @@ fn pairs_have_the_same_stem() {
     touch(&a, &["6.png"]);
     let text = message(pair(&a, &b));
     assert!(text.contains("6.png") && text.contains("4.png, 1 more") && !text.contains("5.png"), "{text}");
+    let found = paired(&a, &b).unwrap();
+    let alone = [a.join("6.png"), b.join("3.png"), b.join("4.png"), b.join("5.png")];
+    assert_eq!((found.pairs.as_slice(), found.alone.as_slice()), (&expected[..], &alone[..]));
     touch(&a, &["1.webp"]);
     assert!(message(pair(&a, &b)).contains("same name"));
 }

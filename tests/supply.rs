@@ -91,7 +91,7 @@ fn a_run_is_not_resumed_on_other_files() {
     let source = supplied(&files[..29], false).unwrap();
     let other = Run { source, validation: run.validation.clone(), ..same(&run) };
     let error = other.run(&Device::Cpu, &out, true, |_| false).unwrap_err().to_string();
-    assert!(error.contains("other pictures"), "{error}");
+    assert!(error.contains("other pictures (30 to train on, not 29)"), "{error}");
 }
 
 /// Rounding of sixteen steps that Adam makes, whose first ones have the size of the rate whatever the gradient is.

@@ -234,7 +234,7 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         files.renders |= model.network.transfer().is_linear();
         files.reading = model.reading();
     }
-    remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()), false)?;
+    remark_skipped(common, options.photos.iter().chain(options.pairs.iter().flatten()), None)?;
     options.aux.check_inputs(files.inputs.len(), false)?;
     if let Some(folder) = &options.save {
         files.check_outputs(folder, options.model.as_deref())?;

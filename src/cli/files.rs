@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use n2n_gpu::data::files::{Search, list, search};
+use n2n_gpu::data::files::{Listing, Search, list, picture_formats, search};
 use n2n_gpu::error::{Error, shown};
 
 use super::output::counted;
@@ -113,6 +113,16 @@ pub(super) fn lying_in<'a>(files: &'a [PathBuf], folder: &Path) -> Option<&'a Pa
 /// The photographs that `inputs` name, of folders within folders too if it is `recursive`, but for those of the run in `out`.
 pub(super) fn photographs(inputs: &[PathBuf], recursive: bool, out: &Path) -> Result<Vec<PathBuf>, Error> {
     if !recursive {
+        for input in inputs.iter().filter(|input| input.is_dir()) {
+            let Listing { found, skipped } = search(std::slice::from_ref(input), &Search::default())?;
+            if found.is_empty() && skipped.folders > 0 {
+                let but = skipped_line(&skipped, true);
+                return Err(Error::file(
+                    input,
+                    format!("has no pictures ({}) in it, but {but}: name another folder", picture_formats()),
+                ));
+            }
+        }
         return list(inputs);
     }
     let found = search(inputs, &Search { recursive, results: Some(out), ..Search::default() })?.found;
@@ -123,16 +133,17 @@ pub(super) fn photographs(inputs: &[PathBuf], recursive: bool, out: &Path) -> Re
     Ok(found.into_iter().map(|found| found.path).collect())
 }
 
-/// Says what is left out of those of these folders that are there.
+/// Says what is left out of those of these folders that are there. Without `recursive`, which tells whether folders within them are searched
+/// too, there is no such flag for them.
 pub(super) fn remark_skipped<'a>(
     common: &Common,
     folders: impl IntoIterator<Item = &'a PathBuf>,
-    recursive: bool,
+    recursive: Option<bool>,
 ) -> Result<(), Error> {
     let folders: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.is_dir()).cloned().collect();
-    let skipped = search(&folders, &Search { recursive, ..Search::default() })?.skipped;
+    let skipped = search(&folders, &Search { recursive: recursive == Some(true), ..Search::default() })?.skipped;
     if !skipped.is_empty() {
-        common.remark(&format!("skipped {}", skipped_line(&skipped, false)));
+        common.remark(&format!("skipped {}", skipped_line(&skipped, recursive.is_some())));
     }
     Ok(())
 }

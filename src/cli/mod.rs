@@ -32,6 +32,7 @@ mod settings;
 mod shell;
 mod shots;
 mod supply;
+mod task;
 mod train;
 mod tuning;
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use n2n_gpu::data::dataset;
-use n2n_gpu::data::files::{is_picture_name, pair};
+use n2n_gpu::data::files::{Paired, is_picture_name, paired};
 use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words, read_at_once};
 use n2n_gpu::data::npy::load_npy;
 use n2n_gpu::data::picture::{Pages, Picture};
-use n2n_gpu::error::Error;
+use n2n_gpu::error::{Error, shown};
 use rayon::prelude::*;
 
 use super::Common;
@@ -61,14 +61,29 @@ impl Pairs {
 
     /// Of two folders, or two files.
     pub(super) fn of_two(a: &Path, b: &Path) -> Result<Self, Error> {
-        let files = pair(a, b)?.into_iter().map(|(a, b)| PairFiles { name: name(&a), files: [a, b] });
-        Ok(Self::of(Of::Files(files.collect())))
+        let Paired { pairs, alone } = paired(a, b)?;
+        let left_out = |file: PathBuf| {
+            let other = if file.starts_with(a) { b } else { a };
+            let problem = format!("has no partner of that name in {}: give both pictures of a pair the same name", shown(other));
+            LeftOut::new(Kind::Few, name(&file), Error::file(&file, problem))
+        };
+        let files = pairs.into_iter().map(|(a, b)| PairFiles { name: name(&a), files: [a, b] });
+        Ok(Self { left_out: alone.into_iter().map(left_out).collect(), ..Self::of(Of::Files(files.collect())) })
     }
 
     /// Of a folder with the folders a and b, or a file.
     pub(super) fn of_dataset(data: &Path) -> Result<Self, Error> {
         if data.is_dir() {
-            return Self::of_two(&data.join("a"), &data.join("b"));
+            let folders = ["a", "b"].map(|folder| data.join(folder));
+            if let Some(missing) = folders.iter().find(|folder| !folder.is_dir()) {
+                let problem = format!(
+                    "has no folder {} in it: give one with a and b, of which both have the pictures of a pair under one name \
+                     (for --val, noisy ones in a and clean ones in b)",
+                    name(missing)
+                );
+                return Err(Error::file(data, problem));
+            }
+            return Self::of_two(&folders[0], &folders[1]);
         }
         let (mut scenes, mut left_out) = (Vec::new(), Vec::new());
         let set = dataset::load(data).map_err(|e| if holds_pictures(data) { no_set(data) } else { e });

@@ -187,9 +187,16 @@ impl PairReader<'_> {
     pub(super) fn with_clean(&self, data: &Path) -> Result<Vec<Pair>, Error> {
         let Pairs { of, left_out, .. } = Pairs::of_dataset(data)?;
         match of {
-            // Clean pictures need no features.
-            Of::Files(files) if self.are_renders() => readable(self.pairs_of_renders(&files, &AuxArgs::default()), self.strict),
-            Of::Files(files) => readable(files.par_iter().map(load_pair).collect::<Vec<_>>(), self.strict),
+            Of::Files(files) => {
+                let alone = left_out.into_iter().map(|left_out| Err(left_out.error));
+                // Clean pictures need no features.
+                let read: Vec<_> = if self.are_renders() {
+                    self.pairs_of_renders(&files, &AuxArgs::default())
+                } else {
+                    files.par_iter().map(load_pair).collect()
+                };
+                readable(alone.chain(read), self.strict)
+            }
             Of::Bursts(_) => unreachable!("a data set has no bursts"),
             Of::Pictures(scenes) => {
                 leave_out(errors(left_out), scenes.len(), self.strict)?;

@@ -6,28 +6,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use n2n_gpu::data::inspect::{Mends, Report};
 use n2n_gpu::device::Device;
 use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::{Anatomy, Network};
 use n2n_gpu::noise::{self, Noise};
-use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Team, TrainingPicture, Validation, split};
+use n2n_gpu::train::{Data, Origin, Outcome, Progress, Run, Source, Start, Team};
 use serde_json::{Value, json};
 
 use super::announce::announce;
 use super::aux::AuxArgs;
-use super::files::{lying_in, photographs, remark_skipped};
+use super::files::remark_skipped;
 use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program, scene_noun};
-use super::pairs::{Pairs, readable, tell};
+use super::pairs::tell;
 use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
-use super::scenes::leave_out;
 use super::settings::{Settings, check_given};
-use super::shots::{Given, PairReader, single};
-use super::supply::{Memory, remark_left_out};
+use super::supply::remark_left_out;
+use super::task::Task;
 use super::{Common, Usage};
 
 const USAGE: &str = "n2n-gpu train PHOTOS... --noise LAW | --single --out RUN [OPTIONS]
@@ -106,7 +104,7 @@ pub(super) struct Options {
     /// Give the second shot of a pair the brightness of the first where it is another
     #[arg(long = "match", help_heading = "Data", hide_short_help = true, conflicts_with = "photos")]
     pub(super) brightness: bool,
-    /// Stop at pictures that cannot be read, and at faults that the look at pairs finds
+    /// Stop at pictures that would be left out, and at faults that the look at pairs finds
     #[arg(long, help_heading = "Data", hide_short_help = true)]
     strict: bool,
     /// Train towards clean targets, for comparison
@@ -142,78 +140,6 @@ pub(super) fn make_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
         .map_err(|e| Error::file(path, format!("nothing can be written there: {e}; name another with {flag}")).into())
 }
 
-/// What is trained, on what, and what it is judged by.
-struct Task {
-    network: Arc<dyn Network>,
-    training: Source,
-    validation: Validation,
-    /// What pairs look like.
-    report: Option<Report>,
-    /// What was said of pictures that are left out.
-    told: Vec<String>,
-    /// Whether what is trained on is validated on as well.
-    shared: bool,
-}
-
-/// What to train on, and what is held out: from the same set, or what --val names.
-fn source(
-    common: &Common,
-    settings: &Settings,
-    network: &Arc<dyn Network>,
-    options: &Options,
-    (seed, mib): (u32, usize),
-) -> anyhow::Result<Task> {
-    let (data, strict) = (&settings.origin.data, options.strict);
-    let mends = Mends { align: data.align, brightness: data.brightness };
-    let memory = Memory { mib, seed, holds_out: data.val.is_none(), strict };
-    let reader = PairReader { common, aux: &settings.aux, network, mends, strict, memory };
-    let Given { source: training, report, mut told } = match (&data.pairs, &data.dataset, settings.noise) {
-        (Some([a, b]), ..) => reader.noisy(Pairs::of_two(a, b)?)?,
-        (_, Some(data), _) => reader.noisy(Pairs::of_dataset(data)?)?,
-        _ if let Some(root) = &data.burst => reader.noisy(Pairs::of_bursts(root)?)?,
-        _ if !data.stack.is_empty() => reader.noisy(Pairs::of_stacks(&data.stack, data.neighbours)?)?,
-        (_, _, noise) => {
-            let files = photographs(&data.photos, data.recursive, &options.out)?;
-            if let Some(file) = lying_in(&files, &options.out.join("samples")) {
-                let problem = "lies where the samples of the run go, and could be replaced: name another folder with --out";
-                return Err(Usage::new(format!("{}: {problem}", file.display())));
-            }
-            match noise {
-                Some(noise) => memory.photographs(common, &files, noise)?,
-                None => single(&files, strict)?,
-            }
-        }
-    };
-    let (network, training) = settings.for_pictures(Arc::clone(network), training)?;
-    let mut shared = false;
-    let (training, validation) = match (&data.val, training.added_noise()) {
-        (None, _) => match training.held_out() {
-            Some((held_out, mut left_out)) => {
-                left_out.retain(|e| held_out.count() == 0 || !told.contains(&e.to_string()));
-                told.extend(leave_out(left_out, held_out.count(), strict)?);
-                (training, Validation::new(&held_out, seed)?)
-            }
-            None => {
-                let (training, held_out) = split(training);
-                shared = !training.is_single() && training.is_same(&held_out);
-                (training, Validation::new(&held_out, seed)?)
-            }
-        },
-        (Some(folder), Some(noise)) => {
-            let files = photographs(std::slice::from_ref(folder), data.recursive, &options.out)?;
-            let photos = readable(TrainingPicture::load_each(&files), strict)?;
-            (training, Validation::new(&Source::photos(photos, noise), seed)?)
-        }
-        (Some(data), None) => {
-            let signal = training.signal();
-            let fitting = |picture: TrainingPicture| picture.in_channels(network.colours());
-            let pairs = reader.with_clean(data)?.into_iter().map(|(a, b)| Ok((fitting(a)?, fitting(b)?)));
-            (training, Validation::with_clean(pairs.collect::<Result<Vec<_>, Error>>()?, signal)?)
-        }
-    };
-    Ok(Task { network, training, validation, report, told, shared })
-}
-
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
     options.recipe.check()?;
     check_given(options)?;
@@ -232,13 +158,16 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
     let Task { network, training: mut training_set, validation, report, told, shared } =
-        source(common, &settings, &network, options, (seed, memory))?;
-    remark_skipped(common, photos.iter().chain(pairs.iter().flatten()).chain(val), *recursive)?;
+        Task::new(common, &settings, &network, (&options.out, options.strict), (seed, memory))?;
+    let noisy = val.iter().filter(|_| training_set.added_noise().is_none()).flat_map(|val| ["a", "b"].map(|of| val.join(of)));
+    let photos_of_val = val.iter().filter(|_| training_set.added_noise().is_some());
+    remark_skipped(common, photos.iter().chain(photos_of_val), Some(*recursive))?;
+    remark_skipped(common, pairs.iter().flatten().chain(&noisy.collect::<Vec<_>>()), None)?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
     report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
-    leave_out_unfit(common, &mut training_set, training.crop, network.as_ref(), &device)?;
+    leave_out_unfit(common, &mut training_set, (training.crop, options.strict), network.as_ref(), &device)?;
     training_set.check_memory(&device)?;
     let stop = stops_training();
     let team = processes::join(stop)?;
@@ -274,11 +203,11 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
 
-/// Leaves out pictures that are smaller than a crop, or that the device cannot hold, and says so.
+/// Leaves out pictures that are smaller than a crop, unless it is `strict`, or that the device cannot hold, and says so.
 fn leave_out_unfit(
     common: &Common,
     pictures: &mut Source,
-    crop: usize,
+    (crop, strict): (usize, bool),
     network: &dyn Network,
     device: &Device,
 ) -> anyhow::Result<()> {
@@ -286,6 +215,13 @@ fn leave_out_unfit(
     let dropped = pictures.drop_small(crop, Anatomy::of(network).multiple)?;
     if let Some(first) = dropped.first() {
         let (count, least) = (counted(dropped.len(), noun), if pictures.is_single() { "twice a crop" } else { "a crop" });
+        if strict {
+            let problem = format!("smaller than {least} of {crop} pixels: {count}, {first} first");
+            return Err(Error::data(format!(
+                "{problem}; --strict leaves none out: choose a smaller --crop, or train without them"
+            ))
+            .into());
+        }
         common.remark(&format!("left out for being smaller than {least}: {count}, {first} first"));
     }
     let excess = pictures.drop_excess(device)?;

@@ -30,6 +30,9 @@ pub(super) struct Identity {
     noise: String,
     /// Digest of the pictures that are trained on and validated with.
     pictures: u64,
+    /// How many of them, or scenes, or pairs, are trained on, and held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counts: Option<[usize; 2]>,
     network: Described,
     pub(super) options: Options,
 }
@@ -59,6 +62,7 @@ impl Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             noise: source.noise(),
             pictures: digest(source, validation),
+            counts: Some([source.count(), validation.count()]),
             network: Described::new(network),
             options: options.clone(),
         }
@@ -81,7 +85,13 @@ impl Identity {
         if let Some((what, theirs, ours)) = first_difference("", &tree(other), &tree(self)) {
             return Some(format!("{what} {theirs}, not {ours}"));
         }
-        (self.pictures != other.pictures).then(|| "other pictures, or the same in another order".into())
+        let other_pictures = || match (self.counts, other.counts) {
+            (Some([now, _]), Some([then, _])) if now != then => format!("other pictures ({then} to train on, not {now})"),
+            (Some([_, now]), Some([_, then])) if now != then => format!("other pictures ({then} held out, not {now})"),
+            (_, Some([training, _])) => format!("other pictures, or the same in another order ({training} to train on)"),
+            _ => "other pictures, or the same in another order".into(),
+        };
+        (self.pictures != other.pictures).then(other_pictures)
     }
 }
 
