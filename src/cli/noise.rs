@@ -10,18 +10,21 @@ use serde_json::{Map, Value, json};
 pub(super) struct Noise(pub(super) Vec<Option<Estimate>>);
 
 impl fmt::Display for Noise {
-    /// For people: `; noise 1.9 to 3.4 of 255, strength 0.36 to 0.96`, as a part of a line.
+    /// For people: `; the model sees noise of about 1.9 to 3.4 of 255, strength 0.36 to 0.96`, as a part of a line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let told: Vec<&Estimate> = self.0.iter().flatten().collect();
         match told[..] {
             [] if self.0.is_empty() => return Ok(()),
             [] => return write!(f, "; too small, or too black and white, to tell its noise: strength 1"),
-            [one] => write!(f, "; {one}")?,
+            [one] => write!(f, "; the model sees {one}")?,
             _ => {
                 let noise = range(told.iter().map(|found| found.noise));
                 let strength = range(told.iter().map(|found| f64::from(found.strength)));
                 let ([least, most], [weakest, strongest]) = (noise, strength);
-                write!(f, "; noise {least:.1} to {most:.1} of 255, strength {weakest:.2} to {strongest:.2}")?;
+                write!(
+                    f,
+                    "; the model sees noise of about {least:.1} to {most:.1} of 255, strength {weakest:.2} to {strongest:.2}"
+                )?;
             }
         }
         match self.0.len() - told.len() {
@@ -59,11 +62,14 @@ mod tests {
         for (pages, line) in [
             (vec![], ""),
             (vec![None], "; too small, or too black and white, to tell its noise: strength 1"),
-            (vec![page(1.94, 0.36)], "; noise 1.9 of 255, strength 0.36"),
-            (vec![page(3.0, 0.5), page(1.0, 0.25), page(2.0, 0.75)], "; noise 1.0 to 3.0 of 255, strength 0.25 to 0.75"),
+            (vec![page(1.94, 0.36)], "; the model sees noise of about 1.9 of 255, strength 0.36"),
+            (
+                vec![page(3.0, 0.5), page(1.0, 0.25), page(2.0, 0.75)],
+                "; the model sees noise of about 1.0 to 3.0 of 255, strength 0.25 to 0.75",
+            ),
             (
                 vec![None, page(3.0, 0.5)],
-                "; noise 3.0 of 255, strength 0.50; 1 page too small, or too black and white, to tell its noise: strength 1",
+                "; the model sees noise of about 3.0 of 255, strength 0.50; 1 page too small, or too black and white, to tell its noise: strength 1",
             ),
         ] {
             assert_eq!(Noise(pages).to_string(), line);

@@ -4,6 +4,8 @@
 //! away from a clean picture: where there is hardly any noise, little of the result is blended in. A model for more noise than there is
 //! takes texture for noise everywhere. If the noise n and the model's own error are independent, the blend y + w (f(y) - y) nearest to
 //! the clean picture has w = |n|^2 / |f(y) - y|^2.
+//!
+//! So the noise is what this model takes for it: one that has hardly learned takes little away, and sees little noise.
 
 use std::array::from_fn;
 use std::fmt;
@@ -46,9 +48,9 @@ pub struct Estimate {
 }
 
 impl fmt::Display for Estimate {
-    /// For people: `noise 1.9 of 255, strength 0.36`.
+    /// For people: `noise of about 1.9 of 255, strength 0.36`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "noise {:.1} of 255, strength {:.2}", self.noise, self.strength)
+        write!(f, "noise of about {:.1} of 255, strength {:.2}", self.noise, self.strength)
     }
 }
 
