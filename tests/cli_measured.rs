@@ -186,10 +186,10 @@ fn counts_are_no_photographs() {
     for (name, values) in [("counts", &counts(1)), ("unit", &unit), ("bright", &bright)] {
         save_tiff(&shell, &format!("{name}/{name}.tif"), values);
         let done = shell.run(&format!("denoise {name}/{name}.tif -o {name}.tif --model gaussian --device cpu"));
-        let said = done.succeeds().stderr.matches("the model knows pictures from 0 to 1").count();
+        let said = done.succeeds().stderr.matches("bring them to 0 to 1").count();
         assert_eq!(said, usize::from(name == "counts"), "{done}");
         let done = shell.run(&format!("train {name} --out run-{name} {TINY}"));
-        let said = done.succeeds().stderr.matches("values far beyond white").count();
+        let said = done.succeeds().stderr.matches("half lies beyond white").count();
         assert_eq!(said, usize::from(name == "counts"), "{done}");
     }
 }

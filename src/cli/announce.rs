@@ -46,11 +46,10 @@ fn range_in_words(pictures: &Source) -> Option<String> {
 
 /// What is to be said of photographs whose values count something.
 fn counts_in_words(pictures: &Source) -> Option<String> {
-    let (count, name, high) = pictures.beyond_white()?;
-    let ([_, high], unit) = ends([0.0, high], false);
+    let (count, name) = pictures.beyond_white()?;
     Some(format!(
-        "warning: {} with values far beyond white, which is 1 ({name}: up to {high}{unit}): noise is nothing beside them, so that the model \
-         will be of no use; bring them to 0 to 1, or train on noisy ones as they are with --pairs, --burst or --single",
+        "warning: {} of which half lies beyond white, which is 1 ({name} first): the noise is nothing beside such values, and the model will be \
+         of no use; bring them to 0 to 1, or train on noisy ones as they are with --pairs, --burst or --single",
         counted(count, "photograph")
     ))
 }

@@ -44,6 +44,13 @@ pub(crate) fn filled(mut values: Vec<f32>) -> Option<[f32; 2]> {
     Some([BEYOND, 1.0 - BEYOND].map(|share| *values.select_nth_unstable_by(at(share), f32::total_cmp).1))
 }
 
+/// The one in the middle of those that are finite.
+pub(crate) fn median(mut values: Vec<f32>) -> Option<f32> {
+    values.retain(|v| v.is_finite());
+    let middle = values.len() / 2;
+    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1)
+}
+
 /// The range that values fill, if it is another than [0, 1].
 pub(crate) fn own_range(values: Vec<f32>) -> Option<[f32; 2]> {
     let [low, high] = filled(values)?;

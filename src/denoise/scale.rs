@@ -2,7 +2,7 @@
 
 use super::Denoiser;
 use crate::data::picture::Picture;
-use crate::data::range::{ends, filled, spread};
+use crate::data::range::{ends, filled, median, spread};
 use crate::nets::Reading;
 
 /// Pixels that are looked at.
@@ -20,10 +20,14 @@ impl Denoiser {
     /// of such.
     pub fn scale_remark(&self, photo: &Picture) -> Option<String> {
         let signal = self.signal();
-        if signal.is_none() && (photo.is_of_bytes() || photo.is_linear() || photo.features().is_some()) {
+        let is_known = || photo.is_of_bytes() || photo.features().is_some() || self.network.transfer().is_linear();
+        if signal.is_none() && is_known() {
             return None;
         }
         let pixels = spread(photo.width() * photo.height(), PIXELS);
+        if signal.is_none() && photo.is_linear() {
+            return light_remark(pixels.flat_map(|i| photo.linear(i)).collect());
+        }
         let [low, high] = filled(pixels.flat_map(|i| photo.rgb(i)).collect())?;
         let Some([black, white]) = signal else { return plain_remark([low, high]) };
         let length = white - black;
@@ -37,6 +41,16 @@ impl Denoiser {
             )
         })
     }
+}
+
+/// What is to be said of light to a model that knows pictures from 0 to 1: highlights may lie beyond, but not half of it.
+fn light_remark(values: Vec<f32>) -> Option<String> {
+    let middle = median(values).filter(|middle| *middle > 1.0)?;
+    let ([middle, _], unit) = ends([middle, middle], false);
+    Some(format!(
+        "half of its values lie above {middle}{unit}, where white is 1 to the model, which makes something else of such: \
+         bring them to 0 to 1, or train a model on such pictures"
+    ))
 }
 
 /// What is to be said of values between these ends to a model that knows pictures from 0 to 1.

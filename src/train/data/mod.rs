@@ -8,7 +8,7 @@ use super::signal::signal;
 use super::supply::{LeftOut, Supply};
 use super::validation::CROP as VALIDATED;
 use super::{Options, TrainingPicture};
-use crate::data::range::{filled, spread};
+use crate::data::range::{median, spread};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nets::Statistics;
@@ -17,9 +17,7 @@ use crate::ops::{Group, Pixels, Shards};
 
 /// Pictures that statistics are taken from.
 const SAMPLED: usize = 200;
-/// Above this lies nothing of a photograph: light of half precision, which ends at 65,504, ends at 5.9 by the curve that it is read with.
-const BRIGHTEST: f32 = 6.0;
-/// Values of each that are looked at for such.
+/// Values that are looked at to tell whether a photograph is one.
 const VALUES: usize = 20_000;
 
 /// Training pictures.
@@ -152,18 +150,17 @@ impl Source {
         Some((self.with_scenes(scenes), left_out))
     }
 
-    /// Photographs to which noise is added as if black were 0 and white 1, but whose values lie far beyond: how many, the name of the
-    /// first, and up to which value it goes but for hot pixels. Of more than memory holds, those among the first.
-    pub fn beyond_white(&self) -> Option<(usize, &str, f32)> {
+    /// Photographs to which noise is added as if black were 0 and white 1, but of which half of the values or more lie beyond: how many, and
+    /// the name of the first. Of more than memory holds, those among the first.
+    pub fn beyond_white(&self) -> Option<(usize, &str)> {
         self.noise?;
-        let brightest = |p: &TrainingPicture| {
-            matches!(p.pixels, Pixels::Floats(_)).then_some(())?;
-            let [_, high] = filled(spread(p.pixels.count(), VALUES).map(|i| p.pixels.value(i)).collect())?;
-            (high > BRIGHTEST).then_some(high)
+        let is_beyond = |p: &&TrainingPicture| {
+            let values = || spread(p.pixels.count(), VALUES).map(|i| p.pixels.value(i)).collect();
+            matches!(p.pixels, Pixels::Floats(_)) && median(values()).is_some_and(|middle| middle > 1.0)
         };
-        let mut beyond = self.scenes.iter().flatten().filter_map(|p| Some((p.name.as_str(), brightest(p)?)));
-        let (name, high) = beyond.next()?;
-        Some((1 + beyond.count(), name, high))
+        let mut beyond = self.scenes.iter().flatten().filter(is_beyond);
+        let first = beyond.next()?;
+        Some((1 + beyond.count(), &first.name))
     }
 
     /// Whether all pictures have one channel.
