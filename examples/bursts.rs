@@ -1,6 +1,8 @@
-//! Four noisy shots of every scene, as a camera saves them, against noise drawn anew at every step: what is lost by having no more.
+//! Four noisy shots of every scene, as a camera saves them, against noise drawn anew at every step: what is lost by having no
+//! more.
 //!
-//! `cargo run --release --example bursts -- [PHOTOS] [STEPS]`: the photographs of a folder are the scenes, a hundred of them at most.
+//! `cargo run --release --example bursts -- [PHOTOS] [STEPS]`: the photographs of a folder are the scenes, a hundred of them at
+//! most.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

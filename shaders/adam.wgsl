@@ -1,6 +1,6 @@
-// Adam (Kingma and Ba 2015) over all parameters at once, after weight_decay.wgsl of what AdamW decays, with the gradient clipped to a
-// length (Pascanu 2013) and an exponential moving average of the weights. A gradient that is not finite changes nothing. Notes loss and
-// length.
+// Adam (Kingma and Ba 2015) over all parameters at once, after weight_decay.wgsl of what AdamW decays, with the gradient clipped
+// to a length (Pascanu 2013) and an exponential moving average of the weights. A gradient that is not finite changes nothing.
+// Notes loss and length.
 
 override BETA1: f32;
 override BETA2: f32;

@@ -1,6 +1,7 @@
-// Makes a training batch from pictures that live on the device: for every element a picture, a crop and one of the eight flips and
-// rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With PAIRS pictures are noisy
-// shots, of which two of a scene are drawn, and no noise is added; features behind the colours go to the input. The laws are in src/noise.
+// Makes a training batch from pictures that live on the device: for every element a picture, a crop and one of the eight flips
+// and rotations, drawn or given; then independent noises, one for the input x and one for every target in t. With PAIRS pictures
+// are noisy shots, of which two of a scene are drawn, and no noise is added; features behind the colours go to the input. The
+// laws are in src/noise.
 
 override VALUE_BYTES: u32; // of a value of the pictures: 1 or 2 of a whole number, 4 of a float
 override COUNT: u32;       // pictures, or scenes
@@ -134,7 +135,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
 
     var pictures = vec2u(element);
     if PAIRS {
-        // First picture and number of shots, of which any two are taken, in their order unless flips exchange them; a single one twice.
+        // First picture and number of shots, of which any two are taken, in their order unless flips exchange them; a single one
+        // twice.
         let scene = table[SCENES + element];
         let shots = max(scene.y, 2u);
         let drawn = pcg4d(vec4u(n, draw[0], draw[1], 1u));
@@ -144,8 +146,8 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
         pictures = scene.x + min(pair, vec2u(max(scene.y, 1u) - 1u));
     }
     var picture = table[pictures.x];
-    // The corner of the crop is any pixel, not only that of a cell of the picture. A table that nobody has written yet, as where a
-    // plan is only timed, has pictures of no size.
+    // The corner of the crop is any pixel, not only that of a cell of the picture. A table that nobody has written yet, as where
+    // a plan is only timed, has pictures of no size.
     let corner = vec2u(r.y, r.z) % (max(picture.wz, vec2u(CROP * CELL)) - CROP * CELL + 1u);
     picture.y += (corner.x * picture.z + corner.y) * CHANNELS;
     if PAIRS {

@@ -1,6 +1,6 @@
-// Pictures as a file holds them, by the picture's quality: sRGB as it is, sRGB of 8 bits, or the brightness and colours of a JPEG (ITU-T
-// T.81, JFIF). A workgroup quantises 16x16 pixels: four blocks of 8x8 of each component, or one of a colour that is halved. What is missing
-// at the right and at the bottom repeats the last pixels.
+// Pictures as a file holds them, by the picture's quality: sRGB as it is, sRGB of 8 bits, or the brightness and colours of a JPEG
+// (ITU-T T.81, JFIF). A workgroup quantises 16x16 pixels: four blocks of 8x8 of each component, or one of a colour that is
+// halved. What is missing at the right and at the bottom repeats the last pixels.
 
 override N: u32;
 override GRID_X: u32;

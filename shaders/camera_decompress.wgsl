@@ -1,5 +1,5 @@
-// sRGB pictures as they are read from files. Colours of a JPEG that are halved are interpolated, as decoders do: three quarters of the
-// nearer of two, along both axes.
+// sRGB pictures as they are read from files. Colours of a JPEG that are halved are interpolated, as decoders do: three quarters
+// of the nearer of two, along both axes.
 
 override Y_LOW: f32;       // what 0 and 1 are in y
 override Y_HIGH: f32;

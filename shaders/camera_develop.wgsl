@@ -1,4 +1,5 @@
-// sRGB pictures of what a sensor counted: through a Bayer mosaic and demosaicking for exposure 0, white balance, colour matrix, curve.
+// sRGB pictures of what a sensor counted: through a Bayer mosaic and demosaicking for exposure 0, white balance, colour matrix,
+// curve.
 
 override EXPOSURE: u32;
 override Y_LOW: f32;       // what 0 and 1 are in y

@@ -1,5 +1,5 @@
-// What a sensor counts of sRGB pictures, over what white does: back to light, through colour matrix and white balance, photons and read
-// noise. All three colours of every pixel; the mosaic is laid over them later.
+// What a sensor counts of sRGB pictures, over what white does: back to light, through colour matrix and white balance, photons
+// and read noise. All three colours of every pixel; the mosaic is laid over them later.
 
 override EXPOSURE: u32;
 override LIGHT: f32;       // of this exposure, over that of exposure 0

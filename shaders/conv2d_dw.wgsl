@@ -1,10 +1,10 @@
 // Gradient of a convolution with respect to its filter: dw = sum over pixels of x (shifted by the tap) times dy.
 //
-// A matrix product with a small result and a very long inner dimension, the pixels. These are split over workgroups, SPLIT_PIXELS for
-// each, which write partial filters; sum_several.wgsl and sum_partials.wgsl add them in a fixed order. A workgroup makes ROWS*TY rows
-// (tap, input channel) by COLS*TX vec4s of columns (output channels). As in lib/tile.wgsl, a stage is loaded while the one before it is
-// multiplied, and no load is in a branch. An invocation stages the same row vec4 of at most four pixels, and counts its way through these
-// without dividing; where a stage is a part of a row of dy, all invocations count one pixel.
+// A matrix product with a small result and a very long inner dimension, the pixels. These are split over workgroups, SPLIT_PIXELS
+// for each, which write partial filters; sum_several.wgsl and sum_partials.wgsl add them in a fixed order. A workgroup makes
+// ROWS*TY rows (tap, input channel) by COLS*TX vec4s of columns (output channels). As in lib/tile.wgsl, a stage is loaded while
+// the one before it is multiplied, and no load is in a branch. An invocation stages the same row vec4 of at most four pixels, and
+// counts its way through these without dividing; where a stage is a part of a row of dy, all invocations count one pixel.
 //#import conv
 //#import registers
 //#import stages
@@ -165,7 +165,8 @@ fn seen(loaded: x_t, p: Pixel, number: u32) -> vec4f {
     return value;
 }
 
-// Writes what was loaded to workgroup memory. There are zeros of x for what is beyond the split: whatever dy is there does not count.
+// Writes what was loaded to workgroup memory. There are zeros of x for what is beyond the split: whatever dy is there does not
+// count.
 fn put(half: u32) {
     memory[half + x_to0] = seen(x0, p0, 0u);
     if x_loads() > 1u { memory[half + x_to1] = seen(x1, counted1(), 1u); }

@@ -1,7 +1,8 @@
 enable f16;
 enable wgpu_cooperative_matrix;
-// Gradient of a convolution with respect to its input, and so the transposed convolution, on cooperative matrices: for every phase
-// rows are its pixels, columns the channels of dx, and the inner dimension runs over the taps that reach it and the channels of dy.
+// Gradient of a convolution with respect to its input, and so the transposed convolution, on cooperative matrices: for every
+// phase rows are its pixels, columns the channels of dx, and the inner dimension runs over the taps that reach it and the
+// channels of dy.
 //#import conv
 //#import finish
 //#import phase

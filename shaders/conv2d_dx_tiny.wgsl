@@ -1,7 +1,7 @@
 // Input gradient of a convolution, or transposed convolution, of tiny feature maps: dx = finish(w^T * dy).
 //
-// A workgroup makes two pixels of a phase by TY vec4s of channels; the inner dimension (taps that reach the phase, channels of dy)
-// is split over its TX columns of invocations, whose sums are added in a fixed order in the end.
+// A workgroup makes two pixels of a phase by TY vec4s of channels; the inner dimension (taps that reach the phase, channels of
+// dy) is split over its TX columns of invocations, whose sums are added in a fixed order in the end.
 //#import conv
 //#import finish
 //#import phase

@@ -1,6 +1,7 @@
 // Rows of a picture that comes strip by strip, for ops that see rows of the strips before as well: y is the LEAD + ROWS rows that
-// end DELAY rows before the newest. `retained` holds the last LEAD + DELAY rows from run to run. Rows beyond the picture are zeros, as
-// the padding of a convolution is. An invocation walks down one vec4 of a column, so that it alone touches what it moves.
+// end DELAY rows before the newest. `retained` holds the last LEAD + DELAY rows from run to run. Rows beyond the picture are
+// zeros, as the padding of a convolution is. An invocation walks down one vec4 of a column, so that it alone touches what it
+// moves.
 
 //#runtime
 override COLUMNS: u32;

@@ -1,5 +1,6 @@
-// Second halves of up to seven split sums at once, whose totals lie in one buffer. Sum number z of the grid adds its partial results in
-// their order, as sum_partials.wgsl does for one of them; there, too, a partial result may hold the parts of two totals.
+// Second halves of up to seven split sums at once, whose totals lie in one buffer. Sum number z of the grid adds its partial
+// results in their order, as sum_partials.wgsl does for one of them; there, too, a partial result may hold the parts of two
+// totals.
 
 // Of each sum: COUNT partial results of LEN vec4s; the FIRST of these go to y[TO..], the others to y[THEN..].
 //#runtime

@@ -1,5 +1,5 @@
-// Decoupled weight decay of AdamW (Loshchilov and Hutter 2019), p -= lr * DECAY * p, over a range of parameters that are trained; before
-// adam.wgsl. A gradient that is not finite changes nothing.
+// Decoupled weight decay of AdamW (Loshchilov and Hutter 2019), p -= lr * DECAY * p, over a range of parameters that are trained;
+// before adam.wgsl. A gradient that is not finite changes nothing.
 
 override LEN4: u32;
 override PARTIALS: u32;    // of the squared length

@@ -74,8 +74,8 @@ pub enum Error {
     Stopped,
 }
 
-/// Text as it may be shown on a terminal: control characters, and those that turn the direction of writing, are escaped as in Rust
-/// (`\u{1b}`). Line breaks are kept, for messages of drivers and compilers have several lines.
+/// Text as it may be shown on a terminal: control characters, and those that turn the direction of writing, are escaped as in
+/// Rust (`\u{1b}`). Line breaks are kept, for messages of drivers and compilers have several lines.
 pub fn printable(text: &str) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         text.chars().try_for_each(|c| {

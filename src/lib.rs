@@ -46,8 +46,8 @@
 //! # }
 //! ```
 //!
-//! Reading order: [`kernel`], [`limits`], [`graph`], [`ops`], [`noise`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`], [`data`], [`train`],
-//! [`denoise`], [`export`].
+//! Reading order: [`kernel`], [`limits`], [`graph`], [`ops`], [`noise`], [`plan`], [`gpu`], [`cpu`], [`device`], [`nets`],
+//! [`data`], [`train`], [`denoise`], [`export`].
 //!
 //! Layers, from the top to the bottom. Imports point down, or sideways within a layer (tests/layers.rs reads this table):
 //!
@@ -61,9 +61,9 @@
 //! kernel, limits, error
 //! ```
 //!
-//! Programs use [`denoise`], [`train`], [`nets`], [`device`], [`data`], [`noise`], [`export`] and [`error`]; for networks of their own,
-//! also [`graph`] and [`ops`]. The rest is the engine, open to whoever measures it or runs graphs by hand: it may change with any
-//! version.
+//! Programs use [`denoise`], [`train`], [`nets`], [`device`], [`data`], [`noise`], [`export`] and [`error`]; for networks of
+//! their own, also [`graph`] and [`ops`]. The rest is the engine, open to whoever measures it or runs graphs by hand: it may
+//! change with any version.
 //!
 //! The engine is one layer: an op, of which the graph is made, names what it is lowered to and what it is run on.
 

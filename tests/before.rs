@@ -1,5 +1,5 @@
-//! What earlier versions wrote still counts: their models load and give the same pictures, their runs can be resumed, and the same
-//! training has the same losses.
+//! What earlier versions wrote still counts: their models load and give the same pictures, their runs can be resumed, and the
+//! same training has the same losses.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -49,8 +49,8 @@ fn train(name: &str, network: Arc<dyn Network>, held_out: &str, out: &Path, resu
     if resume { run.resume(watch).unwrap() } else { run.start(watch).unwrap() }
 }
 
-/// Another processor adds in the same order, but may have no fused multiply-adds, and its logarithm may round otherwise: then a value
-/// in thousands that lies between two grey levels goes the other way.
+/// Another processor adds in the same order, but may have no fused multiply-adds, and its logarithm may round otherwise: then a
+/// value in thousands that lies between two grey levels goes the other way.
 #[test]
 fn models_of_before_load_and_give_the_same_pictures() {
     let input = Picture::load(&file("input", "png")).unwrap();
@@ -66,9 +66,9 @@ fn models_of_before_load_and_give_the_same_pictures() {
     }
 }
 
-/// Losses of thirty steps. On one kind of processor they are the same to the last bit; another adds in another order, and may have
-/// no fused multiply-adds. What lasts of a step are then five roundings of 2^-24: of a weight, its gradient, two moments and their
-/// quotient. Thirty steps with all of them in one direction make 30 * 5 * 2^-24 = 9e-6.
+/// Losses of thirty steps. On one kind of processor they are the same to the last bit; another adds in another order, and may
+/// have no fused multiply-adds. What lasts of a step are then five roundings of 2^-24: of a weight, its gradient, two moments and
+/// their quotient. Thirty steps with all of them in one direction make 30 * 5 * 2^-24 = 9e-6.
 #[test]
 fn trainings_have_the_losses_of_before() {
     // Of whose models, of 2 MB and more, nothing is kept.

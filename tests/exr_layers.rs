@@ -1,4 +1,5 @@
-//! OpenEXR files of several layers and channels: one is changed, the others stay to the last bit, with attributes and compression.
+//! OpenEXR files of several layers and channels: one is changed, the others stay to the last bit, with attributes and
+//! compression.
 
 use std::io::Cursor;
 

@@ -1,4 +1,5 @@
-//! Files: listed, paired, read with care, written whole or not at all; and folders that one process at a time writes to; and what of their names and texts errors may hold.
+//! Files: listed, paired, read with care, written whole or not at all; and folders that one process at a time writes to; and what
+//! of their names and texts errors may hold.
 
 use std::fs::{self, File};
 use std::path::Path;

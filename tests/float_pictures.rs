@@ -50,7 +50,8 @@ fn batches_hold_the_floats_of_pictures_to_the_last_bit() {
     }
 }
 
-/// Of pictures whose features are their colours once more: wherever a crop lies, however it is flipped, and whichever of the pair it is.
+/// Of pictures whose features are their colours once more: wherever a crop lies, however it is flipped, and whichever of the pair
+/// it is.
 #[test]
 fn features_go_with_their_colours_to_the_input_alone() {
     let render = |seed| Pixels::Floats(values(seed).chunks(3).flat_map(|rgb| rgb.repeat(3)).collect());
@@ -101,8 +102,8 @@ fn trained(source: &Source, held_out: &Source, change: impl Fn(Options) -> Optio
     run.start(&mut |_| ControlFlow::Continue(()))
 }
 
-/// Floats are rounded to 6e-8 of their value, which bytes / 255 in double precision are not; ten steps of gradient descent with a clip
-/// norm of 1 and a rate of 0.05 make no more than a hundred times that of it, 1e-4 dB being 2e-5.
+/// Floats are rounded to 6e-8 of their value, which bytes / 255 in double precision are not; ten steps of gradient descent with a
+/// clip norm of 1 and a rate of 0.05 make no more than a hundred times that of it, 1e-4 dB being 2e-5.
 #[test]
 fn a_training_from_floats_goes_as_one_from_bytes_of_the_same_values() {
     let noise: Noise = "gaussian:25".parse().unwrap();

@@ -40,8 +40,8 @@ fn drawn(place: &common::Place, share: f32) -> [Vec<[f64; 3]>; 2] {
         .map(|drawn| drawn.chunks(3 * pixels).map(|crop| [0, 1, 2].map(|c| crop[c * pixels])).collect())
 }
 
-/// A grey crop is what its weights make of red in one exposure and of green in the other. Weights that are uniform on the triangle of sum 1
-/// have a mean of 1/3 and a variance of 1/18, and red and green have a covariance of -1/36.
+/// A grey crop is what its weights make of red in one exposure and of green in the other. Weights that are uniform on the
+/// triangle of sum 1 have a mean of 1/3 and a variance of 1/18, and red and green have a covariance of -1/36.
 #[test]
 fn a_share_of_the_crops_is_grey_by_the_same_weights_in_both_exposures() {
     let share = 0.25;

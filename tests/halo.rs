@@ -68,7 +68,8 @@ fn numbers(view: &View, stream: u32) -> Vec<f64> {
     data
 }
 
-/// Every pixel of the result sees what its halo says at most, and as far as it says where it says that it looks beyond its own place.
+/// Every pixel of the result sees what its halo says at most, and as far as it says where it says that it looks beyond its own
+/// place.
 fn assert_law(name: &str, alone: &mut Alone, halo: Halo) {
     let before = alone.result();
     for i in 0..alone.pictures.len() {

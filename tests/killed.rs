@@ -1,5 +1,5 @@
-//! A training that is killed at any moment, again and again, ends with the weights of one that was not, and none of its files is ever
-//! unreadable. `N2N_KILLS=1000` kills so often.
+//! A training that is killed at any moment, again and again, ends with the weights of one that was not, and none of its files is
+//! ever unreadable. `N2N_KILLS=1000` kills so often.
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -1,4 +1,5 @@
-//! Imports point down: every module of src/ uses only modules of its own layer or of one below. So do words: flags are the command line's.
+//! Imports point down: every module of src/ uses only modules of its own layer or of one below. So do words: flags are the
+//! command line's.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -188,8 +188,8 @@ fn a_training_within_the_least_limits_follows_the_cpu() {
             done.unwrap().psnr.unwrap()
         };
         let (truth, result) = (psnr(&Device::Cpu), psnr(&Device::Gpu(gpu)));
-        // Gradients are right to 1e-5, as `check` holds them to; ten steps of lr = 2e-3 then leave the weights right to 2e-7 of what is
-        // about 0.1, and pictures to 2e-6. Of an error of a tenth that is 2e-5, or 20 log10(1 + 2e-5) = 2e-4 dB.
+        // Gradients are right to 1e-5, as `check` holds them to; ten steps of lr = 2e-3 then leave the weights right to 2e-7 of
+        // what is about 0.1, and pictures to 2e-6. Of an error of a tenth that is 2e-5, or 20 log10(1 + 2e-5) = 2e-4 dB.
         assert!((truth - result).abs() <= 2e-4, "{truth} dB on the CPU, {result} dB");
     }
 }

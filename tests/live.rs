@@ -1,4 +1,5 @@
-//! `train --live`: what the page of a training gets while it trains, and what nobody gets. tests/clients/live.py opens it in a browser.
+//! `train --live`: what the page of a training gets while it trains, and what nobody gets. tests/clients/live.py opens it in a
+//! browser.
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -84,9 +84,9 @@ fn assert_moments(what: &str, z: &[f64], (wanted, variance, fourth): (f64, f64, 
     assert!((v - variance).abs() <= bound, "{what}: a variance of {v}, not within {bound} of {variance}");
 }
 
-/// Mean and mean square of every law's values are those that its record tells. What is drawn for one crop may hang together (text,
-/// a blur, a deviation of the picture's own), but crops are independent: the estimates are means of one number of each crop, and
-/// their errors are taken from how those spread. Flat cells show no noise at all.
+/// Mean and mean square of every law's values are those that its record tells. What is drawn for one crop may hang together
+/// (text, a blur, a deviation of the picture's own), but crops are independent: the estimates are means of one number of each
+/// crop, and their errors are taken from how those spread. Flat cells show no noise at all.
 #[test]
 fn every_law_has_the_moments_of_its_record() {
     let (batch, crop) = (6, 32);
@@ -310,7 +310,8 @@ fn pixelate_gives_a_random_pixel_of_each_cell() {
     }
 }
 
-/// A plan is timed before anybody wrote which pictures there are: crops are then of no picture, but read nothing beyond the memory.
+/// A plan is timed before anybody wrote which pictures there are: crops are then of no picture, but read nothing beyond the
+/// memory.
 #[test]
 fn a_table_that_nobody_wrote_points_at_no_other_memory() {
     for place in places().iter().filter(|place| !place.is_double()).skip(1) {

@@ -66,7 +66,8 @@ fn sharing_slots_saves_a_third_of_the_memory_of_a_training_step() {
     assert!(shared * 3 <= unshared * 2, "{shared} of {unshared} bytes");
 }
 
-/// How often a dispatch waits for all before it. As wgpu tracks them: a buffer that was written is bound, or one that was in use is written.
+/// How often a dispatch waits for all before it. As wgpu tracks them: a buffer that was written is bound, or one that was in use
+/// is written.
 fn waits(plan: &Plan) -> usize {
     let mut written = BTreeMap::new();
     let mut waits = 0;

@@ -136,8 +136,8 @@ fn tiles_and_flips_have_all_nine_channels() {
         Denoiser::with_params(&Device::Cpu, (Arc::new(Nine), ranges), params.clone(), tile).unwrap()
     };
     let [whole, tiles] = [None, Some(24)].map(|tile| denoiser(tile).denoise(&values, width, height).unwrap());
-    // Sums of up to 180 terms, nine pixels of 20 channels, by Winograd's convolution in other places: as RETILED in tests/tiles.rs, of the
-    // largest value, as these parameters make values of any size.
+    // Sums of up to 180 terms, nine pixels of 20 channels, by Winograd's convolution in other places: as RETILED in
+    // tests/tiles.rs, of the largest value, as these parameters make values of any size.
     let largest = whole.iter().map(|v| v.abs()).fold(0.0, f32::max);
     let worst = whole.iter().zip(&tiles).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest;
     assert!(worst <= 4.0 * 180.0 * f32::EPSILON / 2.0, "tiles are off by {worst} of {largest}");

@@ -116,8 +116,8 @@ fn charts(page: &str) -> Vec<([f64; 2], &str)> {
     page.split("<svg").skip(1).map(|rest| (chart(rest), rest.split("</svg>").next().unwrap())).collect()
 }
 
-/// Whether it is one of the y axis, horizontal extent, baseline and text of every label, by the advance widths of `DejaVu` Sans, the
-/// widest font in common use.
+/// Whether it is one of the y axis, horizontal extent, baseline and text of every label, by the advance widths of `DejaVu` Sans,
+/// the widest font in common use.
 fn labels(svg: &str) -> Vec<(bool, Range<f64>, f64, &str)> {
     let label = |text| {
         let (tag, rest): (&str, &str) = str::split_once(text, '>').unwrap();

@@ -1,4 +1,5 @@
-//! Formats x depths x metadata: what comes back of each, and that what does not is said before. The table of docs/formats.md is made of it.
+//! Formats x depths x metadata: what comes back of each, and that what does not is said before. The table of docs/formats.md is
+//! made of it.
 
 #[path = "common/tiff.rs"]
 mod tiff_files;

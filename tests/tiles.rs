@@ -1,5 +1,5 @@
-//! Tiles and strips give the same picture as one pass. On the CPU it is the same to the last bit: every sum has its terms in the same
-//! order, wherever a pixel lies. An adapter may choose another kernel for another shape, which adds them in another order.
+//! Tiles and strips give the same picture as one pass. On the CPU it is the same to the last bit: every sum has its terms in the
+//! same order, wherever a pixel lies. An adapter may choose another kernel for another shape, which adds them in another order.
 
 mod common;
 
@@ -16,8 +16,8 @@ use n2n_gpu::nets::{
 };
 use n2n_gpu::ops::{Activation, Conv, Strips, random_normals};
 
-/// What a value near 1 may differ by where a sum of 144 terms, nine pixels of 16 channels, is added up in another order: half a unit
-/// in the last place for each. The networks here that run on adapters have no more.
+/// What a value near 1 may differ by where a sum of 144 terms, nine pixels of 16 channels, is added up in another order: half a
+/// unit in the last place for each. The networks here that run on adapters have no more.
 const REORDERED: f32 = 144.0 * f32::EPSILON / 2.0;
 
 /// The same where tiles of Winograd's convolution lie elsewhere in the picture: its transforms make the mean

@@ -18,7 +18,8 @@ use n2n_gpu::ops::Conv;
 use n2n_gpu::plan::{Plan, Tuning};
 use serde_json::Value;
 
-/// The tiles of all devices, of which software adapters take few; also where shaders check bounds: no variant reads a stray value into a result.
+/// The tiles of all devices, of which software adapters take few; also where shaders check bounds: no variant reads a stray value
+/// into a result.
 #[test]
 fn every_variant_of_a_convolution_gives_the_same_bits() {
     for (mut gpu, checked) in common::gpus().into_iter().flat_map(|gpu| [(gpu.clone(), false), (gpu, true)]) {

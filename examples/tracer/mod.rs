@@ -1,5 +1,6 @@
-//! A tiny path tracer: frames of some balls on a chequered floor, under a dim sky and a small lamp, which a path finds by chance only.
-//! What comes of few samples is right on average and very noisy, with albedo and normals of what is seen first beside the colours.
+//! A tiny path tracer: frames of some balls on a chequered floor, under a dim sky and a small lamp, which a path finds by chance
+//! only. What comes of few samples is right on average and very noisy, with albedo and normals of what is seen first beside the
+//! colours.
 
 use std::f64::consts::PI;
 use std::path::Path;

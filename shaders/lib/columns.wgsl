@@ -1,5 +1,5 @@
-// How normalisations go through a picture: a workgroup has CHUNK_PIXELS of its pixels and TX vec4s of channels, an invocation every
-// TYth pixel of one of them. Workgroups are (CHUNKS, vec4s of channels / TX, N).
+// How normalisations go through a picture: a workgroup has CHUNK_PIXELS of its pixels and TX vec4s of channels, an invocation
+// every TYth pixel of one of them. Workgroups are (CHUNKS, vec4s of channels / TX, N).
 override PIXELS: u32;      // of one picture
 override C: u32;
 override C4: u32;

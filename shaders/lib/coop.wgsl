@@ -1,7 +1,7 @@
 // An implicit matrix product on cooperative matrices (tensor cores): a workgroup of four subgroups makes ROWS rows by COLS * SIDE
 // columns, each subgroup two rows of fragments of SIDE x SIDE. Operands are rounded to 16 bits, sums have 32. The kernel's
-// prepare(..) gives the range of the inner dimension, stage(..) brings INNER of it to workgroup memory, a_of(..) and b_of(..) make
-// fragments of that, and store(..) takes four columns of a row of sums.
+// prepare(..) gives the range of the inner dimension, stage(..) brings INNER of it to workgroup memory, a_of(..) and b_of(..)
+// make fragments of that, and store(..) takes four columns of a row of sums.
 override SUBGROUP: u32;    // invocations of a subgroup
 override COLS: u32;        // fragments along the columns, 1 to 6
 

@@ -1,5 +1,5 @@
-// Sums down the columns of columns.wgsl. To be imported below all overrides: naga 30 wants those before an array that is sized by a
-// product of them.
+// Sums down the columns of columns.wgsl. To be imported below all overrides: naga 30 wants those before an array that is sized by
+// a product of them.
 var<workgroup> rows: array<vec4f, TX * TY>;
 
 // The sum over the pixels of a workgroup, in each of its columns.

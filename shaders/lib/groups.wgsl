@@ -1,6 +1,6 @@
-// Makes what a workgroup needs of the groups that its channels belong to: the kernel's channel(n, c) tells it of a channel, merge(..) of
-// a group's channels, and whole(..) of all pixels. Workgroup memory holds AT_ONCE groups of PIECE channels, so that it does not grow with
-// the channels. To be imported below all overrides.
+// Makes what a workgroup needs of the groups that its channels belong to: the kernel's channel(n, c) tells it of a channel,
+// merge(..) of a group's channels, and whole(..) of all pixels. Workgroup memory holds AT_ONCE groups of PIECE channels, so that
+// it does not grow with the channels. To be imported below all overrides.
 var<workgroup> of_channel: array<vec2f, AT_ONCE * PIECE>;
 var<workgroup> of_group: array<vec2f, 4 * TX>; // from the group of the workgroup's first channel on
 

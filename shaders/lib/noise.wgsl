@@ -1,5 +1,5 @@
-// Noise laws on one pixel; src/noise has the CPU twins. Pixel i has its own random numbers for each of several exposures (0 to 13):
-// streams 2 + exposure, 18 + exposure and so on.
+// Noise laws on one pixel; src/noise has the CPU twins. Pixel i has its own random numbers for each of several exposures (0 to
+// 13): streams 2 + exposure, 18 + exposure and so on.
 fn numbers(i: u32, stream: u32) -> vec4u {
     return pcg4d(vec4u(i, draw[0], draw[1], stream));
 }

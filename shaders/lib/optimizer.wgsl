@@ -1,5 +1,5 @@
-// What every optimizer does: the squared length of the gradient from its partial sums, clipping, the average of the weights, and the log.
-// The file that imports it has `parameter(i, d)`, which changes the moments and returns four parameters after the step.
+// What every optimizer does: the squared length of the gradient from its partial sums, clipping, the average of the weights, and
+// the log. The file that imports it has `parameter(i, d)`, which changes the moments and returns four parameters after the step.
 override LEN4: u32;
 override PARTIALS: u32;    // of the squared length
 override CLIP: f32;        // longest gradient; 0: any

@@ -1,5 +1,6 @@
-// How a workgroup makes its tile of a matrix product: SLICES (4 or 1) times TX x TY invocations, each of which has registers for ROWS (8 or
-// 4) rows by COLS (2 or 1) vec4s of columns. The slices share the tile and split its inner dimension; in the end they are added up.
+// How a workgroup makes its tile of a matrix product: SLICES (4 or 1) times TX x TY invocations, each of which has registers for
+// ROWS (8 or 4) rows by COLS (2 or 1) vec4s of columns. The slices share the tile and split its inner dimension; in the end they
+// are added up.
 override TX: u32;
 override TY: u32;
 override ROWS: u32;
@@ -12,8 +13,8 @@ var<private> a20: vec4f; var<private> a21: vec4f; var<private> a30: vec4f; var<p
 var<private> a40: vec4f; var<private> a41: vec4f; var<private> a50: vec4f; var<private> a51: vec4f;
 var<private> a60: vec4f; var<private> a61: vec4f; var<private> a70: vec4f; var<private> a71: vec4f;
 
-// Adds up four registers of all slices, in the slices' order, and hands each slice one of them for the kernel's store(row, column, sum).
-// The kernel's memory has room for four vec4s of every invocation.
+// Adds up four registers of all slices, in the slices' order, and hands each slice one of them for the kernel's store(row,
+// column, sum). The kernel's memory has room for four vec4s of every invocation.
 fn combine(id: vec3u, number: u32, v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f) {
     if SLICES == 1u {
         store(number / COLS, 0u, v0);

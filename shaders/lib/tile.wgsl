@@ -1,10 +1,11 @@
-// An implicit matrix product by tiles of ROWS*TY pixels by COLS*TX vec4s of channels. Every stage brings KB vec4s of the inner dimension
-// for all of them to one half of workgroup memory; while it is multiplied, what the next stage needs is on its way to registers. No load
-// is in a branch, so that all of them are under way at once: what no tap sees is read somewhere else and replaced by zeros.
+// An implicit matrix product by tiles of ROWS*TY pixels by COLS*TX vec4s of channels. Every stage brings KB vec4s of the inner
+// dimension for all of them to one half of workgroup memory; while it is multiplied, what the next stage needs is on its way to
+// registers. No load is in a branch, so that all of them are under way at once: what no tap sees is read somewhere else and
+// replaced by zeros.
 //
-// An invocation stages always the same one of the KB vec4s, so that it can count its way through taps and channels without dividing.
-// Where KB divides the channels, all invocations are at the same tap, and the count is one of the workgroup's.
-// Rows in workgroup memory have two vec4s to spare, against bank conflicts.
+// An invocation stages always the same one of the KB vec4s, so that it can count its way through taps and channels without
+// dividing. Where KB divides the channels, all invocations are at the same tap, and the count is one of the workgroup's. Rows in
+// workgroup memory have two vec4s to spare, against bank conflicts.
 //#import stages
 //#import registers
 override KB: u32;          // 4 or 8, one or two for each slice; such that an invocation has at most four loads of either operand
@@ -47,7 +48,8 @@ fn ws_at(k: u32, one: u32) -> u32 {
     return KB * (TY * ROWS + 2u) + k * (TX * COLS * 4u + 2u) + one * TX * COLS;
 }
 
-// How far the inner dimension has advanced within a tap, of `channels4`: k; 0 where whole taps are staged at once, as KB divides them.
+// How far the inner dimension has advanced within a tap, of `channels4`: k; 0 where whole taps are staged at once, as KB divides
+// them.
 fn counted(k: u32, channels4: u32) -> u32 {
     return select(k, 0u, channels4 % KB == 0u);
 }
@@ -72,7 +74,8 @@ fn sees(taps: u32) -> bool {
     return (taps & tap) == tap;
 }
 
-// To the next tap of a window with so many columns; says whether it is in the next row. What comes after the last is seen by no pixel.
+// To the next tap of a window with so many columns; says whether it is in the next row. What comes after the last is seen by no
+// pixel.
 fn next_tap(columns: u32) -> bool {
     column_bit <<= 1u;
     if column_bit < 0x10000u << columns {
@@ -111,7 +114,8 @@ fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
     return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], acc))));
 }
 
-// Adds the slice's part of a stage to the registers. The kernel's block(..) makes a matrix, inner dimension by channels, of four rows.
+// Adds the slice's part of a stage to the registers. The kernel's block(..) makes a matrix, inner dimension by channels, of four
+// rows.
 fn multiply_stage(half: u32) {
     for (var i = 0u; i < KB / SLICES; i++) {
         let at_w = half + w_from + i * (ws_at(SLICES, 0u) - ws_at(0u, 0u));

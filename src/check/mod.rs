@@ -62,8 +62,9 @@ fn mean_square(of: &[f64]) -> f64 {
     of.iter().map(|v| v * v).sum::<f64>() / of.len().max(1) as f64
 }
 
-/// Mean square of the difference over that of the truth, or over `least` if that is more. For one of several tensors in a buffer, `least`
-/// is the whole buffer's: some tensors are nothing but rounding errors of that size (the gradient of a bias before a normalisation).
+/// Mean square of the difference over that of the truth, or over `least` if that is more. For one of several tensors in a buffer,
+/// `least` is the whole buffer's: some tensors are nothing but rounding errors of that size (the gradient of a bias before a
+/// normalisation).
 fn normalised_error(truth: &[f64], result: &[f32], least: f64) -> f64 {
     let difference: Vec<f64> = truth.iter().zip(result).map(|(&t, &r)| t - f64::from(r)).collect();
     mean_square(&difference) / mean_square(truth).max(least).max(f64::MIN_POSITIVE)
@@ -78,8 +79,9 @@ impl Case {
         self
     }
 
-    /// Largest error that passes: [`TOLERANCE`]. Where pictures have 16 bits, device and truth round to them alike, but for values
-    /// about midway between two of them, which may go either way: 2^-11 of a value for every op that it goes through, squared.
+    /// Largest error that passes: [`TOLERANCE`]. Where pictures have 16 bits, device and truth round to them alike, but for
+    /// values about midway between two of them, which may go either way: 2^-11 of a value for every op that it goes through,
+    /// squared.
     pub fn tolerance(&self) -> f64 {
         match self.graph.precision() {
             Precision::F32 => TOLERANCE,
@@ -209,9 +211,9 @@ fn seed(name: &str, number: usize) -> u32 {
 }
 
 impl Device {
-    /// The device as it is to be used for training in that precision, the precision to use, and a remark for the user where something is
-    /// missing. Without 16-bit floats the precision is f32. Cooperative matrices are used if the device has them and every convolution
-    /// passes its test with them.
+    /// The device as it is to be used for training in that precision, the precision to use, and a remark for the user where
+    /// something is missing. Without 16-bit floats the precision is f32. Cooperative matrices are used if the device has them and
+    /// every convolution passes its test with them.
     ///
     /// # Errors
     /// If the device is lost in the self-test; one that refuses the kernels has no cooperative matrices for us.
@@ -238,8 +240,8 @@ impl Device {
     }
 }
 
-/// The device with its cooperative matrices in use, if it has any, and what is wrong with convolutions on them, if anything is: with
-/// the first kind of them for which nothing is.
+/// The device with its cooperative matrices in use, if it has any, and what is wrong with convolutions on them, if anything is:
+/// with the first kind of them for which nothing is.
 ///
 /// `N2N_SUBGROUP` says which size of a subgroup to take untested, where nothing runs: for `benches/offline`.
 ///

@@ -17,9 +17,9 @@ use super::Usage;
 pub(super) struct AuxArgs {
     /// Features of renderers beside the colours: albedo, or albedo,normal
     ///
-    /// For networks with 6 or 9 --inputs. They are layers of the OpenEXR file with the colours, of names such as albedo, Denoising
-    /// Albedo, normal or N. With albedo=PATH,normal=PATH they are files of their own (OpenEXR, PFM, Radiance HDR): a file for one picture, or a
-    /// folder with the names of the pictures
+    /// For networks with 6 or 9 --inputs. They are layers of the OpenEXR file with the colours, of names such as albedo,
+    /// Denoising Albedo, normal or N. With albedo=PATH,normal=PATH they are files of their own (OpenEXR, PFM, Radiance HDR): a
+    /// file for one picture, or a folder with the names of the pictures
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(super) aux: Vec<FeatureSource>,
 }

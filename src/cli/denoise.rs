@@ -32,14 +32,15 @@ pub(super) struct Options {
     model: PathBuf,
     #[command(flatten)]
     aux: AuxArgs,
-    /// How much of the denoised picture is blended in, 0 to 1, or auto: all of it where a picture is noisy, less where it is nearly clean
+    /// How much of the denoised picture is blended in, 0 to 1, or auto: all of it where a picture is noisy, less where it is
+    /// nearly clean
     #[arg(long, value_name = "S", default_value = "auto", value_parser = Strength::parse, allow_negative_numbers = true)]
     strength: Strength,
     /// Largest side of tiles and strips, pixels [default: what the device holds]
     #[arg(long, value_name = "PX")]
     tile: Option<usize>,
-    /// Denoise eight flips and turns of every picture and take their mean: better, but takes eight times as long, and 12 bytes of memory a
-    /// pixel
+    /// Denoise eight flips and turns of every picture and take their mean: better, but takes eight times as long, and 12 bytes of
+    /// memory a pixel
     #[arg(long, hide_short_help = true)]
     tta: bool,
 }

@@ -35,8 +35,8 @@ pub(super) struct Options {
     /// Another model to choose on the page of --web; may be given several times
     #[arg(long, value_name = "MODEL", requires = "web")]
     also: Vec<PathBuf>,
-    /// Side of the pictures that the network is given, pixels [default: any size for --onnx, 768 for --darktable, 64 for --web, of
-    /// crops to train on]
+    /// Side of the pictures that the network is given, pixels [default: any size for --onnx, 768 for --darktable, 64 for --web,
+    /// of crops to train on]
     #[arg(long, value_name = "T")]
     size: Option<usize>,
     /// Short name in --darktable, as of a folder [default: that of the run or the file]

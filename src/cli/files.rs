@@ -77,8 +77,8 @@ pub(super) fn check_outputs(
     }
 }
 
-/// Two inputs whose outputs have names that differ in nothing but their case, on a disk where that is no difference, and one of these
-/// names.
+/// Two inputs whose outputs have names that differ in nothing but their case, on a disk where that is no difference, and one of
+/// these names.
 fn same_but_for_case<'a>(
     results: impl Iterator<Item = (&'a Path, &'a Path)>,
     ignores_case: impl Fn(&Path) -> bool,
@@ -133,8 +133,8 @@ pub(super) fn photographs(inputs: &[PathBuf], recursive: bool, out: &Path) -> Re
     Ok(found.into_iter().map(|found| found.path).collect())
 }
 
-/// Says what is left out of those of these folders that are there. Without `recursive`, which tells whether folders within them are searched
-/// too, there is no such flag for them.
+/// Says what is left out of those of these folders that are there. Without `recursive`, which tells whether folders within them
+/// are searched too, there is no such flag for them.
 pub(super) fn remark_skipped<'a>(
     common: &Common,
     folders: impl IntoIterator<Item = &'a PathBuf>,
@@ -148,7 +148,8 @@ pub(super) fn remark_skipped<'a>(
     Ok(())
 }
 
-/// Refuses results where files are already, unless they may be replaced (`force`). The error names the first and counts the others.
+/// Refuses results where files are already, unless they may be replaced (`force`). The error names the first and counts the
+/// others.
 pub(super) fn check_existing<'a>(force: bool, results: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
     if force {
         return Ok(());

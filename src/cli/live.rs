@@ -1,5 +1,6 @@
-//! `train --live`: the report of a run in a browser while it trains. A server for this machine alone, which has six answers and reads no
-//! path that it is asked for. (There is no crate for it: `tiny_http` has stood still since 2022, and the others bring a runtime along.)
+//! `train --live`: the report of a run in a browser while it trains. A server for this machine alone, which has six answers and
+//! reads no path that it is asked for. (There is no crate for it: `tiny_http` has stood still since 2022, and the others bring a
+//! runtime along.)
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

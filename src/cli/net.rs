@@ -1,4 +1,5 @@
-//! Arguments of every command that makes a network: the network's name, and flags for the options of all networks in the registry.
+//! Arguments of every command that makes a network: the network's name, and flags for the options of all networks in the
+//! registry.
 
 use std::sync::Arc;
 

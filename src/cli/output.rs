@@ -64,8 +64,8 @@ impl Output {
     }
 }
 
-/// The exit code of what was printed on stdout: `code` unless that failed. A reader that has closed the pipe (`| head`) has all it
-/// wants, which is no failure; a full disk is one.
+/// The exit code of what was printed on stdout: `code` unless that failed. A reader that has closed the pipe (`| head`) has all
+/// it wants, which is no failure; a full disk is one.
 pub(super) fn exit_code(printed: io::Result<()>, code: u8) -> ExitCode {
     match printed {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {

@@ -266,8 +266,8 @@ impl Worker {
         }
     }
 
-    /// Denoises a page, which is sent to the writer at once and followed by its rows. Returns when the writer has begun with it, or never
-    /// will: whether it takes more.
+    /// Denoises a page, which is sent to the writer at once and followed by its rows. Returns when the writer has begun with it,
+    /// or never will: whether it takes more.
     fn denoise(
         &mut self,
         Loaded { photo, page, .. }: Loaded,

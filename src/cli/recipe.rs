@@ -28,7 +28,8 @@ pub(super) struct RecipeArgs {
     /// Unless a recipe, --steps or --epochs say how long it is
     #[arg(long, display_order = 2, help_heading = None::<&str>, value_name = "M", group = "length", value_parser = positive, allow_negative_numbers = true)]
     minutes: Option<f64>,
-    /// Highest learning rate, or auto: found by up to 280 steps at rising rates, before training begins [default: 0.001 on a large GPU, else 0.002; sgd: 0.1]
+    /// Highest learning rate, or auto: found by up to 280 steps at rising rates, before training begins [default: 0.001 on a
+    /// large GPU, else 0.002; sgd: 0.1]
     #[arg(long, hide_short_help = true, value_name = "LR", value_parser = rate, allow_negative_numbers = true)]
     lr: Option<Rate>,
     /// Loss [default: what suits the noise]

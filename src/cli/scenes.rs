@@ -41,7 +41,8 @@ pub(super) fn errors(left_out: Vec<LeftOut>) -> Vec<Error> {
     left_out.into_iter().map(|left_out| left_out.error).collect()
 }
 
-/// Says what is left out, by name, and how much; returns what was said of each. Fails where that is `strict`, or nothing is `left`.
+/// Says what is left out, by name, and how much; returns what was said of each. Fails where that is `strict`, or nothing is
+/// `left`.
 pub(super) fn leave_out(errors: impl IntoIterator<Item = Error>, left: usize, strict: bool) -> Result<Vec<String>, Error> {
     let mut errors: Vec<Error> = errors.into_iter().collect();
     if !errors.is_empty() && (left == 0 || strict) {
@@ -83,8 +84,8 @@ pub(super) fn unlike(name: &str, a: Form, b: Form) -> Option<Error> {
     (a != b).then(|| Error::data(format!("{name}: the second shot {}", mismatch(b, "the first", a))))
 }
 
-/// Shots of one scene by their numbers: those that can be read and are of the form that most of them have, the first of it if there are
-/// as many of another. `at` makes an error of a number and what is the matter.
+/// Shots of one scene by their numbers: those that can be read and are of the form that most of them have, the first of it if
+/// there are as many of another. `at` makes an error of a number and what is the matter.
 pub(super) fn usable<P>(
     shots: Vec<Result<P, Error>>,
     form: impl Fn(&P) -> Form,
@@ -118,8 +119,8 @@ pub(super) fn usable<P>(
 /// Floats beyond this count something, and whole numbers beside them are shares of the largest.
 const MOST_OF_SHARES: f32 = 2.0;
 
-/// Leaves out the scenes of the type that fewer have, where two are on two scales: floats that count and whole numbers; or whole numbers of
-/// 8 bits and of 16 that fill a range of their own.
+/// Leaves out the scenes of the type that fewer have, where two are on two scales: floats that count and whole numbers; or whole
+/// numbers of 8 bits and of 16 that fill a range of their own.
 pub(super) fn on_one_scale(scenes: Vec<Vec<TrainingPicture>>, left_out: &mut Vec<LeftOut>) -> Vec<Vec<TrainingPicture>> {
     let counts = |shot: &TrainingPicture| {
         let Pixels::Floats(values) = &shot.pixels else { return Some(false) };

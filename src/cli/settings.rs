@@ -1,5 +1,5 @@
-//! What `train` is to do: as its flags say; where they do not, as the run that is resumed, a configuration or a model does; else as the
-//! recipe does.
+//! What `train` is to do: as its flags say; where they do not, as the run that is resumed, a configuration or a model does; else
+//! as the recipe does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,7 +107,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The network, and noisy pictures as it reads them: one for grey ones, if all of them are grey and nothing else is asked for.
+    /// The network, and noisy pictures as it reads them: one for grey ones, if all of them are grey and nothing else is asked
+    /// for.
     pub(super) fn for_pictures(&self, network: Arc<dyn Network>, pictures: Source) -> anyhow::Result<(Arc<dyn Network>, Source)> {
         if pictures.added_noise().is_some() {
             return Ok((network, pictures));
@@ -207,8 +208,8 @@ fn data(options: &Options, said: Data) -> Data {
     Data { val, recursive, aux, align, brightness, ..if given.is_some() { given } else { said } }
 }
 
-/// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy. Refuses flags that such pictures
-/// have no use for.
+/// The noise that is added: that of the flag, else that of a configuration; none to pictures that are noisy. Refuses flags that
+/// such pictures have no use for.
 fn noise(options: &Options, data: &Data, config: Option<&Config>) -> anyhow::Result<Option<Noise>> {
     if !data.is_some() {
         let problem = "there is nothing to train on: give photographs PHOTOS and --noise LAW, two noisy shots of every scene with \

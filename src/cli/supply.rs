@@ -57,8 +57,8 @@ impl Needed {
 }
 
 impl Memory {
-    /// What reads the files of scenes while it trains, if they need more memory than there is. `renders` have so many values of 4 bytes for
-    /// each pixel.
+    /// What reads the files of scenes while it trains, if they need more memory than there is. `renders` have so many values of 4
+    /// bytes for each pixel.
     ///
     /// # Errors
     /// If there is no room for a few pieces of them.

@@ -44,7 +44,8 @@ pub(super) struct Options {
     pub(super) noise: Option<Noise>,
     /// PHOTOS are single noisy pictures, without a second shot of the scene
     ///
-    /// Learns from pixels that lie beside each other (`Neighbor2Neighbor`), whose noise must be independent: not that of JPEGs or of a demosaicked raw file. Two shots of every scene bring more
+    /// Learns from pixels that lie beside each other (`Neighbor2Neighbor`), whose noise must be independent: not that of JPEGs or
+    /// of a demosaicked raw file. Two shots of every scene bring more
     #[arg(long, help_heading = "Data", requires = "photos", conflicts_with_all = ["noise", "pairs", "burst", "stack", "dataset", "clean_targets"])]
     pub(super) single: bool,
     /// Two folders with noisy pictures of the same scenes under the same names
@@ -82,7 +83,9 @@ pub(super) struct Options {
     pub(super) overwrite: bool,
     /// Go on with the run in that folder where it stopped
     ///
-    /// Pictures and options are those it had, and need not be given. With a greater --steps, --epochs or --minutes, which count from the beginning, it goes further. On the same device the result is bit-identical to that of an uninterrupted run, unless its length is in minutes
+    /// Pictures and options are those it had, and need not be given. With a greater --steps, --epochs or --minutes, which count
+    /// from the beginning, it goes further. On the same device the result is bit-identical to that of an uninterrupted run,
+    /// unless its length is in minutes
     #[arg(long, help_heading = "Earlier runs", conflicts_with = "overwrite")]
     pub(super) resume: bool,
     /// Options from a file such as the config.toml of a run; those that are given override it
@@ -95,7 +98,8 @@ pub(super) struct Options {
     pub(super) from: Option<PathBuf>,
     /// Held-out photographs, or noisy and clean ones [default: one in twenty]
     ///
-    /// Noisy and clean ones are a folder with folders a and b, or a file with two arrays, for --pairs, --burst, --stack, --dataset and --single
+    /// Noisy and clean ones are a folder with folders a and b, or a file with two arrays, for --pairs, --burst, --stack,
+    /// --dataset and --single
     #[arg(long, display_order = 3, value_name = "DATA")]
     pub(super) val: Option<PathBuf>,
     /// Cut the shots of a pair to what they share where one is shifted by whole pixels
@@ -199,7 +203,8 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     Ok(trained?.map_or_else(|| Output::new(json!({}), ""), |trained| output(&trained, &how, left_out)))
 }
 
-/// Says what is skipped in the folders of the data; `of_photographs` tells whether those of --val are photographs, too, or noisy shots.
+/// Says what is skipped in the folders of the data; `of_photographs` tells whether those of --val are photographs, too, or noisy
+/// shots.
 fn remark_skipped_of(common: &Common, data: &Data, of_photographs: bool) -> Result<(), Error> {
     let Data { photos, pairs, val, recursive, .. } = data;
     let noisy = val.iter().filter(|_| !of_photographs).flat_map(|val| ["a", "b"].map(|of| val.join(of)));

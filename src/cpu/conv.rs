@@ -1,7 +1,7 @@
 //! Convolution on the CPU, in two ways behind one trait.
 //!
-//! In double precision, the truth: a matrix product over the unfolded input, the second report's own formulation, written as plainly
-//! as can be. In single precision, the device of machines without a GPU: [`super::direct`], which unfolds nothing.
+//! In double precision, the truth: a matrix product over the unfolded input, the second report's own formulation, written as
+//! plainly as can be. In single precision, the device of machines without a GPU: [`super::direct`], which unfolds nothing.
 
 use super::patches::{Part, Parts, Patches};
 use super::registers::Isa;
@@ -85,7 +85,8 @@ pub trait Convolve: Real {
         epilogue: &Epilogue<Self>,
     );
 
-    /// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; db = sums of dy alone.
+    /// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; db = sums of dy
+    /// alone.
     fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self], db: &mut [Self]);
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The source rows that a part of the target sees are staged once, with their zero border. The inner loops run over the rows of
 //! windows, which are contiguous there: they broadcast one value each of four or eight pixels against one to three registers of
-//! weights, which are packed in panels of that width. Three, since the products of 8 x 3 registers take eleven loads: a convolution
-//! of 48 channels is then as fast as the multiply-adds are. Faster here than unfolding and multiplying, which
-//! copies everything nine times.
+//! weights, which are packed in panels of that width. Three, since the products of 8 x 3 registers take eleven loads: a
+//! convolution of 48 channels is then as fast as the multiply-adds are. Faster here than unfolding and multiplying, which copies
+//! everything nine times.
 
 use pulp::{Simd, WithSimd};
 
@@ -204,7 +204,8 @@ fn tile<S: Simd, const M: usize, const V: usize>(
     dw.copy_from_slice(&sums);
 }
 
-/// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; db = sums of dy alone.
+/// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; db = sums of dy
+/// alone.
 pub(super) fn correlate(
     isa: Isa,
     source: (&View, &[f32]),

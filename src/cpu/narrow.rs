@@ -1,5 +1,5 @@
-//! Convolution to so few channels, as of a picture, that they would leave most of a register idle: here registers lie along the rows
-//! of windows, and are summed at the end.
+//! Convolution to so few channels, as of a picture, that they would leave most of a register idle: here registers lie along the
+//! rows of windows, and are summed at the end.
 
 use pulp::{Simd, WithSimd};
 

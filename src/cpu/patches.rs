@@ -20,8 +20,8 @@ const LEAST_TILES: usize = 8;
 const SPLITS: usize = 8;
 const ELEMENTS: usize = 4096;
 
-/// Which source pixels a target pixel sees: target (`target_first` + `target_step` * (i, j)) sees the window of `size` pixels of the
-/// source that begins at (`source_step` * (i, j) + `first`), zeros outside of the picture.
+/// Which source pixels a target pixel sees: target (`target_first` + `target_step` * (i, j)) sees the window of `size` pixels of
+/// the source that begins at (`source_step` * (i, j) + `first`), zeros outside of the picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Patches {
     /// Row and column of the window's first pixel.
@@ -103,8 +103,8 @@ impl Patches {
     }
 }
 
-/// A part of the target: whole pictures, a band of rows of one, or a block of columns of those; rows and columns are counted in the
-/// steps of the patches. The memory of a block is that of its band.
+/// A part of the target: whole pictures, a band of rows of one, or a block of columns of those; rows and columns are counted in
+/// the steps of the patches. The memory of a block is that of its band.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// First picture.

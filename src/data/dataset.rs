@@ -43,12 +43,12 @@ impl PairSet {
     }
 }
 
-/// Reads pairs of pictures: two arrays of the same shape, `(N, 3, H, W)` or `(N, H, W, 3)`, or with one channel,
-/// `(N, 1, H, W)`, `(N, H, W, 1)` or `(N, H, W)`; or one array of twice that, `(2, N, ..)`. Values of uint8 and uint16 count from 0 to
-/// their largest; those of other types become floats and stay as they are.
-/// `.pkl`, `.pt` and `.pth` are files of `torch.save` with a tuple, list or dictionary of two tensors; `.npz`, `.npy` and
-/// `.safetensors` are read as well. Arrays with names that do not tell (`a` and `b`, `noisy` and `clean`, `input` and
-/// `target`, `x` and `y`) are taken in order of name. Where a shape can be read both ways, channels come first.
+/// Reads pairs of pictures: two arrays of the same shape, `(N, 3, H, W)` or `(N, H, W, 3)`, or with one channel, `(N, 1, H, W)`,
+/// `(N, H, W, 1)` or `(N, H, W)`; or one array of twice that, `(2, N, ..)`. Values of uint8 and uint16 count from 0 to their
+/// largest; those of other types become floats and stay as they are. `.pkl`, `.pt` and `.pth` are files of `torch.save` with a
+/// tuple, list or dictionary of two tensors; `.npz`, `.npy` and `.safetensors` are read as well. Arrays with names that do not
+/// tell (`a` and `b`, `noisy` and `clean`, `input` and `target`, `x` and `y`) are taken in order of name. Where a shape can be
+/// read both ways, channels come first.
 ///
 /// # Errors
 /// When the name ends otherwise, the file cannot be read as what its name says, or does not hold two arrays of pictures of

@@ -1,5 +1,5 @@
-//! Picture files to pixels, upright, with the metadata that is kept. Every kind is told by its content, and none takes more memory
-//! than its limit.
+//! Picture files to pixels, upright, with the metadata that is kept. Every kind is told by its content, and none takes more
+//! memory than its limit.
 
 use std::io::{self, Cursor};
 
@@ -86,8 +86,8 @@ pub(super) fn several(pages: usize) -> String {
     format!("has {pages} pages where a single picture is wanted: split it into files of one page")
 }
 
-/// Resets the orientation of XMP data, since pixels are upright. Refuses values that are no numbers, or infinite: a network would spread
-/// them.
+/// Resets the orientation of XMP data, since pixels are upright. Refuses values that are no numbers, or infinite: a network would
+/// spread them.
 pub(super) fn finished(mut decoded: Decoded) -> Result<Decoded, String> {
     decoded.metadata.reset_orientation();
     match decoded.rows.first_not_finite() {

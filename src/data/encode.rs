@@ -1,5 +1,5 @@
-//! The bytes of picture files. Encoders get samples in bands of whole rows, from the top down, and those that can work row by row do, so
-//! that a large picture is never there a second time.
+//! The bytes of picture files. Encoders get samples in bands of whole rows, from the top down, and those that can work row by row
+//! do, so that a large picture is never there a second time.
 
 use std::borrow::Cow;
 use std::io::Cursor;

@@ -1,5 +1,5 @@
-//! OpenEXR: the colours of one layer are read and written, and all else of a file is kept as it is: other layers and channels, their
-//! types, attributes, compression.
+//! OpenEXR: the colours of one layer are read and written, and all else of a file is kept as it is: other layers and channels,
+//! their types, attributes, compression.
 
 use std::io::Cursor;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What renderers know of a pixel beside its colour, for networks that read it: the albedo of what is seen there, and its normal. They
-//! are layers of the picture's own OpenEXR file, or pictures in files of their own.
+//! What renderers know of a pixel beside its colour, for networks that read it: the albedo of what is seen there, and its normal.
+//! They are layers of the picture's own OpenEXR file, or pictures in files of their own.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -185,8 +185,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Of `(H, W, 3)` values: albedo, clamped to `[0, 1]`, and normals, clamped to `[-1, 1]` and brought to `[0, 1]`. What is no number
-    /// counts as 0.
+    /// Of `(H, W, 3)` values: albedo, clamped to `[0, 1]`, and normals, clamped to `[-1, 1]` and brought to `[0, 1]`. What is no
+    /// number counts as 0.
     ///
     /// # Panics
     /// If there are not three values for every pixel.

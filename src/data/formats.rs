@@ -1,5 +1,6 @@
-//! Picture formats by the extensions of file names: what each can hold, and what of a picture it keeps. A format that the `image` crate
-//! reads and writes is added by its row in [`FORMATS`], with `encode::by_image` for an encoder; others have functions of their own.
+//! Picture formats by the extensions of file names: what each can hold, and what of a picture it keeps. A format that the `image`
+//! crate reads and writes is added by its row in [`FORMATS`], with `encode::by_image` for an encoder; others have functions of
+//! their own.
 
 use std::path::Path;
 
@@ -186,8 +187,8 @@ impl Format {
         colours && alpha && self.depths.contains(&color.depth)
     }
 
-    /// The nearest thing to a colour that it holds: colours matter most, then alpha, then depth; then, the smallest thing that loses
-    /// nothing, or the largest where something is lost.
+    /// The nearest thing to a colour that it holds: colours matter most, then alpha, then depth; then, the smallest thing that
+    /// loses nothing, or the largest where something is lost.
     fn nearest(&self, color: Color) -> Color {
         let channels = (1..=4).flat_map(|channels| self.depths.iter().map(move |depth| Color::new(channels, *depth)));
         let held = channels.filter(|to| self.holds(*to));

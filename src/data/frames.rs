@@ -27,8 +27,8 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// Of an array (N, C, H, W) of 1 or 3 channels, (N, H, W, C) of 1 to 4, or (N, H, W). Where a shape can be read both ways, channels
-    /// come first.
+    /// Of an array (N, C, H, W) of 1 or 3 channels, (N, H, W, C) of 1 to 4, or (N, H, W). Where a shape can be read both ways,
+    /// channels come first.
     pub(super) fn of(shape: &[usize]) -> Result<Self, String> {
         let frames = match *shape {
             [count, height, width] => Self { count, height, width, channels: 1, channels_first: false },
@@ -44,8 +44,8 @@ impl Frames {
         Ok(frames)
     }
 
-    /// Of an array (H, W), (H, W, C) of 1 to 4 channels or (C, H, W) of 1 or 3, which has any axes before these of which every entry is a
-    /// picture: at least one, where channels come first.
+    /// Of an array (H, W), (H, W, C) of 1 to 4 channels or (C, H, W) of 1 or 3, which has any axes before these of which every
+    /// entry is a picture: at least one, where channels come first.
     fn of_file(shape: &[usize]) -> Result<Self, String> {
         let rank = shape.len();
         let (axes, [height, width, channels], channels_first) = match *shape {
@@ -65,8 +65,8 @@ impl Frames {
         if self.channels < 3 { 1 } else { 3 }
     }
 
-    /// The values as (N, H, W, C), without alpha, as precise as they are: of other whole numbers than those of 8 and 16 bit without sign,
-    /// and of floats, as they are.
+    /// The values as (N, H, W, C), without alpha, as precise as they are: of other whole numbers than those of 8 and 16 bit
+    /// without sign, and of floats, as they are.
     pub(super) fn pixels(&self, array: &Array) -> Pixels {
         match array.dtype() {
             DType::U8 => Pixels::Bytes(self.opaque(self.arranged(array.data()))),

@@ -111,8 +111,8 @@ impl TiffLayout {
         })
     }
 
-    /// Reads the entries of a directory that are `wanted`, and where the next one is. Entries of unknown types and those that are too
-    /// large are left out, and so are those behind the end of the file.
+    /// Reads the entries of a directory that are `wanted`, and where the next one is. Entries of unknown types and those that are
+    /// too large are left out, and so are those behind the end of the file.
     pub(super) fn directory(
         self,
         file: &mut (impl Read + Seek),

@@ -1,5 +1,5 @@
-//! Kinds of files that look like pictures and are not read, told by content and name: each with a sentence that says how to convert it.
-//! Raw files are among them, most of which are TIFF files of a thumbnail on the outside.
+//! Kinds of files that look like pictures and are not read, told by content and name: each with a sentence that says how to
+//! convert it. Raw files are among them, most of which are TIFF files of a thumbnail on the outside.
 
 use std::io::{Read, Seek};
 
@@ -60,7 +60,8 @@ pub(super) fn animation() -> String {
         .to_owned()
 }
 
-/// What a file is that is not read, as the end of a sentence. `extension` is that of its name, in small letters, `start` its first bytes.
+/// What a file is that is not read, as the end of a sentence. `extension` is that of its name, in small letters, `start` its
+/// first bytes.
 pub(super) fn refused(extension: &str, start: &[u8]) -> Option<String> {
     let raw_name = RAW_EXTENSIONS.contains(&extension);
     let readable = image::guess_format(start).is_ok_and(|format| format.reading_enabled());

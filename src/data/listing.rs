@@ -29,7 +29,8 @@ pub struct Found {
 }
 
 impl Found {
-    /// The folder that the picture lies in, as seen from the one that was searched; empty for one that lies there or was named itself.
+    /// The folder that the picture lies in, as seen from the one that was searched; empty for one that lies there or was named
+    /// itself.
     pub fn folder(&self) -> &Path {
         let below = |root: &PathBuf| self.path.parent()?.strip_prefix(root).ok();
         self.root.as_ref().and_then(below).unwrap_or(Path::new(""))

@@ -1,6 +1,6 @@
-//! How close two pictures are: mean squared error, PSNR and SSIM, over one picture each, in f64 whatever the input. Either picture may
-//! be of bytes, which takes a quarter of the memory of floats and measures the same as [`round8`] of them.
-//! Callers average the per-picture values; `round8` first, for figures that compare with published ones.
+//! How close two pictures are: mean squared error, PSNR and SSIM, over one picture each, in f64 whatever the input. Either
+//! picture may be of bytes, which takes a quarter of the memory of floats and measures the same as [`round8`] of them. Callers
+//! average the per-picture values; `round8` first, for figures that compare with published ones.
 
 use rayon::prelude::*;
 

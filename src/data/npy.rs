@@ -32,7 +32,8 @@ pub fn load_npy(path: &Path) -> Result<Array> {
 /// Reads the arrays of a `.npz` file, compressed or not, in order of name.
 ///
 /// # Errors
-/// Those of [`load_npy`] for each array, and when the archive is damaged or would take far more memory than its size, or more than 8 GiB.
+/// Those of [`load_npy`] for each array, and when the archive is damaged or would take far more memory than its size, or more
+/// than 8 GiB.
 pub fn load_npz(path: &Path) -> Result<Vec<(String, Array)>> {
     let (file, len) = open(path)?;
     let failed = |what: String| Error::file(path, what);

@@ -13,10 +13,11 @@ use crate::error::{Error, Result};
 const PREFIX: &str = ".n2n-";
 const SUFFIX: &str = ".tmp";
 
-/// Writes a file whole or not at all: under a temporary name in the same folder, then renamed. Whether the process is killed or the
-/// machine loses power, the old file or the new one is there; after this returns, the new one. (On Windows and on file systems that
-/// cannot write back a folder, power lost within seconds may still bring the old one back.) Temporary files that a killed process left in
-/// the folder are removed. A symbolic link stays one, and what is not an ordinary file (`/dev/stdout`) is written to directly.
+/// Writes a file whole or not at all: under a temporary name in the same folder, then renamed. Whether the process is killed or
+/// the machine loses power, the old file or the new one is there; after this returns, the new one. (On Windows and on file
+/// systems that cannot write back a folder, power lost within seconds may still bring the old one back.) Temporary files that a
+/// killed process left in the folder are removed. A symbolic link stays one, and what is not an ordinary file (`/dev/stdout`) is
+/// written to directly.
 ///
 /// # Errors
 /// When the folder is missing or read-only, the disk is full, or `path` is a folder.
@@ -172,8 +173,8 @@ fn same(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Takes a folder for this process, by a lock on the file `.lock` in it, which is there as long. A file system without locks gives
-/// it to everyone.
+/// Takes a folder for this process, by a lock on the file `.lock` in it, which is there as long. A file system without locks
+/// gives it to everyone.
 ///
 /// # Errors
 /// When another process, or another part of this one, has it; or nothing can be written there.

@@ -10,8 +10,8 @@ use super::picture::Picture;
 use super::{frames, ifd, input, kinds, tiff};
 use crate::error::{Error, Result};
 
-/// The pictures of a file: the pages of a TIFF file, the entries of a `.npy` file, of all others one. Of a TIFF file, one page is in memory
-/// at a time.
+/// The pictures of a file: the pages of a TIFF file, the entries of a `.npy` file, of all others one. Of a TIFF file, one page is
+/// in memory at a time.
 pub struct Pages {
     path: PathBuf,
     source: Source,

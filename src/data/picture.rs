@@ -1,6 +1,6 @@
-//! Pictures: read from files and written to them. The samples stay as the file has them, so that a photograph takes a quarter (8 bit)
-//! or half (16 bit) of the memory of its values in single precision; what a denoiser has no business changing (alpha, depth, colour type,
-//! metadata) is kept until the picture is saved.
+//! Pictures: read from files and written to them. The samples stay as the file has them, so that a photograph takes a quarter (8
+//! bit) or half (16 bit) of the memory of its values in single precision; what a denoiser has no business changing (alpha, depth,
+//! colour type, metadata) is kept until the picture is saved.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -47,11 +47,12 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Reads a PNG, JPEG, TIFF, WebP, BMP, PNM, PFM, OpenEXR or Radiance HDR file, whatever its name, and turns it upright. CMYK becomes RGB.
+    /// Reads a PNG, JPEG, TIFF, WebP, BMP, PNM, PFM, OpenEXR or Radiance HDR file, whatever its name, and turns it upright. CMYK
+    /// becomes RGB.
     ///
     /// # Errors
-    /// When the file is missing, unreadable, not a picture, damaged, of an unsupported kind, has several pages (see [`Pages`]), or is
-    /// over 268 million pixels.
+    /// When the file is missing, unreadable, not a picture, damaged, of an unsupported kind, has several pages (see [`Pages`]),
+    /// or is over 268 million pixels.
     pub fn load(path: &Path) -> Result<Self> {
         Pages::open(path)?.only()
     }
@@ -104,8 +105,8 @@ impl Picture {
         Self::of_pages(Decoded { size: [width, height], rows, metadata: Metadata::default() }, 1)
     }
 
-    /// The same picture with other colours: `(H, W, 3)` values in about `[0, 1]`, rounded to the depth of this one, and clamped where
-    /// that has whole numbers; in a grey picture, the mean of the three.
+    /// The same picture with other colours: `(H, W, 3)` values in about `[0, 1]`, rounded to the depth of this one, and clamped
+    /// where that has whole numbers; in a grey picture, the mean of the three.
     ///
     /// # Panics
     /// When there are not `3 * width * height` values.
@@ -155,27 +156,27 @@ impl Picture {
         self.header.height
     }
 
-    /// Colour of pixel `i`, counted row by row, as on a display: values in `[0, 1]`, and beyond where the file has such. Linear light goes
-    /// through the curve of sRGB, a logarithm above 1. The three of a grey picture are equal.
+    /// Colour of pixel `i`, counted row by row, as on a display: values in `[0, 1]`, and beyond where the file has such. Linear
+    /// light goes through the curve of sRGB, a logarithm above 1. The three of a grey picture are equal.
     pub fn rgb(&self, i: usize) -> [f32; 3] {
         self.rows.rgb(i)
     }
 
-    /// Colour of pixel `i` in linear light, as a renderer or a sensor has it: what the file has if that is linear, of others by the curve of
-    /// sRGB.
+    /// Colour of pixel `i` in linear light, as a renderer or a sensor has it: what the file has if that is linear, of others by
+    /// the curve of sRGB.
     pub fn linear(&self, i: usize) -> [f32; 3] {
         self.rows.linear(i)
     }
 
-    /// The same picture as an instrument has measured it: values of floating point are those of the file, by no curve, and are written so.
-    /// Shots that are trained on are read like this, and what their model denoises.
+    /// The same picture as an instrument has measured it: values of floating point are those of the file, by no curve, and are
+    /// written so. Shots that are trained on are read like this, and what their model denoises.
     #[must_use]
     pub fn as_measured(self) -> Self {
         if self.header.is_float() { self.with_transfer(Transfer::Measured) } else { self }
     }
 
-    /// The same picture for a network that reads counts: in floats as files have them, or in shares of the largest of 16 bits. Whole numbers
-    /// and floats that are none of the kind it reads are brought to it, and written as they were.
+    /// The same picture for a network that reads counts: in floats as files have them, or in shares of the largest of 16 bits.
+    /// Whole numbers and floats that are none of the kind it reads are brought to it, and written as they were.
     #[must_use]
     pub fn as_counts(self, in_floats: bool) -> Self {
         let transfer = match self.header.color.depth {
@@ -240,8 +241,8 @@ impl Picture {
         (0..self.rows.pixels()).flat_map(|i| self.rgb(i)).collect()
     }
 
-    /// `(H, W, C)` values of 3 colours, or of 1 where these are equal, as precise as the file has them: those of floating point as
-    /// [`Picture::rgb`] gives them.
+    /// `(H, W, C)` values of 3 colours, or of 1 where these are equal, as precise as the file has them: those of floating point
+    /// as [`Picture::rgb`] gives them.
     pub fn pixels(&self, channels: usize) -> Pixels {
         match &self.rows.samples {
             Samples::Bytes(v) if !self.is_linear() => Pixels::Bytes(self.colours(v, channels)),
@@ -325,12 +326,12 @@ impl Header {
         in_words(&self.metadata.dropped)
     }
 
-    /// Whether the format that `path` names can have this picture: to know before the work is done. Colours, alpha or depth that it does
-    /// not hold are an error unless `forced`.
+    /// Whether the format that `path` names can have this picture: to know before the work is done. Colours, alpha or depth that
+    /// it does not hold are an error unless `forced`.
     ///
     /// # Errors
-    /// When it cannot have its size, or the number of its pages, would lose some of its pixels' values, or the extension is missing or
-    /// unknown.
+    /// When it cannot have its size, or the number of its pages, would lose some of its pixels' values, or the extension is
+    /// missing or unknown.
     pub fn check(&self, path: &Path, forced: bool) -> Result<()> {
         let encoding = self.encoding(path)?;
         let name = encoding.format.name;

@@ -35,7 +35,8 @@ impl PngChunks {
     }
 }
 
-/// Adds what the chunks before the pixels say to the metadata of a file. None may take more than `limit` bytes when it is inflated.
+/// Adds what the chunks before the pixels say to the metadata of a file. None may take more than `limit` bytes when it is
+/// inflated.
 pub(super) fn read_chunks(file: &[u8], limit: usize, metadata: &mut Metadata) {
     let decoder = png::Decoder::new_with_limits(Cursor::new(file), png::Limits { bytes: limit });
     let Ok(reader) = decoder.read_info() else { return };

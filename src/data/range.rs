@@ -1,5 +1,5 @@
-//! Which values of noisy pictures are black and white: 0 and 1, unless they fill another range. A microscope's counts may end at 400 of
-//! 65,535, and those of a simulation at 4,000.
+//! Which values of noisy pictures are black and white: 0 and 1, unless they fill another range. A microscope's counts may end at
+//! 400 of 65,535, and those of a simulation at 4,000.
 
 /// The ends of a range of values for people, and the unit: counts of 16 bits, or floats with four digits as files have them.
 pub fn ends(range: [f32; 2], sixteen_bits: bool) -> ([String; 2], &'static str) {

@@ -220,8 +220,8 @@ impl Rows {
         self.transfer == Transfer::Linear
     }
 
-    /// Gives pixel `i` another colour, rounded to what the samples hold, clamped where they are whole numbers; in a grey picture the
-    /// mean of the three. Its alpha stays.
+    /// Gives pixel `i` another colour, rounded to what the samples hold, clamped where they are whole numbers; in a grey picture
+    /// the mean of the three. Its alpha stays.
     pub(crate) fn set_rgb(&mut self, i: usize, rgb: [f32; 3]) {
         let transfer = self.transfer;
         self.set(i, rgb, |v| transfer.decode(v));
@@ -268,7 +268,8 @@ impl Rows {
         })
     }
 
-    /// What values of floating point are where the file does not say it: those within about [0, 1] are of a display, others linear light.
+    /// What values of floating point are where the file does not say it: those within about [0, 1] are of a display, others
+    /// linear light.
     pub(super) fn likely_transfer(&self) -> Transfer {
         if !self.color.depth.is_float() || self.are_within(-0.25..=1.25) { Transfer::Display } else { Transfer::Linear }
     }

@@ -14,7 +14,8 @@ use super::samples::Rows;
 use super::{frames, tiff};
 use crate::error::{Error, Result};
 
-/// Writes the pages of a file while their rows are being made, from the top down. Only formats that hold pages take more than one.
+/// Writes the pages of a file while their rows are being made, from the top down. Only formats that hold pages take more than
+/// one.
 ///
 /// # Errors
 /// Those of [`super::picture::Picture::save`], and the first error among pages and rows. Nothing is written then.

@@ -1,7 +1,7 @@
 //! What values of files mean for a network, which expects about `[0, 1]` as on a display.
 //!
-//! Files of linear light (OpenEXR, Radiance HDR, PFM) go from 0 to thousands, a few below 0. A network gets them by the curve of sRGB
-//! up to 1, by a logarithm above, and mirrored below 0:
+//! Files of linear light (OpenEXR, Radiance HDR, PFM) go from 0 to thousands, a few below 0. A network gets them by the curve of
+//! sRGB up to 1, by a logarithm above, and mirrored below 0:
 //!
 //! ```text
 //! f(x) = 12.92 x                        0 <= x <= 0.0031308
@@ -10,8 +10,8 @@
 //! f(-x) = -f(x)
 //! ```
 //!
-//! It has an inverse everywhere, and nothing is clamped: 10,000 becomes 5.05. Rounding in single precision costs 2e-6 of a value at most,
-//! a hundredth of what half precision resolves.
+//! It has an inverse everywhere, and nothing is clamped: 10,000 becomes 5.05. Rounding in single precision costs 2e-6 of a value
+//! at most, a hundredth of what half precision resolves.
 
 /// Slope of the sRGB curve at 1.
 const SLOPE: f32 = 1.055 / 2.4;

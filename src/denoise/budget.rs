@@ -12,16 +12,16 @@ use crate::plan::Plan;
 const MEMORY: u64 = 160 << 20;
 /// Memory of a discrete GPU that may be taken, bytes.
 const DEVICE_MEMORY: u64 = 2 << 30;
-/// Copies of a pixel's input and output on this side of the device: one of each; for an adapter, where up to three runs are under way,
-/// those that are uploaded and read back as well.
+/// Copies of a pixel's input and output on this side of the device: one of each; for an adapter, where up to three runs are under
+/// way, those that are uploaded and read back as well.
 const CPU_COPIES: u64 = 1;
 const ADAPTER_COPIES: u64 = CPU_COPIES + 3;
 /// Overlap of tiles where a pixel depends on all others (GroupNorm): no overlap is exact there.
 const OVERLAP: usize = 64;
 /// Most rows of a strip: higher strips are hardly faster.
 const ROWS: usize = 512;
-/// Penalty on the work of strips side by side: no row of the picture is finished before the last of them runs, and all rows wait in
-/// memory until then.
+/// Penalty on the work of strips side by side: no row of the picture is finished before the last of them runs, and all rows wait
+/// in memory until then.
 const WAITING: f64 = 1.1;
 /// The budget never shrinks below this many bytes.
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -91,7 +91,8 @@ impl Cost {
     }
 }
 
-/// Pixels that pieces beside each other share, where a pixel sees `radius` pixels around it and pieces begin at multiples of `multiple`.
+/// Pixels that pieces beside each other share, where a pixel sees `radius` pixels around it and pieces begin at multiples of
+/// `multiple`.
 pub(crate) fn overlap(multiple: usize, radius: usize) -> usize {
     (radius + multiple).next_multiple_of(multiple)
 }

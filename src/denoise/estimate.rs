@@ -1,9 +1,9 @@
 //! How noisy a photo is, told by a model, and how much of what the model takes away is that noise.
 //!
-//! Where the denoised picture is even, all that was taken away is noise. Elsewhere it may be texture as well, of which any model takes some
-//! away from a clean picture: where there is hardly any noise, little of the result is blended in. A model for more noise than there is
-//! takes texture for noise everywhere. If the noise n and the model's own error are independent, the blend y + w (f(y) - y) nearest to
-//! the clean picture has w = |n|^2 / |f(y) - y|^2.
+//! Where the denoised picture is even, all that was taken away is noise. Elsewhere it may be texture as well, of which any model
+//! takes some away from a clean picture: where there is hardly any noise, little of the result is blended in. A model for more
+//! noise than there is takes texture for noise everywhere. If the noise n and the model's own error are independent, the blend y
+//! + w (f(y) - y) nearest to the clean picture has w = |n|^2 / |f(y) - y|^2.
 //!
 //! So the noise is what this model takes for it: one that has hardly learned takes little away, and sees little noise.
 
@@ -32,8 +32,8 @@ const SEEN: [f64; 2] = [0.02, 0.98];
 /// Means within show all of their noise; they alone count where they are one block in [`ENOUGH`].
 const OPEN: [f64; 2] = [0.15, 0.85];
 const ENOUGH: usize = 8;
-/// Deviations of noise, of 255, below which nothing is blended in, and from which on everything is. Models are wrong by so much where a
-/// clean picture is even.
+/// Deviations of noise, of 255, below which nothing is blended in, and from which on everything is. Models are wrong by so much
+/// where a clean picture is even.
 const CLEAN: [f64; 2] = [1.0, 3.5];
 /// Below this share of the least noise that it was trained for, a model is one for more noise than there is.
 const LESS: f64 = 0.7;
@@ -76,8 +76,8 @@ struct Block {
 }
 
 impl Estimator {
-    /// Whether the model is one that photos are judged by: not one of renderers' pictures, nor for noise that leaves most pixels right, or
-    /// hides some.
+    /// Whether the model is one that photos are judged by: not one of renderers' pictures, nor for noise that leaves most pixels
+    /// right, or hides some.
     pub fn suits(model: &Model) -> bool {
         model.network.check_photographs().is_ok() && model.noise.parse().map_or(true, |noise: Noise| noise.suits_residual())
     }
@@ -148,8 +148,8 @@ fn blocks_of(noisy: &[[f32; 3]], denoised: &[[f32; 3]], [w, h]: [usize; 2]) -> V
     corners.filter_map(block).collect()
 }
 
-/// Noise is the lower quartile of the residuals of even blocks, for some of them are of fine texture; strength is as told above. `least` is that
-/// of [`Estimator`].
+/// Noise is the lower quartile of the residuals of even blocks, for some of them are of fine texture; strength is as told above.
+/// `least` is that of [`Estimator`].
 fn judged(mut blocks: Vec<Block>, least: f64) -> Option<Estimate> {
     let all = blocks.iter().map(|b| b.residual).sum::<f64>() / blocks.len() as f64;
     if blocks.iter().filter(|b| b.open).count() * ENOUGH >= blocks.len() {

@@ -40,8 +40,8 @@ impl Evaluation {
     }
 }
 
-/// Denoises `noisy` (H, W, 3) and compares it with `clean` before and after. Returns the scores, and the denoised picture rounded to
-/// 8 bit; without a denoiser, the noisy picture takes its place. Needs memory for the two pictures and one of bytes.
+/// Denoises `noisy` (H, W, 3) and compares it with `clean` before and after. Returns the scores, and the denoised picture rounded
+/// to 8 bit; without a denoiser, the noisy picture takes its place. Needs memory for the two pictures and one of bytes.
 ///
 /// # Errors
 /// If the device fails, or gives values that are not finite.
@@ -86,8 +86,8 @@ pub fn evaluate_signal(
     Ok((scored, denoised))
 }
 
-/// [`evaluate`] of a picture with all that the network reads of it. Both are compared as a display shows them: by the curve of sRGB,
-/// clipped to [0, 1].
+/// [`evaluate`] of a picture with all that the network reads of it. Both are compared as a display shows them: by the curve of
+/// sRGB, clipped to [0, 1].
 ///
 /// # Errors
 /// If the picture lacks features that the network reads, or as [`evaluate`].
@@ -114,7 +114,8 @@ fn byte(v: f32) -> u8 {
 }
 
 impl Denoiser {
-    /// [`Denoiser::denoise`] of a picture (H, W, 3) by any network that reads colours alone; one for grey pictures gives three equal values.
+    /// [`Denoiser::denoise`] of a picture (H, W, 3) by any network that reads colours alone; one for grey pictures gives three
+    /// equal values.
     fn denoise_colours(&mut self, rgb: &[f32], width: usize, height: usize) -> Result<Vec<f32>> {
         if self.network.colours() == 3 {
             return self.denoise(rgb, width, height);

@@ -1,5 +1,5 @@
-//! Test-time augmentation: a picture is denoised in its eight flips and quarter turns, and the results are turned back and averaged.
-//! The network's errors differ between them, and partly cancel out.
+//! Test-time augmentation: a picture is denoised in its eight flips and quarter turns, and the results are turned back and
+//! averaged. The network's errors differ between them, and partly cancel out.
 
 use super::{Denoiser, blended, not_finite};
 use crate::data::picture::{Picture, Rows};

@@ -1,5 +1,6 @@
 //! Denoising of pictures of any size: padded to what the network divides by, and given to it whole, in strips from top to bottom,
-//! or in tiles that overlap. Strips give the same picture as one pass up to rounding, and compute no pixel twice where they are as wide as it.
+//! or in tiles that overlap. Strips give the same picture as one pass up to rounding, and compute no pixel twice where they are
+//! as wide as it.
 
 mod budget;
 mod estimate;
@@ -91,8 +92,8 @@ impl Denoiser {
         })
     }
 
-    /// Whether a photo is denoised as the mean of what comes of its eight flips and quarter turns (test-time augmentation). It takes eight
-    /// times as long, and 12 bytes of memory for every pixel.
+    /// Whether a photo is denoised as the mean of what comes of its eight flips and quarter turns (test-time augmentation). It
+    /// takes eight times as long, and 12 bytes of memory for every pixel.
     #[must_use]
     pub fn with_flips(mut self, flips: bool) -> Self {
         self.flips = flips;
@@ -108,8 +109,8 @@ impl Denoiser {
         self.prepared.iter_mut().try_for_each(|p| p.set_params(&self.params))
     }
 
-    /// Makes the network ready for the pieces of a padded picture (height, width), as the last of `prepared`. They are smaller where
-    /// the device has not enough memory.
+    /// Makes the network ready for the pieces of a padded picture (height, width), as the last of `prepared`. They are smaller
+    /// where the device has not enough memory.
     fn fit(&mut self, padded: [usize; 2]) -> Result<()> {
         loop {
             match self.prepare(self.budget.cut(padded)) {
@@ -134,8 +135,9 @@ impl Denoiser {
         Ok(())
     }
 
-    /// Denoises a picture (H, W, C): colours about [0, 1], or linear ones from 0 where the network reads these (`hdr`), and behind them what
-    /// else it reads, as [`Features`] have it. The result (H, W, 3), or (H, W, 1) of a network for grey pictures, is not clipped.
+    /// Denoises a picture (H, W, C): colours about [0, 1], or linear ones from 0 where the network reads these (`hdr`), and
+    /// behind them what else it reads, as [`Features`] have it. The result (H, W, 3), or (H, W, 1) of a network for grey
+    /// pictures, is not clipped.
     ///
     /// # Errors
     /// If `values` has another length, the device fails, or gives values that are not finite.
@@ -152,8 +154,8 @@ impl Denoiser {
         if out.iter().all(|v| v.is_finite()) { Ok(out) } else { Err(not_finite(&self.device)) }
     }
 
-    /// Denoises a photo with its features, of which `strength` (0 to 1) is blended with the original. `progress` is told the share that is done, again
-    /// and again.
+    /// Denoises a photo with its features, of which `strength` (0 to 1) is blended with the original. `progress` is told the
+    /// share that is done, again and again.
     ///
     /// # Errors
     /// If the device fails, or gives values that are not finite.
@@ -169,8 +171,8 @@ impl Denoiser {
         Ok(Picture::new(photo.header().clone(), all.expect("a photo has rows")))
     }
 
-    /// [`Denoiser::denoise_picture`], row by row: `emit` gets them from the top down, as soon as they are done. Beside the photo it takes
-    /// the memory of a strip, and of rows that wait for others above them.
+    /// [`Denoiser::denoise_picture`], row by row: `emit` gets them from the top down, as soon as they are done. Beside the photo
+    /// it takes the memory of a strip, and of rows that wait for others above them.
     ///
     /// # Errors
     /// If the device fails, or gives values that are not finite; that of `emit`, which ends the work.
@@ -292,8 +294,8 @@ impl Denoiser {
         })
     }
 
-    /// Denoises a picture of `size` (height, width) piece by piece. `load` writes the values of a pixel, counted row by row; `store`
-    /// takes what came of a piece.
+    /// Denoises a picture of `size` (height, width) piece by piece. `load` writes the values of a pixel, counted row by row;
+    /// `store` takes what came of a piece.
     fn each_piece(
         &mut self,
         size: [usize; 2],

@@ -16,8 +16,8 @@ const DARK: f32 = 0.02;
 const BRIGHT: f32 = 1.0;
 
 impl Denoiser {
-    /// What is to be said of a picture whose values lie far from those that the model was trained on; nothing of one of bytes and a model
-    /// of such.
+    /// What is to be said of a picture whose values lie far from those that the model was trained on; nothing of one of bytes and
+    /// a model of such.
     pub fn scale_remark(&self, photo: &Picture) -> Option<String> {
         let signal = self.signal();
         let is_known = || photo.is_of_bytes() || photo.features().is_some() || self.network.transfer().is_linear();

@@ -40,8 +40,8 @@ pub(super) fn tile_shape([h, w]: [usize; 2], side: usize, area: usize, overlap: 
     [fitted(h, largest[0], overlap, multiple), fitted(w, largest[1], overlap, multiple)]
 }
 
-/// The smallest tiles that cover `size` pixels in no larger number than those of `tile` pixels: by sixteenths, so that pictures of
-/// many sizes share few shapes.
+/// The smallest tiles that cover `size` pixels in no larger number than those of `tile` pixels: by sixteenths, so that pictures
+/// of many sizes share few shapes.
 pub(super) fn fitted(size: usize, tile: usize, overlap: usize, multiple: usize) -> usize {
     let count = |tile| Axis { size, tile, overlap, multiple }.windows().len();
     let least = 2 * overlap + multiple;
@@ -89,8 +89,8 @@ impl Axis {
     }
 }
 
-/// Strips of `rows` rows down a picture of `height`. They need no overlap, as line buffers hold the rows above; but a result needs
-/// rows below it, so that results are `lag` rows behind, and the first strips give none, and some come after the last row:
+/// Strips of `rows` rows down a picture of `height`. They need no overlap, as line buffers hold the rows above; but a result
+/// needs rows below it, so that results are `lag` rows behind, and the first strips give none, and some come after the last row:
 ///
 /// ```text
 /// strip 0 | rows 0..8   | keeps nothing       lag = 11

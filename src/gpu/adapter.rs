@@ -57,14 +57,14 @@ pub struct Adapter {
     pub limits: Limits,
     /// Optional features that kernels could use.
     pub features: BTreeSet<Feature>,
-    /// Cooperative matrices that kernels could use, for every size of a subgroup that the driver may choose, the smallest first. They do
-    /// use them once [`Limits::cooperative`] says so: see [`crate::device::Device::with_precision`].
+    /// Cooperative matrices that kernels could use, for every size of a subgroup that the driver may choose, the smallest first.
+    /// They do use them once [`Limits::cooperative`] says so: see [`crate::device::Device::with_precision`].
     pub cooperative: Vec<Cooperative>,
 }
 
 impl Adapter {
-    /// Whether it is one of Apple's own GPUs: integrated, but as large as discrete ones, with all of the machine's memory. Metal tells
-    /// no vendor, so that the name has to.
+    /// Whether it is one of Apple's own GPUs: integrated, but as large as discrete ones, with all of the machine's memory. Metal
+    /// tells no vendor, so that the name has to.
     fn is_apple(&self) -> bool {
         self.name.starts_with("Apple")
     }
@@ -74,9 +74,9 @@ impl Adapter {
         self.kind == DeviceKind::Discrete || self.is_apple()
     }
 
-    /// Workgroups of 200 invocations that it runs at once, about. No API tells the number of compute units, so that it goes by the kind:
-    /// of a software adapter, the threads of a small machine; of integrated GPUs, with 6 to 16 compute units, 32; of Apple's, with 8 to 40
-    /// cores, 64; of discrete ones, 176: eight waves of 32 for each multiprocessor of the largest, 132.
+    /// Workgroups of 200 invocations that it runs at once, about. No API tells the number of compute units, so that it goes by
+    /// the kind: of a software adapter, the threads of a small machine; of integrated GPUs, with 6 to 16 compute units, 32; of
+    /// Apple's, with 8 to 40 cores, 64; of discrete ones, 176: eight waves of 32 for each multiprocessor of the largest, 132.
     fn busy(&self) -> u32 {
         match self.kind {
             DeviceKind::Software => Limits::BUSY_SOFTWARE,
@@ -86,7 +86,8 @@ impl Adapter {
         }
     }
 
-    /// Vec4s of sums that its registers hold beside all else, as their drivers' compilers tell: fewer where threads have 128 registers.
+    /// Vec4s of sums that its registers hold beside all else, as their drivers' compilers tell: fewer where threads have 128
+    /// registers.
     fn sums(&self) -> u32 {
         if self.is_apple() || self.name.contains("Intel") { 8 } else { Limits::default().sums }
     }
@@ -143,8 +144,8 @@ pub(super) fn required_limits(of: &wgpu::Limits, planned: &Limits) -> wgpu::Limi
     }
 }
 
-/// The largest square cooperative matrices of halves that are multiplied into floats. Kernels reckon with subgroups of one size that
-/// stages divide by; which one it is of those that the driver may choose, a self-test tells.
+/// The largest square cooperative matrices of halves that are multiplied into floats. Kernels reckon with subgroups of one size
+/// that stages divide by; which one it is of those that the driver may choose, a self-test tells.
 fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec<Cooperative> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let wanted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;

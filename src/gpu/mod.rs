@@ -114,9 +114,9 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// A device that an application has opened itself, with limits and features of its choice: with `SHADER_F16` pictures can be kept
-    /// in 16 bits, with `TIMESTAMP_QUERY` kernels can be timed. The device's handlers of errors outside of calls are replaced: such an
-    /// error becomes one of the next call here.
+    /// A device that an application has opened itself, with limits and features of its choice: with `SHADER_F16` pictures can be
+    /// kept in 16 bits, with `TIMESTAMP_QUERY` kernels can be timed. The device's handlers of errors outside of calls are
+    /// replaced: such an error becomes one of the next call here.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let mut described = Adapter::describe(adapter, &device.limits(), device.features());
         let Limits { workgroup_bytes, invocations, .. } = described.limits;

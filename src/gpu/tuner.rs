@@ -1,5 +1,5 @@
-//! Finds the fastest of the planner's variants by timing them all on the device. They give the same results to the last bit, so that
-//! nothing but time depends on what it finds.
+//! Finds the fastest of the planner's variants by timing them all on the device. They give the same results to the last bit, so
+//! that nothing but time depends on what it finds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,7 +64,8 @@ impl Gpu {
         Plan::tuned(plan.graph.clone(), limits, &tuning)
     }
 
-    /// Times the plan with variant 0 of everything, then with variant 1, and so on: the fastest for every key that is not `known`.
+    /// Times the plan with variant 0 of everything, then with variant 1, and so on: the fastest for every key that is not
+    /// `known`.
     fn fastest(&self, plan: &Plan, variants: usize, known: &Tuning) -> Result<BTreeMap<TuningKey, usize>> {
         // Milliseconds of all nodes of a key together, by variant.
         let mut times: BTreeMap<&TuningKey, Vec<f64>> = BTreeMap::new();

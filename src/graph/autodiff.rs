@@ -9,8 +9,8 @@ impl Graph {
     /// Records the gradients of everything that needs one, from the gradients `seeds` of some results:
     /// pairs (y, dy). A tensor that is used several times, a shared parameter or a skip, gets the sum.
     ///
-    /// Parameter gradients end in the flat host storage [`Graph::gradients`], laid out as the parameters. Returns the gradients of inputs
-    /// that asked for one with [`Graph::require_grad`], by tensor.
+    /// Parameter gradients end in the flat host storage [`Graph::gradients`], laid out as the parameters. Returns the gradients
+    /// of inputs that asked for one with [`Graph::require_grad`], by tensor.
     pub fn backward(&mut self, seeds: &[(Tensor, Tensor)]) -> BTreeMap<Tensor, Tensor> {
         let mut grads: BTreeMap<Tensor, Tensor> = seeds.iter().copied().collect();
         let forward = self.nodes.len();
@@ -40,8 +40,9 @@ impl Graph {
         grads
     }
 
-    /// Fuses an operation into the op that made `t`: `change` returns the op that does both, or nothing if it cannot. It is given the
-    /// maker, which of its outputs `t` is, and the index of the added input `with`. Nothing may have used `t` yet. True if it was fused.
+    /// Fuses an operation into the op that made `t`: `change` returns the op that does both, or nothing if it cannot. It is given
+    /// the maker, which of its outputs `t` is, and the index of the added input `with`. Nothing may have used `t` yet. True if it
+    /// was fused.
     pub(crate) fn fuse(
         &mut self,
         t: Tensor,

@@ -28,8 +28,8 @@ pub trait Op: Debug + Send + Sync {
     /// Its meaning on the CPU, in double precision: the truth kernels are tested against.
     fn run_f64(&self, io: &mut Io<f64>);
 
-    /// The same op that adds its input number `input` to its output number `output`, if it can: gradients that meet are then added
-    /// where the second is made.
+    /// The same op that adds its input number `input` to its output number `output`, if it can: gradients that meet are then
+    /// added where the second is made.
     fn adding(&self, _output: usize, _input: usize) -> Option<Arc<dyn Op>> {
         None
     }
@@ -50,8 +50,8 @@ pub trait Op: Debug + Send + Sync {
         0.0
     }
 
-    /// Which pixels of its pictures a pixel of its result depends on. `None`: on all of them, or there is no such picture, or not all of
-    /// its inputs are seen alike.
+    /// Which pixels of its pictures a pixel of its result depends on. `None`: on all of them, or there is no such picture, or not
+    /// all of its inputs are seen alike.
     fn halo(&self) -> Option<Halo>;
 
     /// What it is to other programs; `None` if they have nothing of the kind, or it is of training.

@@ -3,8 +3,8 @@
 use super::{Graph, Node, Role, Tensor, View};
 
 impl Graph {
-    /// Gives nodes from number `forward` on, the gradients', copies of the results of cheap ops before it. Only where an op's inputs are
-    /// kept for later gradients anyway, so that nothing lives longer for it.
+    /// Gives nodes from number `forward` on, the gradients', copies of the results of cheap ops before it. Only where an op's
+    /// inputs are kept for later gradients anyway, so that nothing lives longer for it.
     pub(super) fn recompute(&mut self, forward: usize) {
         // From the last to the first: what is not kept any more does not count as kept for those before it.
         for number in (0..forward).rev() {

@@ -1,6 +1,6 @@
-//! Shared variants of kernels. A kernel is compiled anew for every set of constants, which makes it fast; but where compiling takes longer
-//! than running, as on software adapters, constants that only tell sizes, strides and offsets are better read at run time, so that many
-//! dispatches share a pipeline. Files mark them by a line `//#runtime` before their declarations.
+//! Shared variants of kernels. A kernel is compiled anew for every set of constants, which makes it fast; but where compiling
+//! takes longer than running, as on software adapters, constants that only tell sizes, strides and offsets are better read at run
+//! time, so that many dispatches share a pipeline. Files mark them by a line `//#runtime` before their declarations.
 
 use std::fmt::Write;
 
@@ -23,8 +23,9 @@ impl RuntimeConstant {
     }
 }
 
-/// A kernel's text in which marked constants are members of a struct in a uniform buffer, binding number `binding`; and these constants,
-/// in the order of the members. They are read there wherever they are named, as what branches with barriers depend on must be uniform.
+/// A kernel's text in which marked constants are members of a struct in a uniform buffer, binding number `binding`; and these
+/// constants, in the order of the members. They are read there wherever they are named, as what branches with barriers depend on
+/// must be uniform.
 pub(super) fn shared(text: &str, binding: usize) -> (String, Vec<RuntimeConstant>) {
     let mut constants: Vec<RuntimeConstant> = Vec::new();
     let mut others = Vec::new();

@@ -17,9 +17,9 @@ const LRELU: Activation = Activation { slope: 0.1 };
 const BLOCK_LRELU: Activation = Activation { slope: 0.01 };
 const ONE: Conv = Conv { kernel: 1, stride: 1, padding: 0 };
 
-/// First report's Residual U-Net as its code has it ([`Down::Maxpool`]): 693,843 parameters with shared blocks, 1,387,731 with own
-/// ones. As its text has it ([`Down::Conv`]), a strided convolution halves, and in the decoder a 1x1 convolution on the shortcut
-/// matches the channels, where the code has one before the block.
+/// First report's Residual U-Net as its code has it ([`Down::Maxpool`]): 693,843 parameters with shared blocks, 1,387,731 with
+/// own ones. As its text has it ([`Down::Conv`]), a strided convolution halves, and in the decoder a 1x1 convolution on the
+/// shortcut matches the channels, where the code has one before the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EpflResunet {

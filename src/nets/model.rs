@@ -164,8 +164,8 @@ impl Model {
         })
     }
 
-    /// Reads a model file of `network`, whose name and options the file must have: of a network that cannot be read from its options,
-    /// as a function.
+    /// Reads a model file of `network`, whose name and options the file must have: of a network that cannot be read from its
+    /// options, as a function.
     ///
     /// # Errors
     /// As [`Model::load`], and if the file is of another network.

@@ -1,5 +1,5 @@
-//! What a network is: a value that records itself into a graph. All that can be told from the recorded ops, what sizes must divide
-//! by and how far an output pixel sees, is derived from them.
+//! What a network is: a value that records itself into a graph. All that can be told from the recorded ops, what sizes must
+//! divide by and how far an output pixel sees, is derived from them.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ pub trait Network: Send + Sync {
         self.colours()
     }
 
-    /// Records y (N, H, W, [`Network::colours`]) for pictures x (N, H, W, [`Network::inputs`]), for training or for use as `modules` says. Recorded for any
-    /// size that divides by its strides, also very large ones.
+    /// Records y (N, H, W, [`Network::colours`]) for pictures x (N, H, W, [`Network::inputs`]), for training or for use as
+    /// `modules` says. Recorded for any size that divides by its strides, also very large ones.
     fn record(&self, modules: &mut Modules, x: Tensor) -> Tensor;
 
     /// Which values it reads and writes: centred ones, unless it says otherwise.

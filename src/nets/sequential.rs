@@ -46,7 +46,8 @@ impl Layer {
     }
 }
 
-/// Layers one after the other. Parameters are named by the number of their layer, as in `PyTorch`: `0.weight`, `0.bias`, `2.weight`.
+/// Layers one after the other. Parameters are named by the number of their layer, as in `PyTorch`: `0.weight`, `0.bias`,
+/// `2.weight`.
 ///
 /// ```
 /// use n2n_gpu::{nets::{Layer, Sequential}, ops::Conv};

@@ -70,8 +70,8 @@ pub(crate) fn tensors<'a>(g: &'a Graph, params: &[f32]) -> Vec<(&'a str, Vec<usi
     g.params().iter().map(|p| (p.name.as_str(), p.layout.file_shape(), values(p))).collect()
 }
 
-/// The flat parameters of a recorded network from a file's tensors, whose names begin with `prefix`.
-/// Fails with a sentence if a tensor is missing, one too many, of another shape, or no finite floats; `net` is the network's name.
+/// The flat parameters of a recorded network from a file's tensors, whose names begin with `prefix`. Fails with a sentence if a
+/// tensor is missing, one too many, of another shape, or no finite floats; `net` is the network's name.
 pub(crate) fn params(g: &Graph, net: &str, prefix: &str, tensors: &Tensors) -> Result<Vec<f32>, String> {
     let mut flat = vec![0.0; g.params_storage().map_or(0, |id| g.storage(id).len)];
     for param in g.params() {

@@ -129,7 +129,8 @@ impl Network for Unet {
     }
 }
 
-/// Three convolutions from everything to a picture of so many channels: the last block of the U-Nets here, for an encoder of `width` channels.
+/// Three convolutions from everything to a picture of so many channels: the last block of the U-Nets here, for an encoder of
+/// `width` channels.
 pub(super) fn tail(net: &mut Modules, x: Tensor, names: [&str; 3], width: usize, channels: usize) -> Tensor {
     let lrelu = Activation::leaky_relu(SLOPE);
     let y = net.conv2d(names[0], x, (width * 4 / 3).max(1), Conv::same3(1), lrelu);

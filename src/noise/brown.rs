@@ -1,5 +1,5 @@
-//! `brown:25,2`: Gaussian noise that is blurred, and scaled to its standard deviation again. It is made of a whole picture at a time,
-//! by ops of its own (`ops/blur.rs`), not pixel by pixel.
+//! `brown:25,2`: Gaussian noise that is blurred, and scaled to its standard deviation again. It is made of a whole picture at a
+//! time, by ops of its own (`ops/blur.rs`), not pixel by pixel.
 
 use std::ops::Bound::Included;
 

@@ -1,12 +1,12 @@
-//! `camera:4`, `camera:0.5-8,2,90`: photographs as a camera takes them. An sRGB picture is taken back to the light of a sensor (Brooks et
-//! al. 2019, "Unprocessing images for learned raw denoising"), counted as photons with read noise through a Bayer mosaic, and developed
-//! again: demosaicking, white balance, colour matrix, curve, 8 bits, JPEG. Pictures are taken as a whole, by ops of their own
-//! (`ops/camera.rs`), not pixel by pixel.
+//! `camera:4`, `camera:0.5-8,2,90`: photographs as a camera takes them. An sRGB picture is taken back to the light of a sensor
+//! (Brooks et al. 2019, "Unprocessing images for learned raw denoising"), counted as photons with read noise through a Bayer
+//! mosaic, and developed again: demosaicking, white balance, colour matrix, curve, 8 bits, JPEG. Pictures are taken as a whole,
+//! by ops of their own (`ops/camera.rs`), not pixel by pixel.
 //!
-//! The input of a network is such a photograph. Its target is another exposure of the same scene, as noisy as three stops more light make
-//! it, of three whole sensors and before anything is clipped or rounded: the curve bends, so that noise changes the mean, by
-//! f''(v) var / 2, and an eighth of the variance leaves an eighth of that bias. Nothing here needs a clean picture of the scene: a
-//! longer exposure is a noisy one (Lehtinen et al. 2018).
+//! The input of a network is such a photograph. Its target is another exposure of the same scene, as noisy as three stops more
+//! light make it, of three whole sensors and before anything is clipped or rounded: the curve bends, so that noise changes the
+//! mean, by f''(v) var / 2, and an eighth of the variance leaves an eighth of that bias. Nothing here needs a clean picture of
+//! the scene: a longer exposure is a noisy one (Lehtinen et al. 2018).
 
 use std::ops::Bound::Included;
 
@@ -68,8 +68,8 @@ pub(crate) struct Settings<T> {
     balance: [T; 3],
     /// Of the colour matrix (1 + s) v - s mean(v): 0 to 1.
     saturation: T,
-    /// How much of the correction of Malvar, He and Cutler the demosaicking has: 0 is bilinear. `None` for a quarter of the pictures:
-    /// without a mosaic, as if they had been made smaller.
+    /// How much of the correction of Malvar, He and Cutler the demosaicking has: 0 is bilinear. `None` for a quarter of the
+    /// pictures: without a mosaic, as if they had been made smaller.
     mosaic: Option<T>,
     /// Parities of the rows and columns with red.
     phase: [u32; 2],
@@ -135,8 +135,8 @@ impl<T: Real> Settings<T> {
         })
     }
 
-    /// A pixel of the developed picture, an sRGB value, from what all pixels counted. `exposure` 0 comes through the mosaic, and is
-    /// clipped to [0, 1].
+    /// A pixel of the developed picture, an sRGB value, from what all pixels counted. `exposure` 0 comes through the mosaic, and
+    /// is clipped to [0, 1].
     pub(crate) fn develop(
         &self,
         counted: impl Fn(usize, usize) -> [T; 3],

@@ -1,5 +1,5 @@
-//! Noisy exposures of whole pictures, on the CPU: what validation and evaluation look at. Training batches draw theirs on the device
-//! (`shaders/batch.wgsl`).
+//! Noisy exposures of whole pictures, on the CPU: what validation and evaluation look at. Training batches draw theirs on the
+//! device (`shaders/batch.wgsl`).
 
 use rayon::prelude::*;
 
@@ -31,7 +31,8 @@ pub struct Clean<'a> {
 }
 
 impl Noise {
-    /// What exposures of a picture show: (H, W, 3), width and height. It is the picture itself, or that of the means of its cells.
+    /// What exposures of a picture show: (H, W, 3), width and height. It is the picture itself, or that of the means of its
+    /// cells.
     pub fn clean(&self, picture: Clean) -> (Vec<f32>, usize, usize) {
         let cell = self.cell();
         let (width, height) = (picture.width / cell, picture.height / cell);

@@ -1,5 +1,5 @@
-//! What JPEG does to a picture: colours halved, blocks of 8x8 transformed and quantised (ITU-T T.81, JFIF). Without the coding, which
-//! loses nothing.
+//! What JPEG does to a picture: colours halved, blocks of 8x8 transformed and quantised (ITU-T T.81, JFIF). Without the coding,
+//! which loses nothing.
 
 use super::camera::Settings;
 use crate::cpu::Real;
@@ -30,9 +30,9 @@ pub(crate) fn tables(quality: u32) -> [[u32; 64]; 2] {
 }
 
 impl<T: Real> Settings<T> {
-    /// Band number `band` of sixteen rows, quantised: `put` is told row in it, column and values of all its pixels. Of a JPEG these are
-    /// brightness and colours, for [`Settings::decompress`]; else sRGB. What blocks lack at the right and at the bottom repeats the last
-    /// pixels.
+    /// Band number `band` of sixteen rows, quantised: `put` is told row in it, column and values of all its pixels. Of a JPEG
+    /// these are brightness and colours, for [`Settings::decompress`]; else sRGB. What blocks lack at the right and at the bottom
+    /// repeats the last pixels.
     pub(crate) fn compress_band(
         &self,
         picture: impl Fn(usize, usize) -> [T; 3],
@@ -57,8 +57,8 @@ impl<T: Real> Settings<T> {
         !matches!(self.quality, 0 | 100)
     }
 
-    /// A pixel as it is read from a file: its sRGB value in [0, 1], from what [`Settings::compress_band`] put for all. Colours that are
-    /// halved are interpolated, as decoders do.
+    /// A pixel as it is read from a file: its sRGB value in [0, 1], from what [`Settings::compress_band`] put for all. Colours
+    /// that are halved are interpolated, as decoders do.
     pub(crate) fn decompress(
         &self,
         put: impl Fn(usize, usize) -> [T; 3],

@@ -21,7 +21,8 @@ pub struct Law {
     pub help: &'static str,
     /// The numbers after the colon.
     pub parameters: &'static [Parameter],
-    /// Whether its first parameter may be a range `low-high`, from which every picture draws its own: the least that `low` may be.
+    /// Whether its first parameter may be a range `low-high`, from which every picture draws its own: the least that `low` may
+    /// be.
     pub(super) spread: Option<f32>,
     pub(super) unbiased: bool,
     pub(super) masks: bool,
@@ -73,8 +74,8 @@ pub struct Parameter {
 }
 
 impl Law {
-    /// A law that adds noise to every pixel on its own, is right on average, and whose clean picture has the size of the noisy one.
-    /// Records give what is different, and how it is written.
+    /// A law that adds noise to every pixel on its own, is right on average, and whose clean picture has the size of the noisy
+    /// one. Records give what is different, and how it is written.
     pub(super) const PIXELWISE: Self = Self {
         name: "",
         examples: &[],

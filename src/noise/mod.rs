@@ -1,5 +1,5 @@
-//! Noise laws. Each law is one record in a file of its own: how it is written, what its parameters may be, which loss it needs, its
-//! moments, and how a pixel of it is drawn. Everything else asks the record; nothing matches on a law.
+//! Noise laws. Each law is one record in a file of its own: how it is written, what its parameters may be, which loss it needs,
+//! its moments, and how a pixel of it is drawn. Everything else asks the record; nothing matches on a law.
 //!
 //! ```
 //! use n2n_gpu::noise::Noise;
@@ -94,7 +94,8 @@ impl Noise {
         (self.unbiased() || self.camera().is_some()) && !self.masks()
     }
 
-    /// Mean and variance of the noisy values of a picture of one colour, whose clean value is `clean`; `None` of a law without a formula.
+    /// Mean and variance of the noisy values of a picture of one colour, whose clean value is `clean`; `None` of a law without a
+    /// formula.
     pub fn moments(&self, clean: f64) -> Option<Moments> {
         self.law.moments.map(|moments| moments(self.values, clean))
     }

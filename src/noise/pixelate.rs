@@ -1,5 +1,5 @@
-//! `pixelate:8`: each square cell of the picture gives one random pixel of it; the clean picture is that of the means. Which pixel is
-//! shown is drawn where pixels are read, by [`Stream::in_cell`](super::Stream::in_cell).
+//! `pixelate:8`: each square cell of the picture gives one random pixel of it; the clean picture is that of the means. Which
+//! pixel is shown is drawn where pixels are read, by [`Stream::in_cell`](super::Stream::in_cell).
 
 use std::ops::Bound::Included;
 

@@ -47,8 +47,8 @@ impl Stream {
         normal3(self.numbers(pixel, 0))
     }
 
-    /// Row and column of the pixel that a cell of that side shows, at a pixel of the result. Two exposures share the four integers of
-    /// one draw.
+    /// Row and column of the pixel that a cell of that side shows, at a pixel of the result. Two exposures share the four
+    /// integers of one draw.
     pub(crate) fn in_cell(self, pixel: u32, cell: usize) -> (usize, usize) {
         let p = pcg4d([pixel, self.step, self.seed, 2 + self.exposure / 2]).map(|v| v as usize % cell);
         let first = self.exposure as usize % 2 * 2;

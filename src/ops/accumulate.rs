@@ -1,5 +1,5 @@
-//! Gradient accumulation: a weighted sum of the gradients of several batches. The flat gradients are summed in parts, each as soon as
-//! the backward pass has finished it: while the next part is computed, other processes can be sent this one.
+//! Gradient accumulation: a weighted sum of the gradients of several batches. The flat gradients are summed in parts, each as
+//! soon as the backward pass has finished it: while the next part is computed, other processes can be sent this one.
 
 use std::ops::Range;
 
@@ -23,8 +23,8 @@ pub struct Accumulated {
 }
 
 impl Graph {
-    /// Sums the loss and all gradients over batches, the gradients in about `parts` parts. Call after [`Graph::backward`]; from then on
-    /// [`Graph::gradients`] are the sums.
+    /// Sums the loss and all gradients over batches, the gradients in about `parts` parts. Call after [`Graph::backward`]; from
+    /// then on [`Graph::gradients`] are the sums.
     ///
     /// # Panics
     /// If there are no gradients yet.
@@ -54,8 +54,8 @@ impl Graph {
         Accumulated { control: self.view(control).storage, loss: sum }
     }
 
-    /// Parts of the flat gradients, in the order in which the backward pass finishes them (from the last parameter to the first), each
-    /// with the first node before which it is finished.
+    /// Parts of the flat gradients, in the order in which the backward pass finishes them (from the last parameter to the first),
+    /// each with the first node before which it is finished.
     fn parts_of_gradients(&self, gradients: StorageId, count: usize) -> Vec<(usize, Range<usize>)> {
         let len = self.storage(gradients).len;
         let written = |range: &Range<usize>| {

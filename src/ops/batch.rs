@@ -1,5 +1,5 @@
-//! Training batches from pictures that live on the device: random crops, flips and rotations, and independent noises for input and
-//! targets; or two noisy exposures of one scene as they are.
+//! Training batches from pictures that live on the device: random crops, flips and rotations, and independent noises for input
+//! and targets; or two noisy exposures of one scene as they are.
 
 use rayon::prelude::*;
 
@@ -21,8 +21,8 @@ pub struct Batch {
     pub crop: usize,
     /// Crops in a batch.
     pub batch: usize,
-    /// Noise that two exposures of a picture get; `None`: pictures are noisy shots, of which any two of a scene are drawn, and a single one
-    /// as both.
+    /// Noise that two exposures of a picture get; `None`: pictures are noisy shots, of which any two of a scene are drawn, and a
+    /// single one as both.
     pub noise: Option<Noise>,
     /// Whether targets stay without noise, for comparison.
     pub clean_targets: bool,
@@ -38,8 +38,8 @@ pub struct Batch {
     pub targets: usize,
     /// Share of the crops that become grey, with noise that is the same in all colours.
     pub grey: f32,
-    /// Values of a pixel: 3 of its colour, and those of features behind it, which only the input has; or 1 of a grey one. 3 where noise is
-    /// added.
+    /// Values of a pixel: 3 of its colour, and those of features behind it, which only the input has; or 1 of a grey one. 3 where
+    /// noise is added.
     pub channels: usize,
     /// What colours go through in the input, and in the target, where no noise is added.
     pub transfers: [Transfer; 2],
@@ -245,8 +245,8 @@ struct Reader<'a> {
     shards: [&'a [u32]; 3],
 }
 
-/// A crop: its number, those of the pictures that its input and its target are of, its corner in them, its flips, the deviation of its
-/// noise.
+/// A crop: its number, those of the pictures that its input and its target are of, its corner in them, its flips, the deviation
+/// of its noise.
 struct Crop {
     n: u32,
     pictures: [usize; 2],

@@ -1,6 +1,6 @@
 //! BatchNorm (Ioffe and Szegedy 2015) with an activation. In training it normalises by the statistics of the batch, as a group
-//! normalisation does with one channel to a group and all pictures taken together, and moves the running statistics; in evaluation it
-//! normalises by those.
+//! normalisation does with one channel to a group and all pictures taken together, and moves the running statistics; in
+//! evaluation it normalises by those.
 
 use super::{Activation, GroupNorm, Operator, per_vec4};
 use crate::cpu::{self, Io, Real};
@@ -32,7 +32,8 @@ struct UpdateStatistics {
 }
 
 impl Graph {
-    /// Batch normalisation of x (N, H, W, C) with gamma (C) and beta (C) in training. The statistics `running`, mean and variance (C) each, change.
+    /// Batch normalisation of x (N, H, W, C) with gamma (C) and beta (C) in training. The statistics `running`, mean and variance
+    /// (C) each, change.
     pub fn batch_norm(&mut self, x: Tensor, gamma: Tensor, beta: Tensor, running: [Tensor; 2], norm: BatchNorm) -> Tensor {
         let view = self.view(x).clone();
         let options = GroupNorm { groups: view.channels(), eps: norm.eps, activation: norm.activation };

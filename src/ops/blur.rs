@@ -39,8 +39,8 @@ fn shape(sigma: f32) -> impl Iterator<Item = f64> {
 }
 
 impl Graph {
-    /// x (N, H, W, 3) plus the blurred noise of a law that has some, drawn by step and seed in `draw`; `amplitude` is what 1 of the
-    /// [0, 1] range is in x.
+    /// x (N, H, W, 3) plus the blurred noise of a law that has some, drawn by step and seed in `draw`; `amplitude` is what 1 of
+    /// the [0, 1] range is in x.
     pub(super) fn add_blurred_noise(&mut self, x: Tensor, draw: Tensor, noise: &Noise, exposure: u32, amplitude: f32) -> Tensor {
         let Some(sigma) = noise.blur() else { return x };
         let [n, h, w] = self.view(x).shape;

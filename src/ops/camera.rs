@@ -39,8 +39,8 @@ struct Decompress {
 }
 
 impl Graph {
-    /// What a camera makes of pictures x (N, H, W, 3) in [0, 1], by the step and the seed in `draw`: as exposure 0 a photograph, as others
-    /// what is learned from. 0 and 1 of the result are `range`.
+    /// What a camera makes of pictures x (N, H, W, 3) in [0, 1], by the step and the seed in `draw`: as exposure 0 a photograph,
+    /// as others what is learned from. 0 and 1 of the result are `range`.
     pub(super) fn photograph(&mut self, x: Tensor, draw: Tensor, camera: Camera, exposure: u32, range: [f32; 2]) -> Tensor {
         let shape = self.view(x).shape;
         let counted = self.record(Sense { camera, exposure }, &[x, draw], shape, &[3]);
@@ -178,7 +178,8 @@ fn settings<T: Real>(camera: Camera, draw: &[u32], view: &View) -> Vec<Settings<
     (0..view.shape[0] as u32).map(|n| camera.settings(stream(draw, 0), draw[2] + n)).collect()
 }
 
-/// Every pixel of y is what `make` gives for its picture's settings, pixels and size, and its row and column; 0 and 1 are `range`.
+/// Every pixel of y is what `make` gives for its picture's settings, pixels and size, and its row and column; 0 and 1 are
+/// `range`.
 fn each_of_picture<T: Real>(
     io: &mut Io<T>,
     camera: Camera,

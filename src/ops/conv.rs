@@ -82,8 +82,8 @@ impl Conv {
         Patches { first: (p, p), size, source_step: self.stride, target_step: 1, target_first: (0, 0) }
     }
 
-    /// Pixels of `dy` that a pixel of `dx` sees, for the pixels whose remainders modulo the stride are `phase`. It sees the first of
-    /// them through the last of the filter's taps in question, which is returned as well: every `stride`th, backwards.
+    /// Pixels of `dy` that a pixel of `dx` sees, for the pixels whose remainders modulo the stride are `phase`. It sees the first
+    /// of them through the last of the filter's taps in question, which is returned as well: every `stride`th, backwards.
     fn backward_patches(&self, phase: (usize, usize)) -> (Patches, (usize, usize)) {
         let along = |phase: usize| {
             let k = (phase + self.padding) % self.stride;
@@ -209,8 +209,8 @@ const BACKWARD: Kernels =
     Kernels { forward: false, tiled: Shader::Conv2dDx, tiny: Shader::Conv2dDxTiny, cooperative: Shader::Conv2dDxCoop };
 
 impl Finish {
-    /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. Something has to be bound where one is missing, and
-    /// is not read.
+    /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. Something has to be bound where one is
+    /// missing, and is not read.
     fn lower(&self, l: &Lowering, node: &Node) -> (Constants, [(&'static str, Tensor); 3]) {
         let [addend, gate] = [self.addend, self.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
         let yes = |given: bool| f64::from(u8::from(given));
@@ -230,7 +230,8 @@ impl Finish {
     }
 }
 
-/// Emits one of the kernels: rows are the result's pixels (of a phase), columns its channels. `x` is the large side, `y` the small one.
+/// Emits one of the kernels: rows are the result's pixels (of a phase), columns its channels. `x` is the large side, `y` the
+/// small one.
 fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &Finish) {
     let (input, output) = (l.view(node.inputs[0]).clone(), l.view(node.outputs[0]).clone());
     let (step, x, y) = if kernels.forward { (1, &input, &output) } else { (conv.stride, &output, &input) };

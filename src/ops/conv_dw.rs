@@ -68,8 +68,8 @@ impl Op for Conv2dWeightGrad {
         // The bias is one more row of the filter, with ones for pixels.
         let rows = self.conv.kernel * self.conv.kernel * x.padded() + usize::from(bias);
         let (rows4, k4) = (rows.div_ceil(4), dy.padded() / 4);
-        // As many splits as give large devices enough workgroups of 64 x 64, but at least 64 pixels each: whatever the tile, so that sums
-        // are added in the same order.
+        // As many splits as give large devices enough workgroups of 64 x 64, but at least 64 pixels each: whatever the tile, so
+        // that sums are added in the same order.
         let nominal = rows4.div_ceil(16) * k4.div_ceil(16);
         let splits = WORKGROUPS.div_ceil(nominal).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
         let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(32);

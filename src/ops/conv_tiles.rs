@@ -1,5 +1,5 @@
-//! Tiles of the convolutions' kernels: how many invocations a workgroup has, and what each of them keeps in registers. All tiles of
-//! an op add in the same order, so that the choice changes how long it takes and no bit of its result.
+//! Tiles of the convolutions' kernels: how many invocations a workgroup has, and what each of them keeps in registers. All tiles
+//! of an op add in the same order, so that the choice changes how long it takes and no bit of its result.
 
 use super::Conv;
 use crate::graph::{Precision, View};
@@ -15,7 +15,8 @@ const LOADS: usize = 4;
 /// Invocations of a wave of the widest GPUs: workgroups of four slices are whole ones.
 const WAVE: usize = 64;
 
-/// Slices of a workgroup, among which it splits the inner dimension: four, or one on a software adapter, which is not to be filled with waves.
+/// Slices of a workgroup, among which it splits the inner dimension: four, or one on a software adapter, which is not to be
+/// filled with waves.
 fn slices(limits: &Limits) -> usize {
     if limits.busy <= Limits::BUSY_SOFTWARE { 1 } else { 4 }
 }
@@ -138,8 +139,8 @@ pub(super) struct Product {
 }
 
 impl Product {
-    /// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than an eighth
-    /// of the device busy. So are those of enormous windows.
+    /// Whether a product of `inners` vec4s is better split along these: it is long, and tiles of 32 x 32 would keep less than an
+    /// eighth of the device busy. So are those of enormous windows.
     pub(super) fn is_tiny(&self, inners: usize, conv: Conv, limits: &Limits) -> bool {
         let tiles = self.rows.div_ceil(32) * self.columns4.div_ceil(8) * self.times;
         inners >= 32 && tiles < (limits.busy as usize / 8).max(2) || conv.kernel > LARGEST_WINDOW
@@ -164,15 +165,16 @@ impl Product {
         vec4s.map(|n| n.div_ceil(tile.invocations()))
     }
 
-    /// Whether an invocation always loads from the same row or column: kernels step from a load to the next by whole pixels or channels.
+    /// Whether an invocation always loads from the same row or column: kernels step from a load to the next by whole pixels or
+    /// channels.
     fn is_loaded_evenly(&self, tile: &Tile) -> bool {
         let of_pixel = tile.ty * tile.rows / 4;
         let even = self.inner == Inner::Channels || tile.invocations().is_multiple_of(of_pixel);
         even && tile.invocations().is_multiple_of(tile.tx * tile.cols)
     }
 
-    /// Instructions for every multiply-add of the product, about: those of the product, those beyond its rows and columns, and those of
-    /// loads and stages, as compilers for AMD's GPUs make them.
+    /// Instructions for every multiply-add of the product, about: those of the product, those beyond its rows and columns, and
+    /// those of loads and stages, as compilers for AMD's GPUs make them.
     fn cost(&self, tile: &Tile) -> f64 {
         let [down, across] = self.grid(tile);
         let done = down * tile.ty * tile.rows * across * tile.tx * tile.cols;
@@ -215,8 +217,8 @@ impl Product {
         })
     }
 
-    /// The tile of the kernel in that file that the tuner knows or the default, for a convolution with the picture `result` on the
-    /// side of its product's rows.
+    /// The tile of the kernel in that file that the tuner knows or the default, for a convolution with the picture `result` on
+    /// the side of its product's rows.
     pub(super) fn choose(&self, l: &mut Lowering, shader: Shader, conv: Conv, result: &View, input: usize) -> Tile {
         let (tiles, default) = self.tiles(l.limits, shader);
         let precision = if l.graph.is_half(result.storage) { Precision::F16 } else { Precision::F32 };

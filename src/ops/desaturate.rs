@@ -14,9 +14,10 @@ struct Desaturate {
 }
 
 impl Graph {
-    /// x (N, H, W, 3, or several such side by side) with that share of its N pictures turned to grey, drawn by step and seed in `draw`: the
-    /// three channels become their mean, by weights that are drawn for each picture, uniformly among those with the sum 1. Two tensors of the
-    /// same N and `draw` get the same weights, so that noisy exposures of one scene stay such, with noise that is equal in all colours.
+    /// x (N, H, W, 3, or several such side by side) with that share of its N pictures turned to grey, drawn by step and seed in
+    /// `draw`: the three channels become their mean, by weights that are drawn for each picture, uniformly among those with the
+    /// sum 1. Two tensors of the same N and `draw` get the same weights, so that noisy exposures of one scene stay such, with
+    /// noise that is equal in all colours.
     pub(super) fn desaturate(&mut self, x: Tensor, draw: Tensor, share: f32) -> Tensor {
         if share == 0.0 {
             return x;

@@ -268,7 +268,8 @@ impl Op for NormaliseGrad {
     crate::cpu_meaning!();
 }
 
-/// For every channel the mean over the `count` values of its group of `cg` channels, of a gradient whose sums per channel are given.
+/// For every channel the mean over the `count` values of its group of `cg` channels, of a gradient whose sums per channel are
+/// given.
 fn means_of_groups<T: Real>(means: &mut [T], sums: &[T], [gamma, rstd]: [&[T]; 2], cg: usize, count: T) {
     for (g, means) in means.chunks_exact_mut(cg).enumerate() {
         let group = g * cg..(g + 1) * cg;

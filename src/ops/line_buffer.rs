@@ -35,8 +35,8 @@ impl LineBuffer {
 
 impl Graph {
     /// Of x (1, rows or more, W, C), the window (1, lead + rows, W, C); rows beyond the picture are zeros. `control` holds two
-    /// integers: the first row of the strip, and the rows of the picture, both before any scaling. Also gives what is retained (1, lead +
-    /// delay, W, C), which belongs to the host.
+    /// integers: the first row of the strip, and the rows of the picture, both before any scaling. Also gives what is retained
+    /// (1, lead + delay, W, C), which belongs to the host.
     pub(crate) fn line_buffer(&mut self, x: Tensor, control: Tensor, buffer: LineBuffer) -> (Tensor, Tensor) {
         let View { shape: [n, h, w], parts, .. } = self.view(x).clone();
         let LineBuffer { first, rows, lead, .. } = buffer;

@@ -28,22 +28,23 @@ pub enum Loss {
         eps: f32,
     },
     /// |d|, for targets of which a share of the pixels has a random colour (text). Where the network is uncertain, such pixels would pull
-    /// its result towards grey; their mean error is therefore subtracted, which leaves (1 - share) |d| of the clean target on average.
+    /// its result towards grey; their mean error is therefore subtracted, which leaves (1 - share) |d| of the clean target on
+    /// average.
     Outliers {
         /// Probability that a pixel has a random colour.
         share: f32,
         /// Range in which these colours are uniformly distributed.
         range: [f32; 2],
     },
-    /// (|d| + eps)^exponent, the exponent falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise that is
-    /// right most often (impulses).
+    /// (|d| + eps)^exponent, the exponent falling from 2 to 0 in the course of training (Lehtinen et al. 2018, 3.3): for noise
+    /// that is right most often (impulses).
     L0 {
         /// Keeps the derivative finite, and small where prediction and target meet by chance.
         eps: f32,
     },
-    /// (d / (x + 0.01))^2 of linear values without an upper end, which the network gives by its curve, [`Transfer::Pu`], and targets as they
-    /// are. The denominator counts as a constant, so that the best x is the mean of all targets (Lehtinen et al. 2018, on Monte Carlo rendering). Of targets
-    /// on a curve, the mean would be too dark.
+    /// (d / (x + 0.01))^2 of linear values without an upper end, which the network gives by its curve, [`Transfer::Pu`], and
+    /// targets as they are. The denominator counts as a constant, so that the best x is the mean of all targets (Lehtinen et al.
+    /// 2018, on Monte Carlo rendering). Of targets on a curve, the mean would be too dark.
     Hdr {
         /// The network's values for 0 and 1 of the curve.
         range: [f32; 2],
@@ -51,8 +52,8 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The paper's annealed loss, with an eps of one grey level of the [0, 1] range. With the paper's 1e-8, the few targets that happen to
-    /// be close to the prediction dominate the gradient.
+    /// The paper's annealed loss, with an eps of one grey level of the [0, 1] range. With the paper's 1e-8, the few targets that
+    /// happen to be close to the prediction dominate the gradient.
     pub const ANNEALED: Self = Self::L0 { eps: 1.0 / 255.0 };
 
     /// That of linear values.
@@ -172,9 +173,9 @@ impl Graph {
         self.loss(Loss::L2, x, t, None, None)
     }
 
-    /// Mean over all elements of `loss` of x (N, H, W, C) against one target t or several (N, H, W, C of each), as a tensor of one
-    /// element. With a mask (N, H, W, 1 of each target) of zeros and ones, pixels whose mask is zero count as zeros. `exponent`, of one
-    /// element, is that of [`Loss::L0`]. Gradients flow to x only.
+    /// Mean over all elements of `loss` of x (N, H, W, C) against one target t or several (N, H, W, C of each), as a tensor of
+    /// one element. With a mask (N, H, W, 1 of each target) of zeros and ones, pixels whose mask is zero count as zeros.
+    /// `exponent`, of one element, is that of [`Loss::L0`]. Gradients flow to x only.
     pub fn loss(&mut self, loss: Loss, x: Tensor, t: Tensor, mask: Option<Tensor>, exponent: Option<Tensor>) -> Tensor {
         let (vx, vt) = (self.view(x), self.view(t));
         let targets = vt.parts.len();

@@ -2,8 +2,8 @@
 //!
 //! Every op is recorded by a method of [`crate::graph::Graph`]; a mistake in shapes panics there, with a sentence.
 
-/// What each op says of itself in a line: its name, that of its main kernel; its [`Halo`](crate::graph::Halo); and that its meaning on
-/// the CPU is `run`, in both precisions.
+/// What each op says of itself in a line: its name, that of its main kernel; its [`Halo`](crate::graph::Halo); and that its
+/// meaning on the CPU is `run`, in both precisions.
 macro_rules! op_facts {
     ($self:ident, $name:expr, $halo:expr) => {
         fn name(&$self) -> &'static str {

@@ -14,10 +14,10 @@ struct Neighbours {
 }
 
 impl Graph {
-    /// Of every square of 2 x 2 pixels of x (N, 2 H, 2 W, C) one pixel, drawn by step and seed in `draw`, and one of the two that lie beside
-    /// and below or above it: two pictures (N, H, W, C) of nearly the same, whose noise is independent where that of pixels is (Huang et al.
-    /// 2021, `Neighbor2Neighbor`, fig. 3). Of two tensors with the same N, H, W and `draw`, the same pixels are taken. No gradient flows
-    /// back.
+    /// Of every square of 2 x 2 pixels of x (N, 2 H, 2 W, C) one pixel, drawn by step and seed in `draw`, and one of the two that
+    /// lie beside and below or above it: two pictures (N, H, W, C) of nearly the same, whose noise is independent where that of
+    /// pixels is (Huang et al. 2021, `Neighbor2Neighbor`, fig. 3). Of two tensors with the same N, H, W and `draw`, the same
+    /// pixels are taken. No gradient flows back.
     ///
     /// # Panics
     /// If height or width are odd.

@@ -1,5 +1,5 @@
-//! Functions of one picture, element by element: leaky ReLU (Maas, Hannun, Ng 2013), with slope 0 the ReLU (Nair and Hinton 2010), and the
-//! logistic sigmoid. Their gradients need only the result.
+//! Functions of one picture, element by element: leaky ReLU (Maas, Hannun, Ng 2013), with slope 0 the ReLU (Nair and Hinton
+//! 2010), and the logistic sigmoid. Their gradients need only the result.
 
 use super::{Operator, per_vec4};
 use crate::cpu::{self, Io, Real};

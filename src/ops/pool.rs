@@ -1,5 +1,5 @@
-//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`. The
-//! CPU passes on what is not a number; WGSL leaves open what `max` makes of it.
+//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`.
+//! The CPU passes on what is not a number; WGSL leaves open what `max` makes of it.
 
 use super::{Operator, per_vec4};
 use crate::cpu::{self, Io, Real};

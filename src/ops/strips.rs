@@ -37,9 +37,9 @@ struct Flow {
 }
 
 impl Graph {
-    /// The ops from `x` to `y`, both (1, H, W, C), for strips of `rows` rows and the whole width. `rows` must divide by whatever the
-    /// network scales its pictures down by, and so must the rows of a picture. `None` where that cannot be: where a pixel depends
-    /// on all others.
+    /// The ops from `x` to `y`, both (1, H, W, C), for strips of `rows` rows and the whole width. `rows` must divide by whatever
+    /// the network scales its pictures down by, and so must the rows of a picture. `None` where that cannot be: where a pixel
+    /// depends on all others.
     pub fn in_strips(&self, x: Tensor, y: Tensor, rows: usize) -> Option<Strips> {
         let mut g = self.without_ops();
         let view = self.view(x).clone();

@@ -6,8 +6,8 @@ use crate::plan::{Lowering, Range, SplitSum, grid};
 /// Where a sum goes, and what it is added to.
 pub(super) type Total = (Range, Option<Range>);
 
-/// Emits the sum of `count` partial results, times `scale`. A partial result is as long as the totals, one or two, together, which
-/// each get their part. A plain sum waits, to be added up with others in one dispatch.
+/// Emits the sum of `count` partial results, times `scale`. A partial result is as long as the totals, one or two, together,
+/// which each get their part. A plain sum waits, to be added up with others in one dispatch.
 pub(super) fn sum_partials(l: &mut Lowering, partials: Range, count: usize, scale: f64, totals: &[Total]) {
     let together = totals.iter().all(|(to, before)| before.is_none() && to.buffer == totals[0].0.buffer);
     if scale == 1.0 && together {

@@ -156,7 +156,8 @@ impl Plan {
                 lifetimes[i].last = lifetimes[i].last.max(batch.node);
             }
             if batch.apart {
-                // Nothing before it uses the slot: wgpu lets a dispatch wait for all before it that writes to a buffer which was in use.
+                // Nothing before it uses the slot: wgpu lets a dispatch wait for all before it that writes to a buffer which was
+                // in use.
                 place(&sum.partials).into_iter().for_each(|i| lifetimes[i].first = 0);
             }
         }

@@ -1,5 +1,5 @@
-//! A plan as JSON: all that a small player, in a browser say, needs to replay it. It makes the buffers, fills the host's storages,
-//! compiles the pipelines, and runs the dispatches in order, as often as it likes.
+//! A plan as JSON: all that a small player, in a browser say, needs to replay it. It makes the buffers, fills the host's
+//! storages, compiles the pipelines, and runs the dispatches in order, as often as it likes.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ fn number<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     })
 }
 
-/// Where the elements of a parameter's `shape` in files lie: of `conv` as (k, k, in, out), of `conv-transpose` as (k, k, out, in), both with
-/// every run of channels padded to a multiple of four.
+/// Where the elements of a parameter's `shape` in files lie: of `conv` as (k, k, in, out), of `conv-transpose` as (k, k, out,
+/// in), both with every run of channels padded to a multiple of four.
 fn layout(layout: &ParamLayout) -> Value {
     match layout {
         ParamLayout::Conv { input, output, .. } => json!({"kind": "conv", "in": input, "out": [output]}),
@@ -29,10 +29,11 @@ fn layout(layout: &ParamLayout) -> Value {
 }
 
 impl Plan {
-    /// The plan as JSON text. Buffers have bytes, and one with `words` holds them from the beginning: it is a uniform buffer, which none of
-    /// version 2 had. Storages have elements; a storage has no buffer where its tensor was laid into another one.
-    /// `element` is `f32`, `u32`, or `f16`, two to a word of four bytes; `fill` is the value of all elements before the first run, of
-    /// host storages alone. `needs` are the limits that the device must reach at least, `features` what it must have beyond `WebGPU`.
+    /// The plan as JSON text. Buffers have bytes, and one with `words` holds them from the beginning: it is a uniform buffer,
+    /// which none of version 2 had. Storages have elements; a storage has no buffer where its tensor was laid into another one.
+    /// `element` is `f32`, `u32`, or `f16`, two to a word of four bytes; `fill` is the value of all elements before the first
+    /// run, of host storages alone. `needs` are the limits that the device must reach at least, `features` what it must have
+    /// beyond `WebGPU`.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(&self.to_value()).expect("a plan is plain data")
     }

@@ -1,5 +1,5 @@
-//! Sums that are split over workgroups leave partial results. They are added up as late as possible, many of them in one dispatch: each
-//! dispatch costs some microseconds, and waits for all before it that have written what it reads.
+//! Sums that are split over workgroups leave partial results. They are added up as late as possible, many of them in one
+//! dispatch: each dispatch costs some microseconds, and waits for all before it that have written what it reads.
 
 use super::lowering::{Lowering, Range, SplitSum, grid};
 use super::tuning::Tuning;
@@ -21,8 +21,8 @@ pub(super) struct Batch {
     pub(super) apart: bool,
 }
 
-/// What is left to add up, in batches that each come right before the first node that reads one of the totals, or once the partial
-/// results take too much memory.
+/// What is left to add up, in batches that each come right before the first node that reads one of the totals, or once the
+/// partial results take too much memory.
 pub(super) fn batches(lowered: &[Lowering]) -> Vec<Batch> {
     let (mut batches, mut waiting): (Vec<Batch>, Vec<SplitSum>) = (Vec::new(), Vec::new());
     for (node, l) in lowered.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! How a step is run: alone, or with other processes, which each draw a part of every batch and sum their gradients while the backward pass
-//! goes on.
+//! How a step is run: alone, or with other processes, which each draw a part of every batch and sum their gradients while the
+//! backward pass goes on.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -59,8 +59,8 @@ impl Trainer {
         Ok(vote)
     }
 
-    /// Seconds that a batch of this process takes, forward and backward. Nothing is learned from it: running statistics, which a forward
-    /// pass changes, are what they were.
+    /// Seconds that a batch of this process takes, forward and backward. Nothing is learned from it: running statistics, which a
+    /// forward pass changes, are what they were.
     pub(super) fn seconds(&mut self) -> Result<f64> {
         let sums = self.step.sums.expect("a team sums gradients");
         self.begin_batch(sums, 0)?;
@@ -124,8 +124,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Runs the backward pass of a batch up to each part of the gradients in turn, and sums that part over the team while the next is
-    /// computed. The sums then replace the gradients and the loss on the device.
+    /// Runs the backward pass of a batch up to each part of the gradients in turn, and sums that part over the team while the
+    /// next is computed. The sums then replace the gradients and the loss on the device.
     fn sum_last_batch(&mut self, team: &mut dyn Team, sums: Accumulated, vote: Vote) -> Result<Vote> {
         let gradients = self.step.grads;
         let parts = summed_parts(&self.executor.plan().graph);

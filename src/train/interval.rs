@@ -1,10 +1,11 @@
 //! How sure an estimated PSNR is, by how much the estimate scatters between blocks of the held-out pictures.
 //!
-//! The estimate of a picture is a mean over its pixels, whose scatter is that of the noise, a product of two for every pixel, and that of the
-//! error itself between flat and detailed parts. Neighbours share errors, so that pixels do not count as independent; means of blocks
-//! do. With n blocks that have a standard deviation of s, the mean has a standard error of s / √n. Pictures count as independent. The
-//! PSNR is a logarithm, to which relative errors add: those of the means of P pictures are e = √(Σ eᵢ²) / P together, and nineteen of
-//! twenty lie within 1.96 e. As blocks differ by more than noise, this is rather too wide than too narrow.
+//! The estimate of a picture is a mean over its pixels, whose scatter is that of the noise, a product of two for every pixel, and
+//! that of the error itself between flat and detailed parts. Neighbours share errors, so that pixels do not count as independent;
+//! means of blocks do. With n blocks that have a standard deviation of s, the mean has a standard error of s / √n. Pictures count
+//! as independent. The PSNR is a logarithm, to which relative errors add: those of the means of P pictures are e = √(Σ eᵢ²) / P
+//! together, and nineteen of twenty lie within 1.96 e. As blocks differ by more than noise, this is rather too wide than too
+//! narrow.
 
 /// Side of a block, pixels: twice what errors are correlated over. Small pictures have smaller ones, four on a side.
 const SIDE: usize = 16;
@@ -46,8 +47,8 @@ impl Blocks {
     }
 }
 
-/// Between which decibels a mean over pictures is, by the relative errors of each; nothing where one of them has none, or there may be
-/// no error at all.
+/// Between which decibels a mean over pictures is, by the relative errors of each; nothing where one of them has none, or there
+/// may be no error at all.
 pub(super) fn interval(decibels: f64, errors: &[Option<f64>]) -> Option<[f64; 2]> {
     let squares = errors.iter().map(|e| e.map(|e| e * e)).sum::<Option<f64>>()?;
     let relative = WITHIN * squares.sqrt() / errors.len() as f64;

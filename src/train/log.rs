@@ -23,8 +23,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Takes in rows of the log up to step `until`. A loss that is not finite ends the training. A gradient that is not finite skips
-    /// its step; it ends the training at once in single precision, and after [`OVERFLOWS`] in a row in half precision.
+    /// Takes in rows of the log up to step `until`. A loss that is not finite ends the training. A gradient that is not finite
+    /// skips its step; it ends the training at once in single precision, and after [`OVERFLOWS`] in a row in half precision.
     pub(super) fn take(&mut self, rows: &[f32], until: u64, precision: Precision) -> Result<()> {
         let most = if precision == Precision::F16 { OVERFLOWS } else { 1 };
         for step in self.seen..until {

@@ -71,8 +71,8 @@ pub struct Options {
     /// Crops per step [default: 16 on a large GPU, else 4; recipe epfl: 30]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "N", allow_negative_numbers = true))]
     pub batch: usize,
-    /// Side of the square crops, pixels; networks with levels need a multiple of 2^levels [default: 64, less where pictures are smaller; recipe epfl: 32,
-    /// n2n: 256]
+    /// Side of the square crops, pixels; networks with levels need a multiple of 2^levels [default: 64, less where pictures are
+    /// smaller; recipe epfl: 32, n2n: 256]
     #[cfg_attr(feature = "cli", arg(long, hide_short_help = true, value_name = "PX", allow_negative_numbers = true))]
     pub crop: usize,
     /// Highest learning rate.
@@ -161,8 +161,8 @@ impl Options {
             warm_up: None,
             augment: Augment::All,
             grey: 0.0,
-            // Below the norm of most gradients, so that Adam sees their direction alone: at 1, single crops at which a network without
-            // normalisation explodes cost 0.35 dB of 32.8 dB after 8,000 steps, and at 0.03 and 0.001 nothing changes.
+            // Below the norm of most gradients, so that Adam sees their direction alone: at 1, single crops at which a network
+            // without normalisation explodes cost 0.35 dB of 32.8 dB after 8,000 steps, and at 0.03 and 0.001 nothing changes.
             clip: 0.01,
             ema: 0.999,
             seed: 1,
@@ -274,8 +274,8 @@ impl Options {
     }
 }
 
-/// Side of the crops to train on, of pictures that allow crops of `side` ([`Source::side`]): as large as they allow, up to 64 pixels,
-/// but no smaller than what the network divides sizes by (`multiple`).
+/// Side of the crops to train on, of pictures that allow crops of `side` ([`Source::side`]): as large as they allow, up to 64
+/// pixels, but no smaller than what the network divides sizes by (`multiple`).
 pub fn crop_for(side: usize, multiple: usize) -> usize {
     (side.min(64) / multiple).max(1) * multiple
 }

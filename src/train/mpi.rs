@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 
 /// Pause between looks at whether something has arrived: MPI would take all of a core for waiting, and training needs it.
 const PAUSE: Duration = Duration::from_micros(50);
-/// How long to wait for the others once this process is told to stop. `mpirun` tells all of them when one has died, and kills those that are
-/// left after a second.
+/// How long to wait for the others once this process is told to stop. `mpirun` tells all of them when one has died, and kills
+/// those that are left after a second.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What the thread that talks to MPI is told.
@@ -28,8 +28,8 @@ enum Job {
     Leave,
 }
 
-/// This process and the others. A thread of its own talks to MPI, so that sums go on while the device computes. A process that ends without
-/// [`Team::leave`] has failed, and `mpirun` ends the others.
+/// This process and the others. A thread of its own talks to MPI, so that sums go on while the device computes. A process that
+/// ends without [`Team::leave`] has failed, and `mpirun` ends the others.
 #[derive(Debug)]
 pub struct Mpi {
     rank: usize,

@@ -22,8 +22,8 @@ const ABOVE: f64 = 5.0;
 const SAFE: f64 = 0.1;
 
 impl Run<'_> {
-    /// The learning rate that a range test finds: a tenth of the highest one at which the loss does not blow up yet. The training begins
-    /// anew after it. The same run finds the same rate on the same device.
+    /// The learning rate that a range test finds: a tenth of the highest one at which the loss does not blow up yet. The training
+    /// begins anew after it. The same run finds the same rate on the same device.
     ///
     /// # Errors
     /// If options and pictures do not fit each other, the device fails, or the loss rises from the lowest rate on.

@@ -11,8 +11,8 @@ use crate::ops::{Loss, Update};
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[non_exhaustive]
 pub enum Recipe {
-    /// That of the U-Net of an EPFL student report (docs/reports.md): 30 epochs of Adam at 8.5e-4, a tenth after epochs 5 and 7; ten pictures a step in
-    /// three flips
+    /// That of the U-Net of an EPFL student report (docs/reports.md): 30 epochs of Adam at 8.5e-4, a tenth after epochs 5 and 7;
+    /// ten pictures a step in three flips
     Epfl,
     /// The Noise2Noise paper's: 300,000 steps of Adam at 3e-4 on four crops of 256 pixels, the rate falling at the end
     N2n,

@@ -1,11 +1,12 @@
-//! A ring of pictures on the device, for data that memory does not hold: the same kernel draws from it as from pictures that are all there.
+//! A ring of pictures on the device, for data that memory does not hold: the same kernel draws from it as from pictures that are
+//! all there.
 //!
 //! - A `Supply` is the files in an endless order that the seed shuffles: a position of it is a file and a random piece of it.
 //! - The ring has `slots` of one size. Slot `s` holds the latest position `p` with `p % slots == s`.
 //! - Before step `n`, all positions below `first + n * crops / each` have been written: a piece is replaced after, on average, as
 //!   many crops as would tile it.
-//! - So what is drawn from is a function of seed, files and step: a resumed training, another device and every process of a team get the
-//!   same. A step whose piece is not read yet waits for it.
+//! - So what is drawn from is a function of seed, files and step: a resumed training, another device and every process of a team
+//!   get the same. A step whose piece is not read yet waits for it.
 //! - Slots that are still empty are rows of the table that name one of the first pieces.
 //! - Threads read a few positions ahead (`Ahead`); pieces go to the device as host writes between steps.
 
@@ -150,8 +151,8 @@ impl Ring {
         [slot * self.supply.shots(), scene.len()].map(|v| v as u32)
     }
 
-    /// Brings the ring to where it is before a step, and waits for files; `until`, if that is given. Whether it is there: if not, it goes on
-    /// from where it is when it is called again.
+    /// Brings the ring to where it is before a step, and waits for files; `until`, if that is given. Whether it is there: if not,
+    /// it goes on from where it is when it is called again.
     ///
     /// # Errors
     /// If the device fails, or there are no more pictures to train on.

@@ -94,9 +94,9 @@ pub struct Outcome {
 }
 
 impl Run<'_> {
-    /// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `state.safetensors`, `report.html`
-    /// and `samples/` in the run folder. `watch` is told after every step, and ends the training by `ControlFlow::Break`. Files of
-    /// an earlier run in the folder stay until there is something to put in their place.
+    /// Trains, and leaves `config.toml`, `metrics.jsonl`, `best.safetensors`, `last.safetensors`, `state.safetensors`,
+    /// `report.html` and `samples/` in the run folder. `watch` is told after every step, and ends the training by
+    /// `ControlFlow::Break`. Files of an earlier run in the folder stay until there is something to put in their place.
     ///
     /// # Errors
     /// If options and pictures do not fit each other, the device fails, a file cannot be written, or the loss is not finite any
@@ -105,9 +105,9 @@ impl Run<'_> {
         self.train(Start::Fresh, &Origin::default(), watch)
     }
 
-    /// Goes on with a training that [`Run::start`] left in the run folder, as if it had not been stopped: with the same options and
-    /// pictures, to the same bits on the same device. With another length it goes further: from where it is on, learning rates are those of
-    /// a training of that length.
+    /// Goes on with a training that [`Run::start`] left in the run folder, as if it had not been stopped: with the same options
+    /// and pictures, to the same bits on the same device. With another length it goes further: from where it is on, learning
+    /// rates are those of a training of that length.
     ///
     /// # Errors
     /// As [`Run::start`], and if the folder has no state of a training with these options and pictures, or has already
@@ -116,8 +116,8 @@ impl Run<'_> {
         self.train(Start::Resumed, &Origin::default(), watch)
     }
 
-    /// The training of [`Run::start`] or [`Run::resume`], or one that begins with a model of the same network: fine-tuning. `origin` is
-    /// noted in `config.toml`.
+    /// The training of [`Run::start`] or [`Run::resume`], or one that begins with a model of the same network: fine-tuning.
+    /// `origin` is noted in `config.toml`.
     ///
     /// # Errors
     /// As these, and if the model is of another network.
@@ -125,9 +125,10 @@ impl Run<'_> {
         Training::new(self, start, origin, None)?.complete(watch)
     }
 
-    /// The same in a team of processes, which all call this with the same options and pictures: each draws a part of every batch, and they
-    /// sum their gradients. The first of them leaves the files and gets the outcome; the others get none. Steps are those of one process with
-    /// the whole batch within rounding, batch normalisation excepted, which each process does on its part.
+    /// The same in a team of processes, which all call this with the same options and pictures: each draws a part of every batch,
+    /// and they sum their gradients. The first of them leaves the files and gets the outcome; the others get none. Steps are
+    /// those of one process with the whole batch within rounding, batch normalisation excepted, which each process does on its
+    /// part.
     ///
     /// # Errors
     /// As [`Run::train`], and if another process is gone: the state of the last step is in the folder then.

@@ -92,8 +92,8 @@ fn records(path: &Path) -> Result<Vec<Record>> {
     (1..).zip(text.lines()).map(line).collect()
 }
 
-/// The runs in a folder and in folders within it, in order of their paths: folders that have a `config.toml` and one of the files of a run.
-/// One whose files are damaged is an error of its own.
+/// The runs in a folder and in folders within it, in order of their paths: folders that have a `config.toml` and one of the files
+/// of a run. One whose files are damaged is an error of its own.
 ///
 /// # Errors
 /// If the folder does not exist or cannot be listed.

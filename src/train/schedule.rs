@@ -48,8 +48,8 @@ const VALIDATED: f64 = 0.2;
 const STEP_WORK: f64 = 3.0;
 
 impl Options {
-    /// How many validations of so many pixels there are in a training; `epochs` are those of a step. Short ones have fewer: by the
-    /// pixels of steps and pictures and not by the clock, so that a run can be repeated.
+    /// How many validations of so many pixels there are in a training; `epochs` are those of a step. Short ones have fewer: by
+    /// the pixels of steps and pictures and not by the clock, so that a run can be repeated.
     pub(super) fn validations(&self, epochs: f64, pixels: usize) -> f64 {
         let steps = match self.length {
             Length::Steps(steps) => steps as f64,
@@ -133,8 +133,8 @@ const GAIN: f64 = 0.01;
 /// Most cuts: to a thousandth.
 const MOST_CUTS: i32 = 10;
 
-/// What the validations that were due have shown, for [`Schedule::Plateau`] and for patience. Others, as where a training is stopped, do
-/// not count, so that a resumed training equals the uninterrupted one.
+/// What the validations that were due have shown, for [`Schedule::Plateau`] and for patience. Others, as where a training is
+/// stopped, do not count, so that a resumed training equals the uninterrupted one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Judged {
     best: Option<f64>,

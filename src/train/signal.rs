@@ -8,7 +8,8 @@ use crate::ops::Pixels;
 const PICTURES: usize = 200;
 const VALUES: usize = 20_000;
 
-/// Which values of noisy pictures are black and white, where they are others than 0 and 1: pictures of bytes, and renders, have none such.
+/// Which values of noisy pictures are black and white, where they are others than 0 and 1: pictures of bytes, and renders, have
+/// none such.
 pub fn signal<'a>(pictures: impl IntoIterator<Item = &'a TrainingPicture>) -> Option<[f32; 2]> {
     let pictures: Vec<&TrainingPicture> = pictures.into_iter().collect();
     let plain = |p: &&TrainingPicture| p.linear || p.channels > 3 || matches!(p.pixels, Pixels::Bytes(_));

@@ -1,4 +1,5 @@
-//! Learning from single noisy pictures: Huang et al. 2021, `Neighbor2Neighbor`, "self-supervised denoising from single noisy images".
+//! Learning from single noisy pictures: Huang et al. 2021, `Neighbor2Neighbor`, "self-supervised denoising from single noisy
+//! images".
 
 use super::step::Example;
 use crate::graph::Graph;
@@ -12,9 +13,9 @@ const GAMMA: f32 = 2.0;
 ///
 /// With g1 and g2 for the halves of a picture y, f for the network, and the gradient stopped in f(y), the paper's loss is
 /// |f(g1 y) - g2 y|^2 + gamma |f(g1 y) - g2 y - (g1 f(y) - g2 f(y))|^2: the second term, the regulariser, allows for what the pixels differ
-/// in without noise, which otherwise would come out smoothed. Both are squares of f(g1 y) minus something that stands fast, so their sum is,
-/// but for a constant, 1 + gamma times the square of f(g1 y) minus the mean of both: one target, g2 y + gamma / (1 + gamma) (g1 f(y) - g2
-/// f(y)).
+/// in without noise, which otherwise would come out smoothed. Both are squares of f(g1 y) minus something that stands fast, so
+/// their sum is, but for a constant, 1 + gamma times the square of f(g1 y) minus the mean of both: one target, g2 y + gamma / (1
+/// + gamma) (g1 f(y) - g2 f(y)).
 pub(super) fn record_single(g: &mut Graph, network: &dyn Network, drawn: &Drawn) -> Example {
     let draw = g.whole(drawn.pictures.draw);
     let whole = network.record(&mut Modules::new(g, true), drawn.x);

@@ -20,9 +20,9 @@ pub(super) fn hold_out<T>(all: Vec<T>) -> (Vec<T>, Vec<T>) {
     (plain(held_out), plain(rest))
 }
 
-/// Takes about one picture or scene in twenty out of `source`, spread evenly, for validation: (training, held out). Of a single scene two
-/// shots are held out, and of stacks whose neighbouring pages make pairs, pages in the middle of the longest. Where there are too few,
-/// both are the same. Of pictures without a second shot all are trained on.
+/// Takes about one picture or scene in twenty out of `source`, spread evenly, for validation: (training, held out). Of a single
+/// scene two shots are held out, and of stacks whose neighbouring pages make pairs, pages in the middle of the longest. Where
+/// there are too few, both are the same. Of pictures without a second shot all are trained on.
 pub fn split(mut source: Source) -> (Source, Source) {
     let scenes = source.take_scenes();
     let parts = match scenes.len() {

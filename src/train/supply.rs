@@ -1,6 +1,6 @@
-//! Pictures in more files than memory holds. Training draws from them in an endless sequence: every file once an epoch, in orders that the
-//! seed shuffles; of large pictures, a piece from a random place. What comes at a position of the sequence is a function of the seed, the
-//! files and the position alone.
+//! Pictures in more files than memory holds. Training draws from them in an endless sequence: every file once an epoch, in orders
+//! that the seed shuffles; of large pictures, a piece from a random place. What comes at a position of the sequence is a function
+//! of the seed, the files and the position alone.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +41,8 @@ pub type Load = dyn Fn(&[PathBuf]) -> Loaded + Send + Sync;
 /// What was read of a scene.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// In the order of the files, and of one size: one photograph, or two and more shots; none of a scene that cannot be trained on.
+    /// In the order of the files, and of one size: one photograph, or two and more shots; none of a scene that cannot be trained
+    /// on.
     pub pictures: Vec<TrainingPicture>,
     /// Why files, or the scene, are left out.
     pub left_out: Vec<Error>,
@@ -116,8 +117,8 @@ impl std::fmt::Debug for Supply {
 }
 
 impl Supply {
-    /// The files of every scene, of which some are held out if `holds_out`; `memory` is that for pictures, MiB. If `strict`, the first
-    /// file that cannot be trained on ends the training.
+    /// The files of every scene, of which some are held out if `holds_out`; `memory` is that for pictures, MiB. If `strict`, the
+    /// first file that cannot be trained on ends the training.
     pub fn new(scenes: Vec<Vec<PathBuf>>, load: Box<Load>, seed: u32, memory: usize, holds_out: bool, strict: bool) -> Self {
         let shots = scenes.iter().map(Vec::len).max().unwrap_or(1).min(SHOTS);
         let digest = digest(&scenes);
@@ -165,8 +166,8 @@ impl Supply {
         (SHARE * bytes).div_ceil(1 << 20)
     }
 
-    /// Whether so many MiB suffice for the smallest pieces, before any picture is read: of scenes of that many shots, with so many bytes a
-    /// pixel, of which the largest has so many pixels.
+    /// Whether so many MiB suffice for the smallest pieces, before any picture is read: of scenes of that many shots, with so
+    /// many bytes a pixel, of which the largest has so many pixels.
     ///
     /// # Errors
     /// If they do not.
@@ -191,8 +192,8 @@ impl Supply {
         Self { colours: Some(colours), ..self }
     }
 
-    /// With pieces for crops that need a side of `least`; the side of pieces is none that no picture of the first ones has, and so small that
-    /// there is room for some.
+    /// With pieces for crops that need a side of `least`; the side of pieces is none that no picture of the first ones has, and
+    /// so small that there is room for some.
     pub(super) fn fitting(self, least: usize, first: &[Scene]) -> Self {
         let pictures = || first.iter().flatten();
         let longest = pictures().map(|p| p.width.max(p.height)).max().unwrap_or(SIDE);
@@ -225,7 +226,8 @@ impl Supply {
         numbers.into_par_iter().enumerate().map(|(at, number)| self.scene(at as u64, number)).collect()
     }
 
-    /// What is held out, if anything is: of each scene the centre, of no more than `side` pixels a side; and why others are left out.
+    /// What is held out, if anything is: of each scene the centre, of no more than `side` pixels a side; and why others are left
+    /// out.
     pub(super) fn held_out(&self, side: usize) -> (Vec<Scene>, Vec<Error>) {
         let (mut scenes, mut errors) = (Vec::new(), Vec::new());
         for files in &self.files.held_out {

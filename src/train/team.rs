@@ -73,8 +73,8 @@ fn parts(batch: usize, speeds: &[f64]) -> Vec<Part> {
     counts.into_iter().scan(0, part).collect()
 }
 
-/// Unequal parts are worth it where they save this share of a step's time. Below, parts stay equal, so that runs on equal machines stay the
-/// same to the last bit.
+/// Unequal parts are worth it where they save this share of a step's time. Below, parts stay equal, so that runs on equal
+/// machines stay the same to the last bit.
 const WORTH: f64 = 0.1;
 
 /// The part of each process, by the seconds that each took for its equal part.

@@ -31,7 +31,8 @@ pub(super) fn trainer(run: &Run, team: &mut dyn Team, identity: &Identity, range
     Ok(trainer)
 }
 
-/// Gives all processes the step, the parameters, moments and averages of the first, and the share of the training that is done there.
+/// Gives all processes the step, the parameters, moments and averages of the first, and the share of the training that is done
+/// there.
 pub(super) fn synchronise(team: &mut dyn Team, trainer: &mut Trainer, share: f64) -> Result<Vote> {
     let numbers = [trainer.steps(), share.to_bits(), trainer.factor.to_bits()].map(to_floats).concat();
     let numbers = of_first(team, numbers)?;

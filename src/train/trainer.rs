@@ -1,6 +1,6 @@
 //! A network in training on a device: the one loop of all trainings, from pictures that the device draws batches from, or step by
-//! step from arrays in memory (the second report's interface). Validation, checkpoints and the report are in [`super::Run`]; how a step is
-//! run, alone or in a team, in [`super::advance`].
+//! step from arrays in memory (the second report's interface). Validation, checkpoints and the report are in [`super::Run`]; how
+//! a step is run, alone or in a team, in [`super::advance`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -137,8 +137,8 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Prepares a network for training on batches of `shape` (N, H, W, C) that the host gives, with fresh parameters. Of `options`,
-    /// crop, augmentation and targets do not matter.
+    /// Prepares a network for training on batches of `shape` (N, H, W, C) that the host gives, with fresh parameters. Of
+    /// `options`, crop, augmentation and targets do not matter.
     ///
     /// # Errors
     /// If the device cannot hold a step.

@@ -211,7 +211,8 @@ impl Scores {
 }
 
 impl Validation {
-    /// Centre crops of the held-out pictures, or pairs of shots, each of which is part of one pair; with noise drawn from `seed` once and for all.
+    /// Centre crops of the held-out pictures, or pairs of shots, each of which is part of one pair; with noise drawn from `seed`
+    /// once and for all.
     ///
     /// # Errors
     /// If one is too small for its noise.
@@ -297,9 +298,9 @@ impl Validation {
     }
 
     /// Denoises both pictures of every pair: clean mean square error = |f(a) - b|^2 - |a - b|^2 / 2, and the same with a and b
-    /// swapped, so that of the estimate's own noise only a * b is left. Known pixels of b are clean where others are hidden. It is below zero
-    /// where a and b differ by more than noise that they do not share, and then tells nothing. Also the first few pictures before and after.
-    /// `None` if the network gives values that are not finite.
+    /// swapped, so that of the estimate's own noise only a * b is left. Known pixels of b are clean where others are hidden. It
+    /// is below zero where a and b differ by more than noise that they do not share, and then tells nothing. Also the first few
+    /// pictures before and after. `None` if the network gives values that are not finite.
     pub(super) fn scores(&self, denoiser: &mut Denoiser) -> Result<Option<(Scores, Vec<Strip>)>> {
         let (mut estimates, mut truth) = (Vec::new(), 0.0);
         let (mut spread, mut strips) = (Vec::new(), Vec::new());

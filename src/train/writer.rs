@@ -128,8 +128,8 @@ impl<'a> Writer<'a> {
         state.save(self.out)
     }
 
-    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`. Where nothing is scored, the last one is
-    /// the best.
+    /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`. Where nothing is scored, the
+    /// last one is the best.
     pub(super) fn checkpoint(&mut self, steps: u64, psnr: Option<f64>, params: Vec<f32>) -> Result<()> {
         self.begin()?;
         let model = self.model(steps, params);

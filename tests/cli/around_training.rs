@@ -1,4 +1,5 @@
-//! What goes wrong around a training: a folder that is in use, pictures that change, a clock that is set back, files that do not fit.
+//! What goes wrong around a training: a folder that is in use, pictures that change, a clock that is set back, files that do not
+//! fit.
 
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! Floats of instruments are trained on as they were measured, and denoised so: from TIFF, OpenEXR and `.npy` files, which come back
-//! as they were.
+//! Floats of instruments are trained on as they were measured, and denoised so: from TIFF, OpenEXR and `.npy` files, which come
+//! back as they were.
 
 use std::fs;
 

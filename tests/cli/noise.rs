@@ -1,4 +1,5 @@
-//! Noise laws on the command line: `demo`, `train` and `eval` take the same ones, ask the same records, and refuse with one reason.
+//! Noise laws on the command line: `demo`, `train` and `eval` take the same ones, ask the same records, and refuse with one
+//! reason.
 
 use std::fs;
 
@@ -21,8 +22,8 @@ fn the_demo_trains_with_the_loss_and_the_targets_of_its_noise() {
     }
 }
 
-/// The bundled photographs are 270 to 403 pixels high: a crop of 64 cells of 8 pixels is larger than all of them; half of them allow
-/// one of 40.
+/// The bundled photographs are 270 to 403 pixels high: a crop of 64 cells of 8 pixels is larger than all of them; half of them
+/// allow one of 40.
 #[test]
 fn the_demo_takes_crops_as_large_as_its_photographs_allow() {
     let shell = Shell::new();

@@ -1,4 +1,5 @@
-//! Runs that go on, go further, or begin with what another one had: `--resume`, `--config`, `--from`; and `runs`, which compares them.
+//! Runs that go on, go further, or begin with what another one had: `--resume`, `--config`, `--from`; and `runs`, which compares
+//! them.
 
 use std::fs;
 use std::path::Path;

@@ -164,8 +164,8 @@ mod with_mpi {
         assert!(Command::new("kill").args(["-9", &killed]).status().unwrap().success());
         assert!(!started.wait().unwrap().success());
         let said = fs::read_to_string(&log).unwrap();
-        // mpirun may kill the first process before it has said so (tests/team.rs looks at what it says), not before it has saved: until
-        // then, there is the state of the first look at the losses, and another one after ten seconds.
+        // mpirun may kill the first process before it has said so (tests/team.rs looks at what it says), not before it has saved:
+        // until then, there is the state of the first look at the losses, and another one after ten seconds.
         let steps = n2n_gpu::train::resumable(&shell.path("run")).unwrap().steps;
         assert!(steps > 16, "the state of step {steps}: {said}");
         // Any number of processes goes on, and ends where it is asked to.

@@ -82,7 +82,8 @@ pub(crate) fn fraction(tag: u16, numerator: u32, denominator: u32) -> Tag {
     (tag, 5, [numerator.to_le_bytes(), denominator.to_le_bytes()].concat())
 }
 
-/// Adds a directory to a file: values that are longer than four bytes first. Gives where it is, and where the place of the next one is.
+/// Adds a directory to a file: values that are longer than four bytes first. Gives where it is, and where the place of the next
+/// one is.
 fn directory(file: &mut Vec<u8>, tags: &[Tag]) -> [u32; 2] {
     let size = |kind: u16| [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8][usize::from(kind)];
     let mut rows = Vec::new();

@@ -19,8 +19,8 @@ pub(super) struct Input {
     recursive: bool,
 }
 
-/// The inputs with patterns such as `*.jpg` replaced by what they match, as a shell does it where it is one; and whether that is one
-/// picture, and nothing that could be more.
+/// The inputs with patterns such as `*.jpg` replaced by what they match, as a shell does it where it is one; and whether that is
+/// one picture, and nothing that could be more.
 pub(super) fn expand(inputs: &[PathBuf], recursive: bool) -> anyhow::Result<(Vec<Input>, bool)> {
     let mut all = Vec::new();
     for input in inputs {

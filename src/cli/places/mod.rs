@@ -44,11 +44,12 @@ pub(super) struct Places {
     /// Leave out pictures whose results exist already: to go on where an earlier command was ended
     #[arg(long, conflicts_with = "force")]
     skip_existing: bool,
-    /// Part I of N of the pictures, sorted by name, for one of N machines: 1/3, 2/3, 3/3; or auto, for the number that mpirun or an array of
-    /// jobs has given
+    /// Part I of N of the pictures, sorted by name, for one of N machines: 1/3, 2/3, 3/3; or auto, for the number that mpirun or
+    /// an array of jobs has given
     #[arg(long, value_name = "I/N", value_parser = Shard::parse, hide_short_help = true)]
     shard: Option<Shard>,
-    /// Before and after, side by side, as a picture; of several pictures in a folder of this name. Shows the middle, up to 800 pixels a side
+    /// Before and after, side by side, as a picture; of several pictures in a folder of this name. Shows the middle, up to 800
+    /// pixels a side
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     compare: Option<PathBuf>,
 }

@@ -10,8 +10,8 @@ use crate::cli::output::counted;
 /// Most endings of other files that are told.
 const ENDINGS: usize = 5;
 
-/// `3 HEIC, 2 raw files (NEF), 1 subfolder (--recursive takes it), 4 other files (.txt, .xml)`, or nothing. `recursive` is whether the
-/// command has such a flag.
+/// `3 HEIC, 2 raw files (NEF), 1 subfolder (--recursive takes it), 4 other files (.txt, .xml)`, or nothing. `recursive` is
+/// whether the command has such a flag.
 pub(in crate::cli) fn line(skipped: &Skipped, recursive: bool) -> String {
     let Skipped { pictures, raw, results, folders, links, others } = skipped;
     let mut parts: Vec<String> = pictures.iter().map(|(kind, count)| format!("{count} {kind}")).collect();

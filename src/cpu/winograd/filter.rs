@@ -1,5 +1,5 @@
-//! The gradient of a filter as the adjoint of the forward pass: dw = Gᵀ [sum over tiles of (Bᵀ d B) ⊙ (A dy Aᵀ)] G. Tiles go
-//! in blocks: both transforms first, then the 36 matrix products side by side. A block's sums begin at zero and are added to those
+//! The gradient of a filter as the adjoint of the forward pass: dw = Gᵀ [sum over tiles of (Bᵀ d B) ⊙ (A dy Aᵀ)] G. Tiles go in
+//! blocks: both transforms first, then the 36 matrix products side by side. A block's sums begin at zero and are added to those
 //! of the blocks before: one running sum would lose thirty times as much to rounding.
 
 use rayon::prelude::*;
@@ -47,7 +47,8 @@ impl Operands<'_> {
     }
 }
 
-/// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; db = sums of dy alone.
+/// dw (tap, source channel, target channel) = sum over target pixels of source (seen through the tap) * dy; db = sums of dy
+/// alone.
 pub(in super::super) fn correlate(
     isa: Isa,
     source: (&View, &[f32]),

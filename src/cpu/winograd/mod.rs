@@ -7,9 +7,9 @@
 //!   filter, 3x3 ─────────── G g Gᵀ ──> U (36, c, k) ─────┘
 //! ```
 //!
-//! V and M hold the points of a register one after the other: transforms then go by constant places, without checks. Tiles are worked
-//! on in blocks whose V and M stay in the cache, so that memory does not grow with the picture. No result depends on
-//! how tiles are divided into blocks or on the number of threads. The gradient of the filter is in `filter.rs`.
+//! V and M hold the points of a register one after the other: transforms then go by constant places, without checks. Tiles are
+//! worked on in blocks whose V and M stay in the cache, so that memory does not grow with the picture. No result depends on how
+//! tiles are divided into blocks or on the number of threads. The gradient of the filter is in `filter.rs`.
 
 mod filter;
 mod pixels;

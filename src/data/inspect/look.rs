@@ -45,8 +45,8 @@ pub struct Look {
 /// Numbers of a pair.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measurements {
-    /// Standard deviation of the noise of every channel, in grey levels of 255 from black to white: of the range that 16-bit and float
-    /// pictures fill.
+    /// Standard deviation of the noise of every channel, in grey levels of 255 from black to white: of the range that 16-bit and
+    /// float pictures fill.
     pub noise: Vec<f64>,
     /// Correlation of the noise of neighbours, of the channel with the largest.
     pub correlation: f64,

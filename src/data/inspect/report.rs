@@ -63,8 +63,8 @@ impl Finding {
     }
 }
 
-/// Findings as lines for people, the faults first: one line for all of a kind, with the first of them; of what cannot be used, for all with
-/// the same problem.
+/// Findings as lines for people, the faults first: one line for all of a kind, with the first of them; of what cannot be used,
+/// for all with the same problem.
 pub fn in_words(findings: &[Finding]) -> Vec<(Kind, String)> {
     let group = |f: &Finding| {
         let differ = matches!(f.kind, Kind::Broken | Kind::Size | Kind::Few);

@@ -93,8 +93,8 @@ mod tag {
     pub(super) const PHOTOSHOP_LAYERS: u16 = 37_724;
 }
 
-/// Tags that say how the pixels of a file lie in it, and what they are: they are written anew. Among them are ranges of samples and
-/// thumbnails of old kinds.
+/// Tags that say how the pixels of a file lie in it, and what they are: they are written anew. Among them are ranges of samples
+/// and thumbnails of old kinds.
 #[rustfmt::skip]
 const STRUCTURE: [u16; 50] = [
     255, tag::WIDTH, tag::HEIGHT, tag::BITS, tag::COMPRESSION, tag::PHOTOMETRIC, 263, 264, 265, 266, tag::STRIP_OFFSETS, tag::ORIENTATION,

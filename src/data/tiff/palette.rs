@@ -1,4 +1,5 @@
-//! Pages with a palette. The crate `tiff` reads none: it is shown files in which they are grey, and their numbers are colours afterwards.
+//! Pages with a palette. The crate `tiff` reads none: it is shown files in which they are grey, and their numbers are colours
+//! afterwards.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -55,8 +56,8 @@ impl<R: Read + Seek> Seek for Shown<R> {
     }
 }
 
-/// The colours of numbers. A palette has 256 words of red, then of green, then of blue; of 8 bit, as most are, if their low bytes repeat
-/// the high ones or are zero.
+/// The colours of numbers. A palette has 256 words of red, then of green, then of blue; of 8 bit, as most are, if their low bytes
+/// repeat the high ones or are zero.
 pub(super) fn colours(numbers: &Samples, entries: &[Entry]) -> Result<(Samples, Depth), String> {
     let palette = entries.iter().find(|entry| entry.tag == tag::PALETTE).map(|entry| entry.bytes.as_chunks::<2>().0);
     let (Some(palette), Samples::Bytes(numbers)) = (palette.filter(|words| words.len() == 768), numbers) else {

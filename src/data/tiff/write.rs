@@ -210,8 +210,8 @@ fn compressed(strip: &[u8], row: usize, color: Color, own: &TiffTags) -> Result<
     Ok(out)
 }
 
-/// Puts differences between neighbouring pixels in place of a row's samples: of whole numbers, or of the bytes of floating point numbers,
-/// the high ones of all first (TIFF Technical Note 3).
+/// Puts differences between neighbouring pixels in place of a row's samples: of whole numbers, or of the bytes of floating point
+/// numbers, the high ones of all first (TIFF Technical Note 3).
 fn differences(row: &mut [u8], color: Color) {
     let channels = color.channels();
     match color.depth {

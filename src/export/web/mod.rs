@@ -1,8 +1,9 @@
-//! A page that denoises photographs in a browser: one file with our kernels and plans, models in half precision, and the player of `web/`
-//! that replays plans on WebGPU. It asks for nothing from outside, so that it can be opened from a disk, served, or mailed.
+//! A page that denoises photographs in a browser: one file with our kernels and plans, models in half precision, and the player
+//! of `web/` that replays plans on WebGPU. It asks for nothing from outside, so that it can be opened from a disk, served, or
+//! mailed.
 //!
-//! A plan has a fixed width and may run down a picture of any height. There is one for every narrow width, and a few wider ones: of wider
-//! pictures, several stand side by side.
+//! A plan has a fixed width and may run down a picture of any height. There is one for every narrow width, and a few wider ones:
+//! of wider pictures, several stand side by side.
 
 mod training;
 
@@ -43,7 +44,8 @@ const WORKER_MODULES: &[&str] = sources!(
     "store.js",
     "worker.js",
 );
-/// There are strips for every width up to so many times what those side by side overlap by: of wider pictures they do little work twice.
+/// There are strips for every width up to so many times what those side by side overlap by: of wider pictures they do little work
+/// twice.
 const OVERLAPS: usize = 4;
 /// Columns of wider strips, about.
 const WIDE: [usize; 3] = [768, 1152, 1536];
@@ -73,8 +75,8 @@ pub struct Extras<'a> {
 /// The text of `index.html`, for these models; the first one is the default, and its network can be trained.
 ///
 /// # Errors
-/// If a network reads other pictures than photographs, does not run in strips, or does not fit the limits that every browser offers; or if
-/// the crops are none that the network can be trained on.
+/// If a network reads other pictures than photographs, does not run in strips, or does not fit the limits that every browser
+/// offers; or if the crops are none that the network can be trained on.
 ///
 /// # Panics
 /// If there is no model.
@@ -157,7 +159,8 @@ fn plans_of(network: &dyn Network) -> Result<Value> {
     }))
 }
 
-/// Values of one form as one value, in which those that differ are listed: `{"each": [..]}`. Plans for several widths hardly differ.
+/// Values of one form as one value, in which those that differ are listed: `{"each": [..]}`. Plans for several widths hardly
+/// differ.
 fn merged(values: Vec<Value>) -> Value {
     let first = &values[0];
     match first {

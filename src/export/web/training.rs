@@ -1,5 +1,5 @@
-//! Training in the tab: plans of the step that all our trainings record, and of a look at held-out squares, for every kind of noise that
-//! the page offers; and the numbers that the host of such a plan goes by.
+//! Training in the tab: plans of the step that all our trainings record, and of a look at held-out squares, for every kind of
+//! noise that the page offers; and the numbers that the host of such a plan goes by.
 
 use serde_json::{Value, json};
 
@@ -43,8 +43,8 @@ fn options(network: &dyn Network, crop: Option<usize>) -> Result<Options> {
     Ok(Options { crop, schedule: Schedule::Constant, warm_up: Some(50), ..base })
 }
 
-/// What the page needs to train the network of the first entry, from fresh parameters or from those entries that have the same one;
-/// on crops of `crop` pixels if that is given.
+/// What the page needs to train the network of the first entry, from fresh parameters or from those entries that have the same
+/// one; on crops of `crop` pixels if that is given.
 pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Value> {
     let model = entries[0].model;
     let (network, ranges) = (model.network.as_ref(), model.ranges);
@@ -89,7 +89,8 @@ pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Valu
     }))
 }
 
-/// Batches of crops from as many pictures as the table has room for, or scenes of twice as many shots, all of them in the first shard.
+/// Batches of crops from as many pictures as the table has room for, or scenes of twice as many shots, all of them in the first
+/// shard.
 fn draw(g: &mut Graph, batch: Batch, bytes: usize) -> Drawn {
     let (side, count) = (batch.crop as u32, batch.count);
     let (rows, scenes) = if batch.noise.is_some() { (count, 0) } else { (2 * count, count) };

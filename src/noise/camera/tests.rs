@@ -22,7 +22,8 @@ fn moments(values: impl Iterator<Item = f64> + Clone, n: f64) -> [f64; 3] {
     [mean, about(2), about(3)]
 }
 
-/// Mean m, variance m + read^2, third moment m; their errors as those of a normal number, of 16 times that variance for the third.
+/// Mean m, variance m + read^2, third moment m; their errors as those of a normal number, of 16 times that variance for the
+/// third.
 #[test]
 fn a_sensor_counts_as_poisson_does_with_read_noise() {
     for light in [0.0, 0.3, 4.0, 15.9, 16.1, 60.0, 900.0] {
@@ -56,7 +57,8 @@ fn exposures_and_colours_are_independent() {
     }
 }
 
-/// A quarter of the pictures have no mosaic; a sixth of them are not rounded, a sixth of 8 bits; gains are spread over all doublings alike.
+/// A quarter of the pictures have no mosaic; a sixth of them are not rounded, a sixth of 8 bits; gains are spread over all
+/// doublings alike.
 #[test]
 fn settings_are_spread_as_told() {
     let camera = Camera { gain: [0.5, 8.0], quality: DRAWN, ..CAMERA };
@@ -127,7 +129,8 @@ fn the_correction_is_that_of_malvar_he_and_cutler() {
     }
 }
 
-/// The curve bends, so that noise moves the mean by f''(v) var / 2: a target's by an eighth of what it would be with the input's noise.
+/// The curve bends, so that noise moves the mean by f''(v) var / 2: a target's by an eighth of what it would be with the input's
+/// noise.
 #[test]
 fn the_curve_moves_the_mean_as_its_second_derivative_tells() {
     let settings = plain(250.0);

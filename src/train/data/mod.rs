@@ -117,8 +117,8 @@ impl Source {
         self.noise
     }
 
-    /// The same pictures as a network of so many colours reads them: grey ones in three channels for one of 3, and those whose colours are
-    /// all equal in one channel for one of 1.
+    /// The same pictures as a network of so many colours reads them: grey ones in three channels for one of 3, and those whose
+    /// colours are all equal in one channel for one of 1.
     ///
     /// # Errors
     /// If the network is one for grey pictures, and some have colours.
@@ -150,8 +150,8 @@ impl Source {
         Some((self.with_scenes(scenes), left_out))
     }
 
-    /// Photographs to which noise is added as if black were 0 and white 1, but of which half of the values or more lie beyond: how many, and
-    /// the name of the first. Of more than memory holds, those among the first.
+    /// Photographs to which noise is added as if black were 0 and white 1, but of which half of the values or more lie beyond:
+    /// how many, and the name of the first. Of more than memory holds, those among the first.
     pub fn beyond_white(&self) -> Option<(usize, &str)> {
         self.noise?;
         let is_beyond = |p: &&TrainingPicture| {
@@ -195,8 +195,8 @@ impl Source {
         }
     }
 
-    /// How many pictures each scene has: one photograph, or two shots and more; of stacks, two of every pair of neighbours. Of more than
-    /// memory holds, the others are taken to be as the first are.
+    /// How many pictures each scene has: one photograph, or two shots and more; of stacks, two of every pair of neighbours. Of
+    /// more than memory holds, the others are taken to be as the first are.
     pub fn shots_of_scenes(&self) -> Vec<usize> {
         match self.partners {
             Partners::Neighbours => vec![2; self.count()],

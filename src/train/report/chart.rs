@@ -49,8 +49,8 @@ fn place(value: f64, range: &Range<f64>, pixels: Range<f64>) -> f64 {
     pixels.start + (value - range.start) / (range.end - range.start) * (pixels.end - pixels.start)
 }
 
-/// An SVG element of `width` by `height` pixels with `lines` over what `across` names, which begins at 0. The names of `class`, `title`
-/// and `across` are ours: nothing in them is escaped.
+/// An SVG element of `width` by `height` pixels with `lines` over what `across` names, which begins at 0. The names of `class`,
+/// `title` and `across` are ours: nothing in them is escaped.
 pub(super) fn chart(class: &str, [title, across]: [&str; 2], [width, height]: [f64; 2], lines: &[Line], y: &Axis) -> String {
     let end = lines.iter().flat_map(|line| &line.points).map(|p| p.0).fold(1.0, f64::max);
     let x = step_axis(end, width);

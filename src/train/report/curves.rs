@@ -21,8 +21,8 @@ pub(super) fn psnr_figure(summary: &Summary, records: &[Record]) -> String {
     }
     let end = lines.iter().flat_map(|line| &line.points).map(|p| p.0).fold(0.0, f64::max);
     if let Some(noisy) = finite(summary.psnr_noisy) {
-        // The first steps are far worse than the noisy pictures and would flatten all that follows: they are left out, where something
-        // better follows.
+        // The first steps are far worse than the noisy pictures and would flatten all that follows: they are left out, where
+        // something better follows.
         for line in &mut lines {
             if line.points.last().is_some_and(|last| last.1 > noisy) {
                 line.points.retain(|p| p.1 > noisy - 2.0);

@@ -1,6 +1,6 @@
 //! The report of a training run: one HTML file that needs nothing else, for somebody who has never heard of such training. This
-//! file has the page, its headline and its explanation; `curves` the charts, drawn by `chart`; `strips` the held-out pictures; `residual` what was taken away from them;
-//! `comparison` a page of several runs.
+//! file has the page, its headline and its explanation; `curves` the charts, drawn by `chart`; `strips` the held-out pictures;
+//! `residual` what was taken away from them; `comparison` a page of several runs.
 
 mod chart;
 mod comparison;

@@ -1,5 +1,5 @@
-//! What a denoiser takes away from held-out pictures: noisy less denoised. Of noise that pixels have on their own, it is white; what else
-//! is in it says what went wrong, which this puts into words.
+//! What a denoiser takes away from held-out pictures: noisy less denoised. Of noise that pixels have on their own, it is white;
+//! what else is in it says what went wrong, which this puts into words.
 
 use rustfft::num_complex::Complex32;
 
@@ -13,8 +13,8 @@ use crate::data::picture::Picture;
 const LAGS: usize = 16;
 /// Side of the windows whose spectra are averaged (Welch 1967), pixels.
 const SIDE: usize = 64;
-/// Correlation of neighbours from which on noise is not white. A good result on white noise has less: what is left of details, and of the
-/// noise that stays, is a tenth of the residual.
+/// Correlation of neighbours from which on noise is not white. A good result on white noise has less: what is left of details,
+/// and of the noise that stays, is a tenth of the residual.
 const CORRELATED: f64 = 0.1;
 /// How often the power around it a frequency has that stands out. The mean of fifty windows varies by a seventh.
 const PEAK: f64 = 6.0;

@@ -150,7 +150,8 @@ impl<'a> Training<'a> {
         Progress { share: self.team.as_ref().map_or(now.share, |(_, agreed)| agreed.share), ..now }
     }
 
-    /// Submits a step and takes in the losses that have arrived. A team is told of the wish to stop, and all stop where one wishes to.
+    /// Submits a step and takes in the losses that have arrived. A team is told of the wish to stop, and all stop where one
+    /// wishes to.
     fn advance(&mut self, share: f64, wish: bool) -> Result<bool> {
         let (next, seconds) = (self.trainer.steps() + 1, self.progress().seconds);
         let stop = match &mut self.team {
@@ -212,8 +213,8 @@ impl<'a> Training<'a> {
         });
     }
 
-    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the rate and for patience, if it
-    /// would come in a training without a stop as well.
+    /// Waits for the steps so far, scores the held-out pictures, and writes a checkpoint. `counts` for the rate and for patience,
+    /// if it would come in a training without a stop as well.
     fn validate(&mut self, now: &Progress, counts: bool) -> Result<()> {
         let number = self.trainer.steps();
         let (executor, step) = self.trainer.parts();
@@ -314,7 +315,8 @@ impl<'a> Training<'a> {
         let out = self.writer.out;
         let ran = self.run(watch);
         if let Err(Error::Gone(_)) = ran {
-            // The last step was not finished, and the device holds the one before. If that cannot be saved, what was saved before stays.
+            // The last step was not finished, and the device holds the one before. If that cannot be saved, what was saved before
+            // stays.
             let _ = self.save_now();
         }
         let saved = self.saved;
