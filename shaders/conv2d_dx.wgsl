@@ -30,10 +30,16 @@ fn block(r0: vec4f, r1: vec4f, r2: vec4f, r3: vec4f) -> mat4x4f {
 }
 
 fn store(row: u32, column: u32, sum: vec4f) {
-    let at = place(origin.x + row * TY, phase);
     let c4 = origin.y + column * TX;
-    if at.x < N && c4 < C4 {
-        let pixel = (at.x * H + at.y) * W + at.z;
+    // Without a stride the phase has all pixels in their order: nothing to divide.
+    var pixel = origin.x + row * TY;
+    var inside = pixel < N * H * W;
+    if STRIDE > 1u {
+        let at = place(pixel, phase);
+        pixel = (at.x * H + at.y) * W + at.z;
+        inside = at.x < N;
+    }
+    if inside && c4 < C4 {
         dx[pixel * X_STRIDE4 + X_CHANNEL4 + c4] = dx_t(finish(sum, pixel, c4));
     }
 }
