@@ -204,7 +204,8 @@ fn a_second_plan_compiles_only_what_is_new() {
         assert!(modules > 0 && pipelines >= modules);
         assert_eq!(after(&small), [modules, pipelines], "the same again");
         let [same, more] = after(&check::elementwise([1, 6, 8], [5, 3]));
-        assert!(same == modules && more > pipelines, "another size has constants of its own, but the same modules");
+        let shared = gpu.adapter.limits.shared;
+        assert!(same == modules && (more > pipelines) != shared, "another size has constants of its own, which shared kernels read");
         // Shaders that check their bounds are others.
         let mut checked = gpu.clone();
         checked.checked = true;

@@ -55,13 +55,13 @@ pub(crate) enum Place {
     Single(Device),
 }
 
-/// The results of a case by a plan, as bits.
+/// The results of a case by a plan, as bits; but zeros of both signs are one.
 pub(crate) fn bits(gpu: &Gpu, case: &Case, plan: Arc<Plan>) -> Vec<Vec<u32>> {
     let mut executor = gpu::Executor::new(gpu, plan).unwrap();
     case.floats.iter().for_each(|(id, data)| executor.write(*id, data).unwrap());
     case.ints.iter().for_each(|(id, data)| executor.write_ints(*id, data).unwrap());
     executor.run().unwrap();
-    let read = |(_, id): &(_, _)| executor.read(*id).unwrap().into_iter().map(f32::to_bits).collect();
+    let read = |(_, id): &(_, _)| executor.read(*id).unwrap().into_iter().map(|v| (v + 0.0).to_bits()).collect();
     case.outputs.iter().map(read).collect()
 }
 
