@@ -205,7 +205,10 @@ fn a_second_plan_compiles_only_what_is_new() {
         assert_eq!(after(&small), [modules, pipelines], "the same again");
         let [same, more] = after(&check::elementwise([1, 6, 8], [5, 3]));
         let shared = gpu.adapter.limits.shared;
-        assert!(same == modules && (more > pipelines) != shared, "another size has constants of its own, which shared kernels read");
+        assert!(
+            same == modules && (more > pipelines) != shared,
+            "another size has constants of its own, which shared kernels read"
+        );
         // Shaders that check their bounds are others.
         let mut checked = gpu.clone();
         checked.checked = true;
