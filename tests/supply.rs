@@ -142,5 +142,5 @@ fn files_that_are_broken_small_or_gone_are_left_out_and_named() {
         fs::write(file, "broken").unwrap();
     }
     let error = supplied(&files, false).unwrap_err().to_string();
-    assert!(error.contains("look at the files"), "{error}");
+    assert!(error.contains("check the files"), "{error}");
 }
