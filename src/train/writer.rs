@@ -29,7 +29,7 @@ pub(super) struct Writer<'a> {
     begun: bool,
     pub(super) records: Vec<Record>,
     best: f64,
-    /// Whether it begins anew.
+    /// Whether nothing of it has been saved yet, so that models and states in the folder are an earlier run's.
     fresh: bool,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Writer<'a> {
         Model { measured: self.measured, ..model }
     }
 
-    /// Makes the folder this run's: with its configuration, and without the report, the models and the state of an earlier one.
+    /// Makes the folder this run's: with its configuration, and without the report of an earlier one.
     fn begin(&mut self) -> Result<()> {
         if self.begun {
             return Ok(());
@@ -109,8 +109,20 @@ impl<'a> Writer<'a> {
             self.lock = Some(lock(self.out)?);
         }
         save_bytes(&self.path(CONFIG), self.config.as_bytes())?;
-        let of_another = if self.fresh { [REPORT, BEST, LAST, STATE].as_slice() } else { &[] };
-        for old in of_another.iter().map(|name| self.path(name)) {
+        if self.fresh {
+            self.remove(&[REPORT])?;
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Removes what an earlier run has left that this one replaces, once something of this one is there in its place.
+    fn remove_earlier(&mut self, names: &[&str]) -> Result<()> {
+        if std::mem::take(&mut self.fresh) { self.remove(names) } else { Ok(()) }
+    }
+
+    fn remove(&self, names: &[&str]) -> Result<()> {
+        for old in names.iter().map(|name| self.path(name)) {
             match std::fs::remove_file(&old) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::file_from(&old, format!("cannot be replaced: {e}"), e));
@@ -118,14 +130,14 @@ impl<'a> Writer<'a> {
                 _ => {}
             }
         }
-        self.begun = true;
         Ok(())
     }
 
     /// Writes `state.safetensors`.
     pub(super) fn state(&mut self, state: &State) -> Result<()> {
         self.begin()?;
-        state.save(self.out)
+        state.save(self.out)?;
+        self.remove_earlier(&[BEST, LAST])
     }
 
     /// Writes `metrics.jsonl`, `last.safetensors` and, if it is the best so far, `best.safetensors`. Where nothing is scored, the
@@ -141,7 +153,7 @@ impl<'a> Writer<'a> {
             self.best = psnr.unwrap_or(self.best);
             model.save(&self.path(BEST))?;
         }
-        Ok(())
+        self.remove_earlier(&[STATE])
     }
 
     fn facts(&self, steps: u64, seconds: f64, psnr_noisy: f64, scores: Option<Scores>) -> Vec<(String, String)> {
