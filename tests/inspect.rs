@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use n2n_gpu::data::inspect::{Inspector, Kind, Look, Mends, Report, in_words};
+use n2n_gpu::data::inspect::{Inspector, Kind, Look, Mends, Report, SingleLook, SingleReport, in_words};
 use n2n_gpu::data::picture::{Picture, Rgb8, load_rgb8};
 use n2n_gpu::noise::{Clean, Noise};
 
@@ -247,16 +247,56 @@ fn noise_of_neighbours_that_is_coupled_is_told_and_is_no_fault() {
         assert!(told >= 2 && found.faults() == 0, "{noise}: {:#?}", in_words(&found.findings));
     }
     // White noise, saved as JPEG.
-    let folder = tempfile::tempdir().unwrap();
-    let saved = |picture: &Picture| {
-        let path = folder.path().join("a.jpg");
-        let bytes = image::RgbImage::from_raw(WIDTH as u32, HEIGHT as u32, picture.to_rgb8()).unwrap();
-        let mut file = std::fs::File::create(&path).unwrap();
-        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 60).encode_image(&bytes).unwrap();
-        Picture::load(&path).unwrap()
-    };
-    let pairs: Vec<[Picture; 2]> = shots(&scenes(3), "gaussian:20").iter().map(|pair| pair.each_ref().map(saved)).collect();
+    let pairs: Vec<[Picture; 2]> = shots(&scenes(3), "gaussian:20").iter().map(|pair| pair.each_ref().map(as_jpeg)).collect();
     let found = report(&pairs);
     let told = found.findings.iter().filter(|f| f.kind == Kind::Correlation && f.problem.contains("JPEG")).count();
     assert!(told == 3 && found.faults() == 0, "{:#?}", in_words(&found.findings));
+}
+
+/// A picture as JPEG leaves it.
+fn as_jpeg(picture: &Picture) -> Picture {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jpg");
+    let bytes = image::RgbImage::from_raw(WIDTH as u32, HEIGHT as u32, picture.to_rgb8()).unwrap();
+    let mut file = std::fs::File::create(&path).unwrap();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 60).encode_image(&bytes).unwrap();
+    Picture::load(&path).unwrap()
+}
+
+/// A look at single pictures.
+fn single_report(pictures: &[Picture]) -> SingleReport {
+    let name = |i: usize| i.to_string();
+    SingleReport::new(pictures.iter().enumerate().map(|(i, picture)| SingleLook::new(&name(i), &name(i), picture)).collect())
+}
+
+#[test]
+fn single_pictures_with_independent_noise_raise_no_alarm() {
+    for noise in ["gaussian:15", "gaussian:25", "gaussian:50", "poisson:30"] {
+        let pictures: Vec<Picture> = scenes(10).iter().zip(0..).map(|(scene, i)| scene.shot(noise, i)).collect();
+        let found = single_report(&pictures);
+        let faults: Vec<_> = found.findings.iter().filter(|f| f.kind.is_fault()).collect();
+        assert!(faults.is_empty(), "{noise}: {faults:#?}");
+        if let Some(deviation) = noise.strip_prefix("gaussian:") {
+            let wanted: f64 = deviation.parse().unwrap();
+            assert!(found.noise().iter().all(|noise| (noise / wanted - 1.0).abs() < 0.2), "{noise}: {:?}", found.noise());
+        }
+    }
+}
+
+#[test]
+fn single_pictures_whose_noise_is_spread_are_told() {
+    for noise in ["brown:25,1.5", "gaussian:20"] {
+        let shot = |(scene, i): (&Scene, u32)| match scene.shot(noise, i) {
+            shot if noise.starts_with("brown") => shot,
+            shot => as_jpeg(&shot),
+        };
+        let found = single_report(&scenes(6).iter().zip(0..).map(shot).collect::<Vec<_>>());
+        let told = found.findings.iter().filter(|f| f.kind == Kind::Spread).count();
+        let shares: Vec<f64> = found.pictures.iter().map(|look| look.correlation).collect();
+        assert_eq!(told, 6, "{noise}: {shares:.2?}");
+    }
+    // One that is there twice.
+    let shot = Scene::new("otters", 20).shot("gaussian:25", 0);
+    let found = single_report(&[shot.clone(), Scene::new("coffee", 20).shot("gaussian:25", 1), shot]);
+    assert_eq!(found.findings.iter().filter(|f| f.kind == Kind::Identical).count(), 1);
 }

@@ -10,9 +10,9 @@ use n2n_gpu::denoise::Denoiser;
 use n2n_gpu::device::Device;
 use n2n_gpu::error::Error;
 use n2n_gpu::gpu::Gpu;
-use n2n_gpu::graph::{Graph, ParamLayout, Tensor};
+use n2n_gpu::graph::{Graph, ParamLayout, Precision, Tensor};
 use n2n_gpu::nets::{
-    Anatomy, Down, EpflConvnet, EpflUnet, Init, Modules, N2nUnet, Network, Norm, Ranges, Statistics, Unet, Up, initial,
+    Anatomy, BUILT_IN, Down, EpflConvnet, EpflUnet, Init, Modules, N2nUnet, Network, Norm, Ranges, Statistics, Unet, Up, initial,
 };
 use n2n_gpu::ops::{Activation, Conv, Strips, random_normals};
 
@@ -273,5 +273,34 @@ fn tiles_are_smaller_where_memory_is_short() {
         let found = denoiser.denoise(&picture, width, height).unwrap();
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= REORDERED, "{worst}");
+    }
+}
+
+#[test]
+fn half_precision_between_layers_shows_by_a_grey_level_at_most() {
+    let (width, height) = (96, 64);
+    let noise: Vec<f32> = random_normals(6, 0).take(width * height * 3).map(|z| 0.1 * z as f32).collect();
+    for builtin in BUILT_IN {
+        let model = builtin.load().unwrap();
+        let [low, high] = model.ranges.input;
+        let picture = (0..width * height).flat_map(|i| {
+            let value = |c: usize| 0.5 + 0.3 * ((i % width) as f32 * 0.2 + c as f32).sin() + noise[3 * i + c];
+            [value(0), value(1), value(2), 0.0].map(|v| low + (high - low) * v.clamp(0.0, 1.0))
+        });
+        let picture: Vec<f32> = picture.collect();
+        let [single, half] = [Precision::F32, Precision::F16].map(|precision| {
+            let (mut g, x, y) = model.network.forward([1, height, width], 3);
+            g.set_precision(precision);
+            let y = g.output("y", y);
+            let (x, y, params) = (g.view(x).storage, g.view(y).storage, g.params_storage().expect("a network has parameters"));
+            let mut executor = Device::Cpu.prepare(g).unwrap();
+            executor.write(params, &model.params).unwrap();
+            executor.write(x, &picture).unwrap();
+            executor.run().unwrap();
+            executor.read(y).unwrap()
+        });
+        let [black, white] = model.ranges.output;
+        let worst = single.iter().zip(&half).map(|(a, b)| 255.0 * (a - b).abs() / (white - black)).fold(0.0, f32::max);
+        assert!(worst > 0.0 && worst < 1.0, "{}: {worst} grey levels", builtin.name);
     }
 }

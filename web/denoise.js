@@ -6,9 +6,9 @@ import { fittingColumns, nextMultiple, reflect, stripsDown, windows } from './wi
  * @typedef {import('./player.js').Plan} Plan
  * @typedef {import('./windows.js').Window} Window
  * @typedef {{columns: number, rows: number, first: number, lag: number, x: number, control: number, y: number, plan: Plan}} Strip
- * A network: `ladder` has the columns of the strips there are plans for, and `strips` those plans in one.
+ * A network: `ladder` has the columns of the strips there are plans for, `strips` those plans in one, and `halves` the same in half precision.
  * @typedef {{net: string, options: Record<string, unknown>, multiple: number, overlap: number, shaders: Plan['shaders'], ladder: number[],
- *   strips: unknown}} Network
+ *   strips: unknown, halves: unknown}} Network
  * @typedef {{width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer>}} Picture
  * @typedef {{input: number[], output: number[]}} Ranges what the values 0 and 1 of a picture are to the network
  * @typedef {{left: number, top: number, width: number, height: number}} Area
@@ -26,9 +26,9 @@ export function oneOf(merged, number) {
   return one;
 }
 
-/** @param {Network} network @param {number} columns @returns {Strip} */
-function stripOf({ shaders, ladder, strips }, columns) {
-  const strip = oneOf(strips, ladder.indexOf(columns));
+/** @param {Network} network @param {number} columns @param {boolean} half precision @returns {Strip} */
+function stripOf({ shaders, ladder, strips, halves }, columns, half) {
+  const strip = oneOf(half ? halves : strips, ladder.indexOf(columns));
   strip.plan.shaders = strip.plan.shaders.map((/** @type {number} */ number) => shaders[number]);
   return strip;
 }
@@ -60,7 +60,7 @@ export class Denoiser {
       const columns = fittingColumns(ladder, width, overlap, multiple);
       if (this.prepared?.strip.columns === columns) return this.prepared;
       this.destroy();
-      const strip = stripOf(this.network, columns);
+      const strip = stripOf(this.network, columns, this.device.features.has('shader-f16'));
       try {
         const player = await Player.create(this.device, strip.plan);
         const { params, storages, parameters } = strip.plan;

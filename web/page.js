@@ -1,4 +1,5 @@
 // What people see and touch: photographs in, settings, progress, results out. The worker does the work.
+import { Camera } from './camera.js';
 import { Trainer } from './train.js';
 import { $, button, select, Viewer } from './viewer.js';
 
@@ -15,7 +16,8 @@ const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ ($(i
 const entries = JSON.parse(text('models'));
 const page = {
   /** @type {File[]} */ photos: [],
-  /** Number of the one that is shown. */ shown: -1,
+  /** Number of the last one that was opened. */ shown: -1,
+  /** What is shown is called so. */ name: '',
   /** @type {(number | ArrayBuffer)[]} by the options of the list */ models: entries.map((_, i) => i),
   /** Pixels of the photograph. */ pixels: 0,
   /** Whether the strength is the user's, so that none is chosen. */ touched: false,
@@ -30,13 +32,23 @@ const trainer = new Trainer((message) => {
   worker.postMessage(message);
 }, entries, () => $('files').click());
 
+const camera = new Camera((file) => worker.postMessage({ kind: 'frame', file, model: model() }, [file]), (live) => {
+  $('camera').textContent = live ? 'Stop the camera' : 'Camera';
+  if (!live) return;
+  Object.assign(page, { name: 'camera', touched: false });
+  name();
+  begin();
+  show(false);
+}, (message) => complain(message, false));
+
 /** Shows denoising, or training. @param {boolean} training */
 function show(training) {
   page.training = training;
+  if (training) camera.stop();
   $('training').hidden = !training;
-  $('welcome').hidden = training || page.shown >= 0;
-  $('work').hidden = training || page.shown < 0;
-  $('open-more').hidden = $('work').hidden;
+  $('welcome').hidden = training || !!page.name;
+  $('work').hidden = training || !page.name;
+  $('open-more').hidden = $('camera').hidden = $('work').hidden;
   $('to-train').setAttribute('aria-pressed', String(training));
   $('to-denoise').setAttribute('aria-pressed', String(!training));
 }
@@ -72,16 +84,21 @@ function begin() {
   $('about').textContent = entries[Number(select('model').value)]?.about ?? '';
 }
 
+/** Says what is shown. */
+function name() {
+  $('name').textContent = page.name;
+  $('size').textContent = '';
+}
+
 /** Opens a photograph of the list. @param {number} number */
 function open(number) {
   const file = page.photos[number];
-  page.shown = number;
-  page.touched = false;
+  camera.stop();
+  Object.assign(page, { shown: number, name: file.name, touched: false });
   select('photos').value = String(number);
   begin();
   $('status').textContent = 'Opening…';
-  $('name').textContent = file.name;
-  $('size').textContent = '';
+  name();
   worker.postMessage({ kind: 'open', file, model: model() });
 }
 
@@ -103,6 +120,8 @@ function download(blob, name) {
 /** Denoises what is shown once more. */
 function again() {
   $('alert').hidden = true;
+  // The next frame will be.
+  if (camera.stream) return;
   if (!page.pixels) return page.photos.length ? open(page.shown) : worker.postMessage(setUp);
   begin();
   viewer.clear();
@@ -139,10 +158,9 @@ function setStrength(strength) {
 /** What the worker tells. @type {Record<string, (message: any) => void>} */
 const REPORTS = {
   device: ({ name }) => ($('device').textContent = `Computes on: ${name}`),
-  opened: ({ width, height, bitmap }) => {
-    page.pixels = width * height;
+  opened: ({ bitmap }) => {
+    measure(bitmap);
     show(page.training);
-    $('size').textContent = `${width} × ${height} pixels, ${(page.pixels / 1e6).toFixed(1)} megapixels`;
     $('status').textContent = 'Readying the network…';
     viewer.show(bitmap);
     setStrength(100);
@@ -153,6 +171,10 @@ const REPORTS = {
     const left = duration((seconds / done) * (1 - done));
     $('status').textContent = `${Math.floor(done * 100)} %, ${left} left, ${speed(done, seconds)}`;
   },
+  frame: ({ bitmap, pixels }) => {
+    measure(bitmap);
+    viewer.frame(bitmap, pixels);
+  },
   done: ({ seconds, judged }) => {
     progress(1);
     $('status').textContent = `Done in ${seconds.toFixed(1)} s, ${speed(1, seconds)}`;
@@ -161,9 +183,10 @@ const REPORTS = {
       $('judged').textContent = `The noise is about ${judged.noise.toFixed(1)} of 255${page.touched ? '.' : ', so this strength was chosen.'}`;
     }
     saveable(true);
+    camera.next();
   },
   saved: ({ blob }) => {
-    const stem = page.photos[page.shown].name.replace(/\.[^.]*$/, '') || 'photo';
+    const stem = page.name.replace(/\.[^.]*$/, '') || 'photo';
     download(blob, `${stem}-denoised.${blob.type === 'image/png' ? 'png' : 'jpg'}`);
     saveable(true);
     page.asker?.focus();
@@ -175,21 +198,29 @@ const REPORTS = {
     addModel(`Trained here, ${steps} steps`, file);
     show(false);
     $('to-denoise').focus();
-    if (page.photos.length) again();
+    if (page.name) again();
   },
   lost: ({ message }) => {
+    camera.stop();
     trainer.failed();
     $('device').textContent = 'No graphics device';
     complain(`The browser lost the graphics device (${message}). The photograph and the training are still here.`, true);
   },
   failed: ({ during, message }) => {
+    camera.stop();
     if (during === 'train' || during === 'resume') trainer.failed();
     if (during === 'setUp') $('device').textContent = 'No graphics device';
-    if (during === 'open') page.pixels = 0;
+    if (during === 'open' || during === 'frame') page.pixels = 0;
     complain(message, during !== 'open');
     saveable(during === 'save');
   },
 };
+
+/** Takes the size of what is shown. @param {ImageBitmap} bitmap */
+function measure({ width, height }) {
+  page.pixels = width * height;
+  $('size').textContent = `${width} × ${height} pixels, ${(page.pixels / 1e6).toFixed(1)} megapixels`;
+}
 
 /** @param {number} done share @param {number} seconds */
 function speed(done, seconds) {
@@ -238,6 +269,7 @@ function listen() {
     page.touched = true;
     setStrength(Number(input('strength').value));
   };
+  for (const id of ['camera', 'welcome-camera']) $(id).onclick = () => camera.toggle();
   $('retry').onclick = again;
   $('to-denoise').onclick = () => show(false);
   for (const id of ['to-train', 'welcome-train']) $(id).onclick = () => show(true);

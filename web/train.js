@@ -6,9 +6,12 @@ import { $, button, select } from './viewer.js';
  * @typedef {import('./training.js').Course} Course
  */
 
-/** Draws a curve. @param {string} id of the svg @param {number[][]} points */
-function draw(id, points) {
+/** Draws a curve, with its highest and lowest value beside it.
+ * @param {string} id of the svg @param {number[][]} points @param {(value: number) => string} label */
+function draw(id, points, label) {
   const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
+  const ends = points.length ? { top: label(Math.max(...ys)), bottom: label(Math.min(...ys)) } : { top: '', bottom: '' };
+  Object.assign($(id).parentElement?.dataset ?? {}, ends);
   const place = (/** @type {number[]} */ all, /** @type {number} */ v) => (v - Math.min(...all)) / (Math.max(...all) - Math.min(...all) || 1);
   const at = points.map(([x, y]) => `${(400 * place(xs, x)).toFixed(1)},${(95 - 90 * place(ys, y)).toFixed(1)}`);
   $(id).querySelector('polyline')?.setAttribute('points', at.join(' '));
@@ -119,8 +122,8 @@ export class Trainer {
     if (!spec) return;
     select('noise').value = String(noise);
     const [loss, score] = [losses, scores].map((curve) => curve.at(-1)?.[1]);
-    draw('loss-curve', losses.map(([x, y]) => [x, Math.log(y)]));
-    draw('psnr-curve', scores);
+    draw('loss-curve', losses.map(([x, y]) => [x, Math.log(y)]), (v) => Math.exp(v).toPrecision(2));
+    draw('psnr-curve', scores, (v) => v.toFixed(1));
     $('loss').textContent = loss?.toPrecision(3) ?? '';
     $('psnr').textContent = score ? `${score.toFixed(2)} dB` : '';
     $('psnr-name').textContent = spec.noises[noise].unbiased ? 'PSNR, estimated' : 'PSNR';

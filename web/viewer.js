@@ -107,6 +107,15 @@ export class Viewer {
     this.fit();
   }
 
+  /** Shows a frame and its result. @param {ImageBitmap} bitmap @param {Uint8ClampedArray<ArrayBuffer>} pixels */
+  frame(bitmap, pixels) {
+    const { width, height } = bitmap;
+    const same = this.before.width === width && this.before.height === height;
+    if (same) this.before.getContext('bitmaprenderer')?.transferFromImageBitmap(bitmap);
+    else this.show(bitmap);
+    this.put({ left: 0, top: 0, width, height }, pixels);
+  }
+
   /** Forgets the result. */
   clear() {
     this.after.getContext('2d')?.clearRect(0, 0, this.after.width, this.after.height);

@@ -78,7 +78,8 @@ async function openDevice() {
   if (!navigator.gpu) throw new Sentence(none);
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Sentence(`${none} The browser found no graphics device it trusts.`);
-  const device = await adapter.requestDevice();
+  const half = 'shader-f16';
+  const device = await adapter.requestDevice({ requiredFeatures: adapter.features.has(half) ? [half] : [] });
   state.device = device;
   device.lost.then(({ message, reason }) => {
     if (state.device === device) Object.assign(state, { device: null, ready: null, training: null, running: false, losses: state.losses + 1 });
@@ -135,6 +136,12 @@ async function open({ file, model }, job) {
   await denoise({ model }, job);
 }
 
+/** Opens a frame of a camera, which is shown once it is denoised. @param {{file: ImageBitmap, model: number | ArrayBuffer}} message @param {number} job */
+async function frame({ file, model }, job) {
+  Object.assign(state, { picture: pixelsOf(file), facts: { exif: null, profile: null } });
+  await denoise({ model, live: file }, job);
+}
+
 /** The denoiser of a model: one of the page's by number, or a file. @param {number | ArrayBuffer} model */
 async function denoiserOf(model) {
   if (state.ready?.model === model) return state.ready;
@@ -161,8 +168,8 @@ function networkOf(metadata) {
   throw new Sentence(`This model is of another network. This page has: ${known.join('; ')}. n2n-gpu export --web makes a page for yours.`);
 }
 
-/** @param {{model: number | ArrayBuffer}} message @param {number} job */
-async function denoise({ model }, job) {
+/** @param {{model: number | ArrayBuffer, live?: ImageBitmap}} message @param {number} job */
+async function denoise({ model, live }, job) {
   const { picture } = state;
   if (!picture) return;
   const { width, height, rgba } = picture;
@@ -175,10 +182,12 @@ async function denoise({ model }, job) {
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
   await denoiser.denoise(picture, denoised, () => goOn(job), (area, done) => {
+    if (live) return;
     const pixels = cut(denoised, width, area);
     tell({ kind: 'piece', area, pixels, done, seconds: seconds() }, [pixels.buffer]);
   });
   state.denoised = denoised;
+  if (live) tell({ kind: 'frame', bitmap: live, pixels: denoised.slice() }, [live]);
   const judged = entry.judges ? estimate(rgba, denoised, width, height, entry.least) : null;
   tell({ kind: 'done', seconds: seconds(), judged });
 }
@@ -367,7 +376,7 @@ function sentence(error) {
 }
 
 /** @type {Record<string, (message: any, job: number) => Promise<void>>} */
-const REQUESTS = { setUp, open, denoise, save, train, resume, pause, discard, hide, trained };
+const REQUESTS = { setUp, open, frame, denoise, save, train, resume, pause, discard, hide, trained };
 
 /** @param {any} message @param {number} job */
 async function answer(message, job) {
@@ -383,7 +392,7 @@ async function answer(message, job) {
 }
 
 /** Requests that take over from each other, and for which a training waits. */
-const PICTURES = new Set(['open', 'denoise']);
+const PICTURES = new Set(['open', 'frame', 'denoise']);
 
 // One after the other, as they share a player; what is under way ends as soon as it sees that it has been replaced.
 let last = Promise.resolve();

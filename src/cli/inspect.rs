@@ -1,23 +1,27 @@
 //! `n2n-gpu inspect`.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use n2n_gpu::data::inspect::{Look, Report};
+use n2n_gpu::data::inspect::{Look, Report, SingleReport, read_at_once};
 use n2n_gpu::error::Error;
-use serde_json::json;
+use rayon::prelude::*;
+use serde_json::{Value, json};
 
-use super::output::{Output, counted, scenes_in_words};
-use super::pairs::{Looked, Pairs, levels, lines, noise_in_words, refusal};
+use super::files::photographs;
+use super::output::{Bar, Output, counted};
+use super::pairs::{Looked, Pairs, name};
 use super::scenes::LeftOut;
+use super::seen::{Seen, levels, refusal};
+use super::shots::look_at_single;
 use super::{Common, Usage};
 
 /// Arguments of `inspect`.
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// Two folders of shots under the same names, or two files; a folder with a folder for every scene; a file with pairs
-    #[arg(value_name = "DATA", num_args = 1..=2, required_unless_present_any = ["pairs", "burst", "stack", "dataset"])]
+    #[arg(value_name = "DATA", num_args = 1..=2, required_unless_present_any = ["pairs", "burst", "stack", "dataset", "single"])]
     data: Vec<PathBuf>,
     /// Two folders with shots of the same scenes under the same names
     #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "data")]
@@ -34,6 +38,9 @@ pub(super) struct Options {
     /// Pairs in one file, as train takes it; or a folder with folders a and b
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst", "stack"])]
     dataset: Option<PathBuf>,
+    /// Noisy pictures of which there is one each: files and folders
+    #[arg(long, num_args = 1.., value_name = "PHOTOS", conflicts_with_all = ["data", "pairs", "burst", "stack", "dataset"])]
+    single: Vec<PathBuf>,
     /// Exit with code 1 if there are faults
     #[arg(long)]
     strict: bool,
@@ -57,8 +64,19 @@ impl Options {
 }
 
 pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> {
-    let pairs = options.pairs()?;
-    let Looked { mut inspector, left_out, .. } = pairs.look(common, |_, _| ());
+    let (seen, mut json, table) =
+        if options.single.is_empty() { of_pairs(common, options)? } else { of_singles(common, options)? };
+    let faults = seen.faults();
+    json["faults"] = faults.into();
+    let output = Output::new(json, table + &seen.text());
+    Ok(if options.strict && faults > 0 { output.failed(refusal(faults), 1) } else { output })
+}
+
+/// What a look found, for programs, and a table of what was looked at.
+type Told = (Seen, Value, String);
+
+fn of_pairs(common: &Common, options: &Options) -> anyhow::Result<Told> {
+    let Looked { mut inspector, left_out, .. } = options.pairs()?.look(common, |_, _| ());
     for LeftOut { kind, place, error } in left_out {
         inspector.add_left_out(kind, &place, &error);
     }
@@ -67,33 +85,64 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
         let problem = report.findings.first().map_or("there are no pairs".to_owned(), |f| f.problem.clone());
         return Err(Error::data(problem).into());
     }
-    let json = json!({
-        "scenes": report.scenes, "shots": report.shots, "faults": report.faults(), "noise": report.noise(),
-        "findings": report.findings, "pairs": report.pairs,
-    });
-    let output = Output::new(json, text(&report));
-    let faults = report.faults();
-    Ok(if options.strict && faults > 0 { output.failed(refusal(faults), 1) } else { output })
+    let Report { scenes, shots, findings, pairs } = &report;
+    let json = json!({"scenes": scenes, "shots": shots, "noise": report.noise(), "findings": findings, "pairs": pairs});
+    Ok((Seen::of_pairs(&report), json, table(&report)))
 }
 
-/// A line for every pair, the findings and a summary.
-fn text(report: &Report) -> String {
-    let width = report.pairs.iter().map(|pair| pair.name.chars().count()).max().unwrap_or(0).max(4);
+fn of_singles(common: &Common, options: &Options) -> anyhow::Result<Told> {
+    let files = photographs(&options.single, false, Path::new(""))?;
+    let (mut bar, mut looks, mut errors, mut done) = (Bar::new(common), Vec::new(), Vec::new(), 0);
+    while done < files.len() {
+        let rest = files[done..].iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
+        let some = &files[done..][..read_at_once(rest)];
+        for (file, look) in some.par_iter().map(|file| (file, look_at_single(file))).collect::<Vec<_>>() {
+            match look {
+                Ok((look, _)) => looks.push(look),
+                Err(e) => errors.push((name(file), e)),
+            }
+        }
+        done += some.len();
+        bar.show(done as f64 / files.len() as f64, || format!("looked at {done} of {}", counted(files.len(), "picture")));
+    }
+    drop(bar);
+    if looks.is_empty() && !errors.is_empty() {
+        return Err(errors.swap_remove(0).1.into());
+    }
+    let mut report = SingleReport::new(looks);
+    errors.iter().for_each(|(name, error)| report.add_left_out(name, error));
+    let SingleReport { pictures, findings } = &report;
+    let count = pictures.len();
+    let json = json!({"scenes": count, "shots": count, "noise": report.noise(), "findings": findings, "pictures": pictures});
+    let width = name_width(pictures.iter().map(|picture| &picture.name));
+    let mut text = format!("{:width$}  {:>11}  {:<16}  neighbours\n", "picture", "size", "noise of 255");
+    for picture in pictures {
+        let (size, noise) = (size_in_words(picture.size), levels(&picture.noise));
+        let _ = writeln!(text, "{:width$}  {size:>11}  {noise:<16}  {:.2}", picture.name, picture.correlation);
+    }
+    Ok((Seen::of_singles(&report), json, text))
+}
+
+/// Columns that names need, and their heading.
+fn name_width<'a>(names: impl Iterator<Item = &'a String>) -> usize {
+    names.map(|name| name.chars().count()).max().unwrap_or(0).max("picture".len())
+}
+
+fn size_in_words([width, height]: [usize; 2]) -> String {
+    format!("{width}x{height}")
+}
+
+/// A line for every pair.
+fn table(report: &Report) -> String {
+    let width = name_width(report.pairs.iter().map(|pair| &pair.name));
     let mut text =
         format!("{:width$}  {:>11}  {:<16}  brightness  {:<12}  neighbours\n", "pair", "size", "noise of 255", "shift");
     report.pairs.iter().for_each(|pair| row(&mut text, pair, width));
-    lines(&report.findings).iter().for_each(|line| text.extend([line, "\n"]));
-    let scenes = scenes_in_words(&report.shots_of_scenes());
-    let faults = match report.faults() {
-        0 => "no faults".to_owned(),
-        faults => counted(faults, "fault"),
-    };
-    let _ = write!(text, "{scenes}: {}, {faults}", noise_in_words(report));
     text
 }
 
 fn row(text: &mut String, pair: &Look, width: usize) {
-    let size = format!("{}x{}", pair.size[0], pair.size[1]);
+    let size = size_in_words(pair.size);
     let numbers = pair.measured.as_ref().map_or_else(
         || "-".to_owned(),
         |m| {

@@ -28,6 +28,7 @@ mod processes;
 mod recipe;
 mod runs;
 mod scenes;
+mod seen;
 mod settings;
 mod shell;
 mod shots;

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use n2n_gpu::data::dataset;
 use n2n_gpu::data::files::{Paired, is_picture_name, paired};
-use n2n_gpu::data::inspect::{Finding, Inspector, Kind, Look, PairFiles, Report, in_words, read_at_once};
+use n2n_gpu::data::inspect::{Inspector, Kind, Look, PairFiles, read_at_once};
 use n2n_gpu::data::npy::load_npy;
 use n2n_gpu::data::picture::{Pages, Picture};
 use n2n_gpu::error::{Error, shown};
 use rayon::prelude::*;
 
 use super::Common;
-use super::output::{Bar, counted, scenes_in_words};
+use super::output::{Bar, counted};
 use super::scenes::{Burst, LeftOut, form, leave_out, pages};
 
 /// Noisy shots of scenes, as the pairs that are looked at: of a scene, the first shot with each other one, or neighbours.
@@ -281,50 +281,4 @@ pub(super) fn readable_of<T>(
     }
     let told = leave_out(errors, read.len(), strict)?;
     Ok((read, told))
-}
-
-/// Says which faults were found, or that none were. Fails if there are faults and it is `strict`.
-pub(super) fn tell(common: &Common, report: &Report, strict: bool) -> Result<(), Error> {
-    let found: Vec<Finding> = report.findings.iter().filter(|f| f.kind.is_fault()).cloned().collect();
-    lines(&found).iter().for_each(|line| common.remark(line));
-    let faults = found.len();
-    if faults == 0 {
-        let scenes = scenes_in_words(&report.shots_of_scenes());
-        common.remark(&format!("looked at {scenes}: {}, no faults", noise_in_words(report)));
-    } else if strict {
-        return Err(Error::data(refusal(faults)));
-    }
-    Ok(())
-}
-
-/// What a command of this program does about a fault.
-fn remedy(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Shift => " (train --align, for whole pixels)",
-        Kind::Brightness => " (train --match)",
-        _ => "",
-    }
-}
-
-/// Findings as lines.
-pub(super) fn lines(findings: &[Finding]) -> Vec<String> {
-    in_words(findings).into_iter().map(|(kind, line)| line + remedy(kind)).collect()
-}
-
-/// Noise of channels for people: `19.8 20.1 20.0`.
-pub(super) fn levels(noise: &[f64]) -> String {
-    noise.iter().map(|v| format!("{v:.1}")).collect::<Vec<_>>().join(" ")
-}
-
-/// `noise 19.8 20.1 20.0 of 255`.
-pub(super) fn noise_in_words(report: &Report) -> String {
-    match &report.noise()[..] {
-        [] => "noise unknown".to_owned(),
-        noise => format!("noise {} of 255", levels(noise)),
-    }
-}
-
-/// What `--strict` makes of faults.
-pub(super) fn refusal(faults: usize) -> String {
-    format!("{} in the data, and --strict allows none: mend it, or leave --strict out", counted(faults, "fault"))
 }

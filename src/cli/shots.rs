@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use n2n_gpu::data::inspect::{Kind, Look, Mends, PairFiles, Report};
+use n2n_gpu::data::inspect::{Kind, Look, Mends, PairFiles, SingleLook, SingleReport};
 use n2n_gpu::data::picture::Picture;
-use n2n_gpu::error::Error;
+use n2n_gpu::error::{Error, shown};
 use n2n_gpu::nets::Network;
 use n2n_gpu::train::{Load, Source, Supply, TrainingPicture};
 use rayon::prelude::*;
@@ -14,6 +14,7 @@ use super::aux::AuxArgs;
 use super::output::counted;
 use super::pairs::{Looked, Of, Pairs, name, readable};
 use super::scenes::{Burst, LeftOut, errors, form, form_of_shot, leave_out, on_one_scale, unlike};
+use super::seen::Seen;
 use super::supply::{Memory, load_renders, load_shots};
 use super::{Common, Usage};
 
@@ -30,10 +31,10 @@ pub(super) struct PairReader<'a> {
 /// Scenes that are looked at, of more than memory holds.
 const LOOKED_AT: usize = 64;
 
-/// What to train on, what pairs of it look like, and what was said of pictures that are left out.
+/// What to train on, what was seen of it, and what was said of pictures that are left out.
 pub(super) struct Given {
     pub(super) source: Source,
-    pub(super) report: Option<Report>,
+    pub(super) seen: Option<Seen>,
     pub(super) told: Vec<String>,
 }
 
@@ -52,19 +53,29 @@ fn load_pair(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error>
     Ok((load_measured(a)?, load_measured(b)?))
 }
 
-/// Noisy pictures of which there is one each: those that can be read and are on one scale.
+/// Noisy pictures of which there is one each: those that can be read and are on one scale. They are looked at.
 pub(super) fn single(files: &[PathBuf], strict: bool) -> Result<Given, Error> {
-    let (mut pictures, mut left_out) = (Vec::new(), Vec::new());
-    let read: Vec<_> = files.par_iter().map(|file| load_measured(file)).collect();
-    for picture in read {
-        match picture {
-            Ok(picture) => pictures.push(vec![picture]),
+    let (mut looks, mut pictures, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let read = |file: &PathBuf| look_at_single(file).map(|(look, picture)| (look, TrainingPicture::new(name(file), &picture)));
+    for read in files.par_iter().map(read).collect::<Vec<_>>() {
+        match read {
+            Ok((look, picture)) => {
+                looks.push(look);
+                pictures.push(vec![picture]);
+            }
             Err(e) => left_out.push(LeftOut::new(Kind::Broken, "", e)),
         }
     }
     let pictures = on_one_scale(pictures, &mut left_out);
     let told = leave_out(errors(left_out), pictures.len(), strict)?;
-    Ok(Given { source: Source::single(pictures.into_iter().flatten().collect()), report: None, told })
+    let seen = Some(Seen::of_singles(&SingleReport::new(looks)));
+    Ok(Given { source: Source::single(pictures.into_iter().flatten().collect()), seen, told })
+}
+
+/// Reads a noisy picture of which there is one, and looks at it.
+pub(super) fn look_at_single(file: &Path) -> Result<(SingleLook, Picture), Error> {
+    let picture = Picture::load(file)?.as_measured();
+    Ok((SingleLook::new(&name(file), &shown(file).to_string(), &picture), picture))
 }
 
 impl PairReader<'_> {
@@ -80,12 +91,12 @@ impl PairReader<'_> {
             return Err(Usage::new("--align, --match: belong to photographs, not to renders: leave them out"));
         }
         if let Some(supply) = self.supply(&pairs)? {
-            let (report, told) = self.look_at_some(pairs, renders)?;
-            return Ok(Given { source: Source::of_files(supply, None)?, report, told });
+            let (seen, told) = self.look_at_some(pairs, renders)?;
+            return Ok(Given { source: Source::of_files(supply, None)?, seen, told });
         }
         if renders {
             let (source, told) = self.renders(pairs)?;
-            return Ok(Given { source, report: None, told });
+            return Ok(Given { source, seen: None, told });
         }
         let neighbours = pairs.neighbours;
         let keep = |look: &mut Look, pictures: [Picture; 2]| {
@@ -96,7 +107,7 @@ impl PairReader<'_> {
         // Those are left out, and told as such.
         report.findings.retain(|finding| finding.kind != Kind::Size);
         let (source, told) = self.source(pairs, left_out, neighbours)?;
-        Ok(Given { source, report: Some(report), told })
+        Ok(Given { source, seen: Some(Seen::of_pairs(&report)), told })
     }
 
     /// What reads the files while it trains, if they need more memory than there is.
@@ -114,7 +125,7 @@ impl PairReader<'_> {
     }
 
     /// A look at some pairs of many, unless they are renders; and what was said of those that are left out.
-    fn look_at_some(&self, mut pairs: Pairs, renders: bool) -> Result<(Option<Report>, Vec<String>), Error> {
+    fn look_at_some(&self, mut pairs: Pairs, renders: bool) -> Result<(Option<Seen>, Vec<String>), Error> {
         let count = pairs.scene_files().map_or(0, |scenes| scenes.len());
         if renders {
             let left_out = std::mem::take(&mut pairs.left_out);
@@ -136,7 +147,7 @@ impl PairReader<'_> {
         let told = leave_out(errors(left_out), left, self.strict)?;
         let mut report = inspector.finish();
         report.findings.retain(|finding| finding.kind != Kind::Size);
-        Ok((Some(report), told))
+        Ok((Some(Seen::of_pairs(&report)), told))
     }
 
     /// The shots of every scene, of which the first is part of all its pairs, or of the next.

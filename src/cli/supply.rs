@@ -93,7 +93,7 @@ impl Memory {
                 (Source::photos(photos, noise), told)
             }
         };
-        Ok(Given { source, report: None, told })
+        Ok(Given { source, seen: None, told })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use n2n_gpu::data::inspect::{Mends, Report};
+use n2n_gpu::data::inspect::Mends;
 use n2n_gpu::error::Error;
 use n2n_gpu::nets::Network;
 use n2n_gpu::train::{Data, Source, TrainingPicture, Validation, split};
@@ -11,6 +11,7 @@ use n2n_gpu::train::{Data, Source, TrainingPicture, Validation, split};
 use super::files::{lying_in, photographs};
 use super::pairs::{Pairs, readable};
 use super::scenes::leave_out;
+use super::seen::Seen;
 use super::settings::Settings;
 use super::shots::{Given, PairReader, single};
 use super::supply::Memory;
@@ -21,8 +22,8 @@ pub(super) struct Task {
     pub(super) network: Arc<dyn Network>,
     pub(super) training: Source,
     pub(super) validation: Validation,
-    /// What pairs look like.
-    pub(super) report: Option<Report>,
+    /// What was seen of noisy pictures.
+    pub(super) seen: Option<Seen>,
     /// What was said of pictures that are left out.
     pub(super) told: Vec<String>,
     /// Whether what is trained on is validated on as well.
@@ -43,7 +44,7 @@ impl Task {
         let mends = Mends { align: data.align, brightness: data.brightness };
         let memory = Memory { mib, seed, holds_out: data.val.is_none(), strict };
         let reader = PairReader { common, aux: &settings.aux, network, mends, strict, memory };
-        let Given { source, report, mut told } = given(&reader, settings, out)?;
+        let Given { source, seen, mut told } = given(&reader, settings, out)?;
         let (network, training) = settings.for_pictures(Arc::clone(network), source)?;
         let mut shared = false;
         let (training, validation) = match (&data.val, training.added_noise()) {
@@ -72,7 +73,7 @@ impl Task {
                 (training, Validation::with_clean(pairs.collect::<Result<Vec<_>, Error>>()?, signal)?)
             }
         };
-        Ok(Self { network, training, validation, report, told, shared })
+        Ok(Self { network, training, validation, seen, told, shared })
     }
 }
 

@@ -20,7 +20,6 @@ use super::interrupt::stops_training;
 use super::live::{Live, Watched};
 use super::net::{NetArgs, PrecisionArg};
 use super::output::{Output, TrainingBar, counted, path_text, program, scene_noun};
-use super::pairs::tell;
 use super::processes::{self, Process};
 use super::recipe::RecipeArgs;
 use super::settings::{Settings, check_given};
@@ -160,13 +159,13 @@ pub(super) fn run(common: &Common, options: &Options) -> anyhow::Result<Output> 
     } else if !settings.aux.is_empty() {
         return Err(Usage::new("--aux: belongs to renders of --pairs, --burst or --dataset, not to photographs"));
     }
-    let Task { network, training: mut training_set, validation, report, told, shared } =
+    let Task { network, training: mut training_set, validation, seen, told, shared } =
         Task::new(common, &settings, &network, (&options.out, options.strict), (seed, memory))?;
     remark_skipped_of(common, &settings.origin.data, training_set.added_noise().is_some())?;
     training_set.check_network(network.as_ref())?;
     let mut training = settings.training(&device, network.as_ref(), training_set.side(), precision)?;
     training.check(network.as_ref())?;
-    report.map_or(Ok(()), |report| tell(common, &report, options.strict))?;
+    seen.map_or(Ok(()), |seen| seen.tell(common, options.strict))?;
     leave_out_unfit(common, &mut training_set, (training.crop, options.strict), network.as_ref(), &device)?;
     training_set.check_memory(&device)?;
     let stop = stops_training();

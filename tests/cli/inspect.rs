@@ -102,3 +102,29 @@ fn what_cannot_be_read_is_named_and_left_out() {
     shell.run("inspect --burst bursts").fails(&["one", "at least two"]);
     shell.run(&format!("train a --align --out run {TINY}")).is_misused(&["--align"]);
 }
+
+#[test]
+fn single_pictures_are_looked_at() {
+    let shell = Shell::new();
+    shots(&shell, 0, 1.0);
+    let json = shell.run("inspect --single a --strict --json").succeeds().json("scenes shots noise findings pictures");
+    assert_eq!((&json["scenes"], &json["faults"]), (&3.into(), &0.into()));
+    // JPEG spreads noise over its blocks.
+    fs::create_dir_all(shell.path("jpegs")).unwrap();
+    for i in 0..3 {
+        image::open(shell.path(&format!("a/{i}.png"))).unwrap().save(shell.path(&format!("jpegs/{i}.jpg"))).unwrap();
+    }
+    let done = shell.run("inspect --single jpegs --strict");
+    assert!(done.ends_with(1).stdout.contains("neighbouring pixels share") && done.stdout.contains("3 faults"), "{done}");
+    let train = TINY.replace("--noise gaussian:25 ", "");
+    let done = shell.run(&format!("train a --single --out run --strict {train}"));
+    assert!(done.succeeds().stderr.contains("looked at 3 pictures: noise 1"), "{done}");
+    shell.run(&format!("train jpegs --single --out other --strict {train}")).fails_with(&["--strict", "neighbouring"]);
+    assert!(shell.run(&format!("train jpegs --single --out other {train}")).succeeds().stderr.contains("warning: 0.jpg (and 2"));
+    // What cannot be read is named.
+    fs::write(shell.path("a/1.png"), "broken").unwrap();
+    let done = shell.run("inspect --single a");
+    assert!(done.succeeds().stdout.contains("1.png") && done.stdout.contains("2 pictures"), "{done}");
+    shell.run("inspect --single missing").fails(&["missing"]);
+    shell.run("inspect --single a --pairs a b").is_misused(&["--single"]);
+}

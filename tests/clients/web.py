@@ -17,7 +17,8 @@ import threading
 
 # First, as it takes the Python that has the others.
 from chromium import (
-    BROWSER, FLAGS, check, failed, fits, folder, give, idle, n2n, opened, picture, reached_by_tab, rgb, root, saved, swiftshader, wait,
+    BROWSER, FLAGS, check, failed, fits, folder, give, idle, n2n, opened, picture, press, reached_by_tab, rgb, root, saved, swiftshader,
+    wait,
 )
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -27,7 +28,8 @@ from training import trains
 
 # A network small enough for any machine; its narrowest strips side by side are 26 columns wide.
 TINY = "--noise gaussian:25 --width 4 --levels 1 --batch 2 --crop 16 --device cpu"
-KEYS_OF_CONTROLS = ["to-denoise", "to-train", "open-more", "stage", "divider", "zoom-in", "model", "strength", "save-jpeg", "save-png"]
+CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+KEYS_OF_CONTROLS = ["to-denoise", "to-train", "open-more", "camera", "stage", "divider", "zoom-in", "model", "strength", "save-jpeg", "save-png"]
 
 
 def compare_sizes(page):
@@ -104,6 +106,22 @@ def survives(page):
     check("and the photograph is denoised again", not page.is_visible("#alert"))
 
 
+def looks_through_a_camera(page):
+    press(page, "camera")
+    wait(page, lambda: page.inner_text("#size").startswith("320 ") and page.is_enabled("#save-png"), "a frame is denoised")
+    check("a camera can be stopped", page.inner_text("#camera") == "Stop the camera", page.inner_text("#camera"))
+    first = saved(page)
+    check("a frame is saved", first.name == "camera-denoised.png", first.name)
+    first = rgb(first)
+    wait(page, lambda: page.is_enabled("#save-png") and (rgb(saved(page)) != first).any(), "another frame follows")
+    press(page, "camera")
+    wait(page, lambda: idle(page) and page.inner_text("#camera") == "Camera", "the camera stops")
+    last = rgb(saved(page))
+    check("and the last one stays", last.shape == first.shape and (rgb(saved(page)) == last).all())
+    give(page, folder / "37x23.png")
+    check("photographs come after it", page.inner_text("#name") == "37x23.png")
+
+
 def works_by_keyboard(page):
     reached_by_tab(page, KEYS_OF_CONTROLS)
     page.focus("#divider")
@@ -171,7 +189,7 @@ def main():
     n2n("export run/best.safetensors --web site --size 16")
     address = (folder / "site/index.html").as_uri()
     with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=BROWSER, args=FLAGS) as browser:
+        with playwright.chromium.launch(executable_path=BROWSER, args=[*FLAGS, *CAMERA]) as browser:
             kernels_compile(browser)
             page, seen = opened(browser, address)
             compare_sizes(page)
@@ -182,6 +200,7 @@ def main():
             fits(page, "denoise")
             trains(page)
             survives(page)
+            looks_through_a_camera(page)
             outside = [url for url in seen["requests"] if not url.startswith(("file:", "blob:", "data:"))]
             check("nothing is asked for from outside", not outside, outside or "")
             check("the console is silent", not seen["errors"], seen["errors"] or "")
@@ -192,6 +211,8 @@ def main():
         with playwright.chromium.launch(executable_path=BROWSER, args=without) as browser:
             page, _ = opened(browser, address)
             check("without WebGPU a sentence says so", "WebGPU" in page.inner_text("#alert-text"), page.inner_text("#alert-text"))
+            press(page, "welcome-camera")
+            wait(page, lambda: "camera" in page.inner_text("#alert-text"), "without a camera a sentence says so")
     sys.exit(1 if failed else 0)
 
 

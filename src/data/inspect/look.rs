@@ -69,7 +69,7 @@ pub(super) struct Shot {
 }
 
 impl Shot {
-    fn new(label: &str, picture: &Picture) -> Self {
+    pub(super) fn new(label: &str, picture: &Picture) -> Self {
         let mut hasher = DefaultHasher::new();
         picture.header().size().hash(&mut hasher);
         let rows = (0..picture.height()).map(|y| picture.row(y));
@@ -195,16 +195,8 @@ impl Look {
         if pictures.iter().any(|p| p.header().color.depth.is_float()) {
             return [0.0; 2];
         }
-        let values = || windows.iter().flat_map(|w| w.a.iter().chain(&w.b)).flatten();
-        let count = values().count().max(1) as f64;
-        let share = |is: &dyn Fn(f32) -> bool| values().filter(|v| is(**v)).count() as f64 / count;
-        let clipped = [share(&|v| v <= 0.0), share(&|v| v >= 1.0)];
-        let [black, white] = clipped.map(|share| 100.0 * share);
-        if clipped.iter().any(|share| *share > CLIPPED) {
-            let problem = format!("{black:.0} % of the values are black and {white:.0} % white");
-            let advice = "noise is cut off there, and means lie a little off: keep an offset below black, expose less";
-            self.find(Kind::Clipping, clipped[0].max(clipped[1]), problem, advice);
-        }
+        let clipped = clipped(windows.iter().flat_map(|w| w.a.iter().chain(&w.b)));
+        self.findings.extend(clipping(&self.name, clipped));
         clipped
     }
 
@@ -224,4 +216,20 @@ impl Look {
             self.find(Kind::Range, f64::from(top), problem, advice);
         }
     }
+}
+
+/// Shares of the values of planes that are black and white.
+pub(super) fn clipped<'a>(planes: impl Iterator<Item = &'a Vec<f32>> + Clone) -> [f64; 2] {
+    let count = planes.clone().map(Vec::len).sum::<usize>().max(1) as f64;
+    let share = |is: &dyn Fn(f32) -> bool| planes.clone().flatten().filter(|v| is(**v)).count() as f64 / count;
+    [share(&|v| v <= 0.0), share(&|v| v >= 1.0)]
+}
+
+/// What such shares come to.
+pub(super) fn clipping(place: &str, clipped: [f64; 2]) -> Option<Finding> {
+    let most = clipped[0].max(clipped[1]);
+    let [black, white] = clipped.map(|share| 100.0 * share);
+    let problem = format!("{black:.0} % of the values are black and {white:.0} % white");
+    let advice = "noise is cut off there, and means lie a little off: keep an offset below black, expose less";
+    (most > CLIPPED).then(|| Finding::new(Kind::Clipping, place, most, problem, advice))
 }

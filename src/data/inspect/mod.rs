@@ -12,6 +12,7 @@ mod reading;
 mod report;
 mod scenes;
 mod shift;
+mod single;
 mod statistics;
 mod windows;
 
@@ -25,6 +26,7 @@ use pattern::Pattern;
 pub use reading::{PairFiles, read_at_once};
 pub use report::{Finding, Kind, in_words};
 use scenes::SAME;
+pub use single::{SingleLook, SingleReport};
 pub use windows::Overlap;
 
 use crate::error::Error;
@@ -179,9 +181,13 @@ impl Report {
 
     /// Median over the pairs of the noise of every channel, in grey levels of 255; of pairs in colour, if there are any.
     pub fn noise(&self) -> Vec<f64> {
-        let measured = || self.pairs.iter().filter_map(|pair| pair.measured.as_ref());
-        let channels = measured().map(|m| m.noise.len()).max().unwrap_or(0);
-        let of_channel = |c: usize| measured().filter(|m| m.noise.len() == channels).map(|m| m.noise[c]).collect();
-        (0..channels).map(|c| statistics::median(&mut Vec::from_iter::<Vec<f64>>(of_channel(c)))).collect()
+        medians(self.pairs.iter().filter_map(|pair| pair.measured.as_ref()).map(|measured| &measured.noise[..]))
     }
+}
+
+/// Medians of what pictures have of every channel; of those with the most channels.
+fn medians<'a>(of: impl Iterator<Item = &'a [f64]> + Clone) -> Vec<f64> {
+    let channels = of.clone().map(<[f64]>::len).max().unwrap_or(0);
+    let of_channel = |c: usize| of.clone().filter(|values| values.len() == channels).map(|values| values[c]).collect();
+    (0..channels).map(|c| statistics::median(&mut Vec::from_iter::<Vec<f64>>(of_channel(c)))).collect()
 }

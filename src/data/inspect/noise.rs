@@ -7,7 +7,7 @@ use super::windows::Window;
 /// Correlation of neighbours below which it makes no difference to any training.
 const LEAST: f64 = 0.1;
 /// Blocks whose differences are smaller than rounding to 8 bits show nothing of their noise.
-const ROUNDING: f64 = 0.3 / 255.0;
+pub(super) const ROUNDING: f64 = 0.3 / 255.0;
 /// Side of the blocks of JPEG.
 const BLOCK: usize = 8;
 

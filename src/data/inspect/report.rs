@@ -22,6 +22,8 @@ pub enum Kind {
     Shift,
     /// One shot is brighter, or has more contrast.
     Brightness,
+    /// The noise of a single picture is spread over neighbouring pixels.
+    Spread,
     /// Part of the noise is the same in all pictures.
     Pattern,
     /// Values fill a small part of their range.

@@ -17,33 +17,25 @@ use sha2::{Digest, Sha256};
 
 use crate::denoise::overlap;
 use crate::error::{Error, Result};
+use crate::graph::Precision;
 use crate::limits::Limits;
 use crate::nets::{Anatomy, Model, Network};
 use crate::noise::Noise;
 use crate::ops::Strips;
 use crate::plan::Plan;
 
-macro_rules! sources {
-    ($($name:literal),* $(,)?) => { &[$(include_str!(concat!("../../../web/", $name))),*] };
+macro_rules! made {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $name))
+    };
 }
 
 const PAGE: &str = include_str!("../../../web/page.html");
-const STYLE: &str = include_str!("../../../web/page.css");
-/// Modules of the page itself, and those of the worker that owns the device: each after those that it imports.
-const PAGE_MODULES: &[&str] = sources!("viewer.js", "train.js", "page.js");
-const WORKER_MODULES: &[&str] = sources!(
-    "player.js",
-    "windows.js",
-    "model.js",
-    "estimate.js",
-    "metadata.js",
-    "denoise.js",
-    "random.js",
-    "training.js",
-    "pictures.js",
-    "store.js",
-    "worker.js",
-);
+/// What `build.rs` makes of the other files of `web/`: the style, the script of the page itself, and that of the worker that owns
+/// the device.
+const STYLE: &str = made!("page.css");
+const SCRIPT: &str = made!("page.js");
+const WORKER: &str = made!("worker.js");
 /// There are strips for every width up to so many times what those side by side overlap by: of wider pictures they do little work
 /// twice.
 const OVERLAPS: usize = 4;
@@ -135,12 +127,13 @@ fn plans_of(network: &dyn Network) -> Result<Value> {
     let shapes =
         (multiple..=narrow).step_by(multiple).map(|columns| [columns, ROWS[0]]).chain(wide.map(|columns| [columns, ROWS[1]]));
     let mut shaders: Vec<Value> = Vec::new();
-    let mut strips = Vec::new();
-    let mut ladder = Vec::new();
+    let (mut strips, mut halves, mut ladder) = (Vec::new(), Vec::new(), Vec::new());
     for [columns, most] in shapes {
-        match strip_of(network, multiple, [columns, most], &mut shaders) {
-            Ok(strip) => {
-                strips.push(strip);
+        let mut strip = |precision| strip_of(network, multiple, [columns, most], precision, &mut shaders);
+        match strip(Precision::F32) {
+            Ok(whole) => {
+                strips.push(whole);
+                halves.push(strip(Precision::F16)?);
                 ladder.push(columns);
             }
             // The narrow ones will do.
@@ -156,6 +149,7 @@ fn plans_of(network: &dyn Network) -> Result<Value> {
         "shaders": shaders,
         "ladder": ladder,
         "strips": merged(strips),
+        "halves": merged(halves),
     }))
 }
 
@@ -176,10 +170,18 @@ fn merged(values: Vec<Value>) -> Value {
     }
 }
 
-/// A plan for strips of so many columns, and of at most so many rows. Its shaders are numbers in the list of all.
-fn strip_of(network: &dyn Network, multiple: usize, [columns, most]: [usize; 2], shaders: &mut Vec<Value>) -> Result<Value> {
+/// A plan for strips of so many columns, and of at most so many rows, whose intermediates have that precision. Its shaders are
+/// numbers in the list of all.
+fn strip_of(
+    network: &dyn Network,
+    multiple: usize,
+    [columns, most]: [usize; 2],
+    precision: Precision,
+    shaders: &mut Vec<Value>,
+) -> Result<Value> {
     let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= most).last().unwrap_or(multiple);
-    let (g, x, y) = network.forward([1, multiple, columns], 3);
+    let (mut g, x, y) = network.forward([1, multiple, columns], 3);
+    g.set_precision(precision);
     let Strips { graph, x, control, y, first, lag } = g.in_strips(x, y, rows).ok_or_else(|| {
         Error::data(format!(
             "the network {} has an op that does not run in strips, as the page computes pictures",
@@ -216,36 +218,20 @@ fn packed(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(compressed)
 }
 
-/// Text without comments of the form `/** .. */`, which types are declared in.
-fn without_types(text: &str) -> String {
-    let mut parts = text.split("/**");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once("*/").map_or("", |(_, rest)| rest.strip_prefix(' ').unwrap_or(rest)))
-}
-
-/// Modules as one script without comments and white space: nothing is imported from other files.
-fn joined(modules: &[&str]) -> String {
-    let text = without_types(&modules.concat());
-    let lines = text.lines().map(|line| line.strip_prefix("export ").unwrap_or(line));
-    minifier::js::minify(&lines.filter(|line| !line.starts_with("import ")).collect::<Vec<_>>().join("\n")).to_string()
-}
-
 fn page(data: &str) -> String {
-    let script = joined(PAGE_MODULES);
-    let style = minifier::css::minify(STYLE).expect("a style sheet of ours").to_string();
     let page = PAGE.lines().map(|line| line.trim_start().to_owned() + "\n").collect::<String>();
     let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)));
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; worker-src blob:; img-src blob: data:; base-uri 'none'; form-action 'none'",
-        hash(&script),
-        hash(&style)
+        hash(SCRIPT),
+        hash(STYLE)
     );
-    let worker = format!("<script type=\"text/plain\" id=\"worker\">{}</script>\n", joined(WORKER_MODULES));
+    let worker = format!("<script type=\"text/plain\" id=\"worker\">{WORKER}</script>\n");
     let parts = [
         ("<!-- policy -->", format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")),
-        ("<link rel=\"stylesheet\" href=\"page.css\">", format!("<style>{style}</style>")),
+        ("<link rel=\"stylesheet\" href=\"page.css\">", format!("<style>{STYLE}</style>")),
         ("<!-- data -->\n", worker + data),
-        ("<script type=\"module\" src=\"page.js\"></script>", format!("<script type=\"module\">{script}</script>")),
+        ("<script type=\"module\" src=\"page.js\"></script>", format!("<script type=\"module\">{SCRIPT}</script>")),
     ];
     parts.into_iter().fold(page, |page, (place, part)| {
         assert_eq!(page.matches(place).count(), 1, "web/page.html has {place} once");
