@@ -1,4 +1,4 @@
-//! Makes the modules and the style of the page in `web/` small, for `src/export/web/` to put into one file.
+//! Minifies the modules and the style of the page in `web/`, for `src/export/web/` to put into one file.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -25,7 +25,7 @@ fn main() {
     let write = |name: &str, text: &str| fs::write(out.join(name), text).unwrap_or_else(|e| panic!("{name}: {e}"));
     for (name, modules) in SCRIPTS {
         let modules: String = modules.iter().map(|module| read(&format!("{module}.js"))).collect();
-        write(name, &small(&joined(&modules)));
+        write(name, &minified(&joined(&modules)));
     }
     write("page.css", &minifier::css::minify(&read("page.css")).unwrap_or_else(|e| panic!("web/page.css: {e}")).to_string());
 }
@@ -36,8 +36,8 @@ fn joined(modules: &str) -> String {
     lines.map(|line| line.strip_prefix("export ").unwrap_or(line).to_owned() + "\n").collect()
 }
 
-/// A script without comments and white space, with short names.
-fn small(script: &str) -> String {
+/// A script without comments and white space, with short names. The worker's is no module, but shares its names with nobody.
+fn minified(script: &str) -> String {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, script, SourceType::mjs()).parse();
     assert!(parsed.diagnostics.is_empty(), "web/: {:?}", parsed.diagnostics);

@@ -266,7 +266,7 @@ fn as_jpeg(picture: &Picture) -> Picture {
 /// A look at single pictures.
 fn single_report(pictures: &[Picture]) -> SingleReport {
     let name = |i: usize| i.to_string();
-    SingleReport::new(pictures.iter().enumerate().map(|(i, picture)| SingleLook::new(&name(i), &name(i), picture)).collect())
+    SingleReport::new(pictures.iter().enumerate().map(|(i, picture)| SingleLook::new(&name(i), &name(i), picture)).collect(), &[])
 }
 
 #[test]
@@ -292,11 +292,37 @@ fn single_pictures_whose_noise_is_spread_are_told() {
         };
         let found = single_report(&scenes(6).iter().zip(0..).map(shot).collect::<Vec<_>>());
         let told = found.findings.iter().filter(|f| f.kind == Kind::Spread).count();
-        let shares: Vec<f64> = found.pictures.iter().map(|look| look.correlation).collect();
+        let shares: Vec<f64> = found.pictures.iter().filter_map(|look| look.correlation).collect();
         assert_eq!(told, 6, "{noise}: {shares:.2?}");
     }
+    // Along one axis alone, by a filter that lets each pixel have half of the one before.
+    let along = |i: u32| {
+        let values = Scene::new("otters", 20).shot("gaussian:20", i).to_rgb8();
+        let half = |k: usize| if k % (3 * WIDTH) < 3 { values[k] } else { values[k].midpoint(values[k - 3]) };
+        Picture::from_rgb8(WIDTH, HEIGHT, &(0..values.len()).map(half).collect::<Vec<_>>())
+    };
+    assert!(single_report(&[along(0)]).findings.iter().any(|f| f.kind == Kind::Spread));
     // One that is there twice.
     let shot = Scene::new("otters", 20).shot("gaussian:25", 0);
     let found = single_report(&[shot.clone(), Scene::new("coffee", 20).shot("gaussian:25", 1), shot]);
     assert_eq!(found.findings.iter().filter(|f| f.kind == Kind::Identical).count(), 1);
+}
+
+#[test]
+fn slopes_and_margins_of_single_pictures_are_no_noise() {
+    let slope = |x: usize| 0.1 + 0.8 * (x % 128) as f32 / 128.0;
+    let scene = Scene { values: (0..3 * WIDTH * HEIGHT).map(|i| slope(i / 3 % WIDTH)).collect(), width: WIDTH };
+    for (noise, wanted) in [("gaussian:3", 3.0), ("gaussian:5", 5.0)] {
+        let found = single_report(&[scene.shot(noise, 0)]);
+        assert_eq!(found.findings.iter().filter(|f| f.kind.is_fault()).count(), 0, "{noise}: {:#?}", in_words(&found.findings));
+        assert!(found.noise().iter().all(|noise| (noise / wanted - 1.0).abs() < 0.1), "{noise}: {:?}", found.noise());
+    }
+    // Half of it is a margin without noise.
+    let mut bytes = scene.shot("gaussian:20", 0).to_rgb8();
+    bytes[..3 * WIDTH * HEIGHT / 2].fill(100);
+    let found = single_report(&[Picture::from_rgb8(WIDTH, HEIGHT, &bytes)]);
+    assert!(found.noise().iter().all(|noise| (noise / 20.0 - 1.0).abs() < 0.1), "{:?}", found.noise());
+    // Nothing is known of one without any.
+    let found = single_report(&[Picture::from_rgb8(WIDTH, HEIGHT, &vec![100; 3 * WIDTH * HEIGHT])]);
+    assert!(found.noise().is_empty() && found.findings.iter().any(|f| f.kind == Kind::Unjudged));
 }

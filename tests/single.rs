@@ -104,7 +104,9 @@ fn single_noisy_pictures_train_and_resume() {
     shell.run(&format!("train --single --out other {tiny}")).is_misused(&["PHOTOS"]);
     shell.run(&format!("train noisy --single --memory 1 --out other {tiny}")).is_misused(&["--memory", "read whole"]);
     shell.run(&format!("train --pairs val/a val/b -r --out other {tiny}")).is_misused(&["--recursive", "PHOTOS"]);
-    shell.run("train noisy --single --out other --crop 64 --steps 3 --device cpu").fails_with(&["128 pixels a side", "smaller crop"]);
+    shell
+        .run("train noisy --single --out other --crop 64 --steps 3 --device cpu")
+        .fails_with(&["128 pixels a side", "smaller crop"]);
     shell.run(&format!("train noisy --out other {tiny}")).is_misused(&["--noise is missing", "--single"]);
 }
 

@@ -45,6 +45,8 @@ export class Denoiser {
     this.network = network;
     this.flatten = flatten;
     this.ranges = ranges;
+    /** Whether what lies between layers has half precision: not where that was too little. */
+    this.half = device.features.has('shader-f16');
     /** Most columns of a strip: fewer once memory ran out. */
     this.most = Infinity;
     /** @type {{strip: Strip, player: Player} | null} the last one used */
@@ -60,7 +62,7 @@ export class Denoiser {
       const columns = fittingColumns(ladder, width, overlap, multiple);
       if (this.prepared?.strip.columns === columns) return this.prepared;
       this.destroy();
-      const strip = stripOf(this.network, columns, this.device.features.has('shader-f16'));
+      const strip = stripOf(this.network, columns, this.half);
       try {
         const player = await Player.create(this.device, strip.plan);
         const { params, storages, parameters } = strip.plan;
@@ -68,6 +70,7 @@ export class Denoiser {
         this.prepared = { strip, player };
         return this.prepared;
       } catch (error) {
+        if (this.isTooCoarse(error)) continue;
         // The narrowest strips that can stand side by side are the last to be tried.
         if (!(error instanceof DeviceError && error.memory) || columns <= 2 * overlap + multiple) throw error;
         this.most = columns - 1;
@@ -81,6 +84,26 @@ export class Denoiser {
    * @param {(area: Area, share: number) => void} finished
    */
   async denoise(picture, out, goOn, finished) {
+    try {
+      await this.run(picture, out, goOn, finished);
+    } catch (error) {
+      if (!this.isTooCoarse(error)) throw error;
+      await this.run(picture, out, goOn, finished);
+    }
+  }
+
+  /** Turns to single precision if a device failed in half precision, for another reason than memory. @private @param {unknown} error */
+  isTooCoarse(error) {
+    const is = this.half && error instanceof DeviceError && !error.memory;
+    if (is) {
+      this.half = false;
+      this.destroy();
+    }
+    return is;
+  }
+
+  /** The same, as precise as it is set. @private @type {Denoiser['denoise']} */
+  async run(picture, out, goOn, finished) {
     const { multiple, overlap } = this.network;
     const [width, height] = [picture.width, picture.height].map((size) => nextMultiple(size, multiple));
     const { strip, player } = await this.fit(picture.width);

@@ -18,6 +18,7 @@ const page = {
   /** @type {File[]} */ photos: [],
   /** Number of the last one that was opened. */ shown: -1,
   /** What is shown is called so. */ name: '',
+  /** @type {number | null} the run of the camera whose frames are shown */ live: null,
   /** @type {(number | ArrayBuffer)[]} by the options of the list */ models: entries.map((_, i) => i),
   /** Pixels of the photograph. */ pixels: 0,
   /** Whether the strength is the user's, so that none is chosen. */ touched: false,
@@ -32,13 +33,23 @@ const trainer = new Trainer((message) => {
   worker.postMessage(message);
 }, entries, () => $('files').click());
 
-const camera = new Camera((file) => worker.postMessage({ kind: 'frame', file, model: model() }, [file]), (live) => {
-  $('camera').textContent = live ? 'Stop the camera' : 'Camera';
-  if (!live) return;
-  Object.assign(page, { name: 'camera', touched: false });
+const camera = new Camera((file, live) => worker.postMessage({ kind: 'frame', file, live, model: model() }, [file]), (run) => {
+  $('camera').textContent = run === null ? 'Camera' : 'Stop the camera';
+  if (run === null) {
+    if (page.live !== null) $('status').textContent = 'Done: the last frame stays.';
+    return;
+  }
+  const asked = document.activeElement === $('welcome-camera');
+  Object.assign(page, { live: run, name: 'camera', touched: false });
+  select('photos').selectedIndex = -1;
+  $('photos-row').hidden = !page.photos.length;
   name();
   begin();
+  viewer.clear();
+  setStrength(100);
+  $('status').textContent = 'Live from the camera.';
   show(false);
+  if (asked) $('camera').focus();
 }, (message) => complain(message, false));
 
 /** Shows denoising, or training. @param {boolean} training */
@@ -94,7 +105,8 @@ function name() {
 function open(number) {
   const file = page.photos[number];
   camera.stop();
-  Object.assign(page, { shown: number, name: file.name, touched: false });
+  Object.assign(page, { shown: number, name: file.name, live: null, touched: false });
+  $('photos-row').hidden = page.photos.length < 2;
   select('photos').value = String(number);
   begin();
   $('status').textContent = 'Opening…';
@@ -121,7 +133,8 @@ function download(blob, name) {
 function again() {
   $('alert').hidden = true;
   // The next frame will be.
-  if (camera.stream) return;
+  if (camera.on) return;
+  page.live = null;
   if (!page.pixels) return page.photos.length ? open(page.shown) : worker.postMessage(setUp);
   begin();
   viewer.clear();
@@ -139,7 +152,6 @@ async function take(files) {
   if (!photos.length) return all.length ? again() : undefined;
   page.photos.push(...photos);
   select('photos').replaceChildren(...page.photos.map(({ name }, i) => new Option(name, String(i))));
-  $('photos-row').hidden = page.photos.length < 2;
   open(page.photos.length - photos.length);
 }
 
@@ -159,6 +171,7 @@ function setStrength(strength) {
 const REPORTS = {
   device: ({ name }) => ($('device').textContent = `Computes on: ${name}`),
   opened: ({ bitmap }) => {
+    if (page.live !== null) return;
     measure(bitmap);
     show(page.training);
     $('status').textContent = 'Readying the network…';
@@ -166,24 +179,27 @@ const REPORTS = {
     setStrength(100);
   },
   piece: ({ area, pixels, done, seconds }) => {
+    if (page.live !== null) return;
     viewer.put(area, pixels);
     progress(done);
     const left = duration((seconds / done) * (1 - done));
     $('status').textContent = `${Math.floor(done * 100)} %, ${left} left, ${speed(done, seconds)}`;
   },
-  frame: ({ bitmap, pixels }) => {
+  frame: ({ bitmap, pixels, live, seconds }) => {
+    if (live !== page.live) return;
     measure(bitmap);
+    $('size').textContent += `, ${(1 / seconds).toFixed(1)} a second`;
     viewer.frame(bitmap, pixels);
   },
-  done: ({ seconds, judged }) => {
+  done: ({ seconds, judged, live = null }) => {
+    if (live !== page.live) return;
     progress(1);
-    $('status').textContent = `Done in ${seconds.toFixed(1)} s, ${speed(1, seconds)}`;
-    if (judged) {
-      if (!page.touched) setStrength(Math.round(judged.strength * 100));
-      $('judged').textContent = `The noise is about ${judged.noise.toFixed(1)} of 255${page.touched ? '.' : ', so this strength was chosen.'}`;
-    }
+    if (live === null) $('status').textContent = `Done in ${seconds.toFixed(1)} s, ${speed(1, seconds)}`;
+    if (judged && !page.touched) setStrength(Math.round(judged.strength * 100));
+    const chosen = page.touched ? '.' : ', so this strength was chosen.';
+    $('judged').textContent = judged ? `The noise is about ${judged.noise.toFixed(1)} of 255${chosen}` : '';
     saveable(true);
-    camera.next();
+    if (live !== null) camera.next(live);
   },
   saved: ({ blob }) => {
     const stem = page.name.replace(/\.[^.]*$/, '') || 'photo';
@@ -207,10 +223,10 @@ const REPORTS = {
     complain(`The browser lost the graphics device (${message}). The photograph and the training are still here.`, true);
   },
   failed: ({ during, message }) => {
-    camera.stop();
+    if (during === 'frame' || during === 'setUp') camera.stop();
     if (during === 'train' || during === 'resume') trainer.failed();
     if (during === 'setUp') $('device').textContent = 'No graphics device';
-    if (during === 'open' || during === 'frame') page.pixels = 0;
+    if (during === 'open') page.pixels = 0;
     complain(message, during !== 'open');
     saveable(during === 'save');
   },
@@ -270,7 +286,7 @@ function listen() {
     setStrength(Number(input('strength').value));
   };
   for (const id of ['camera', 'welcome-camera']) $(id).onclick = () => camera.toggle();
-  $('retry').onclick = again;
+  $('retry').onclick = () => (page.live === null ? again() : camera.toggle());
   $('to-denoise').onclick = () => show(false);
   for (const id of ['to-train', 'welcome-train']) $(id).onclick = () => show(true);
   $('dismiss').onclick = () => ($('alert').hidden = true);

@@ -136,10 +136,15 @@ async function open({ file, model }, job) {
   await denoise({ model }, job);
 }
 
-/** Opens a frame of a camera, which is shown once it is denoised. @param {{file: ImageBitmap, model: number | ArrayBuffer}} message @param {number} job */
-async function frame({ file, model }, job) {
-  Object.assign(state, { picture: pixelsOf(file), facts: { exif: null, profile: null } });
-  await denoise({ model, live: file }, job);
+/** Opens a frame of a camera, which is shown once it is denoised. 
+ * @param {{file: ImageBitmap, live: number, model: number | ArrayBuffer}} message `live` is the number of the camera's run @param {number} job */
+async function frame({ file, live, model }, job) {
+  try {
+    Object.assign(state, { picture: pixelsOf(file), facts: { exif: null, profile: null } });
+    await denoise({ model, file, live }, job);
+  } finally {
+    file.close();
+  }
 }
 
 /** The denoiser of a model: one of the page's by number, or a file. @param {number | ArrayBuffer} model */
@@ -168,8 +173,8 @@ function networkOf(metadata) {
   throw new Sentence(`This model is of another network. This page has: ${known.join('; ')}. n2n-gpu export --web makes a page for yours.`);
 }
 
-/** @param {{model: number | ArrayBuffer, live?: ImageBitmap}} message @param {number} job */
-async function denoise({ model, live }, job) {
+/** @param {{model: number | ArrayBuffer, file?: ImageBitmap, live?: number}} message @param {number} job */
+async function denoise({ model, file, live }, job) {
   const { picture } = state;
   if (!picture) return;
   const { width, height, rgba } = picture;
@@ -182,14 +187,14 @@ async function denoise({ model, live }, job) {
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
   await denoiser.denoise(picture, denoised, () => goOn(job), (area, done) => {
-    if (live) return;
+    if (file) return;
     const pixels = cut(denoised, width, area);
     tell({ kind: 'piece', area, pixels, done, seconds: seconds() }, [pixels.buffer]);
   });
   state.denoised = denoised;
-  if (live) tell({ kind: 'frame', bitmap: live, pixels: denoised.slice() }, [live]);
+  if (file) tell({ kind: 'frame', bitmap: file, pixels: denoised.slice(), live, seconds: seconds() }, [file]);
   const judged = entry.judges ? estimate(rgba, denoised, width, height, entry.least) : null;
-  tell({ kind: 'done', seconds: seconds(), judged });
+  tell({ kind: 'done', seconds: seconds(), judged, live });
 }
 
 /** Pixels of an area. @param {Uint8ClampedArray} rgba @param {number} stride @param {import('./denoise.js').Area} area */

@@ -9,7 +9,7 @@ use n2n_gpu::error::Error;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::files::photographs;
+use super::files::{photographs, remark_skipped};
 use super::output::{Bar, Output, counted};
 use super::pairs::{Looked, Pairs, name};
 use super::scenes::LeftOut;
@@ -33,7 +33,7 @@ pub(super) struct Options {
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst"])]
     stack: Vec<PathBuf>,
     /// Neighbouring pages of --stack make pairs
-    #[arg(long, requires = "stack", conflicts_with_all = ["data", "pairs", "burst", "dataset"])]
+    #[arg(long, requires = "stack", conflicts_with_all = ["data", "pairs", "burst", "dataset", "single"])]
     neighbours: bool,
     /// Pairs in one file, as train takes it; or a folder with folders a and b
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "pairs", "burst", "stack"])]
@@ -92,6 +92,7 @@ fn of_pairs(common: &Common, options: &Options) -> anyhow::Result<Told> {
 
 fn of_singles(common: &Common, options: &Options) -> anyhow::Result<Told> {
     let files = photographs(&options.single, false, Path::new(""))?;
+    remark_skipped(common, &options.single, None)?;
     let (mut bar, mut looks, mut errors, mut done) = (Bar::new(common), Vec::new(), Vec::new(), 0);
     while done < files.len() {
         let rest = files[done..].iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
@@ -109,16 +110,17 @@ fn of_singles(common: &Common, options: &Options) -> anyhow::Result<Told> {
     if looks.is_empty() && !errors.is_empty() {
         return Err(errors.swap_remove(0).1.into());
     }
-    let mut report = SingleReport::new(looks);
-    errors.iter().for_each(|(name, error)| report.add_left_out(name, error));
+    let report = SingleReport::new(looks, &errors);
     let SingleReport { pictures, findings } = &report;
     let count = pictures.len();
     let json = json!({"scenes": count, "shots": count, "noise": report.noise(), "findings": findings, "pictures": pictures});
     let width = name_width(pictures.iter().map(|picture| &picture.name));
     let mut text = format!("{:width$}  {:>11}  {:<16}  neighbours\n", "picture", "size", "noise of 255");
     for picture in pictures {
-        let (size, noise) = (size_in_words(picture.size), levels(&picture.noise));
-        let _ = writeln!(text, "{:width$}  {size:>11}  {noise:<16}  {:.2}", picture.name, picture.correlation);
+        let number = |v: Option<f64>, digits: usize| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.digits$}"));
+        let (size, correlation) = (size_in_words(picture.size), number(picture.correlation, 2));
+        let noise = picture.noise.iter().map(|v| number(*v, 1)).collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "{:width$}  {size:>11}  {noise:<16}  {correlation}", picture.name);
     }
     Ok((Seen::of_singles(&report), json, text))
 }

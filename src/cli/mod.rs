@@ -37,7 +37,7 @@ mod task;
 mod train;
 mod tuning;
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -215,16 +215,26 @@ pub(crate) fn main(start: Instant) -> ExitCode {
     output.print(cli.common.json)
 }
 
+/// What the standard library and clap say of numbers, and what they mean.
+const NUMBERS: [(&str, &str); 4] = [
+    ("invalid digit found in string", "not a whole number from 0 up"),
+    ("number too large to fit in target type", "too large a number"),
+    ("cannot parse integer from empty string", "not a number"),
+    ("0 is not in 1..18446744073709551615", "must be 1 or more"),
+];
+
 /// Prints what the parser of arguments has to say: help, the version, or what is wrong with them.
 fn not_run(e: &clap::Error) -> ExitCode {
-    let printed = e.print().and_then(|()| stdout().flush());
+    let told = e.to_string();
+    let message = NUMBERS.iter().fold(told.clone(), |text, (said, meant)| text.replace(said, meant));
+    let printed = if message == told { e.print() } else { write!(stderr(), "{message}") };
+    let printed = printed.and_then(|()| stdout().flush());
     if !e.use_stderr() {
         return exit_code(printed, 0);
     }
     if !wants_json() {
         return ExitCode::from(MISUSE);
     }
-    let message = e.to_string();
     // The first paragraph; usage and hints follow.
     let problem = message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let sentence = problem.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -121,7 +121,7 @@ const MOST_OF_SHARES: f32 = 2.0;
 
 /// Leaves out the scenes of the type that fewer have, where two are on two scales: floats that count and whole numbers; or whole
 /// numbers of 8 bits and of 16 that fill a range of their own.
-pub(super) fn on_one_scale(scenes: Vec<Vec<TrainingPicture>>, left_out: &mut Vec<LeftOut>) -> Vec<Vec<TrainingPicture>> {
+pub(super) fn on_one_scale<S: AsRef<[TrainingPicture]>>(scenes: Vec<S>, left_out: &mut Vec<LeftOut>) -> Vec<S> {
     let counts = |shot: &TrainingPicture| {
         let Pixels::Floats(values) = &shot.pixels else { return Some(false) };
         (shot.linear || values.iter().any(|v| v.abs() > MOST_OF_SHARES)).then_some(true)
@@ -132,29 +132,31 @@ pub(super) fn on_one_scale(scenes: Vec<Vec<TrainingPicture>>, left_out: &mut Vec
         Pixels::Words(_) => Some(true),
         Pixels::Floats(_) => None,
     };
-    let wide = scenes.iter().flatten().filter(|shot| is_wide(shot) == Some(true));
-    if scenes.iter().all(|scene| is_wide(&scene[0]) != Some(false)) || signal(wide).is_none() {
+    let wide = scenes.iter().flat_map(S::as_ref).filter(|shot| is_wide(shot) == Some(true));
+    if scenes.iter().all(|scene| is_wide(&scene.as_ref()[0]) != Some(false)) || signal(wide).is_none() {
         return scenes;
     }
     of_one_type(scenes, is_wide, ["8 bits a value", "16 bits a value, which fill a range of their own"], left_out)
 }
 
 /// Leaves out the scenes of the type that fewer have, of two with names; `is_second` tells which of them it is, if any.
-fn of_one_type(
-    scenes: Vec<Vec<TrainingPicture>>,
+fn of_one_type<S: AsRef<[TrainingPicture]>>(
+    scenes: Vec<S>,
     is_second: impl Fn(&TrainingPicture) -> Option<bool>,
     names: [&str; 2],
     left_out: &mut Vec<LeftOut>,
-) -> Vec<Vec<TrainingPicture>> {
-    let kinds = || scenes.iter().filter_map(|scene| is_second(&scene[0]));
+) -> Vec<S> {
+    let kinds = || scenes.iter().filter_map(|scene| is_second(&scene.as_ref()[0]));
     let (first, second) = (kinds().filter(|second| !second).count(), kinds().filter(|second| *second).count());
     if first == 0 || second == 0 {
         return scenes;
     }
     let leaves_second = second < first;
     let [theirs, own] = if leaves_second { names } else { [names[1], names[0]] };
-    let (left, kept): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|scene| is_second(&scene[0]) == Some(leaves_second));
+    let (left, kept): (Vec<_>, Vec<_>) =
+        scenes.into_iter().partition(|scene| is_second(&scene.as_ref()[0]) == Some(leaves_second));
     for scene in left {
+        let scene = scene.as_ref();
         let (name, others) = (&scene[0].name, if scene.len() > 1 { "other scenes" } else { "other pictures" });
         let problem = format!("{name}: has {own}, but {others} {theirs}: give all in one type");
         left_out.push(LeftOut::new(Kind::Size, name, Error::data(problem)));

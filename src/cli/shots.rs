@@ -55,21 +55,34 @@ fn load_pair(PairFiles { files: [a, b], .. }: &PairFiles) -> Result<Pair, Error>
 
 /// Noisy pictures of which there is one each: those that can be read and are on one scale. They are looked at.
 pub(super) fn single(files: &[PathBuf], strict: bool) -> Result<Given, Error> {
-    let (mut looks, mut pictures, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-    let read = |file: &PathBuf| look_at_single(file).map(|(look, picture)| (look, TrainingPicture::new(name(file), &picture)));
+    let (mut pictures, mut left_out) = (Vec::new(), Vec::new());
+    let read = |file: &PathBuf| {
+        let (look, picture) = look_at_single(file)?;
+        Ok(Single { look, picture: [TrainingPicture::new(name(file), &picture)] })
+    };
     for read in files.par_iter().map(read).collect::<Vec<_>>() {
         match read {
-            Ok((look, picture)) => {
-                looks.push(look);
-                pictures.push(vec![picture]);
-            }
+            Ok(picture) => pictures.push(picture),
             Err(e) => left_out.push(LeftOut::new(Kind::Broken, "", e)),
         }
     }
     let pictures = on_one_scale(pictures, &mut left_out);
     let told = leave_out(errors(left_out), pictures.len(), strict)?;
-    let seen = Some(Seen::of_singles(&SingleReport::new(looks)));
-    Ok(Given { source: Source::single(pictures.into_iter().flatten().collect()), seen, told })
+    let (looks, pictures): (Vec<_>, Vec<_>) =
+        pictures.into_iter().map(|Single { look, picture: [picture] }| (look, picture)).unzip();
+    Ok(Given { source: Source::single(pictures), seen: Some(Seen::of_singles(&SingleReport::new(looks, &[]))), told })
+}
+
+/// A picture of which there is one, and what was seen of it.
+struct Single {
+    look: SingleLook,
+    picture: [TrainingPicture; 1],
+}
+
+impl AsRef<[TrainingPicture]> for Single {
+    fn as_ref(&self) -> &[TrainingPicture] {
+        &self.picture
+    }
 }
 
 /// Reads a noisy picture of which there is one, and looks at it.

@@ -115,7 +115,7 @@ fn single_pictures_are_looked_at() {
         image::open(shell.path(&format!("a/{i}.png"))).unwrap().save(shell.path(&format!("jpegs/{i}.jpg"))).unwrap();
     }
     let done = shell.run("inspect --single jpegs --strict");
-    assert!(done.ends_with(1).stdout.contains("neighbouring pixels share") && done.stdout.contains("3 faults"), "{done}");
+    assert!(done.ends_with(1).stdout.contains("neighbouring pixels is correlated") && done.stdout.contains("3 faults"), "{done}");
     let train = TINY.replace("--noise gaussian:25 ", "");
     let done = shell.run(&format!("train a --single --out run --strict {train}"));
     assert!(done.succeeds().stderr.contains("looked at 3 pictures: noise 1"), "{done}");

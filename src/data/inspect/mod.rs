@@ -181,13 +181,9 @@ impl Report {
 
     /// Median over the pairs of the noise of every channel, in grey levels of 255; of pairs in colour, if there are any.
     pub fn noise(&self) -> Vec<f64> {
-        medians(self.pairs.iter().filter_map(|pair| pair.measured.as_ref()).map(|measured| &measured.noise[..]))
+        let measured = || self.pairs.iter().filter_map(|pair| pair.measured.as_ref());
+        let channels = measured().map(|m| m.noise.len()).max().unwrap_or(0);
+        let of_channel = |c: usize| measured().filter(|m| m.noise.len() == channels).map(|m| m.noise[c]).collect();
+        (0..channels).map(|c| statistics::median(&mut Vec::from_iter::<Vec<f64>>(of_channel(c)))).collect()
     }
-}
-
-/// Medians of what pictures have of every channel; of those with the most channels.
-fn medians<'a>(of: impl Iterator<Item = &'a [f64]> + Clone) -> Vec<f64> {
-    let channels = of.clone().map(<[f64]>::len).max().unwrap_or(0);
-    let of_channel = |c: usize| of.clone().filter(|values| values.len() == channels).map(|values| values[c]).collect();
-    (0..channels).map(|c| statistics::median(&mut Vec::from_iter::<Vec<f64>>(of_channel(c)))).collect()
 }

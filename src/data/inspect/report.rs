@@ -32,6 +32,8 @@ pub enum Kind {
     Correlation,
     /// Values are cut off at black or white.
     Clipping,
+    /// Nothing can be told of a single picture's noise.
+    Unjudged,
     /// A picture in colour has none.
     Grey,
 }
@@ -39,7 +41,7 @@ pub enum Kind {
 impl Kind {
     /// Whether it does harm to a training. Others are worth knowing.
     pub fn is_fault(self) -> bool {
-        !matches!(self, Self::Range | Self::Correlation | Self::Clipping | Self::Grey)
+        !matches!(self, Self::Range | Self::Correlation | Self::Clipping | Self::Unjudged | Self::Grey)
     }
 }
 

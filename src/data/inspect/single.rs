@@ -1,8 +1,8 @@
 //! Noisy pictures without a second shot: how noisy each is, and whether its noise can be told from the picture.
 //!
 //! Trainings on single pictures learn from pixels beside each other, whose noise must be independent (Huang et al. 2021,
-//! "Neighbor2Neighbor", section 3). Where a picture is even, it is all noise: one half of a block tells whether it is even, the
-//! other half, whose noise that choice does not touch, is measured.
+//! "Neighbor2Neighbor", section 3). Where a picture is even but for a slope, it is all noise: one half of a block tells whether it
+//! is even, the other half, whose noise that choice does not touch, is measured.
 
 use std::collections::HashMap;
 
@@ -25,8 +25,9 @@ const LEAST: usize = 8;
 const SEEN: [f64; 2] = [0.02, 0.98];
 /// Of the others, those within show all of it: they alone tell how strong it is, if there are enough.
 const OPEN: [f64; 2] = [0.15, 0.85];
-/// Correlation of neighbours above which noise cannot be told from the picture. The median over a hundred blocks of white noise
-/// lies within 0.1 of zero; fine texture where there is little noise adds as much, and JPEG, scaling and demosaicking more.
+/// Correlation of neighbours on an axis above which noise cannot be told from the picture. The median over white noise lies
+/// within 0.15 of zero, as a slope is taken from every half of a block; fine texture where there is little noise adds as much, and
+/// JPEG, scaling and demosaicking more.
 const MOST: f64 = 0.35;
 
 /// What was seen of one picture.
@@ -37,10 +38,10 @@ pub struct SingleLook {
     /// Width and height.
     pub size: [usize; 2],
     /// Standard deviation of the noise of every channel where the picture is even, in grey levels of 255 from black to white;
-    /// empty where nothing can be judged.
-    pub noise: Vec<f64>,
-    /// Correlation of neighbours there, of the channel with the largest.
-    pub correlation: f64,
+    /// `None` where nothing can be judged.
+    pub noise: Vec<Option<f64>>,
+    /// Correlation of neighbours there, of the channel and the axis with the largest.
+    pub correlation: Option<f64>,
     /// Share of values at black and at white.
     pub clipped: [f64; 2],
     #[serde(skip)]
@@ -64,65 +65,74 @@ struct Noise {
     correlation: f64,
 }
 
+/// The one of two numbers that is farther from zero.
+fn larger(a: f64, b: f64) -> f64 {
+    if b.abs() > a.abs() { b } else { a }
+}
+
 impl SingleLook {
     /// Looks at a picture; `label` is the whole name of its file.
     pub fn new(name: &str, label: &str, picture: &Picture) -> Self {
         let (size, both) = (picture.header().size(), [picture; 2]);
         let windows = windows(both, [0, 0], black_and_white(both));
         let channels = windows.first().map_or(0, |window| window.a.len());
-        let noises: Vec<Noise> = (0..channels).filter_map(|c| noise(&windows, c)).collect();
+        let noises: Vec<Option<Noise>> = (0..channels).map(|c| noise(&windows, c)).collect();
         let mut look = Self {
             name: name.to_owned(),
             size,
-            noise: noises.iter().map(|noise| 255.0 * noise.deviation).collect(),
-            correlation: noises.iter().map(|noise| noise.correlation).fold(0.0, |a, b| if b > a { b } else { a }),
+            noise: noises.iter().map(|noise| noise.as_ref().map(|noise| 255.0 * noise.deviation)).collect(),
+            correlation: noises.iter().flatten().map(|noise| noise.correlation).reduce(larger),
             clipped: if picture.header().is_float() { [0.0; 2] } else { clipped(windows.iter().flat_map(|w| &w.a)) },
             shot: Shot::new(label, picture),
             findings: Vec::new(),
         };
         look.findings.extend(clipping(name, look.clipped));
-        if look.correlation > MOST {
-            let problem = format!("where the picture is even, neighbouring pixels share {:.2} of what varies", look.correlation);
-            let advice = "that is learnt as picture, and stays: there is hardly any noise, or JPEG, scaling or demosaicking has \
-                          spread it; take files without them, or two shots of every scene";
-            look.findings.push(Finding::new(Kind::Spread, name, look.correlation, problem, advice));
+        match look.correlation {
+            None => {
+                let (problem, advice) =
+                    ("nothing can be told of its noise", "it is too small, or black, white or even everywhere");
+                look.findings.push(Finding::new(Kind::Unjudged, name, 0.0, problem, advice));
+            }
+            Some(correlation) if correlation.abs() > MOST => {
+                let problem =
+                    format!("where the picture is even, the noise of neighbouring pixels is correlated by {correlation:.2}");
+                let advice = "a network keeps such noise, or there is hardly any: take files that are no JPEGs, neither scaled nor \
+                              demosaicked, or two shots of every scene";
+                look.findings.push(Finding::new(Kind::Spread, name, correlation, problem, advice));
+            }
+            Some(_) => {}
         }
         look
     }
 }
 
 impl SingleReport {
-    /// Compares pictures with each other.
-    pub fn new(pictures: Vec<SingleLook>) -> Self {
+    /// Compares pictures with each other; those that are left out have a name and the reason.
+    pub fn new(pictures: Vec<SingleLook>, left_out: &[(String, Error)]) -> Self {
         let mut seen: HashMap<u64, &str> = HashMap::new();
-        let mut findings = Vec::new();
+        let broken = |(name, error): &(String, Error)| Finding::new(Kind::Broken, name, 0.0, error.to_string(), "it is left out");
+        let mut findings: Vec<Finding> = left_out.iter().map(broken).collect();
         for look in &pictures {
             findings.extend(look.findings.iter().cloned());
-            let Some(digest) = look.shot.digest else { continue };
-            if let Some(other) = seen.get(&digest) {
+            let Shot { label, digest: Some(digest), .. } = &look.shot else { continue };
+            if let Some(other) = seen.get(digest) {
                 let problem = format!("is the same picture as {other}");
-                findings.push(Finding::new(
-                    Kind::Identical,
-                    &look.name,
-                    0.0,
-                    problem,
-                    "it counts twice: give every picture once",
-                ));
+                let advice = "it counts twice: give every picture once";
+                findings.push(Finding::new(Kind::Identical, label, 0.0, problem, advice));
             } else {
-                seen.insert(digest, &look.shot.label);
+                seen.insert(*digest, label);
             }
         }
         Self { pictures, findings }
     }
 
-    /// Adds a picture that is left out.
-    pub fn add_left_out(&mut self, name: &str, error: &Error) {
-        self.findings.insert(0, Finding::new(Kind::Broken, name, 0.0, error.to_string(), "it is left out"));
-    }
-
-    /// Median over the pictures of the noise of every channel, in grey levels of 255; of those in colour, if there are any.
+    /// Median over the pictures of the noise of every channel that can be judged, in grey levels of 255; of those in colour, if
+    /// there are any.
     pub fn noise(&self) -> Vec<f64> {
-        super::medians(self.pictures.iter().map(|look| &look.noise[..]))
+        let channels = self.pictures.iter().map(|look| look.noise.len()).max().unwrap_or(0);
+        let looks = || self.pictures.iter().filter(|look| look.noise.len() == channels);
+        let of_channel = |c: usize| looks().filter_map(|look| look.noise[c]).collect::<Vec<f64>>();
+        (0..channels).map(of_channel).filter(|all| !all.is_empty()).map(|mut all| median(&mut all)).collect()
     }
 }
 
@@ -130,11 +140,13 @@ impl SingleReport {
 fn noise(windows: &[Window], channel: usize) -> Option<Noise> {
     let corners = |window: &Window| window.blocks(BLOCK[0]).0;
     let halves = |w, corner| [0, 1].map(|half| Half::new(w, channel, corner, half));
-    let blocks: Vec<[Half; 2]> = windows.iter().flat_map(|w| corners(w).into_iter().map(move |at| halves(w, at))).collect();
+    let mut blocks: Vec<[Half; 2]> = windows.iter().flat_map(|w| corners(w).into_iter().map(move |at| halves(w, at))).collect();
+    // A margin, or a mask, has no noise.
+    blocks.retain(|halves| halves.iter().all(|half| half.variance > ROUNDING * ROUNDING));
     let all = even(&blocks, SEEN)?;
     let mut variances: Vec<f64> = even(&blocks, OPEN).as_ref().unwrap_or(&all).iter().map(|half| half.variance).collect();
-    let correlations = all.iter().filter(|half| half.variance > ROUNDING * ROUNDING).map(|half| half.correlation);
-    Some(Noise { deviation: median(&mut variances).sqrt(), correlation: median(&mut correlations.collect::<Vec<_>>()) })
+    let [right, down] = [0, 1].map(|axis| median(&mut all.iter().map(|half| half.correlation[axis]).collect::<Vec<_>>()));
+    Some(Noise { deviation: median(&mut variances).sqrt(), correlation: larger(right, down) })
 }
 
 /// The measured halves of the most even of the blocks with means in a range; `None` if there are too few.
@@ -145,12 +157,12 @@ fn even(blocks: &[[Half; 2]], [low, high]: [f64; 2]) -> Option<Vec<&Half>> {
     (blocks.len() >= LEAST).then(|| blocks.into_iter().map(|[_, measured]| measured).collect())
 }
 
-/// One half of a block.
+/// One half of a block, less the plane nearest to it.
 struct Half {
     mean: f64,
     variance: f64,
-    /// Of neighbours on both axes.
-    correlation: f64,
+    /// Of neighbours beside and below each other.
+    correlation: [f64; 2],
 }
 
 impl Half {
@@ -158,14 +170,23 @@ impl Half {
         let [width, height] = BLOCK;
         let row = |y: usize| &window.a[channel][(top + half * height + y) * window.width + left..][..width];
         let values: Vec<f64> = (0..height).flat_map(|y| row(y).iter().map(|&v| f64::from(v))).collect();
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let centred: Vec<f64> = values.iter().map(|v| v - mean).collect();
-        let squares: f64 = centred.iter().map(|v| v * v).sum();
-        let right = (0..centred.len()).filter(|p| p % width + 1 < width).map(|p| centred[p] * centred[p + 1]).sum::<f64>();
-        let down = (0..centred.len() - width).map(|p| centred[p] * centred[p + width]).sum::<f64>();
-        let neighbours = (height * (width - 1) + (height - 1) * width) as f64;
-        let correlation = (right + down) / neighbours / (squares / n).max(f64::MIN_POSITIVE);
-        Self { mean, variance: squares / (n - 1.0), correlation }
+        let n = values.len();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        // Places from the middle: the mean and both slopes do not depend on each other.
+        let place = |p: usize| [(p % width) as f64 - (width - 1) as f64 / 2.0, (p / width) as f64 - (height - 1) as f64 / 2.0];
+        let slopes = [0, 1].map(|axis| {
+            let (products, squares) = (0..n).fold((0.0, 0.0), |(products, squares), p| {
+                let at = place(p)[axis];
+                (products + at * values[p], squares + at * at)
+            });
+            products / squares
+        });
+        let rest: Vec<f64> = (0..n).map(|p| values[p] - mean - slopes[0] * place(p)[0] - slopes[1] * place(p)[1]).collect();
+        let squares: f64 = rest.iter().map(|v| v * v).sum();
+        let right = (0..n).filter(|p| p % width + 1 < width).map(|p| rest[p] * rest[p + 1]).sum::<f64>();
+        let down = (0..n - width).map(|p| rest[p] * rest[p + width]).sum::<f64>();
+        let share = |sum: f64, count: usize| sum / count as f64 / (squares / n as f64).max(f64::MIN_POSITIVE);
+        let correlation = [share(right, height * (width - 1)), share(down, (height - 1) * width)];
+        Self { mean, variance: squares / (n - 3) as f64, correlation }
     }
 }
