@@ -1,7 +1,7 @@
 //! Noisy pictures without a second shot: how noisy each is, and whether its noise can be told from the picture.
 //!
 //! Trainings on single pictures learn from pixels beside each other, whose noise must be independent (Huang et al. 2021,
-//! "Neighbor2Neighbor", section 3). Where a picture is even but for a slope, it is all noise: one half of a block tells whether it
+//! `Neighbor2Neighbor`, section 3). Where a picture is even but for a slope, it is all noise: one half of a block tells whether it
 //! is even, the other half, whose noise that choice does not touch, is measured.
 
 use std::collections::HashMap;
