@@ -118,8 +118,11 @@ def looks_through_a_camera(page):
     wait(page, lambda: idle(page) and page.inner_text("#camera") == "Camera", "the camera stops")
     last = rgb(saved(page))
     check("and the last one stays", last.shape == first.shape and (rgb(saved(page)) == last).all())
+    press(page, "camera")
+    wait(page, lambda: page.inner_text("#camera") == "Stop the camera" and "a second" in page.inner_text("#size"), "frames come again")
     give(page, folder / "37x23.png")
-    check("photographs come after it", page.inner_text("#name") == "37x23.png")
+    shown = page.inner_text("#name"), page.inner_text("#size").split(" pixels")[0], page.inner_text("#camera")
+    check("a photograph takes over from the camera", shown == ("37x23.png", "37 × 23", "Camera"), shown)
 
 
 def works_by_keyboard(page):
