@@ -97,9 +97,11 @@ fn of_singles(common: &Common, options: &Options) -> anyhow::Result<Told> {
     while done < files.len() {
         let rest = files[done..].iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
         let some = &files[done..][..read_at_once(rest)];
-        for (file, look) in some.par_iter().map(|file| (file, look_at_single(file))).collect::<Vec<_>>() {
+        // Pictures are not kept.
+        let looked = some.par_iter().map(|file| (file, look_at_single(file).map(|(look, _)| look)));
+        for (file, look) in looked.collect::<Vec<_>>() {
             match look {
-                Ok((look, _)) => looks.push(look),
+                Ok(look) => looks.push(look),
                 Err(e) => errors.push((name(file), e)),
             }
         }
