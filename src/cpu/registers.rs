@@ -155,3 +155,14 @@ pub(super) fn store<S: Simd>(simd: S, to: &mut [f32], y: S::f32s) {
         _ => simd.partial_store_f32s(to, y),
     }
 }
+
+/// Has the cache fetch the line of an address, whatever it is, before it is asked for.
+#[inline(always)]
+pub(super) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it reads nothing, and does nothing where there is no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+}

@@ -20,7 +20,7 @@ use pulp::{Simd, WithSimd};
 
 use super::conv::{Epilogue, Packed};
 use super::patches::{Part, Parts, Patches};
-use super::registers::{Isa, Panel, finish, load, many_registers, store, stretch};
+use super::registers::{Isa, Panel, finish, load, many_registers, prefetch, store, stretch};
 use super::scratch::Scratch;
 use crate::graph::View;
 use pixels::{Block, Pictures};
@@ -196,7 +196,9 @@ impl Tiles<'_> {
             products::<S, M, V>(simd, point, values, filters, sums);
         }
         let bias: [S::f32s; V] = *S::as_simd_f32s(&self.bias[first..]).0.first_chunk().expect("a bias per channel");
-        for (&[_, i, j, place], sums) in at.iter().zip(&*sums) {
+        let next = at.iter().skip(1).chain(at.last());
+        for ((&[_, i, j, place], &[.., next]), sums) in at.iter().zip(next).zip(&*sums) {
+            let ahead = (next - place) * view.stride;
             let size = [TILE.min(view.shape[1] - i * TILE), TILE.min(view.shape[2] - j * TILE)];
             for (v, (bias, sums)) in bias.into_iter().zip(sums).enumerate() {
                 let mut y = [[bias; TILE]; TILE];
@@ -207,7 +209,9 @@ impl Tiles<'_> {
                     for (column, &y) in y.iter().enumerate().take(size[1]) {
                         let place = place + row * view.shape[2] + column;
                         let y = finish(simd, self.epilogue, simd.add_f32s(y, bias), part.first_pixel + place, first, channels);
-                        store(simd, &mut self.target[place * view.stride + view.channel + first..][..channels], y);
+                        let to = &mut self.target[place * view.stride + view.channel + first..][..channels];
+                        prefetch(to.as_ptr().wrapping_add(ahead));
+                        store(simd, to, y);
                     }
                 }
             }

@@ -3,8 +3,9 @@
 use pulp::Simd;
 
 use super::super::patches::Patches;
+use super::super::registers::prefetch;
 use super::transforms::{Load, Store, Transform, both};
-use super::{POINTS, SEEN};
+use super::{POINTS, SEEN, TILE};
 use crate::graph::View;
 
 /// Channels of a block: those of the widest register.
@@ -38,10 +39,12 @@ impl Pictures<'_> {
         let top = (i * self.tiles.source_step) as isize + self.tiles.first.0;
         let left = (j * self.tiles.source_step) as isize + self.tiles.first.1;
         let inside = |first: isize, size: usize| first >= 0 && first as usize + I <= size;
+        let first = ((n * height) as isize + top) * width as isize + left;
+        let next = first * stride as isize + (channel + self.tiles.source_step * stride) as isize;
+        let ahead = Ahead { next: self.x.as_ptr().wrapping_offset(next), row: width * stride, pixel: stride };
         if inside(top, height) && inside(left, width) {
-            let first = ((n * height + top as usize) * width + left as usize) * stride + channel;
-            let values = &self.x[first..][..((I - 1) * width + I - 1) * stride + channels];
-            each_register::<S, T, I, O>(simd, &Inside { values, row: width * stride, pixel: stride }, channels, to);
+            let values = &self.x[first as usize * stride + channel..][..((I - 1) * width + I - 1) * stride + channels];
+            each_register::<S, T, I, O>(simd, &Inside { values, row: width * stride, pixel: stride }, ahead, channels, to);
         } else {
             let mut pixels = [[self.zeros; I]; I];
             for (r, pixels) in pixels.iter_mut().enumerate() {
@@ -57,7 +60,7 @@ impl Pictures<'_> {
                     }
                 }
             }
-            each_register::<S, T, I, O>(simd, &pixels, channels, to);
+            each_register::<S, T, I, O>(simd, &pixels, ahead, channels, to);
         }
     }
 
@@ -133,17 +136,27 @@ impl<const N: usize> Tile for [[&[f32]; N]; N] {
     }
 }
 
+/// Where the tile to the right lies. While a tile is transformed, its pixels are fetched that the tile does not have itself.
+#[derive(Clone, Copy)]
+struct Ahead {
+    /// Its first pixel, which need not exist.
+    next: *const f32,
+    row: usize,
+    pixel: usize,
+}
+
 #[inline(always)]
 fn each_register<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
     simd: S,
     tile: &impl Tile,
+    ahead: Ahead,
     channels: usize,
     to: &mut (impl Transformed<S> + ?Sized),
 ) {
     let full = channels / S::F32_LANES;
     for register in 0..full {
         let channel = register * S::F32_LANES;
-        both::<S, T, I, O>(simd, &Register { tile, channel }, &mut to.register(register));
+        both::<S, T, I, O>(simd, &Register::<_, I> { tile, channel, ahead }, &mut to.register(register));
     }
     let rest = channels % S::F32_LANES;
     if rest > 0 {
@@ -158,14 +171,20 @@ fn each_register<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
 }
 
 /// One register of every pixel of a tile.
-struct Register<'a, T> {
+struct Register<'a, T, const I: usize> {
     tile: &'a T,
     channel: usize,
+    ahead: Ahead,
 }
 
-impl<S: Simd, T: Tile> Load<S> for Register<'_, T> {
+impl<S: Simd, T: Tile, const I: usize> Load<S> for Register<'_, T, I> {
     #[inline(always)]
     fn load(&self, row: usize, column: usize) -> S::f32s {
+        // The next tile has its first columns in common with this one.
+        if column >= I - TILE {
+            let Ahead { next, row: of_row, pixel } = self.ahead;
+            prefetch(next.wrapping_add(row * of_row + column * pixel + self.channel));
+        }
         S::as_simd_f32s(self.tile.slice(row, column, self.channel, S::F32_LANES)).0[0]
     }
 }
