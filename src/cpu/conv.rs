@@ -98,16 +98,15 @@ impl Convolve for f32 {
         packed: &mut Packed<Self>,
         epilogue: &Epilogue<Self>,
     ) {
-        match sets.clone().next() {
-            Some((patches, weights)) if winograd::pays(&patches, source.0, target.0) => {
-                winograd::convolve(Isa::Native, source, target, (patches, weights), packed, epilogue);
-            }
-            _ => direct::convolve(Isa::Native, source, target, sets, packed, epilogue),
+        if winograd::pays(sets.clone().map(|(patches, _)| patches), source.0, target.0) {
+            winograd::convolve(Isa::Native, source, target, sets, packed, epilogue);
+        } else {
+            direct::convolve(Isa::Native, source, target, sets, packed, epilogue);
         }
     }
 
     fn correlate(source: (&View, &[Self]), target: (&View, &[Self]), patches: &Patches, dw: &mut [Self], db: &mut [Self]) {
-        if winograd::pays(patches, source.0, target.0) {
+        if winograd::pays(std::iter::once(*patches), source.0, target.0) {
             winograd::correlate(Isa::Native, source, target, patches, dw, db);
         } else {
             direct::correlate(Isa::Native, source, target, patches, dw, db);

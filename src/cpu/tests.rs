@@ -59,47 +59,65 @@ fn patches(padding: isize) -> Patches {
     Patches { first: (-padding, -padding), size: (3, 3), source_step: 1, target_step: 1, target_first: (0, 0) }
 }
 
+/// The sets of a transposed convolution with windows of 3x3 and stride 2: which taps a pixel sees is told by its row and column.
+fn phases(padding: isize) -> [Patches; 4] {
+    let along = |phase: usize| if (phase as isize + padding) % 2 == 0 { (padding - 1, 2) } else { (0, 1) };
+    [(0, 0), (0, 1), (1, 0), (1, 1)].map(|phase| {
+        let (rows, columns) = (along(phase.0), along(phase.1));
+        let (first, size) = ((rows.0, columns.0), (rows.1, columns.1));
+        Patches { first, size, source_step: 1, target_step: 2, target_first: phase }
+    })
+}
+
+/// Asserts that both ways give the truth, with everything that may become of a sum.
+fn assert_exact(source: &View, target: &View, all: &[Patches]) {
+    let (c, k) = (source.padded(), target.padded());
+    let [x, bias, addend, gate] = [source.span(), k, target.span(), target.span()]
+        .map(|len| random(len, len as u32 + all[0].first.0.unsigned_abs() as u32));
+    let weights: Vec<_> = (5..).zip(all).map(|(seed, patches)| random(patches.taps() * c * k, seed)).collect();
+    let epilogue = Epilogue {
+        bias: Some(&bias[..]),
+        slope: 0.1,
+        addend: Some((target, &addend[..])),
+        gate: Some(((target, &gate[..]), 0.2)),
+    };
+    let [x64, bias64, addend64, gate64] = [&x, &bias, &addend, &gate].map(|v| doubles(v));
+    let weights64: Vec<_> = weights.iter().map(|weights| doubles(weights)).collect();
+    let exact = Epilogue {
+        bias: Some(&bias64[..]),
+        slope: 0.1,
+        addend: Some((target, &addend64[..])),
+        gate: Some(((target, &gate64[..]), 0.2)),
+    };
+    let mut truth = vec![0.0; target.span()];
+    let sets = all.iter().copied().zip(weights64.iter().map(|weights| &weights[..]));
+    f64::convolve((source, &x64), (target, &mut truth), sets, &mut Packed::default(), &exact);
+    for isa in ISAS {
+        let (mut y, mut direct) = (vec![0.0; target.span()], vec![0.0; target.span()]);
+        let sets = || all.iter().copied().zip(weights.iter().map(|weights| &weights[..]));
+        winograd::convolve(isa, (source, &x), (target, &mut y), sets(), &mut Packed::default(), &epilogue);
+        direct::convolve(isa, (source, &x), (target, &mut direct), sets(), &mut Packed::default(), &epilogue);
+        let errors = [error(&truth, &y), error(&truth, &direct)];
+        let fits = errors.iter().all(|&e| e < TOLERANCE);
+        assert!(fits, "{:?}, {c} to {k}, {all:?}, {isa:?}: {errors:?}", target.shape);
+    }
+}
+
 #[test]
 fn results_are_those_of_the_truth_within_single_precision() {
     for [n, h, w, c, k] in SHAPES {
+        let target = view([n, h, w], k, [8, 0]);
         for padding in [0, 1, 2] {
             let source = view([n, h + 2 - 2 * padding.min(1), w + 2 - 2 * padding.min(1)], c, [4, 8]);
-            let target = view([n, h, w], k, [8, 0]);
-            let [x, weights, bias, addend, gate] =
-                [source.span(), 9 * c * k, k, target.span(), target.span()].map(|len| random(len, len as u32 + padding as u32));
-            let epilogue = Epilogue {
-                bias: Some(&bias[..]),
-                slope: 0.1,
-                addend: Some((&target, &addend[..])),
-                gate: Some(((&target, &gate[..]), 0.2)),
-            };
-            let [x64, weights64, bias64, addend64, gate64] = [&x, &weights, &bias, &addend, &gate].map(|v| doubles(v));
-            let exact = Epilogue {
-                bias: Some(&bias64[..]),
-                slope: 0.1,
-                addend: Some((&target, &addend64[..])),
-                gate: Some(((&target, &gate64[..]), 0.2)),
-            };
-            let patches = patches(padding as isize);
-            let mut truth = vec![0.0; target.span()];
-            f64::convolve(
-                (&source, &x64),
-                (&target, &mut truth),
-                std::iter::once((patches, &weights64[..])),
-                &mut Packed::default(),
-                &exact,
-            );
-            for isa in ISAS {
-                let (mut y, mut direct) = (vec![0.0; target.span()], vec![0.0; target.span()]);
-                let (source, set) = ((&source, &x[..]), (patches, &weights[..]));
-                winograd::convolve(isa, source, (&target, &mut y), set, &mut Packed::default(), &epilogue);
-                let set = std::iter::once(set);
-                direct::convolve(isa, source, (&target, &mut direct), set, &mut Packed::default(), &epilogue);
-                let errors = [error(&truth, &y), error(&truth, &direct)];
-                let fits = errors.iter().all(|&e| e < TOLERANCE);
-                assert!(fits, "{n}x{h}x{w}, {c} to {k}, padding {padding}, {isa:?}: {errors:?}");
-            }
+            assert_exact(&source, &target, &[patches(padding as isize)]);
         }
+        for padding in [0, 1] {
+            let source = view([n, h.div_ceil(2), w.div_ceil(2)], c, [4, 8]);
+            assert_exact(&source, &target, &phases(padding));
+        }
+        // Windows of 4x4 and stride 2: two taps to all sides.
+        let all = phases(0).map(|patches| Patches { first: (-1, -1), size: (2, 2), ..patches });
+        assert_exact(&view([n, h.div_ceil(2), w.div_ceil(2)], c, [4, 8]), &target, &all);
     }
 }
 
@@ -135,17 +153,21 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 Isa::Native,
                 (&source, &x),
                 (&target, &mut y),
-                (patches(1), &weights),
+                std::iter::once((patches(1), &weights[..])),
                 &mut Packed::default(),
                 &epilogue,
             );
+            let mut up = vec![0.0; 3 * 42 * 80 * 48];
+            let sets = phases(1).into_iter().map(|patches| (patches, &weights[..patches.taps() * 32 * 48]));
+            let twice = view([3, 42, 80], 48, [0, 0]);
+            winograd::convolve(Isa::Native, (&source, &x), (&twice, &mut up), sets, &mut Packed::default(), &epilogue);
             winograd::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut dw, &mut db);
             // The same in the direct way.
             let (mut z, mut du, mut dc) = (y.clone(), dw.clone(), db.clone());
             let set = std::iter::once((patches(1), &weights[..]));
             direct::convolve(Isa::Native, (&source, &x), (&target, &mut z), set, &mut Packed::default(), &epilogue);
             direct::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut du, &mut dc);
-            [y, dw, db, z, du, dc].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            [y, dw, db, z, du, dc, up].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
         })
     };
     let one = run(1);
@@ -164,7 +186,8 @@ fn very_small_and_very_large_numbers_lose_no_more_than_others() {
         let x: Vec<f32> = random(view.span(), 1).iter().map(|x| x * of_x).collect();
         let weights: Vec<f32> = random(9 * 16 * 16, 2).iter().map(|w| w * of_weights).collect();
         let (mut y, mut truth) = (vec![0.0; view.span()], vec![0.0; view.span()]);
-        winograd::convolve(Isa::Native, (&view, &x), (&view, &mut y), (patches(1), &weights), &mut Packed::default(), &epilogue);
+        let set = std::iter::once((patches(1), &weights[..]));
+        winograd::convolve(Isa::Native, (&view, &x), (&view, &mut y), set, &mut Packed::default(), &epilogue);
         f64::convolve(
             (&view, &doubles(&x)),
             (&view, &mut truth),
@@ -188,14 +211,8 @@ fn what_is_not_finite_stays_within_the_tiles_that_see_it() {
         // The first pixel of the tile (2, 2): the tiles above and to the left of it see it too.
         x[(8 * 24 + 8) * 16] = bad;
         let mut y = vec![0.0; target.span()];
-        winograd::convolve(
-            Isa::Native,
-            (&source, &x),
-            (&target, &mut y),
-            (patches(1), &weights),
-            &mut Packed::default(),
-            &epilogue,
-        );
+        let set = std::iter::once((patches(1), &weights[..]));
+        winograd::convolve(Isa::Native, (&source, &x), (&target, &mut y), set, &mut Packed::default(), &epilogue);
         for (p, y) in y.chunks_exact(16).enumerate() {
             let inside = (4..12).contains(&(p / 24)) && (4..12).contains(&(p % 24));
             assert!(inside || y.iter().all(|y| y.is_finite()), "{bad} in pixel {p}");
@@ -218,7 +235,13 @@ fn the_way_of_a_convolution_is_told_by_its_shape() {
     ];
     for (size, c, k, step, winograd) in shapes {
         let patches = Patches { source_step: step, ..patches(1) };
-        let pays = winograd::pays(&patches, &view(size, c, [0, 0]), &view(size, k, [0, 0]));
+        let pays = winograd::pays(std::iter::once(patches), &view(size, c, [0, 0]), &view(size, k, [0, 0]));
         assert_eq!(pays, winograd, "{size:?}, {c} to {k}, stride {step}");
+    }
+    let transposed = [([30, 8, 8], 48, 48, true), ([1, 7, 64], 48, 48, false), ([1, 64, 64], 48, 4, false)];
+    for (size, c, k, winograd) in transposed {
+        let pays = |all: [Patches; 4]| winograd::pays(all.into_iter(), &view(size, c, [0, 0]), &view(size, k, [0, 0]));
+        assert_eq!(pays(phases(1)), winograd, "{size:?}, {c} to {k}, transposed");
+        assert!(!pays(phases(1).map(|patches| Patches { size: (1, 1), ..patches })), "windows of 2x2 have nothing to save");
     }
 }

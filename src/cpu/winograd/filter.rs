@@ -115,8 +115,16 @@ impl WithSimd for Transforms<'_> {
         for tile in first..last {
             let at = operands.place(tile);
             let number = tile - first;
-            operands.source.transform::<S, Input, SEEN, SEEN>(simd, at, &mut InGroups { groups: v, tile: number });
-            operands.target.transform::<S, OutputAdjoint, TILE, SEEN>(simd, at, &mut InGroups { groups: d, tile: number });
+            operands.source.transform::<S, Input, Input, SEEN, SEEN, SEEN, SEEN>(
+                simd,
+                at,
+                &mut InGroups { groups: v, tile: number },
+            );
+            operands.target.transform::<S, OutputAdjoint, OutputAdjoint, TILE, TILE, SEEN, SEEN>(
+                simd,
+                at,
+                &mut InGroups { groups: d, tile: number },
+            );
             operands.target.sum(at, TILE, db);
         }
     }
@@ -286,9 +294,9 @@ impl WithSimd for Filters<'_> {
             for r in 0..row {
                 let channel = r * S::F32_LANES;
                 let channels = S::F32_LANES.min(k - channel);
-                let u = Planes { registers: &sums[(first + i) * row + r..], step: c * row };
+                let u = Planes { registers: &sums[(first + i) * row + r..], step: c * row, columns: SEEN };
                 let mut w = [[simd.splat_f32s(0.0); 3]; 3];
-                both::<S, FilterAdjoint, SEEN, 3>(simd, &u, &mut w);
+                both::<S, FilterAdjoint, FilterAdjoint, SEEN, SEEN, 3, 3>(simd, &u, &mut w);
                 for (plane, &w) in planes.iter_mut().zip(w.as_flattened()) {
                     store(simd, &mut plane[i * k + channel..][..channels], w);
                 }

@@ -1,5 +1,6 @@
 //! Convolution with windows of 3x3 by Winograd's F(4x4, 3x3): a tile of 4x4 result pixels takes 36 products per pair of channels
-//! where the direct way takes 144 (Winograd 1980; Lavin and Gray 2016).
+//! where the direct way takes 144 (Winograd 1980; Lavin and Gray 2016). A transposed convolution of stride 2 is four convolutions
+//! with windows of one or two taps to a side, each for every fourth pixel: 81 products where the direct way takes 144.
 //!
 //! ```text
 //!   source, 6x6 per tile ── Bᵀ d B ──> V (tile, c, 36) ──┐
@@ -24,7 +25,7 @@ use super::registers::{Isa, Panel, finish, load, many_registers, prefetch, store
 use super::scratch::Scratch;
 use crate::graph::View;
 use pixels::{Block, Pictures};
-use transforms::{Filter, Input, Output, Planes, Points, both};
+use transforms::{Dimension, Filter, FilterOfTwo, Planes, Points, Same, Taps, Transform, both};
 
 /// Pixels along a side of a tile of the result, and of what it sees.
 const TILE: usize = 4;
@@ -36,36 +37,71 @@ const CHANNELS: usize = 8;
 /// Floats of transformed filters, 64 MiB, above which they are too much beside the filters themselves.
 const FILTERS: usize = 16 << 20;
 /// Floats of V and M of a block: about what a core's own cache holds.
-const FLOATS: usize = 160 << 10;
+const FLOATS: usize = 192 << 10;
 
-/// Whether a convolution is faster this way: by its shape alone, so that the same network is
-/// computed the same way wherever it runs.
-pub(super) fn pays(patches: &Patches, source: &View, target: &View) -> bool {
+/// Whether a convolution is faster this way: by its shape alone, so that the same network is computed the same way wherever it
+/// runs.
+pub(super) fn pays(sets: impl Iterator<Item = Patches> + Clone, source: &View, target: &View) -> bool {
     let [_, height, width] = target.shape;
-    patches.size == (3, 3)
-        && patches.source_step == 1
-        && patches.target_step == 1
-        && source.padded().min(target.padded()) >= CHANNELS
-        && POINTS * source.padded() * target.padded() <= FILTERS
-        && height.min(width) >= TILE
+    let (c, k) = (source.padded(), target.padded());
+    let suits = |patches: Patches| {
+        let taps = if patches.target_step == 1 { patches.size == (3, 3) } else { is_phase(&patches) };
+        taps && patches.source_step == 1 && height.min(width) >= TILE * patches.target_step
+    };
+    // Where each pixel sees but one, there is nothing to save.
+    sets.clone().all(suits)
+        && sets.clone().any(|patches| patches.taps() > 2)
+        && c.min(k) >= CHANNELS
+        && sets.map(|patches| filter_points(&patches) * c * k).sum::<usize>() <= FILTERS
+}
+
+/// Whether windows of these patches are those of a phase of a transposed convolution that has transforms.
+fn is_phase(patches: &Patches) -> bool {
+    patches.target_step == 2 && matches!(patches.size, (1 | 2, 1 | 2))
+}
+
+/// Pixels that a tile sees along a dimension with so many taps.
+fn seen(taps: usize) -> usize {
+    TILE + taps - 1
+}
+
+/// Different transformed filters along a dimension: a single tap is the same for all pixels.
+fn different(taps: usize) -> usize {
+    if taps == 1 { 1 } else { seen(taps) }
+}
+
+/// Points of a transformed filter that differ.
+fn filter_points(patches: &Patches) -> usize {
+    different(patches.size.0) * different(patches.size.1)
 }
 
 /// What the tiles of a result see.
 fn tiles(patches: &Patches) -> Patches {
-    Patches { size: (SEEN, SEEN), source_step: TILE, target_step: TILE, ..*patches }
+    let size = (seen(patches.size.0), seen(patches.size.1));
+    let target_step = TILE * patches.target_step;
+    Patches { size, source_step: TILE, target_step, ..*patches }
 }
 
-/// target = finish(sum over the nine taps of source * weights (tap, source channel, target channel)).
-pub(super) fn convolve(
+/// target = finish(sum over taps of source * weights (tap, source channel, target channel)), for every set.
+pub(super) fn convolve<'a>(
     isa: Isa,
     source: (&View, &[f32]),
     (view, target): (&View, &mut [f32]),
-    (patches, weights): (Patches, &[f32]),
+    sets: impl Iterator<Item = (Patches, &'a [f32])> + Clone + Sync,
     packed: &mut Packed<f32>,
     epilogue: &Epilogue<f32>,
 ) {
     let (c, k) = (source.0.padded(), view.padded());
-    let filters = packed.get(|| transform_filters(isa, weights, c, k));
+    let floats = |patches: &Patches| filter_points(patches) * c * isa.width(k);
+    let filters = packed.get(|| {
+        let mut filters = Scratch::new(sets.clone().map(|(patches, _)| floats(&patches)).sum());
+        let mut rest = &mut filters[..];
+        for (patches, weights) in sets.clone() {
+            let to = rest.split_off_mut(..floats(&patches)).expect("there is room for all");
+            transform_panels(isa, (patches, weights), (c, k), (0, isa.panels(k).count()), to);
+        }
+        filters
+    });
     let mut bias = Scratch::zeros(isa.width(k));
     if let Some(given) = epilogue.bias {
         bias[..k].copy_from_slice(&given[..k]);
@@ -73,37 +109,44 @@ pub(super) fn convolve(
     let panel = isa.panels(k).map(Panel::width).max().expect("a picture has channels");
     let block = (FLOATS / (POINTS * (isa.width(c) + panel))).clamp(8, 144) / 4 * 4;
     let zeros = Scratch::zeros(c);
-    let source = Pictures { view: source.0, x: source.1, zeros: &zeros, tiles: tiles(&patches) };
-    Parts::of_tiles(view, TILE, block).each(target, &|part, target: &mut [f32]| {
-        isa.dispatch(Tiles { isa, source, filters, bias: &bias, epilogue, view, target, part });
+    let step = sets.clone().map(|(patches, _)| patches.target_step).next().expect("a convolution has patches");
+    Parts::of_tiles(view, TILE * step, block).each(target, &|part, target: &mut [f32]| {
+        let mut rest = filters;
+        for (patches, _) in sets.clone() {
+            let (filters, after) = rest.split_at(floats(&patches));
+            rest = after;
+            let source = Pictures { view: source.0, x: source.1, zeros: &zeros, tiles: tiles(&patches) };
+            isa.dispatch(Tiles { isa, source, patches, filters, bias: &bias, epilogue, view, target: &mut *target, part });
+        }
     });
 }
 
-/// U, for every panel of `k` (point, source channel, channel of the panel), from weights (tap, source channel, target channel).
-fn transform_filters(isa: Isa, weights: &[f32], c: usize, k: usize) -> Scratch<f32> {
-    let mut filters = Scratch::new(POINTS * c * isa.width(k));
-    transform_panels(isa, weights, (c, k), (0, isa.panels(k).count()), &mut filters);
-    filters
-}
-
-/// The same for the panels from number `first` to `last`.
-fn transform_panels(isa: Isa, weights: &[f32], (c, k): (usize, usize), (first, last): (usize, usize), to: &mut [f32]) {
+/// U, for the panels of `k` from number `first` to `last` (point, source channel, channel of the panel), from weights (tap, source
+/// channel, target channel).
+fn transform_panels(
+    isa: Isa,
+    (patches, weights): (Patches, &[f32]),
+    (c, k): (usize, usize),
+    (first, last): (usize, usize),
+    to: &mut [f32],
+) {
     let mut panels = isa.panels(k).skip(first);
     if last - first == 1 {
         let panel = panels.next().expect("panels are counted");
-        return isa.dispatch(Filters { weights, c, k, panel, to });
+        return isa.dispatch(Filters { patches, weights, c, k, panel, to });
     }
     let middle = first.midpoint(last);
     let width: usize = panels.take(middle - first).map(Panel::width).sum();
-    let (head, tail) = to.split_at_mut(POINTS * c * width);
+    let (head, tail) = to.split_at_mut(filter_points(&patches) * c * width);
     rayon::join(
-        || transform_panels(isa, weights, (c, k), (first, middle), head),
-        || transform_panels(isa, weights, (c, k), (middle, last), tail),
+        || transform_panels(isa, (patches, weights), (c, k), (first, middle), head),
+        || transform_panels(isa, (patches, weights), (c, k), (middle, last), tail),
     );
 }
 
 /// The filters of one panel of channels.
 struct Filters<'a> {
+    patches: Patches,
     weights: &'a [f32],
     c: usize,
     k: usize,
@@ -116,18 +159,36 @@ impl WithSimd for Filters<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { weights, c, k, panel, to } = self;
+        match self.patches.size {
+            (1, 1) => self.transform::<S, Same, Same, 1, 1, 1, 1>(simd),
+            (1, _) => self.transform::<S, Same, FilterOfTwo, 1, 2, 1, 5>(simd),
+            (2, 1) => self.transform::<S, FilterOfTwo, Same, 2, 1, 5, 1>(simd),
+            (2, _) => self.transform::<S, FilterOfTwo, FilterOfTwo, 2, 2, 5, 5>(simd),
+            _ => self.transform::<S, Filter, Filter, 3, 3, 6, 6>(simd),
+        }
+    }
+}
+
+impl Filters<'_> {
+    #[inline(always)]
+    fn transform<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(self, simd: S)
+    where
+        S: Simd,
+        D: Transform<ID, OD>,
+        A: Transform<IA, OA>,
+    {
+        let Self { weights, c, k, panel, to, .. } = self;
         let to = S::as_mut_simd_f32s(to).0;
         for i in 0..c {
             for v in 0..panel.registers {
                 let first = panel.first + v * S::F32_LANES;
                 let count = S::F32_LANES.min(k - first);
-                let mut g = [[simd.splat_f32s(0.0); 3]; 3];
+                let mut g = [[simd.splat_f32s(0.0); IA]; ID];
                 for (tap, g) in g.as_flattened_mut().iter_mut().enumerate() {
                     *g = load(simd, &weights[(tap * c + i) * k + first..][..count]);
                 }
-                let mut to = Planes { registers: &mut to[i * panel.registers + v..], step: c * panel.registers };
-                both::<S, Filter, 3, SEEN>(simd, &g, &mut to);
+                let mut to = Planes { registers: &mut to[i * panel.registers + v..], step: c * panel.registers, columns: OA };
+                both::<S, D, A, ID, IA, OD, OA>(simd, &g, &mut to);
             }
         }
     }
@@ -137,6 +198,7 @@ impl WithSimd for Filters<'_> {
 struct Tiles<'a> {
     isa: Isa,
     source: Pictures<'a>,
+    patches: Patches,
     /// U, by panels.
     filters: &'a [f32],
     bias: &'a [f32],
@@ -151,63 +213,85 @@ impl WithSimd for Tiles<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let Self { view, part, .. } = self;
-        let c = self.source.zeros.len();
-        let at = self.source.tiles.list(part, view);
-        let count = at.len();
-        let blocks = c.div_ceil(pixels::BLOCK);
-        let mut v = Scratch::<Block>::new(count * blocks);
-        for (&[n, i, j, _], to) in at.iter().zip(v.chunks_exact_mut(blocks)) {
-            self.source.transform::<S, Input, SEEN, SEEN>(simd, (n, i, j), to);
-        }
-        let mut rest = self.filters;
-        for panel in self.isa.panels(view.padded()) {
-            let (filters, after) = rest.split_at(POINTS * c * panel.width());
-            rest = after;
-            match (panel.registers, many_registers(S::F32_LANES)) {
-                (1, true) => self.panel::<S, 8, 1>(simd, &at, &v, filters, panel.first),
-                (2, true) => self.panel::<S, 8, 2>(simd, &at, &v, filters, panel.first),
-                (_, true) => self.panel::<S, 8, 3>(simd, &at, &v, filters, panel.first),
-                (1, false) => self.panel::<S, 12, 1>(simd, &at, &v, filters, panel.first),
-                (2, false) => self.panel::<S, 6, 2>(simd, &at, &v, filters, panel.first),
-                (_, false) => self.panel::<S, 4, 3>(simd, &at, &v, filters, panel.first),
-            }
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.patches.size {
+            (1, 1) => self.run::<S, Taps<1>, Taps<1>, 4, 4>(simd),
+            (1, _) => self.run::<S, Taps<1>, Taps<2>, 4, 5>(simd),
+            (2, 1) => self.run::<S, Taps<2>, Taps<1>, 5, 4>(simd),
+            (2, _) => self.run::<S, Taps<2>, Taps<2>, 5, 5>(simd),
+            _ => self.run::<S, Taps<3>, Taps<3>, 6, 6>(simd),
         }
     }
 }
 
 impl Tiles<'_> {
+    /// With transforms of `R` by `C` pixels.
+    #[inline(always)]
+    fn run<S: Simd, D: Dimension<R>, A: Dimension<C>, const R: usize, const C: usize>(mut self, simd: S) {
+        let Self { view, part, .. } = self;
+        let at = self.source.tiles.list(part, view);
+        // A picture of one row has no pixels of some phases.
+        if at.is_empty() {
+            return;
+        }
+        let blocks = self.source.zeros.len().div_ceil(pixels::BLOCK);
+        let mut v = Scratch::<Block>::new(at.len() * blocks);
+        for (&[n, i, j, _], to) in at.iter().zip(v.chunks_exact_mut(blocks)) {
+            self.source.transform::<S, D::Input, A::Input, R, C, R, C>(simd, (n, i, j), to);
+        }
+        let mut rest = self.filters;
+        for panel in self.isa.panels(view.padded()) {
+            let (filters, after) = rest.split_at(filter_points(&self.patches) * self.source.zeros.len() * panel.width());
+            rest = after;
+            match (panel.registers, many_registers(S::F32_LANES)) {
+                (1, true) => self.panel::<S, D, A, R, C, 8, 1>(simd, &at, &v, filters, panel.first),
+                (2, true) => self.panel::<S, D, A, R, C, 8, 2>(simd, &at, &v, filters, panel.first),
+                (_, true) => self.panel::<S, D, A, R, C, 8, 3>(simd, &at, &v, filters, panel.first),
+                (1, false) => self.panel::<S, D, A, R, C, 12, 1>(simd, &at, &v, filters, panel.first),
+                (2, false) => self.panel::<S, D, A, R, C, 6, 2>(simd, &at, &v, filters, panel.first),
+                (_, false) => self.panel::<S, D, A, R, C, 4, 3>(simd, &at, &v, filters, panel.first),
+            }
+        }
+    }
+
     /// Products and results of a panel of `V` registers of channels from `first` on; `M` tiles at once.
     #[inline(always)]
-    fn panel<S: Simd, const M: usize, const V: usize>(
+    fn panel<S, D, A, const R: usize, const C: usize, const M: usize, const V: usize>(
         &mut self,
         simd: S,
         at: &[[usize; 4]],
         values: &[Block],
         filters: &[f32],
         first: usize,
-    ) {
-        let Self { view, part, .. } = *self;
+    ) where
+        S: Simd,
+        D: Dimension<R>,
+        A: Dimension<C>,
+    {
+        let Self { view, part, patches, .. } = *self;
         let mut m = Scratch::new(at.len() * V * POINTS * S::F32_LANES);
         let sums = S::as_mut_simd_f32s(&mut m).0.as_chunks_mut::<POINTS>().0.as_chunks_mut::<V>().0;
         let filters = S::as_simd_f32s(filters).0.as_chunks::<V>().0;
-        for (point, filters) in filters.chunks_exact(filters.len() / POINTS).enumerate() {
-            products::<S, M, V>(simd, point, values, filters, sums);
+        let (rows, columns) = (different(patches.size.0), different(patches.size.1));
+        let channels = filters.len() / (rows * columns);
+        for (i, j) in (0..R).flat_map(|i| (0..C).map(move |j| (i, j))) {
+            let filters = &filters[(i.min(rows - 1) * columns + j.min(columns - 1)) * channels..][..channels];
+            products::<S, M, V>(simd, i * SEEN + j, values, filters, sums);
         }
         let bias: [S::f32s; V] = *S::as_simd_f32s(&self.bias[first..]).0.first_chunk().expect("a bias per channel");
+        let (step, grid) = (patches.target_step, patches.grid(view));
         let next = at.iter().skip(1).chain(at.last());
         for ((&[_, i, j, place], &[.., next]), sums) in at.iter().zip(next).zip(&*sums) {
-            let ahead = (next - place) * view.stride;
-            let size = [TILE.min(view.shape[1] - i * TILE), TILE.min(view.shape[2] - j * TILE)];
+            let ahead = next.wrapping_sub(place).wrapping_mul(view.stride);
+            let size = [TILE.min(grid.0 - i * TILE), TILE.min(grid.1 - j * TILE)];
             for (v, (bias, sums)) in bias.into_iter().zip(sums).enumerate() {
                 let mut y = [[bias; TILE]; TILE];
-                both::<S, Output, SEEN, TILE>(simd, &Points(sums), &mut y);
+                both::<S, D::Output, A::Output, R, C, TILE, TILE>(simd, &Points(sums), &mut y);
                 let first = first + v * S::F32_LANES;
                 let channels = S::F32_LANES.min(view.padded() - first);
                 for (row, y) in y.iter().enumerate().take(size[0]) {
                     for (column, &y) in y.iter().enumerate().take(size[1]) {
-                        let place = place + row * view.shape[2] + column;
+                        let place = place + (row * view.shape[2] + column) * step;
                         let y = finish(simd, self.epilogue, simd.add_f32s(y, bias), part.first_pixel + place, first, channels);
                         let to = &mut self.target[place * view.stride + view.channel + first..][..channels];
                         prefetch(to.as_ptr().wrapping_add(ahead));

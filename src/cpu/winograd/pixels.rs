@@ -26,27 +26,37 @@ pub(super) struct Pictures<'a> {
 }
 
 impl Pictures<'_> {
-    /// Transforms all channels of the tile (n, i, j) of `I` by `I` pixels.
+    /// Transforms all channels of the tile (n, i, j) of `ID` by `IA` pixels.
     #[inline(always)]
-    pub(super) fn transform<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
+    pub(super) fn transform<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(
         &self,
         simd: S,
         (n, i, j): (usize, usize, usize),
         to: &mut (impl Transformed<S> + ?Sized),
-    ) {
+    ) where
+        S: Simd,
+        D: Transform<ID, OD>,
+        A: Transform<IA, OA>,
+    {
         let View { shape: [_, height, width], channel, stride, .. } = *self.view;
         let channels = self.zeros.len();
         let top = (i * self.tiles.source_step) as isize + self.tiles.first.0;
         let left = (j * self.tiles.source_step) as isize + self.tiles.first.1;
-        let inside = |first: isize, size: usize| first >= 0 && first as usize + I <= size;
+        let inside = |first: isize, seen: usize, size: usize| first >= 0 && first as usize + seen <= size;
         let first = ((n * height) as isize + top) * width as isize + left;
         let next = first * stride as isize + (channel + self.tiles.source_step * stride) as isize;
         let ahead = Ahead { next: self.x.as_ptr().wrapping_offset(next), row: width * stride, pixel: stride };
-        if inside(top, height) && inside(left, width) {
-            let values = &self.x[first as usize * stride + channel..][..((I - 1) * width + I - 1) * stride + channels];
-            each_register::<S, T, I, O>(simd, &Inside { values, row: width * stride, pixel: stride }, ahead, channels, to);
+        if inside(top, ID, height) && inside(left, IA, width) {
+            let values = &self.x[first as usize * stride + channel..][..((ID - 1) * width + IA - 1) * stride + channels];
+            each_register::<S, D, A, ID, IA, OD, OA>(
+                simd,
+                &Inside { values, row: width * stride, pixel: stride },
+                ahead,
+                channels,
+                to,
+            );
         } else {
-            let mut pixels = [[self.zeros; I]; I];
+            let mut pixels = [[self.zeros; IA]; ID];
             for (r, pixels) in pixels.iter_mut().enumerate() {
                 let row = top + r as isize;
                 if row < 0 || row >= height as isize {
@@ -60,7 +70,7 @@ impl Pictures<'_> {
                     }
                 }
             }
-            each_register::<S, T, I, O>(simd, &pixels, ahead, channels, to);
+            each_register::<S, D, A, ID, IA, OD, OA>(simd, &pixels, ahead, channels, to);
         }
     }
 
@@ -129,7 +139,7 @@ impl Tile for Inside<'_> {
     }
 }
 
-impl<const N: usize> Tile for [[&[f32]; N]; N] {
+impl<const N: usize, const M: usize> Tile for [[&[f32]; N]; M] {
     #[inline(always)]
     fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32] {
         &self[row][column][channel..][..len]
@@ -146,42 +156,47 @@ struct Ahead {
 }
 
 #[inline(always)]
-fn each_register<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
+fn each_register<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(
     simd: S,
     tile: &impl Tile,
     ahead: Ahead,
     channels: usize,
     to: &mut (impl Transformed<S> + ?Sized),
-) {
+) where
+    S: Simd,
+    D: Transform<ID, OD>,
+    A: Transform<IA, OA>,
+{
     let full = channels / S::F32_LANES;
     for register in 0..full {
         let channel = register * S::F32_LANES;
-        both::<S, T, I, O>(simd, &Register::<_, I> { tile, channel, ahead }, &mut to.register(register));
+        let pixels = Register::<_, IA> { tile, channel, ahead };
+        both::<S, D, A, ID, IA, OD, OA>(simd, &pixels, &mut to.register(register));
     }
     let rest = channels % S::F32_LANES;
     if rest > 0 {
-        let mut d = [[simd.splat_f32s(0.0); I]; I];
+        let mut d = [[simd.splat_f32s(0.0); IA]; ID];
         for (r, d) in d.iter_mut().enumerate() {
             for (s, d) in d.iter_mut().enumerate() {
                 *d = simd.partial_load_f32s(tile.slice(r, s, full * S::F32_LANES, rest));
             }
         }
-        both::<S, T, I, O>(simd, &d, &mut to.register(full));
+        both::<S, D, A, ID, IA, OD, OA>(simd, &d, &mut to.register(full));
     }
 }
 
 /// One register of every pixel of a tile.
-struct Register<'a, T, const I: usize> {
+struct Register<'a, T, const COLUMNS: usize> {
     tile: &'a T,
     channel: usize,
     ahead: Ahead,
 }
 
-impl<S: Simd, T: Tile, const I: usize> Load<S> for Register<'_, T, I> {
+impl<S: Simd, T: Tile, const COLUMNS: usize> Load<S> for Register<'_, T, COLUMNS> {
     #[inline(always)]
     fn load(&self, row: usize, column: usize) -> S::f32s {
         // The next tile has its first columns in common with this one.
-        if column >= I - TILE {
+        if column + TILE >= COLUMNS {
             let Ahead { next, row: of_row, pixel } = self.ahead;
             prefetch(next.wrapping_add(row * of_row + column * pixel + self.channel));
         }

@@ -1,6 +1,6 @@
 //! The transforms of F(4x4, 3x3) with the points 0, ±3/4, ±3/2 and infinity (Lavin and Gray 2016; the construction is Toom and
 //! Cook's). With a filter g, an input tile d and a result y: y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A. The usual points 0, ±1, ±2 would
-//! make the mean square of rounding errors more than four times as large.
+//! make the mean square of rounding errors more than four times as large. Windows of two taps, F(4, 2), go without -3/2.
 //!
 //! No closures here: one that is not inlined is compiled without the processor's wide registers.
 
@@ -33,7 +33,7 @@ pub(super) trait Store<S: Simd> {
     fn store(&mut self, row: usize, column: usize, value: S::f32s);
 }
 
-impl<S: Simd, const N: usize> Load<S> for [[S::f32s; N]; N] {
+impl<S: Simd, const N: usize, const M: usize> Load<S> for [[S::f32s; N]; M] {
     #[inline(always)]
     fn load(&self, row: usize, column: usize) -> S::f32s {
         self[row][column]
@@ -57,23 +57,24 @@ impl<S: Simd> Load<S> for Points<'_, S::f32s> {
     }
 }
 
-/// The registers of planes that lie `step` apart, one of each; planes are numbered row by row, `SEEN` to a row.
+/// The registers of planes that lie `step` apart, one of each; planes are numbered row by row, `columns` to a row.
 pub(super) struct Planes<P> {
     pub(super) registers: P,
     pub(super) step: usize,
+    pub(super) columns: usize,
 }
 
 impl<S: Simd> Load<S> for Planes<&[S::f32s]> {
     #[inline(always)]
     fn load(&self, row: usize, column: usize) -> S::f32s {
-        self.registers[(row * SEEN + column) * self.step]
+        self.registers[(row * self.columns + column) * self.step]
     }
 }
 
 impl<S: Simd> Store<S> for Planes<&mut [S::f32s]> {
     #[inline(always)]
     fn store(&mut self, row: usize, column: usize, value: S::f32s) {
-        self.registers[(row * SEEN + column) * self.step] = value;
+        self.registers[(row * self.columns + column) * self.step] = value;
     }
 }
 
@@ -91,31 +92,35 @@ macro_rules! unrolled {
     };
 }
 
-/// A transform along columns, then along rows.
+/// The transform `D` down the columns of `ID` values, then `A` along the rows of `IA`.
 #[inline(always)]
-pub(super) fn both<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
+pub(super) fn both<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(
     simd: S,
     from: &impl Load<S>,
     to: &mut impl Store<S>,
-) {
+) where
+    S: Simd,
+    D: Transform<ID, OD>,
+    A: Transform<IA, OA>,
+{
     let zero = simd.splat_f32s(0.0);
-    let mut columns = [[zero; O]; I];
+    let mut columns = [[zero; OD]; IA];
     unrolled!(J, {
-        if J < I {
-            let mut column = [zero; I];
+        if J < IA {
+            let mut column = [zero; ID];
             for (i, value) in column.iter_mut().enumerate() {
                 *value = from.load(i, J);
             }
-            columns[J] = T::apply(simd, column);
+            columns[J] = D::apply(simd, column);
         }
     });
     unrolled!(ROW, {
-        if ROW < O {
-            let mut row = [zero; I];
+        if ROW < OD {
+            let mut row = [zero; IA];
             for (value, column) in row.iter_mut().zip(&columns) {
                 *value = column[ROW];
             }
-            for (j, value) in T::apply(simd, row).into_iter().enumerate() {
+            for (j, value) in A::apply(simd, row).into_iter().enumerate() {
                 to.store(ROW, j, value);
             }
         }
@@ -221,4 +226,93 @@ impl Transform<6, 3> for FilterAdjoint {
             fma(simd, AT_A * AA, even_a, fma(simd, AT_B * BB, even_b, u[5])),
         ]
     }
+}
+
+/// One over the product of the distances from a point to the others, where -B is none of them: at 0, A, -A and B.
+const HALF_AT_ZERO: f32 = 1.0 / (AA * B);
+const HALF_AT_A: f32 = 1.0 / (2.0 * AA * (A - B));
+const HALF_AT_MINUS_A: f32 = -1.0 / (2.0 * AA * (A + B));
+const HALF_AT_B: f32 = 1.0 / (B * (BB - AA));
+
+/// As [`Input`] for two taps: five input pixels at the points 0, ±3/4, 3/2 and infinity.
+pub(super) struct InputOfTwo;
+
+impl Transform<5, 5> for InputOfTwo {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, d: [S::f32s; 5]) -> [S::f32s; 5] {
+        let (even, odd) = (fma(simd, -B, d[2], d[3]), fma(simd, -B, d[1], d[2]));
+        [
+            fma(simd, -AA, fma(simd, -B, d[0], d[1]), even),
+            fma(simd, A, odd, even),
+            fma(simd, -A, odd, even),
+            fma(simd, -AA, d[1], d[3]),
+            fma(simd, -AA, odd, fma(simd, -B, d[3], d[4])),
+        ]
+    }
+}
+
+/// As [`Output`] for two taps.
+pub(super) struct OutputOfTwo;
+
+impl Transform<5, 4> for OutputOfTwo {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, m: [S::f32s; 5]) -> [S::f32s; 4] {
+        let (even, odd) = fold(simd, m[1], m[2]);
+        [
+            simd.add_f32s(m[0], simd.add_f32s(even, m[3])),
+            fma(simd, A, odd, times(simd, B, m[3])),
+            fma(simd, AA, even, times(simd, BB, m[3])),
+            fma(simd, AA * A, odd, fma(simd, BB * B, m[3], m[4])),
+        ]
+    }
+}
+
+/// As [`Filter`] for two taps.
+pub(super) struct FilterOfTwo;
+
+impl Transform<2, 5> for FilterOfTwo {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, g: [S::f32s; 2]) -> [S::f32s; 5] {
+        [
+            times(simd, HALF_AT_ZERO, g[0]),
+            fma(simd, HALF_AT_A, g[0], times(simd, HALF_AT_A * A, g[1])),
+            fma(simd, HALF_AT_MINUS_A, g[0], times(simd, -HALF_AT_MINUS_A * A, g[1])),
+            fma(simd, HALF_AT_B, g[0], times(simd, HALF_AT_B * B, g[1])),
+            g[1],
+        ]
+    }
+}
+
+/// Of a single tap: none.
+pub(super) struct Same;
+
+impl<const N: usize> Transform<N, N> for Same {
+    #[inline(always)]
+    fn apply<S: Simd>(_simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+        x
+    }
+}
+
+/// The transforms along a dimension in which a window has some taps, so that a tile sees `SEEN` pixels.
+pub(super) trait Dimension<const SEEN: usize> {
+    type Input: Transform<SEEN, SEEN>;
+    type Output: Transform<SEEN, 4>;
+}
+
+/// So many taps.
+pub(super) struct Taps<const N: usize>;
+
+impl Dimension<6> for Taps<3> {
+    type Input = Input;
+    type Output = Output;
+}
+
+impl Dimension<5> for Taps<2> {
+    type Input = InputOfTwo;
+    type Output = OutputOfTwo;
+}
+
+impl Dimension<4> for Taps<1> {
+    type Input = Same;
+    type Output = Same;
 }
