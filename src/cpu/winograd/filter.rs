@@ -58,9 +58,9 @@ pub(in super::super) fn correlate(
     db: &mut [f32],
 ) {
     let (c, k) = (source.0.padded(), target.0.padded());
-    let zeros = Scratch::zeros(c.max(k));
+    let zeros = Scratch::zeros(isa.width(c.max(k)));
     let tiles = tiles(patches);
-    let pictures = |(view, x), channels, tiles| Pictures { view, x, zeros: &zeros[..channels], tiles };
+    let pictures = |(view, x), channels, tiles| Pictures { view, x, channels, zeros: &zeros, tiles };
     let operands = Operands {
         isa,
         source: pictures(source, c, tiles),
@@ -174,7 +174,7 @@ impl WithSimd for Products<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for panel in self.operands.isa.panels(self.operands.target.zeros.len()) {
+        for panel in self.operands.isa.panels(self.operands.target.channels) {
             match (panel.registers, many_registers(S::F32_LANES)) {
                 (1, true) => self.run::<S, 16, 1>(simd, panel),
                 (2, true) => self.run::<S, 8, 2>(simd, panel),
@@ -192,7 +192,7 @@ impl Products<'_> {
     #[inline(always)]
     fn run<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, panel: Panel) {
         let first = panel.first / S::F32_LANES;
-        let c = self.operands.source.zeros.len();
+        let c = self.operands.source.channels;
         let mut channel = 0;
         while channel < c {
             // Channels are multiples of four, and blocks of `M`.
@@ -221,7 +221,7 @@ impl Products<'_> {
             products = add_products(simd, products, (v, channel % BLOCK), (d, first));
         }
         let sums = S::as_mut_simd_f32s(self.sums).0;
-        let row = self.operands.isa.width(self.operands.target.zeros.len()) / S::F32_LANES;
+        let row = self.operands.isa.width(self.operands.target.channels) / S::F32_LANES;
         for (sums, products) in sums[channel * row..].chunks_exact_mut(row).zip(products) {
             for (sum, product) in sums[first..].iter_mut().zip(products) {
                 *sum = if self.begin { product } else { simd.add_f32s(*sum, product) };

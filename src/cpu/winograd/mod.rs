@@ -108,14 +108,14 @@ pub(super) fn convolve<'a>(
     }
     let panel = isa.panels(k).map(Panel::width).max().expect("a picture has channels");
     let block = (FLOATS / (POINTS * (isa.width(c) + panel))).clamp(8, 144) / 4 * 4;
-    let zeros = Scratch::zeros(c);
+    let zeros = Scratch::zeros(isa.width(c));
     let step = sets.clone().map(|(patches, _)| patches.target_step).next().expect("a convolution has patches");
     Parts::of_tiles(view, TILE * step, block).each(target, &|part, target: &mut [f32]| {
         let mut rest = filters;
         for (patches, _) in sets.clone() {
             let (filters, after) = rest.split_at(floats(&patches));
             rest = after;
-            let source = Pictures { view: source.0, x: source.1, zeros: &zeros, tiles: tiles(&patches) };
+            let source = Pictures { view: source.0, x: source.1, channels: c, zeros: &zeros, tiles: tiles(&patches) };
             isa.dispatch(Tiles { isa, source, patches, filters, bias: &bias, epilogue, view, target: &mut *target, part });
         }
     });
@@ -234,14 +234,14 @@ impl Tiles<'_> {
         if at.is_empty() {
             return;
         }
-        let blocks = self.source.zeros.len().div_ceil(pixels::BLOCK);
+        let blocks = self.source.channels.div_ceil(pixels::BLOCK);
         let mut v = Scratch::<Block>::new(at.len() * blocks);
         for (&[n, i, j, _], to) in at.iter().zip(v.chunks_exact_mut(blocks)) {
             self.source.transform::<S, D::Input, A::Input, R, C, R, C>(simd, (n, i, j), to);
         }
         let mut rest = self.filters;
         for panel in self.isa.panels(view.padded()) {
-            let (filters, after) = rest.split_at(filter_points(&self.patches) * self.source.zeros.len() * panel.width());
+            let (filters, after) = rest.split_at(filter_points(&self.patches) * self.source.channels * panel.width());
             rest = after;
             match (panel.registers, many_registers(S::F32_LANES)) {
                 (1, true) => self.panel::<S, D, A, R, C, 8, 1>(simd, &at, &v, filters, panel.first),

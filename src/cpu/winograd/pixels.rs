@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::super::patches::Patches;
-use super::super::registers::prefetch;
+use super::super::registers::{load, prefetch};
 use super::transforms::{Load, Store, Transform, both};
 use super::{POINTS, SEEN, TILE};
 use crate::graph::View;
@@ -19,7 +19,8 @@ pub(super) type Block = [[f32; BLOCK]; POINTS];
 pub(super) struct Pictures<'a> {
     pub(super) view: &'a View,
     pub(super) x: &'a [f32],
-    /// What a pixel beyond the border is.
+    pub(super) channels: usize,
+    /// What a pixel beyond the border is, to the last register.
     pub(super) zeros: &'a [f32],
     /// Which pixels the tiles have.
     pub(super) tiles: Patches,
@@ -39,7 +40,6 @@ impl Pictures<'_> {
         A: Transform<IA, OA>,
     {
         let View { shape: [_, height, width], channel, stride, .. } = *self.view;
-        let channels = self.zeros.len();
         let top = (i * self.tiles.source_step) as isize + self.tiles.first.0;
         let left = (j * self.tiles.source_step) as isize + self.tiles.first.1;
         let inside = |first: isize, seen: usize, size: usize| first >= 0 && first as usize + seen <= size;
@@ -47,14 +47,9 @@ impl Pictures<'_> {
         let next = first * stride as isize + (channel + self.tiles.source_step * stride) as isize;
         let ahead = Ahead { next: self.x.as_ptr().wrapping_offset(next), row: width * stride, pixel: stride };
         if inside(top, ID, height) && inside(left, IA, width) {
-            let values = &self.x[first as usize * stride + channel..][..((ID - 1) * width + IA - 1) * stride + channels];
-            each_register::<S, D, A, ID, IA, OD, OA>(
-                simd,
-                &Inside { values, row: width * stride, pixel: stride },
-                ahead,
-                channels,
-                to,
-            );
+            let values = &self.x[first as usize * stride + channel..];
+            let inside = Inside { values, row: width * stride, pixel: stride };
+            each_register::<S, D, A, ID, IA, OD, OA>(simd, &inside, ahead, self.channels, to);
         } else {
             let mut pixels = [[self.zeros; IA]; ID];
             for (r, pixels) in pixels.iter_mut().enumerate() {
@@ -66,11 +61,11 @@ impl Pictures<'_> {
                     let column = left + s as isize;
                     if column >= 0 && column < width as isize {
                         let p = (n * height + row as usize) * width + column as usize;
-                        *pixel = &self.x[p * stride + channel..][..channels];
+                        *pixel = &self.x[p * stride + channel..];
                     }
                 }
             }
-            each_register::<S, D, A, ID, IA, OD, OA>(simd, &pixels, ahead, channels, to);
+            each_register::<S, D, A, ID, IA, OD, OA>(simd, &pixels, ahead, self.channels, to);
         }
     }
 
@@ -82,7 +77,7 @@ impl Pictures<'_> {
         for row in top..height.min(top + size) {
             for column in left..width.min(left + size) {
                 let p = (n * height + row) * width + column;
-                let pixel = &self.x[p * stride + channel..][..self.zeros.len()];
+                let pixel = &self.x[p * stride + channel..][..self.channels];
                 for (sum, x) in sums.iter_mut().zip(pixel) {
                     *sum += x;
                 }
@@ -121,11 +116,11 @@ impl<S: Simd> Store<S> for InBlock<'_> {
 
 /// The pixels of a tile.
 trait Tile {
-    /// So many elements of a pixel from `channel` on.
-    fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32];
+    /// The elements of a pixel from `channel` on, and what lies behind them.
+    fn from(&self, row: usize, column: usize, channel: usize) -> &[f32];
 }
 
-/// A tile within its picture: the elements from its first pixel on, and those from a row or pixel to the next.
+/// A tile within its picture: all elements from its first pixel on, and how many there are from a row or pixel to the next.
 struct Inside<'a> {
     values: &'a [f32],
     row: usize,
@@ -134,15 +129,15 @@ struct Inside<'a> {
 
 impl Tile for Inside<'_> {
     #[inline(always)]
-    fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32] {
-        &self.values[row * self.row + column * self.pixel + channel..][..len]
+    fn from(&self, row: usize, column: usize, channel: usize) -> &[f32] {
+        &self.values[row * self.row + column * self.pixel + channel..]
     }
 }
 
 impl<const N: usize, const M: usize> Tile for [[&[f32]; N]; M] {
     #[inline(always)]
-    fn slice(&self, row: usize, column: usize, channel: usize, len: usize) -> &[f32] {
-        &self[row][column][channel..][..len]
+    fn from(&self, row: usize, column: usize, channel: usize) -> &[f32] {
+        &self[row][column][channel..]
     }
 }
 
@@ -167,21 +162,10 @@ fn each_register<S, D, A, const ID: usize, const IA: usize, const OD: usize, con
     D: Transform<ID, OD>,
     A: Transform<IA, OA>,
 {
-    let full = channels / S::F32_LANES;
-    for register in 0..full {
-        let channel = register * S::F32_LANES;
-        let pixels = Register::<_, IA> { tile, channel, ahead };
+    // What the last register has beyond the channels, whatever it is, no product reads.
+    for register in 0..channels.div_ceil(S::F32_LANES) {
+        let pixels = Register::<_, IA> { tile, channel: register * S::F32_LANES, ahead };
         both::<S, D, A, ID, IA, OD, OA>(simd, &pixels, &mut to.register(register));
-    }
-    let rest = channels % S::F32_LANES;
-    if rest > 0 {
-        let mut d = [[simd.splat_f32s(0.0); IA]; ID];
-        for (r, d) in d.iter_mut().enumerate() {
-            for (s, d) in d.iter_mut().enumerate() {
-                *d = simd.partial_load_f32s(tile.slice(r, s, full * S::F32_LANES, rest));
-            }
-        }
-        both::<S, D, A, ID, IA, OD, OA>(simd, &d, &mut to.register(full));
     }
 }
 
@@ -194,12 +178,12 @@ struct Register<'a, T, const COLUMNS: usize> {
 
 impl<S: Simd, T: Tile, const COLUMNS: usize> Load<S> for Register<'_, T, COLUMNS> {
     #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> S::f32s {
+    fn load(&self, simd: S, row: usize, column: usize) -> S::f32s {
         // The next tile has its first columns in common with this one.
         if column + TILE >= COLUMNS {
             let Ahead { next, row: of_row, pixel } = self.ahead;
             prefetch(next.wrapping_add(row * of_row + column * pixel + self.channel));
         }
-        S::as_simd_f32s(self.tile.slice(row, column, self.channel, S::F32_LANES)).0[0]
+        load(simd, self.tile.from(row, column, self.channel))
     }
 }

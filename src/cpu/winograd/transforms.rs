@@ -25,7 +25,7 @@ pub(super) trait Transform<const I: usize, const O: usize> {
 
 /// Registers of a tile, by row and column.
 pub(super) trait Load<S: Simd> {
-    fn load(&self, row: usize, column: usize) -> S::f32s;
+    fn load(&self, simd: S, row: usize, column: usize) -> S::f32s;
 }
 
 /// Where the registers of a transformed tile go, by row and column.
@@ -35,7 +35,7 @@ pub(super) trait Store<S: Simd> {
 
 impl<S: Simd, const N: usize, const M: usize> Load<S> for [[S::f32s; N]; M] {
     #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> S::f32s {
+    fn load(&self, _simd: S, row: usize, column: usize) -> S::f32s {
         self[row][column]
     }
 }
@@ -52,7 +52,7 @@ pub(super) struct Points<'a, R>(pub(super) &'a [R; POINTS]);
 
 impl<S: Simd> Load<S> for Points<'_, S::f32s> {
     #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> S::f32s {
+    fn load(&self, _simd: S, row: usize, column: usize) -> S::f32s {
         self.0[row * SEEN + column]
     }
 }
@@ -66,7 +66,7 @@ pub(super) struct Planes<P> {
 
 impl<S: Simd> Load<S> for Planes<&[S::f32s]> {
     #[inline(always)]
-    fn load(&self, row: usize, column: usize) -> S::f32s {
+    fn load(&self, _simd: S, row: usize, column: usize) -> S::f32s {
         self.registers[(row * self.columns + column) * self.step]
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn both<S, D, A, const ID: usize, const IA: usize, const OD: usize, c
         if J < IA {
             let mut column = [zero; ID];
             for (i, value) in column.iter_mut().enumerate() {
-                *value = from.load(i, J);
+                *value = from.load(simd, i, J);
             }
             columns[J] = D::apply(simd, column);
         }
