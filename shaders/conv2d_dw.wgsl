@@ -6,11 +6,13 @@
 // the one before it is multiplied, and no load is in a branch. An invocation stages the same row vec4 of at most four pixels, and
 // counts its way through these without dividing; where a stage is a part of a row of dy, all invocations count one pixel.
 //#import conv
+//#import count
+//#import outer
 //#import registers
 //#import stages
-override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
 override PB: u32;          // pixels per stage, a multiple of 8
 //#runtime
+override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
 override SPLIT_PIXELS: u32; // pixels of dy per split
 
 alias x_t = vec4f; alias dy_t = vec4f;
@@ -21,15 +23,8 @@ alias x_t = vec4f; alias dy_t = vec4f;
 // Two halves of: [pixel][row vec4], then [pixel][column vec4], and one more for what is too much.
 var<workgroup> memory: array<vec4f, MEMORY>;
 
-// A pixel of dy that is counted.
-struct Pixel {
-    place: vec2u,          // its row and column
-    element: u32,          // first of the pixel of x at STRIDE times its place
-}
-
 var<private> split: u32;
 var<private> origin: vec2u; // first row vec4 and column vec4 of the invocation
-var<private> p0: Pixel; var<private> p1: Pixel; var<private> p2: Pixel; var<private> p3: Pixel;
 var<private> own: vec2i;    // from STRIDE times a counted pixel's place to what the invocation loads for it: rows and columns of x
 var<private> own_element: u32; // and elements
 var<private> own_pixel: u32; // first of its pixels in the stage
@@ -41,15 +36,10 @@ var<private> dy_at: u32;    // element of dy at the stage's first pixel
 var<private> dy_own: u32;   // from there to that of the invocation's first load
 var<private> dy_last: u32;  // last element that it may read
 var<private> dy_to0: u32; var<private> dy_to1: u32; var<private> dy_to2: u32; var<private> dy_to3: u32;
-var<private> x_from: u32; var<private> dy_from: u32; // where the invocation multiplies from
 var<private> dy0: dy_t; var<private> dy1: dy_t; var<private> dy2: dy_t; var<private> dy3: dy_t;
 
 fn invocations() -> u32 {
     return TX * TY * SLICES;
-}
-
-fn row_vec4s() -> u32 {
-    return TY * ROWS / 4u;
 }
 
 // Pixels from a load of x to the next, and from one of dy to the next.
@@ -73,11 +63,6 @@ fn half_size() -> u32 {
     return PB * (row_vec4s() + TX * COLS) + 1u;
 }
 
-// Whether a stage never goes beyond a row of dy.
-fn in_row() -> bool {
-    return OW % PB == 0u && SPLIT_PIXELS % PB == 0u;
-}
-
 fn store(number: u32, column: u32, sum: vec4f) {
     let rows = KERNEL * KERNEL * C4 * 4u + select(0u, 1u, BIAS);
     let row = (origin.x + number / 4u * TY) * 4u + number % 4u;
@@ -85,24 +70,6 @@ fn store(number: u32, column: u32, sum: vec4f) {
     if row < rows && k4 < K4 {
         partials[(split * rows + row) * K4 + k4] = sum;
     }
-}
-
-fn pixel(number: u32) -> Pixel {
-    let place = vec2u(number / OW % OH, number % OW);
-    return Pixel(place, ((number / (OW * OH) * H + place.x * STRIDE) * W + place.y * STRIDE) * X_STRIDE4 + X_CHANNEL4);
-}
-
-// The pixel PB further.
-fn further(p: Pixel) -> Pixel {
-    var place = p.place + vec2u(PB / OW % OH, PB % OW);
-    let line = place.y >= OW;
-    place = vec2u(place.x + u32(line), place.y - select(0u, OW, line));
-    let picture = place.x >= OH;
-    place.x -= select(0u, OH, picture);
-    let step = i32((PB / (OW * OH) * H + PB / OW % OH * STRIDE) * W + PB % OW * STRIDE) * i32(X_STRIDE4);
-    let line_step = i32(STRIDE) * (i32(W) - i32(OW)) * i32(X_STRIDE4);
-    let picture_step = (i32(H) - i32(OH * STRIDE)) * i32(W) * i32(X_STRIDE4);
-    return Pixel(place, p.element + u32(step + select(0, line_step, line) + select(0, picture_step, picture)));
 }
 
 // Whether a load's pixel is one of the split.
@@ -127,22 +94,6 @@ fn load_x(p: Pixel, number: u32) -> x_t {
 
 fn load_dy(number: u32) -> dy_t {
     return dy[min(dy_at + dy_own + number * dy_pixels() * Y_STRIDE4, dy_last)];
-}
-
-// The counted pixel of a load.
-fn counted1() -> Pixel {
-    if in_row() { return p0; }
-    return p1;
-}
-
-fn counted2() -> Pixel {
-    if in_row() { return p0; }
-    return p2;
-}
-
-fn counted3() -> Pixel {
-    if in_row() { return p0; }
-    return p3;
 }
 
 // Starts all loads of a stage.
@@ -187,57 +138,6 @@ fn advance() {
     }
     dy_at += PB * Y_STRIDE4;
     left -= PB;
-}
-
-// Adds the products of two row vec4s and two column vec4s of a pixel.
-fn multiply(r0: vec4f, r1: vec4f, c0: vec4f, c1: vec4f) {
-    a00 = fma(vec4f(r0.x), c0, a00);
-    a10 = fma(vec4f(r0.y), c0, a10);
-    a20 = fma(vec4f(r0.z), c0, a20);
-    a30 = fma(vec4f(r0.w), c0, a30);
-    if ROWS == 8u {
-        a40 = fma(vec4f(r1.x), c0, a40);
-        a50 = fma(vec4f(r1.y), c0, a50);
-        a60 = fma(vec4f(r1.z), c0, a60);
-        a70 = fma(vec4f(r1.w), c0, a70);
-    }
-    if COLS == 2u {
-        a01 = fma(vec4f(r0.x), c1, a01);
-        a11 = fma(vec4f(r0.y), c1, a11);
-        a21 = fma(vec4f(r0.z), c1, a21);
-        a31 = fma(vec4f(r0.w), c1, a31);
-        if ROWS == 8u {
-            a41 = fma(vec4f(r1.x), c1, a41);
-            a51 = fma(vec4f(r1.y), c1, a51);
-            a61 = fma(vec4f(r1.z), c1, a61);
-            a71 = fma(vec4f(r1.w), c1, a71);
-        }
-    }
-}
-
-// Adds the slice's part of a stage to the registers, two pixels at a time.
-fn multiply_stage(half: u32) {
-    for (var p = 0u; p < PB; p += 2u * SLICES) {
-        let x_at = half + x_from + p * row_vec4s();
-        let dy_at = half + dy_from + p * TX * COLS;
-        let next_x = x_at + SLICES * row_vec4s();
-        let next_dy = dy_at + SLICES * TX * COLS;
-        let r0 = memory[x_at];
-        let c0 = memory[dy_at];
-        let s0 = memory[next_x];
-        let d0 = memory[next_dy];
-        var r1 = vec4f(); var s1 = vec4f(); var c1 = vec4f(); var d1 = vec4f();
-        if ROWS == 8u {
-            r1 = memory[x_at + TY];
-            s1 = memory[next_x + TY];
-        }
-        if COLS == 2u {
-            c1 = memory[dy_at + TX];
-            d1 = memory[next_dy + TX];
-        }
-        multiply(r0, r1, c0, c1);
-        multiply(s0, s1, d0, d1);
-    }
 }
 
 // What the invocation stages of x: a row vec4 of its pixels, the first of which is that number.

@@ -1,8 +1,8 @@
 // Shapes of a convolution: x is its large side, y its small one.
+//#runtime
 override KERNEL: u32;
 override STRIDE: u32;
 override PADDING: u32;
-//#runtime
 override N: u32;           // pictures
 override H: u32;           // height of x or dx
 override W: u32;           // width of x or dx

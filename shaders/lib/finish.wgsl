@@ -1,8 +1,8 @@
 // What becomes of a convolution's sum before it is written: bias, leaky ReLU, addend, derivative of a leaky ReLU.
+//#runtime
 override BIAS: bool;
 override ADD: bool;        // whether `addend` is added then
 override GATE: bool;       // whether the derivative of the leaky ReLU whose result is `gate` is multiplied by in the end
-//#runtime
 override SLOPE: f32;       // of the leaky ReLU; 1 leaves values as they are
 override ADDEND_STRIDE4: u32;
 override ADDEND_CHANNEL4: u32;

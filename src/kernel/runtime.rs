@@ -12,14 +12,21 @@ pub(super) const MARK: &str = "//#runtime";
 pub struct RuntimeConstant {
     /// Its name.
     pub name: String,
-    /// Whether it is an `f32` and no `u32`.
-    pub float: bool,
+    kind: Kind,
+}
+
+/// WGSL's types of constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    U32,
+    F32,
+    Bool,
 }
 
 impl RuntimeConstant {
     /// A value of it as the kernel reads it.
     pub fn word(&self, value: f64) -> u32 {
-        if self.float { (value as f32).to_bits() } else { value as u32 }
+        if self.kind == Kind::F32 { (value as f32).to_bits() } else { value as u32 }
     }
 }
 
@@ -50,8 +57,9 @@ pub(super) fn shared(text: &str, binding: usize) -> (String, Vec<RuntimeConstant
         shared.push('\n');
     }
     shared += "\nstruct Runtime {\n";
-    for RuntimeConstant { name, float } in &constants {
-        let _ = writeln!(shared, "    {name}: {},", if *float { "f32" } else { "u32" });
+    for RuntimeConstant { name, kind } in &constants {
+        // Buffers have no bool.
+        let _ = writeln!(shared, "    {name}: {},", if *kind == Kind::F32 { "f32" } else { "u32" });
     }
     let _ = writeln!(shared, "}}\n@group(0) @binding({binding}) var<uniform> runtime: Runtime;");
     (shared, constants)
@@ -65,10 +73,15 @@ fn code_of(line: &str) -> &str {
 /// The constant that `override NAME: TYPE` declares.
 fn declared(declaration: &str) -> Option<RuntimeConstant> {
     let (name, kind) = declaration.trim().strip_prefix("override ")?.split_once(": ")?;
-    Some(RuntimeConstant { name: name.to_owned(), float: kind == "f32" })
+    let kind = match kind {
+        "f32" => Kind::F32,
+        "bool" => Kind::Bool,
+        _ => Kind::U32,
+    };
+    Some(RuntimeConstant { name: name.to_owned(), kind })
 }
 
-/// Code with `runtime.NAME` for every constant that it names.
+/// Code with `runtime.NAME`, or what that is as a bool, for every constant that it names.
 fn with_members(code: &str, constants: &[RuntimeConstant]) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut text = String::new();
@@ -77,10 +90,11 @@ fn with_members(code: &str, constants: &[RuntimeConstant]) -> String {
         let (before, from) = rest.split_at(start);
         let (word, after) = from.split_at(from.find(|c| !is_word(c)).unwrap_or(from.len()));
         text += before;
-        if !before.ends_with('.') && constants.iter().any(|c| c.name == word) {
-            text += "runtime.";
+        match constants.iter().find(|c| c.name == word).filter(|_| !before.ends_with('.')) {
+            Some(RuntimeConstant { kind: Kind::Bool, .. }) => text += &format!("(runtime.{word} != 0u)"),
+            Some(_) => text += &format!("runtime.{word}"),
+            None => text += word,
         }
-        text += word;
         rest = after;
     }
     text + rest
@@ -92,14 +106,18 @@ mod tests {
 
     #[test]
     fn marked_constants_become_members_wherever_they_are_named() {
-        let text = "override A: u32;\n//#runtime\noverride N: u32; override S: f32;  // of N\nlet x = NN + v.N * N; // N\noverride B: u32;";
+        let text = "override A: u32;\n//#runtime\noverride N: u32; override S: f32;  // of N\noverride YES: bool;\n\
+                    let x = NN + v.N * N; // N\nif !YES {}\noverride B: u32;";
         let (text, constants) = shared(text, 3);
         assert!(
-            text.starts_with("override A: u32;\nlet x = NN + v.N * runtime.N; // N\noverride B: u32;\n\nstruct Runtime"),
+            text.starts_with("override A: u32;\nlet x = NN + v.N * runtime.N; // N\nif !(runtime.YES != 0u) {}\noverride B: u32;\n\nstruct Runtime"),
             "{text}"
         );
-        assert!(text.ends_with("    N: u32,\n    S: f32,\n}\n@group(0) @binding(3) var<uniform> runtime: Runtime;\n"), "{text}");
+        assert!(
+            text.ends_with("    N: u32,\n    S: f32,\n    YES: u32,\n}\n@group(0) @binding(3) var<uniform> runtime: Runtime;\n"),
+            "{text}"
+        );
         let words: Vec<u32> = constants.iter().map(|c| c.word(2.0)).collect();
-        assert_eq!(words, [2, 2.0_f32.to_bits()]);
+        assert_eq!(words, [2, 2.0_f32.to_bits(), 2]);
     }
 }
