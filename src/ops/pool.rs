@@ -7,9 +7,6 @@ use crate::graph::{Graph, Halo, Node, Op, Tensor, View};
 use crate::kernel::Shader;
 use crate::plan::Lowering;
 
-/// Channels whose largest values are looked for at once: padded ones are multiples of it.
-const CHANNELS: usize = 4;
-
 /// y(h, w) = max of x over a square of side `kernel`.
 #[derive(Clone, Copy, Debug)]
 struct MaxPool {
@@ -44,23 +41,6 @@ fn square(vx: &View, vy: &View, kernel: usize, p: usize) -> impl Iterator<Item =
     let corner = (p / (oh * ow) * h + p / ow % oh * kernel) * w + p % ow * kernel;
     let (stride, channel) = (vx.stride, vx.channel);
     (0..kernel * kernel).map(move |t| (corner + t / kernel * w + t % kernel) * stride + channel)
-}
-
-/// dx = dy where value number `mine` is the first that is largest.
-#[inline(always)]
-fn largest<T: Real>(values: impl Iterator<Item = [T; CHANNELS]>, mine: usize, dy: &[T; CHANNELS], dx: &mut [T; CHANNELS]) {
-    let mut largest = [T::zero(); CHANNELS];
-    for (t, x) in values.enumerate() {
-        let here = if t == mine { T::one() } else { T::zero() };
-        for c in 0..CHANNELS {
-            let larger = t == 0 || x[c] > largest[c] || x[c].is_nan();
-            largest[c] = if larger { x[c] } else { largest[c] };
-            dx[c] = if larger { here } else { dx[c] };
-        }
-    }
-    for (dx, &dy) in dx.iter_mut().zip(dy) {
-        *dx = if *dx > T::zero() { dy } else { T::zero() };
-    }
 }
 
 impl Op for MaxPool {
@@ -122,16 +102,26 @@ impl MaxPoolGrad {
             }
             let from = (n * oh + row / k) * ow + column / k;
             let mine = row % k * k + column % k;
-            let dy = &dy[from * vdy.stride + vdy.channel..][..dx.len()];
-            let mut channel = 0;
-            for (dx, dy) in dx.as_chunks_mut().0.iter_mut().zip(dy.as_chunks().0) {
-                largest(
-                    square(vx, vdy, k, from).map(|at| *x[at + channel..].first_chunk().expect("a pixel has these")),
-                    mine,
-                    dy,
-                    dx,
-                );
-                channel += CHANNELS;
+            let channels = dx.len();
+            let places = || square(vx, vdy, k, from).enumerate();
+            let (_, at) = places().nth(mine).expect("the square has all its pixels");
+            let own = &x[at..][..channels];
+            // One where it is the largest, as factors: choices among numbers become jumps.
+            dx.fill(T::one());
+            for (t, at) in places().filter(|&(t, _)| t != mine) {
+                let values = own.iter().zip(&x[at..][..channels]);
+                if t < mine {
+                    for (dx, (&own, &before)) in dx.iter_mut().zip(values) {
+                        *dx *= if (own > before) | own.is_nan() { T::one() } else { T::zero() };
+                    }
+                } else {
+                    for (dx, (&own, &behind)) in dx.iter_mut().zip(values) {
+                        *dx *= if (behind > own) | behind.is_nan() { T::zero() } else { T::one() };
+                    }
+                }
+            }
+            for (dx, &dy) in dx.iter_mut().zip(&dy[from * vdy.stride + vdy.channel..][..channels]) {
+                *dx = if *dx > T::zero() { dy } else { T::zero() };
             }
         });
     }
