@@ -74,6 +74,9 @@ fn main() -> Result<()> {
     let model = Model::load_as::<TwoScales>(&parts.join("last.safetensors"))?;
     let rgb: Vec<f32> = random_normals(1, 0).take(3000 * 4000 * 3).map(|z| 0.5 + 0.2 * z as f32).collect();
     let strips = Denoiser::new(device, &model, None)?.denoise(&rgb, 4000, 3000)?;
-    println!("in strips as in one pass: {}", strips == one_pass(device, &model, &rgb, [3000, 4000])?);
+    // The CPU convolves by tiles, whose places round differently.
+    let whole = one_pass(device, &model, &rgb, [3000, 4000])?;
+    let difference = strips.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("in strips as in one pass, within {difference:.1e}");
     Ok(())
 }

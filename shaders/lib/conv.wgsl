@@ -17,8 +17,3 @@ override Y_CHANNEL4: u32;
 
 // Row of the windows of pixels that do not exist: no tap brings it into a picture.
 const NOWHERE = -0x1000000;
-
-// Whether every pixel of y sees the pixel of x in its place alone: then it is a plain matrix product.
-fn is_plain() -> bool {
-    return KERNEL == 1u && STRIDE == 1u && PADDING == 0u;
-}

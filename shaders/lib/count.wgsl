@@ -1,4 +1,4 @@
-// Pixels of dy that an invocation counts through, PB at a time and without dividing: one for each of its loads, or a single one
+// Pixels of dy that an invocation counts through, PB (of the importing file) at a time and without dividing: one for each of its loads, or a single one
 // where a stage is a part of a row.
 struct Pixel {
     place: vec2u,          // its row and column

@@ -1,5 +1,5 @@
 // Outer products: of a row vec4 or two with a column vec4 or two for every pixel of a stage, which lie in workgroup memory as
-// [pixel][row vec4] and [pixel][column vec4].
+// [pixel][row vec4] and [pixel][column vec4]; `memory` and PB, the pixels of a stage, are the importing file's.
 var<private> x_from: u32; var<private> dy_from: u32; // where the invocation multiplies from
 
 fn row_vec4s() -> u32 {

@@ -1,7 +1,8 @@
 //! Convolution on the CPU, in two ways behind one trait.
 //!
 //! In double precision, the truth: a matrix product over the unfolded input, the second report's own formulation, written as
-//! plainly as can be. In single precision, the device of machines without a GPU: [`super::direct`], which unfolds nothing.
+//! plainly as can be. In single precision, the device of machines without a GPU: [`super::winograd`] where that pays, else
+//! [`super::direct`]; neither unfolds anything.
 
 use super::patches::{Part, Parts, Patches};
 use super::registers::Isa;

@@ -59,9 +59,14 @@ fn patches(padding: isize) -> Patches {
     Patches { first: (-padding, -padding), size: (3, 3), source_step: 1, target_step: 1, target_first: (0, 0) }
 }
 
-/// The sets of a transposed convolution with windows of 3x3 and stride 2: which taps a pixel sees is told by its row and column.
-fn phases(padding: isize) -> [Patches; 4] {
-    let along = |phase: usize| if (phase as isize + padding) % 2 == 0 { (padding - 1, 2) } else { (0, 1) };
+/// The sets of a transposed convolution of stride 2: which taps a pixel sees is told by its row and column.
+fn phases(kernel: usize, padding: usize) -> [Patches; 4] {
+    let along = |phase: usize| {
+        let first_tap = (phase + padding) % 2;
+        let size = (kernel + 1 - first_tap) / 2;
+        let last_tap = first_tap + 2 * size.saturating_sub(1);
+        (((phase + padding) as isize - last_tap as isize) / 2, size)
+    };
     [(0, 0), (0, 1), (1, 0), (1, 1)].map(|phase| {
         let (rows, columns) = (along(phase.0), along(phase.1));
         let (first, size) = ((rows.0, columns.0), (rows.1, columns.1));
@@ -111,13 +116,10 @@ fn results_are_those_of_the_truth_within_single_precision() {
             let source = view([n, h + 2 - 2 * padding.min(1), w + 2 - 2 * padding.min(1)], c, [4, 8]);
             assert_exact(&source, &target, &[patches(padding as isize)]);
         }
-        for padding in [0, 1] {
-            let source = view([n, h.div_ceil(2), w.div_ceil(2)], c, [4, 8]);
-            assert_exact(&source, &target, &phases(padding));
+        let source = view([n, h.div_ceil(2), w.div_ceil(2)], c, [4, 8]);
+        for (kernel, padding) in [(3, 0), (3, 1), (4, 1), (4, 2)] {
+            assert_exact(&source, &target, &phases(kernel, padding));
         }
-        // Windows of 4x4 and stride 2: two taps to all sides.
-        let all = phases(0).map(|patches| Patches { first: (-1, -1), size: (2, 2), ..patches });
-        assert_exact(&view([n, h.div_ceil(2), w.div_ceil(2)], c, [4, 8]), &target, &all);
     }
 }
 
@@ -158,7 +160,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 &epilogue,
             );
             let mut up = vec![0.0; 3 * 42 * 80 * 48];
-            let sets = phases(1).into_iter().map(|patches| (patches, &weights[..patches.taps() * 32 * 48]));
+            let sets = phases(3, 1).into_iter().map(|patches| (patches, &weights[..patches.taps() * 32 * 48]));
             let twice = view([3, 42, 80], 48, [0, 0]);
             winograd::convolve(Isa::Native, (&source, &x), (&twice, &mut up), sets, &mut Packed::default(), &epilogue);
             winograd::correlate(Isa::Native, (&source, &x), (&target, &dy), &patches(1), &mut dw, &mut db);
@@ -238,10 +240,51 @@ fn the_way_of_a_convolution_is_told_by_its_shape() {
         let pays = winograd::pays(std::iter::once(patches), &view(size, c, [0, 0]), &view(size, k, [0, 0]));
         assert_eq!(pays, winograd, "{size:?}, {c} to {k}, stride {step}");
     }
-    let transposed = [([30, 8, 8], 48, 48, true), ([1, 7, 64], 48, 48, false), ([1, 64, 64], 48, 4, false)];
-    for (size, c, k, winograd) in transposed {
-        let pays = |all: [Patches; 4]| winograd::pays(all.into_iter(), &view(size, c, [0, 0]), &view(size, k, [0, 0]));
-        assert_eq!(pays(phases(1)), winograd, "{size:?}, {c} to {k}, transposed");
-        assert!(!pays(phases(1).map(|patches| Patches { size: (1, 1), ..patches })), "windows of 2x2 have nothing to save");
+    let transposed = [
+        ([30, 8, 8], 48, 48, 3, true),
+        ([30, 8, 8], 48, 48, 4, true),
+        ([1, 7, 64], 48, 48, 3, false),
+        ([1, 64, 64], 48, 4, 3, false),
+        // Phases of no taps, of one, and of three.
+        ([1, 64, 64], 48, 48, 1, false),
+        ([1, 64, 64], 48, 48, 2, false),
+        ([1, 64, 64], 48, 48, 5, false),
+        // Too many transformed filters.
+        ([1, 64, 64], 720, 720, 3, false),
+        ([1, 64, 64], 480, 480, 4, false),
+        ([1, 64, 64], 400, 400, 4, true),
+    ];
+    for (size, c, k, kernel, winograd) in transposed {
+        let sets = phases(kernel, kernel / 2).into_iter();
+        let pays = winograd::pays(sets.clone(), &view(size, c, [0, 0]), &view(size, k, [0, 0]));
+        assert_eq!(pays, winograd, "{size:?}, {c} to {k}, transposed, windows of {kernel}");
+        let thirds = sets.map(|patches| Patches { target_step: 3, ..patches });
+        assert!(!winograd::pays(thirds, &view(size, c, [0, 0]), &view(size, k, [0, 0])), "stride 3");
+    }
+}
+
+/// The last register of a pixel is loaded whole, and so with what lies behind its channels.
+#[test]
+fn channels_around_a_view_do_not_matter() {
+    let (source, target) = (view([2, 9, 10], 20, [4, 8]), view([2, 9, 10], 12, [4, 4]));
+    let around = |view: &View, values: &[f32]| {
+        let is_own = |i: usize| (view.channel..view.channel + view.padded()).contains(&(i % view.stride));
+        (0..).zip(values).map(|(i, &v)| if is_own(i) { v } else { f32::NAN }).collect::<Vec<_>>()
+    };
+    let (x, dy, weights) = (random(source.span(), 1), random(target.span(), 2), random(9 * 20 * 12, 3));
+    let epilogue = Epilogue { bias: None, slope: 1.0, addend: None, gate: None };
+    for isa in ISAS {
+        let run = |x: &[f32], dy: &[f32]| {
+            let (mut y, mut up) = (vec![0.0; target.span()], vec![0.0; 2 * 18 * 20 * 12]);
+            let (mut dw, mut db) = (vec![0.0; weights.len()], vec![0.0; 12]);
+            let set = std::iter::once((patches(1), &weights[..]));
+            winograd::convolve(isa, (&source, x), (&target, &mut y), set, &mut Packed::default(), &epilogue);
+            let sets = phases(3, 1).into_iter().map(|patches| (patches, &weights[..patches.taps() * 20 * 12]));
+            let twice = view([2, 18, 20], 12, [0, 0]);
+            winograd::convolve(isa, (&source, x), (&twice, &mut up), sets, &mut Packed::default(), &epilogue);
+            winograd::correlate(isa, (&source, x), (&target, dy), &patches(1), &mut dw, &mut db);
+            [y, up, dw, db]
+        };
+        assert!(run(&x, &dy) == run(&around(&source, &x), &around(&target, &dy)), "{isa:?}");
     }
 }

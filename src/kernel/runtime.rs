@@ -1,6 +1,6 @@
 //! Shared variants of kernels. A kernel is compiled anew for every set of constants, which makes it fast; but where compiling
-//! takes longer than running, as on software adapters, constants that only tell sizes, strides and offsets are better read at run
-//! time, so that many dispatches share a pipeline. Files mark them by a line `//#runtime` before their declarations.
+//! takes longer than running, as on software adapters, constants that size no workgroup (sizes of pictures, windows, flags) are better
+//! read at run time, so that many dispatches share a pipeline. Files mark them by a line `//#runtime` before their declarations.
 
 use std::fmt::Write;
 
@@ -26,7 +26,11 @@ enum Kind {
 impl RuntimeConstant {
     /// A value of it as the kernel reads it.
     pub fn word(&self, value: f64) -> u32 {
-        if self.kind == Kind::F32 { (value as f32).to_bits() } else { value as u32 }
+        match self.kind {
+            Kind::F32 => (value as f32).to_bits(),
+            Kind::U32 => value as u32,
+            Kind::Bool => u32::from(value != 0.0),
+        }
     }
 }
 
@@ -76,7 +80,8 @@ fn declared(declaration: &str) -> Option<RuntimeConstant> {
     let kind = match kind {
         "f32" => Kind::F32,
         "bool" => Kind::Bool,
-        _ => Kind::U32,
+        "u32" => Kind::U32,
+        _ => panic!("a constant that is read at run time is a u32, f32 or bool: {declaration}"),
     };
     Some(RuntimeConstant { name: name.to_owned(), kind })
 }
@@ -118,6 +123,6 @@ mod tests {
             "{text}"
         );
         let words: Vec<u32> = constants.iter().map(|c| c.word(2.0)).collect();
-        assert_eq!(words, [2, 2.0_f32.to_bits(), 2]);
+        assert_eq!(words, [2, 2.0_f32.to_bits(), 1]);
     }
 }

@@ -1,4 +1,5 @@
-//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, as in `PyTorch`.
+//! Max-pooling of squares side by side, and its gradient, which goes to the first largest value of each square, or to the last that
+//! is no number, as in `PyTorch`.
 //! The CPU passes on what is not a number; WGSL leaves open what `max` makes of it.
 
 use super::{Operator, per_vec4};
@@ -124,5 +125,34 @@ impl MaxPoolGrad {
                 *dx = if *dx > T::zero() { dy } else { T::zero() };
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Executor, Plan};
+
+    /// As `PyTorch` has it: a value takes the place of the largest if it is larger or no number.
+    #[test]
+    fn the_gradient_goes_to_the_first_largest_value_or_to_the_last_that_is_no_number() {
+        let nan = f32::NAN;
+        for (values, winner) in [([1.0, 3.0, 3.0, 2.0], 1), ([1.0, nan, nan, 5.0], 2), ([nan, 1.0, 2.0, 0.0], 0), ([-1.0; 4], 0)]
+        {
+            let mut g = Graph::new();
+            let [x, dy] = [("x", 2), ("dy", 1)].map(|(name, side)| g.host_picture(name, [1, side, side], 4));
+            g.require_grad(x);
+            let y = g.max_pool2d(x, 2);
+            let dx = g.backward(&[(y, dy)])[&x];
+            let dx = g.output("dx", dx);
+            let [x, dy, dx] = [x, dy, dx].map(|t| g.view(t).storage);
+            let plan = Plan::new(g, None).expect("it is small");
+            let mut executor = cpu::Executor::<f32>::new(plan.into());
+            executor.write(x, &values.map(|v| [v; 4]).concat()).unwrap();
+            executor.write(dy, &[f32::INFINITY; 4]).unwrap();
+            executor.run().unwrap();
+            let expected: Vec<f32> = (0..4).flat_map(|i| [if i == winner { f32::INFINITY } else { 0.0 }; 4]).collect();
+            assert_eq!(executor.read(dx).unwrap(), expected, "{values:?}");
+        }
     }
 }

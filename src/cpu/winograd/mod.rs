@@ -1,6 +1,7 @@
 //! Convolution with windows of 3x3 by Winograd's F(4x4, 3x3): a tile of 4x4 result pixels takes 36 products per pair of channels
 //! where the direct way takes 144 (Winograd 1980; Lavin and Gray 2016). A transposed convolution of stride 2 is four convolutions
-//! with windows of one or two taps to a side, each for every fourth pixel: 81 products where the direct way takes 144.
+//! with windows of one or two taps to a side, each for every fourth pixel: of 3x3, 81 products where the direct way takes 144,
+//! of 4x4, 100 of 256. Input gradients of stride 2 are the same.
 //!
 //! ```text
 //!   source, 6x6 per tile ── Bᵀ d B ──> V (tile, c, 36) ──┐
@@ -50,7 +51,7 @@ pub(super) fn pays(sets: impl Iterator<Item = Patches> + Clone, source: &View, t
     };
     // Where each pixel sees but one, there is nothing to save.
     sets.clone().all(suits)
-        && sets.clone().any(|patches| patches.taps() > 2)
+        && sets.clone().any(|patches| patches.taps() > 1)
         && c.min(k) >= CHANNELS
         && sets.map(|patches| filter_points(&patches) * c * k).sum::<usize>() <= FILTERS
 }
@@ -161,21 +162,32 @@ impl WithSimd for Filters<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         match self.patches.size {
             (1, 1) => self.transform::<S, Same, Same, 1, 1, 1, 1>(simd),
-            (1, _) => self.transform::<S, Same, FilterOfTwo, 1, 2, 1, 5>(simd),
+            (1, 2) => self.transform::<S, Same, FilterOfTwo, 1, 2, 1, 5>(simd),
             (2, 1) => self.transform::<S, FilterOfTwo, Same, 2, 1, 5, 1>(simd),
-            (2, _) => self.transform::<S, FilterOfTwo, FilterOfTwo, 2, 2, 5, 5>(simd),
-            _ => self.transform::<S, Filter, Filter, 3, 3, 6, 6>(simd),
+            (2, 2) => self.transform::<S, FilterOfTwo, FilterOfTwo, 2, 2, 5, 5>(simd),
+            (3, 3) => self.transform::<S, Filter, Filter, 3, 3, 6, 6>(simd),
+            size => panic!("windows of {size:?} have no transforms"),
         }
     }
 }
 
 impl Filters<'_> {
     #[inline(always)]
-    fn transform<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(self, simd: S)
-    where
+    fn transform<
+        S,
+        Down,
+        Across,
+        const ROWS_IN: usize,
+        const COLUMNS_IN: usize,
+        const ROWS_OUT: usize,
+        const COLUMNS_OUT: usize,
+    >(
+        self,
+        simd: S,
+    ) where
         S: Simd,
-        D: Transform<ID, OD>,
-        A: Transform<IA, OA>,
+        Down: Transform<ROWS_IN, ROWS_OUT>,
+        Across: Transform<COLUMNS_IN, COLUMNS_OUT>,
     {
         let Self { weights, c, k, panel, to, .. } = self;
         let to = S::as_mut_simd_f32s(to).0;
@@ -183,12 +195,13 @@ impl Filters<'_> {
             for v in 0..panel.registers {
                 let first = panel.first + v * S::F32_LANES;
                 let count = S::F32_LANES.min(k - first);
-                let mut g = [[simd.splat_f32s(0.0); IA]; ID];
+                let mut g = [[simd.splat_f32s(0.0); COLUMNS_IN]; ROWS_IN];
                 for (tap, g) in g.as_flattened_mut().iter_mut().enumerate() {
                     *g = load(simd, &weights[(tap * c + i) * k + first..][..count]);
                 }
-                let mut to = Planes { registers: &mut to[i * panel.registers + v..], step: c * panel.registers, columns: OA };
-                both::<S, D, A, ID, IA, OD, OA>(simd, &g, &mut to);
+                let mut to =
+                    Planes { registers: &mut to[i * panel.registers + v..], step: c * panel.registers, columns: COLUMNS_OUT };
+                both::<S, Down, Across, ROWS_IN, COLUMNS_IN, ROWS_OUT, COLUMNS_OUT>(simd, &g, &mut to);
             }
         }
     }
@@ -216,10 +229,11 @@ impl WithSimd for Tiles<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         match self.patches.size {
             (1, 1) => self.run::<S, Taps<1>, Taps<1>, 4, 4>(simd),
-            (1, _) => self.run::<S, Taps<1>, Taps<2>, 4, 5>(simd),
+            (1, 2) => self.run::<S, Taps<1>, Taps<2>, 4, 5>(simd),
             (2, 1) => self.run::<S, Taps<2>, Taps<1>, 5, 4>(simd),
-            (2, _) => self.run::<S, Taps<2>, Taps<2>, 5, 5>(simd),
-            _ => self.run::<S, Taps<3>, Taps<3>, 6, 6>(simd),
+            (2, 2) => self.run::<S, Taps<2>, Taps<2>, 5, 5>(simd),
+            (3, 3) => self.run::<S, Taps<3>, Taps<3>, 6, 6>(simd),
+            size => panic!("windows of {size:?} have no transforms"),
         }
     }
 }
@@ -227,36 +241,36 @@ impl WithSimd for Tiles<'_> {
 impl Tiles<'_> {
     /// With transforms of `R` by `C` pixels.
     #[inline(always)]
-    fn run<S: Simd, D: Dimension<R>, A: Dimension<C>, const R: usize, const C: usize>(mut self, simd: S) {
+    fn run<S: Simd, Down: Dimension<R>, Across: Dimension<C>, const R: usize, const C: usize>(mut self, simd: S) {
         let Self { view, part, .. } = self;
         let at = self.source.tiles.list(part, view);
-        // A picture of one row has no pixels of some phases.
+        // A part may have no pixels of some phases.
         if at.is_empty() {
             return;
         }
         let blocks = self.source.channels.div_ceil(pixels::BLOCK);
         let mut v = Scratch::<Block>::new(at.len() * blocks);
         for (&[n, i, j, _], to) in at.iter().zip(v.chunks_exact_mut(blocks)) {
-            self.source.transform::<S, D::Input, A::Input, R, C, R, C>(simd, (n, i, j), to);
+            self.source.transform::<S, Down::Input, Across::Input, R, C, R, C>(simd, (n, i, j), to);
         }
         let mut rest = self.filters;
         for panel in self.isa.panels(view.padded()) {
             let (filters, after) = rest.split_at(filter_points(&self.patches) * self.source.channels * panel.width());
             rest = after;
             match (panel.registers, many_registers(S::F32_LANES)) {
-                (1, true) => self.panel::<S, D, A, R, C, 8, 1>(simd, &at, &v, filters, panel.first),
-                (2, true) => self.panel::<S, D, A, R, C, 8, 2>(simd, &at, &v, filters, panel.first),
-                (_, true) => self.panel::<S, D, A, R, C, 8, 3>(simd, &at, &v, filters, panel.first),
-                (1, false) => self.panel::<S, D, A, R, C, 12, 1>(simd, &at, &v, filters, panel.first),
-                (2, false) => self.panel::<S, D, A, R, C, 6, 2>(simd, &at, &v, filters, panel.first),
-                (_, false) => self.panel::<S, D, A, R, C, 4, 3>(simd, &at, &v, filters, panel.first),
+                (1, true) => self.panel::<S, Down, Across, R, C, 8, 1>(simd, &at, &v, filters, panel.first),
+                (2, true) => self.panel::<S, Down, Across, R, C, 8, 2>(simd, &at, &v, filters, panel.first),
+                (_, true) => self.panel::<S, Down, Across, R, C, 8, 3>(simd, &at, &v, filters, panel.first),
+                (1, false) => self.panel::<S, Down, Across, R, C, 12, 1>(simd, &at, &v, filters, panel.first),
+                (2, false) => self.panel::<S, Down, Across, R, C, 6, 2>(simd, &at, &v, filters, panel.first),
+                (_, false) => self.panel::<S, Down, Across, R, C, 4, 3>(simd, &at, &v, filters, panel.first),
             }
         }
     }
 
     /// Products and results of a panel of `V` registers of channels from `first` on; `M` tiles at once.
     #[inline(always)]
-    fn panel<S, D, A, const R: usize, const C: usize, const M: usize, const V: usize>(
+    fn panel<S, Down, Across, const R: usize, const C: usize, const M: usize, const V: usize>(
         &mut self,
         simd: S,
         at: &[[usize; 4]],
@@ -265,8 +279,8 @@ impl Tiles<'_> {
         first: usize,
     ) where
         S: Simd,
-        D: Dimension<R>,
-        A: Dimension<C>,
+        Down: Dimension<R>,
+        Across: Dimension<C>,
     {
         let Self { view, part, patches, .. } = *self;
         let mut m = Scratch::new(at.len() * V * POINTS * S::F32_LANES);
@@ -286,7 +300,7 @@ impl Tiles<'_> {
             let size = [TILE.min(grid.0 - i * TILE), TILE.min(grid.1 - j * TILE)];
             for (v, (bias, sums)) in bias.into_iter().zip(sums).enumerate() {
                 let mut y = [[bias; TILE]; TILE];
-                both::<S, D::Output, A::Output, R, C, TILE, TILE>(simd, &Points(sums), &mut y);
+                both::<S, Down::Output, Across::Output, R, C, TILE, TILE>(simd, &Points(sums), &mut y);
                 let first = first + v * S::F32_LANES;
                 let channels = S::F32_LANES.min(view.padded() - first);
                 for (row, y) in y.iter().enumerate().take(size[0]) {

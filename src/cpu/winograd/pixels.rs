@@ -27,17 +27,25 @@ pub(super) struct Pictures<'a> {
 }
 
 impl Pictures<'_> {
-    /// Transforms all channels of the tile (n, i, j) of `ID` by `IA` pixels.
+    /// Transforms all channels of the tile (n, i, j) of `ROWS_IN` by `COLUMNS_IN` pixels.
     #[inline(always)]
-    pub(super) fn transform<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(
+    pub(super) fn transform<
+        S,
+        Down,
+        Across,
+        const ROWS_IN: usize,
+        const COLUMNS_IN: usize,
+        const ROWS_OUT: usize,
+        const COLUMNS_OUT: usize,
+    >(
         &self,
         simd: S,
         (n, i, j): (usize, usize, usize),
         to: &mut (impl Transformed<S> + ?Sized),
     ) where
         S: Simd,
-        D: Transform<ID, OD>,
-        A: Transform<IA, OA>,
+        Down: Transform<ROWS_IN, ROWS_OUT>,
+        Across: Transform<COLUMNS_IN, COLUMNS_OUT>,
     {
         let View { shape: [_, height, width], channel, stride, .. } = *self.view;
         let top = (i * self.tiles.source_step) as isize + self.tiles.first.0;
@@ -46,12 +54,12 @@ impl Pictures<'_> {
         let first = ((n * height) as isize + top) * width as isize + left;
         let next = first * stride as isize + (channel + self.tiles.source_step * stride) as isize;
         let ahead = Ahead { next: self.x.as_ptr().wrapping_offset(next), row: width * stride, pixel: stride };
-        if inside(top, ID, height) && inside(left, IA, width) {
+        if inside(top, ROWS_IN, height) && inside(left, COLUMNS_IN, width) {
             let values = &self.x[first as usize * stride + channel..];
             let inside = Inside { values, row: width * stride, pixel: stride };
-            each_register::<S, D, A, ID, IA, OD, OA>(simd, &inside, ahead, self.channels, to);
+            each_register::<S, Down, Across, ROWS_IN, COLUMNS_IN, ROWS_OUT, COLUMNS_OUT>(simd, &inside, ahead, self.channels, to);
         } else {
-            let mut pixels = [[self.zeros; IA]; ID];
+            let mut pixels = [[self.zeros; COLUMNS_IN]; ROWS_IN];
             for (r, pixels) in pixels.iter_mut().enumerate() {
                 let row = top + r as isize;
                 if row < 0 || row >= height as isize {
@@ -65,7 +73,7 @@ impl Pictures<'_> {
                     }
                 }
             }
-            each_register::<S, D, A, ID, IA, OD, OA>(simd, &pixels, ahead, self.channels, to);
+            each_register::<S, Down, Across, ROWS_IN, COLUMNS_IN, ROWS_OUT, COLUMNS_OUT>(simd, &pixels, ahead, self.channels, to);
         }
     }
 
@@ -151,7 +159,15 @@ struct Ahead {
 }
 
 #[inline(always)]
-fn each_register<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(
+fn each_register<
+    S,
+    Down,
+    Across,
+    const ROWS_IN: usize,
+    const COLUMNS_IN: usize,
+    const ROWS_OUT: usize,
+    const COLUMNS_OUT: usize,
+>(
     simd: S,
     tile: &impl Tile,
     ahead: Ahead,
@@ -159,13 +175,13 @@ fn each_register<S, D, A, const ID: usize, const IA: usize, const OD: usize, con
     to: &mut (impl Transformed<S> + ?Sized),
 ) where
     S: Simd,
-    D: Transform<ID, OD>,
-    A: Transform<IA, OA>,
+    Down: Transform<ROWS_IN, ROWS_OUT>,
+    Across: Transform<COLUMNS_IN, COLUMNS_OUT>,
 {
-    // What the last register has beyond the channels, whatever it is, no product reads.
+    // The last register may have more than the channels: nothing that comes of it is stored.
     for register in 0..channels.div_ceil(S::F32_LANES) {
-        let pixels = Register::<_, IA> { tile, channel: register * S::F32_LANES, ahead };
-        both::<S, D, A, ID, IA, OD, OA>(simd, &pixels, &mut to.register(register));
+        let pixels = Register::<_, COLUMNS_IN> { tile, channel: register * S::F32_LANES, ahead };
+        both::<S, Down, Across, ROWS_IN, COLUMNS_IN, ROWS_OUT, COLUMNS_OUT>(simd, &pixels, &mut to.register(register));
     }
 }
 

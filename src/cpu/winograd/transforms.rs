@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use super::{POINTS, SEEN};
+use super::{POINTS, SEEN, TILE};
 
 /// The points beside 0 and infinity are ±A and ±B, and their squares.
 const A: f32 = 0.75;
@@ -92,35 +92,43 @@ macro_rules! unrolled {
     };
 }
 
-/// The transform `D` down the columns of `ID` values, then `A` along the rows of `IA`.
+/// The transform `Down` the columns of `ROWS_IN` values, then `Across` the rows of `COLUMNS_IN`.
 #[inline(always)]
-pub(super) fn both<S, D, A, const ID: usize, const IA: usize, const OD: usize, const OA: usize>(
+pub(super) fn both<
+    S,
+    Down,
+    Across,
+    const ROWS_IN: usize,
+    const COLUMNS_IN: usize,
+    const ROWS_OUT: usize,
+    const COLUMNS_OUT: usize,
+>(
     simd: S,
     from: &impl Load<S>,
     to: &mut impl Store<S>,
 ) where
     S: Simd,
-    D: Transform<ID, OD>,
-    A: Transform<IA, OA>,
+    Down: Transform<ROWS_IN, ROWS_OUT>,
+    Across: Transform<COLUMNS_IN, COLUMNS_OUT>,
 {
     let zero = simd.splat_f32s(0.0);
-    let mut columns = [[zero; OD]; IA];
+    let mut columns = [[zero; ROWS_OUT]; COLUMNS_IN];
     unrolled!(J, {
-        if J < IA {
-            let mut column = [zero; ID];
+        if J < COLUMNS_IN {
+            let mut column = [zero; ROWS_IN];
             for (i, value) in column.iter_mut().enumerate() {
                 *value = from.load(simd, i, J);
             }
-            columns[J] = D::apply(simd, column);
+            columns[J] = Down::apply(simd, column);
         }
     });
     unrolled!(ROW, {
-        if ROW < OD {
-            let mut row = [zero; IA];
+        if ROW < ROWS_OUT {
+            let mut row = [zero; COLUMNS_IN];
             for (value, column) in row.iter_mut().zip(&columns) {
                 *value = column[ROW];
             }
-            for (j, value) in A::apply(simd, row).into_iter().enumerate() {
+            for (j, value) in Across::apply(simd, row).into_iter().enumerate() {
                 to.store(ROW, j, value);
             }
         }
@@ -293,10 +301,10 @@ impl<const N: usize> Transform<N, N> for Same {
     }
 }
 
-/// The transforms along a dimension in which a window has some taps, so that a tile sees `SEEN` pixels.
-pub(super) trait Dimension<const SEEN: usize> {
-    type Input: Transform<SEEN, SEEN>;
-    type Output: Transform<SEEN, 4>;
+/// The transforms along a dimension in which a window has some taps, so that a tile sees `N` pixels.
+pub(super) trait Dimension<const N: usize> {
+    type Input: Transform<N, N>;
+    type Output: Transform<N, TILE>;
 }
 
 /// So many taps.
