@@ -147,7 +147,7 @@ mod tests {
             let dx = g.output("dx", dx);
             let [x, dy, dx] = [x, dy, dx].map(|t| g.view(t).storage);
             let plan = Plan::new(g, None).expect("it is small");
-            let mut executor = cpu::Executor::<f32>::new(plan.into());
+            let mut executor = cpu::Executor::<f32>::new(plan);
             executor.write(x, &values.map(|v| [v; 4]).concat()).unwrap();
             executor.write(dy, &[f32::INFINITY; 4]).unwrap();
             executor.run().unwrap();
