@@ -171,7 +171,8 @@ fn half_cases() -> Vec<Case> {
         conv(window(2, 2, 0), false, [2, 5, 7], &[4], 8, 1.0),
         conv(window(3, 1, 1), false, [1, 8, 9], &[96, 48], 96, 0.1),
         conv(window(3, 1, 1), false, [1, 8, 9], &[64], 72, 0.1),
-        conv(window(1, 1, 0), false, [1, 8, 9], &[96], 144, 0.1),
+        // No gates: of so many sums one or two are so near zero that weights in 16 bits change their signs.
+        conv(window(1, 1, 0), false, [1, 8, 9], &[96], 144, 1.0),
         conv(window(3, 1, 1), false, [1, 33, 31], &[9], 10, 0.1),
         conv(window(3, 2, 1), false, [2, 7, 5], &[13], 6, 0.1),
         conv(window(3, 2, 1), true, [2, 3, 5], &[6], 7, 0.1),
