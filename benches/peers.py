@@ -6,8 +6,8 @@
         --peer "PyTorch=python3 benches/pytorch.py --net epfl-unet --batch 30 --size 32" \\
         --peer "PyTorch, channels last=python3 benches/pytorch.py --net epfl-unet --batch 30 --size 32 --mode channels-last"
 
-A peer is NAME=COMMAND. Its last line on stdout is a JSON object with train_step_ms (null if it does not train) and, if it has one, forward_ms; or a text in
-which `median X ms` is the training step. The ratio is the median over the rounds of our time by the peer's: below 1 we are faster.
+A peer is NAME=COMMAND. Its last line on stdout is a JSON object with train_step_ms (null if it does not train) and, if it has
+one, forward_ms; or a text in which `median X ms` is the training step. The ratio is the median over the rounds of our time by the peer's: below 1 we are faster.
 A peer that fails is named, with the last line of its errors.
 """
 import argparse

@@ -44,7 +44,8 @@ pub struct Limits {
     pub busy: u32,
     /// Vec4s of sums that an invocation keeps in registers without spilling them: 16 or 8.
     pub sums: u32,
-    /// Whether kernels read sizes, windows and flags at run time, so that few pipelines are compiled: where that takes longer than running them.
+    /// Whether kernels read sizes, windows and flags at run time, so that few pipelines are compiled: where that takes longer than
+    /// running them.
     pub shared: bool,
     /// Cooperative matrices, where the adapter has them and they are wanted.
     pub cooperative: Option<Cooperative>,

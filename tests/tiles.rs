@@ -1,5 +1,6 @@
-//! Tiles and strips give the same picture as one pass. On the CPU it is the same to the last bit: every sum has its terms in the
-//! same order, wherever a pixel lies. An adapter may choose another kernel for another shape, which adds them in another order.
+//! Tiles and strips give the same picture as one pass. On the CPU it is the same to the last bit where convolutions are
+//! computed directly: every sum has its terms in the same order, wherever a pixel lies. An adapter may choose another kernel for
+//! another shape, which adds them in another order.
 
 mod common;
 

@@ -1,5 +1,5 @@
-// Pixels of dy that an invocation counts through, PB (of the importing file) at a time and without dividing: one for each of its loads, or a single one
-// where a stage is a part of a row.
+// Pixels of dy that an invocation counts through, PB (of the importing file) at a time and without dividing: one for each of its
+// loads, or a single one where a stage is a part of a row.
 struct Pixel {
     place: vec2u,          // its row and column
     element: u32,          // first of the pixel of x at STRIDE times its place

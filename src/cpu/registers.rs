@@ -162,7 +162,7 @@ pub(super) fn store<S: Simd>(simd: S, to: &mut [f32], y: S::f32s) {
 pub(super) fn prefetch(at: *const f32) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: it reads nothing, and does nothing where there is no memory. There is no safe way to ask for it, and it takes a tenth
-    // off a forward pass (BENCHMARKS.md).
+    // off a forward pass at 512 px (BENCHMARKS.md).
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 

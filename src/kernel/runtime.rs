@@ -1,6 +1,7 @@
 //! Shared variants of kernels. A kernel is compiled anew for every set of constants, which makes it fast; but where compiling
-//! takes longer than running, as on software adapters, constants that size no workgroup (sizes of pictures, windows, flags) are better
-//! read at run time, so that many dispatches share a pipeline. Files mark them by a line `//#runtime` before their declarations.
+//! takes longer than running, as on software adapters, constants that size no workgroup (sizes of pictures, windows, flags) are
+//! better read at run time, so that many dispatches share a pipeline. Files mark them by a line `//#runtime` before their
+//! declarations.
 
 use std::fmt::Write;
 

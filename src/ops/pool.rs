@@ -104,12 +104,10 @@ impl MaxPoolGrad {
             let from = (n * oh + row / k) * ow + column / k;
             let mine = row % k * k + column % k;
             let channels = dx.len();
-            let places = || square(vx, vdy, k, from).enumerate();
-            let (_, at) = places().nth(mine).expect("the square has all its pixels");
-            let own = &x[at..][..channels];
+            let own = &x[p * vx.stride + vx.channel..][..channels];
             // One where it is the largest, as factors: choices among numbers become jumps.
             dx.fill(T::one());
-            for (t, at) in places().filter(|&(t, _)| t != mine) {
+            for (t, at) in square(vx, vdy, k, from).enumerate().filter(|&(t, _)| t != mine) {
                 let values = own.iter().zip(&x[at..][..channels]);
                 if t < mine {
                     for (dx, (&own, &before)) in dx.iter_mut().zip(values) {
