@@ -3,6 +3,7 @@
 //#import conv
 //#import finish
 //#import tile
+//#import window
 
 alias x_t = vec4f; alias y_t = vec4f;
 alias in_t = x_t;
@@ -11,7 +12,6 @@ alias in_t = x_t;
 @group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 var<private> origin: vec2u; // first pixel and channel vec4 of the invocation
-var<private> c4: u32;       // channel vec4 of what is staged next
 var<private> w_last: u32;   // last element of the filter that the invocation may read
 
 fn load_x(at: u32) -> x_t {
@@ -31,29 +31,6 @@ fn store(row: u32, column: u32, sum: vec4f) {
     let k4 = origin.y + column * TX;
     if pixel < N * OH * OW && k4 < K4 {
         y[pixel * Y_STRIDE4 + Y_CHANNEL4 + k4] = y_t(finish(sum, pixel, k4));
-    }
-}
-
-// Element of x under a pixel's first tap, and bits of the taps that are within x.
-fn see(pixel: u32) -> vec2u {
-    let n = pixel / (OW * OH);
-    let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
-    let left = i32(pixel % OW * STRIDE) - i32(PADDING);
-    let base = u32((i32(n * H) + top) * i32(W) + left) * X_STRIDE4 + X_CHANNEL4;
-    let taps = bits(-top, i32(H) - top, KERNEL) | (bits(-left, i32(W) - left, KERNEL) << 16u);
-    return vec2u(base, select(0u, taps, n < N));
-}
-
-// From channels beyond the last to the taps that they belong to.
-fn carry() {
-    for (var i = 0u; i < (KB + C4 - 1u) / C4; i++) {
-        if c4 >= C4 {
-            c4 -= C4;
-            offset += i32(X_STRIDE4 - C4);
-            if next_tap(KERNEL) {
-                offset += (i32(W) - i32(KERNEL)) * i32(X_STRIDE4);
-            }
-        }
     }
 }
 

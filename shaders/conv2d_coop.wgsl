@@ -1,9 +1,11 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 // Convolution forward, y = finish(w * x), on cooperative matrices: rows are output pixels, columns output channels, and the inner
-// dimension runs over window taps and input channels.
+// dimension runs over window taps and input channels. As in conv2d.wgsl, an invocation stages always the same inner vec4s: one
+// or two of pixels, and one of the filter.
 //#import conv
 //#import finish
+//#import window
 //#import coop
 override GRID_X: u32;
 
@@ -12,63 +14,60 @@ alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;       // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
-const A_ROW = INNER / 4u + 1u; // vec4s from a row to the next, one to spare against bank conflicts
-
-var<workgroup> corner: array<vec4i, ROWS>;              // of each pixel's window: index of its first pixel, row, column
-var<workgroup> xs: array<half4, ROWS * A_ROW>;          // [pixel][inner vec4]
-var<workgroup> ws: array<half4, INNER * (COLS * SIDE / 4 + 1)>; // [inner][channel vec4]
-
 var<private> origin: vec2u; // first pixel and channel vec4 of the workgroup
-var<private> tap: vec2u;    // row and column in the window of what is staged next, and its channel vec4
-var<private> c4: u32;
+var<private> x_inner4: u32; // the inner vec4 of pixels that the invocation stages, and its first pixel
+var<private> x_own: u32;
+var<private> w_inner4: u32; // and of the filter, with its first block of four columns
+var<private> w_own: u32;
+var<private> bases: array<u32, LOADS>; // of its pixels: elements under the first tap, and bits of taps within the picture
+var<private> taps: array<u32, LOADS>;
+var<private> xs: array<x_t, LOADS>; // what was loaded
+var<private> ws: array<vec4f, LOADS>; // four rows for each block of columns
 
-fn prepare(index: u32, group: vec3u) -> vec2u {
-    origin = vec2u((group.x + group.y * GRID_X) * ROWS, group.z * COLS * SIDE / 4u);
-    for (var p = index; p < ROWS; p += 4u * SUBGROUP) {
-        let pixel = origin.x + p;
-        let n = pixel / (OW * OH);
-        let top = i32(pixel / OW % OH * STRIDE) - i32(PADDING);
-        let left = i32(pixel % OW * STRIDE) - i32(PADDING);
-        corner[p] = vec4i((i32(n * H) + top) * i32(W) + left, select(NOWHERE, top, n < N), left, 0);
-    }
-    c4 = index % 8u;
-    return vec2u(0u, KERNEL * KERNEL * C4 * 4u);
+fn x_loads() -> u32 {
+    return loads(tile_rows(), width(C4));
 }
 
-fn stage(index: u32, start: u32) {
-    while c4 >= C4 {
-        c4 -= C4;
-        tap.y++;
-        if tap.y == KERNEL {
-            tap = vec2u(tap.x + 1u, 0u);
-        }
+fn w_loads() -> u32 {
+    return loads(tile_columns() / 4u, 1u);
+}
+
+fn load_w(row: u32, block: u32) -> vec4f {
+    let k4 = min(origin.y + w_own + block * step(1u), K4 - 1u);
+    return w[min(w_at + row * K4, (KERNEL * KERNEL * C4 * 4u - 1u) * K4) + k4];
+}
+
+fn fetch() {
+    for (var i = 0u; i < x_loads(); i++) {
+        let at = select(0u, bases[i] + u32(offset), sees(taps[i]));
+        xs[width(C4) * i] = x[at];
+        if width(C4) == 2u { xs[2u * i + 1u] = x[at + 1u]; }
     }
-    for (var p = index / 8u; p < ROWS; p += SUBGROUP / 2u) {
-        let at = corner[p];
-        var value = half4();
-        if tap.x < KERNEL && u32(at.y + i32(tap.x)) < H && u32(at.z + i32(tap.y)) < W {
-            value = half4(x[u32(at.x + i32(tap.x * W + tap.y)) * X_STRIDE4 + X_CHANNEL4 + c4]);
-        }
-        xs[p * A_ROW + index % 8u] = value;
-    }
-    c4 += 8u;
-    for (var inner = index / 8u; inner < INNER; inner += SUBGROUP / 2u) {
-        for (var column = index % 8u; column < COLS * SIDE / 4u; column += 8u) {
-            var value = half4();
-            if start + inner < KERNEL * KERNEL * C4 * 4u && origin.y + column < K4 {
-                value = half4(w[(start + inner) * K4 + origin.y + column]);
-            }
-            ws[inner * b_row() + column] = value;
+    for (var i = 0u; i < w_loads(); i++) {
+        for (var row = 0u; row < 4u; row++) {
+            ws[i * 4u + row] = load_w(row, i);
         }
     }
 }
 
-fn a_of(row: u32, k: u32) -> fragment_a {
-    return coopLoadT<fragment_a>(&xs[row * SIDE * A_ROW + k * SIDE / 4u], A_ROW);
+fn put(half: u32) {
+    for (var i = 0u; i < x_loads(); i++) {
+        let at = half + line_at(0u, x_own + i * step(width(C4)), tile_rows(), 1u) + x_inner4;
+        write(at, select(operand4(), operand4(xs[width(C4) * i]), sees(taps[i])));
+        if width(C4) == 2u { write(at + 1u, select(operand4(), operand4(xs[2u * i + 1u]), sees(taps[i]))); }
+    }
+    for (var i = 0u; i < w_loads(); i++) {
+        let at = half + line_at(tile_rows(), w_own + i * step(1u), tile_columns(), 4u) + w_inner4;
+        let w0 = operand4(ws[4u * i]); let w1 = operand4(ws[4u * i + 1u]);
+        write_block(at, w0, w1, operand4(ws[4u * i + 2u]), operand4(ws[4u * i + 3u]));
+    }
 }
 
-fn b_of(column: u32, k: u32) -> fragment_b {
-    return coopLoadT<fragment_b>(&ws[k * SIDE * b_row() + column * SIDE / 4u], b_row());
+fn advance() {
+    c4 += KB;
+    offset += i32(KB);
+    w_at += KB * 4u * K4;
+    carry();
 }
 
 fn store(row: u32, column4: u32, sum: vec4f) {
@@ -77,4 +76,26 @@ fn store(row: u32, column4: u32, sum: vec4f) {
     if pixel < N * OH * OW && k4 < K4 {
         y[pixel * Y_STRIDE4 + Y_CHANNEL4 + k4] = y_t(finish(sum, pixel, k4));
     }
+}
+
+@compute @workgroup_size(DOWN * ACROSS * SUBGROUP)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    origin = vec2u((group.x + group.y * GRID_X) * tile_rows(), group.z * tile_columns() / 4u);
+    x_inner4 = index * width(C4) % KB;
+    x_own = index * width(C4) / KB;
+    w_inner4 = index % KB;
+    w_own = index / KB;
+    c4 = counted(x_inner4, C4);
+    offset = i32(c4);
+    w_at = w_inner4 * 4u * K4;
+    for (var i = 0u; i < x_loads(); i++) {
+        let seen = see(origin.x + x_own + i * step(width(C4)));
+        bases[i] = seen.x + x_inner4 - c4;
+        taps[i] = seen.y;
+    }
+    first_tap();
+    carry();
+    prepare(index);
+    multiply_all(KERNEL * KERNEL * C4, KB);
+    store_all(index);
 }

@@ -89,7 +89,9 @@ fn sees(p: Pixel, number: u32) -> bool {
 }
 
 fn load_x(p: Pixel, number: u32) -> x_t {
-    return x[select(0u, p.element + own_element + beside(number) * X_STRIDE4, sees(p, number))];
+    // Pixels of the stage after the last may be beyond all pictures.
+    let at = min(p.element + own_element + beside(number) * X_STRIDE4, N * H * W * X_STRIDE4 - 1u);
+    return x[select(0u, at, sees(p, number))];
 }
 
 fn load_dy(number: u32) -> dy_t {

@@ -1,9 +1,12 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 // Gradient of a convolution with respect to its filter on cooperative matrices: rows are (tap, input channel), columns output
-// channels, and the inner dimension runs over pixels, split over workgroups as in conv2d_dw.wgsl.
+// channels, and the inner dimension runs over pixels, split over workgroups as in conv2d_dw.wgsl. An invocation stages always
+// the same four pixels, of blocks of four rows and of four columns.
 //#import conv
 //#import coop
+//#import count
+//#runtime
 override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
 override SPLIT_PIXELS: u32; // pixels of dy per split
 
@@ -12,78 +15,108 @@ alias x_t = vec4f; alias dy_t = vec4f;
 @group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
-const A_ROW = ROWS / 4u + 1u; // vec4s from a pixel to the next, one to spare against bank conflicts
-
-var<workgroup> corner: array<vec4i, INNER>;             // of each staged pixel's window: index of its first pixel, row, column
-var<workgroup> xs: array<half4, INNER * A_ROW>;         // [pixel][row vec4]
-var<workgroup> ys: array<half4, INNER * (COLS * SIDE / 4 + 1)>; // [pixel][column vec4]
+const PB = KB * 4u;         // pixels of a stage
+const BLOCKS = LOADS / 4u;
 
 var<private> split: u32;
 var<private> origin: vec2u; // first row vec4 and column vec4 of the workgroup
-var<private> last_pixel: u32;
-var<private> place: vec3u;  // n, row and column of the pixel whose corner the invocation finds
-var<private> row4: u32;     // the row vec4 that it stages
-var<private> shift: vec3i;  // row and column in the window, and channel vec4, of that row
+var<private> inner4: u32;   // the invocation's four pixels of a stage, and its first block of rows or columns
+var<private> own: u32;
+var<private> shifts: array<vec2i, BLOCKS>; // of its rows: from STRIDE times a pixel's place to the tap's, rows and columns of x
+var<private> elements: array<u32, BLOCKS>; // and elements
+var<private> of_bias: array<bool, BLOCKS>;
+var<private> xs: array<x_t, LOADS>; // what was loaded: for each block one of every pixel
+var<private> ys: array<dy_t, LOADS>;
+var<private> dy_at: u32;    // element of dy at the invocation's first pixel
+var<private> dy_last: u32;  // and at the split's last
+var<private> left: u32;     // pixels of the split from the stage on
 
-fn prepare(index: u32, group: vec3u) -> vec2u {
-    split = group.z;
-    origin = vec2u(group.x * ROWS / 4u, group.y * COLS * SIDE / 4u);
-    let first_pixel = split * SPLIT_PIXELS;
-    last_pixel = min(first_pixel + SPLIT_PIXELS, N * OH * OW);
-    let pixel = first_pixel + index;
-    place = vec3u(pixel / (OW * OH), pixel / OW % OH, pixel % OW);
-    // There are as many invocations as row vec4s, or a multiple.
-    row4 = origin.x + index % (ROWS / 4u);
-    let tap = row4 / C4;
-    shift = vec3i(i32(tap / KERNEL), i32(tap % KERNEL), i32(row4 % C4));
-    return vec2u(first_pixel, last_pixel);
+fn x_blocks() -> u32 {
+    return loads(tile_rows() / 4u, 1u);
 }
 
-fn stage(index: u32, start: u32) {
-    if index < INNER {
-        let top = i32(place.y * STRIDE) - i32(PADDING);
-        let left = i32(place.z * STRIDE) - i32(PADDING);
-        let first = (i32(place.x * H) + top) * i32(W) + left;
-        corner[index] = vec4i(first, select(NOWHERE, top, start + index < last_pixel), left, 0);
-    }
-    place.z += INNER;
-    while place.z >= OW {
-        place.z -= OW;
-        place.y++;
-        if place.y == OH {
-            place = vec3u(place.x + 1u, 0u, place.z);
-        }
-    }
-    workgroupBarrier();
-    for (var p = index / (ROWS / 4u); p < INNER; p += 16u * SUBGROUP / ROWS) {
-        let at = corner[p];
-        var value = half4();
-        if BIAS && row4 == KERNEL * KERNEL * C4 && at.y != NOWHERE {
-            value.x = 1.0h;
-        }
-        if row4 < KERNEL * KERNEL * C4 && u32(at.y + shift.x) < H && u32(at.z + shift.y) < W {
-            value = half4(x[u32(at.x + shift.x * i32(W) + shift.y) * X_STRIDE4 + X_CHANNEL4 + u32(shift.z)]);
-        }
-        xs[p * A_ROW + index % (ROWS / 4u)] = value;
-    }
-    for (var p = index / 8u; p < INNER; p += SUBGROUP / 2u) {
-        for (var column = index % 8u; column < COLS * SIDE / 4u; column += 8u) {
-            var value = half4();
-            if start + p < last_pixel && origin.y + column < K4 {
-                value = half4(dy[(start + p) * Y_STRIDE4 + Y_CHANNEL4 + origin.y + column]);
-            }
-            ys[p * b_row() + column] = value;
-        }
+fn dy_blocks() -> u32 {
+    return loads(tile_columns() / 4u, 1u);
+}
+
+fn counted_pixel(number: u32) -> Pixel {
+    switch number {
+        case 0u: { return p0; }
+        case 1u: { return counted1(); }
+        case 2u: { return counted2(); }
+        default: { return counted3(); }
     }
 }
 
-// The rows lie along memory: column by column, a column being a pixel.
-fn a_of(row: u32, k: u32) -> fragment_a {
-    return coopLoad<fragment_a>(&xs[k * SIDE * A_ROW + row * SIDE / 4u], A_ROW);
+// Columns of x from the first pixel to that one, if all count the same.
+fn beside(number: u32) -> u32 {
+    return select(0u, number * STRIDE, in_row());
 }
 
-fn b_of(column: u32, k: u32) -> fragment_b {
-    return coopLoadT<fragment_b>(&ys[k * SIDE * b_row() + column * SIDE / 4u], b_row());
+fn is_left(number: u32) -> bool {
+    let all = SPLIT_PIXELS % PB == 0u && N * OH * OW % PB == 0u;
+    return all || inner4 * 4u + number < left;
+}
+
+fn sees(block: u32, number: u32) -> bool {
+    let under = vec2i(counted_pixel(number).place * STRIDE) + shifts[block] + vec2i(0, i32(beside(number)));
+    return u32(under.x) < H && u32(under.y) < W && is_left(number);
+}
+
+fn load_x(block: u32, number: u32) -> x_t {
+    // Pixels of the stage after the last may be beyond all pictures.
+    let at = min(counted_pixel(number).element + elements[block] + beside(number) * X_STRIDE4, N * H * W * X_STRIDE4 - 1u);
+    return x[select(0u, at, sees(block, number))];
+}
+
+fn load_dy(block: u32, number: u32) -> dy_t {
+    let k4 = min(origin.y + own + block * step(1u), K4 - 1u);
+    return dy[min(dy_at + number * Y_STRIDE4, dy_last) + k4];
+}
+
+fn fetch() {
+    for (var i = 0u; i < x_blocks(); i++) {
+        for (var number = 0u; number < 4u; number++) {
+            xs[i * 4u + number] = load_x(i, number);
+        }
+    }
+    for (var i = 0u; i < dy_blocks(); i++) {
+        for (var number = 0u; number < 4u; number++) {
+            ys[i * 4u + number] = load_dy(i, number);
+        }
+    }
+}
+
+fn seen(block: u32, number: u32) -> operand4 {
+    var value = select(operand4(), operand4(xs[block * 4u + number]), sees(block, number));
+    if BIAS {
+        value.x = select(value.x, operand(1.0), of_bias[block] && is_left(number));
+    }
+    return value;
+}
+
+// There are zeros of x for what is beyond the split: whatever dy is there does not count.
+fn put(half: u32) {
+    for (var i = 0u; i < x_blocks(); i++) {
+        let at = half + line_at(0u, own + i * step(1u), tile_rows(), 4u) + inner4;
+        write_block(at, seen(i, 0u), seen(i, 1u), seen(i, 2u), seen(i, 3u));
+    }
+    for (var i = 0u; i < dy_blocks(); i++) {
+        let at = half + line_at(tile_rows(), own + i * step(1u), tile_columns(), 4u) + inner4;
+        let y0 = operand4(ys[4u * i]); let y1 = operand4(ys[4u * i + 1u]);
+        write_block(at, y0, y1, operand4(ys[4u * i + 2u]), operand4(ys[4u * i + 3u]));
+    }
+}
+
+fn advance() {
+    p0 = further(p0);
+    if !in_row() {
+        p1 = further(p1);
+        p2 = further(p2);
+        p3 = further(p3);
+    }
+    dy_at += PB * Y_STRIDE4;
+    left -= min(left, PB);
 }
 
 fn store(row: u32, column4: u32, sum: vec4f) {
@@ -93,4 +126,34 @@ fn store(row: u32, column4: u32, sum: vec4f) {
     if to < rows && k4 < K4 {
         partials[(split * rows + to) * K4 + k4] = sum;
     }
+}
+
+@compute @workgroup_size(DOWN * ACROSS * SUBGROUP)
+fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) group: vec3u) {
+    split = group.z;
+    origin = vec2u(group.x * tile_rows() / 4u, group.y * tile_columns() / 4u);
+    inner4 = index % KB;
+    own = index / KB;
+    // Of the group and not of a private variable, so that all invocations meet at the barriers.
+    let first = group.z * SPLIT_PIXELS;
+    let end = min(first + SPLIT_PIXELS, N * OH * OW);
+    left = end - first;
+    for (var i = 0u; i < x_blocks(); i++) {
+        let row4 = origin.x + own + i * step(1u);
+        let number = row4 / C4; // of the tap
+        let shift = vec2i(vec2u(number / KERNEL, number % KERNEL)) - i32(PADDING);
+        elements[i] = u32(shift.x * i32(W) + shift.y) * X_STRIDE4 + row4 % C4;
+        shifts[i] = vec2i(select(NOWHERE, shift.x, number < KERNEL * KERNEL), shift.y);
+        of_bias[i] = row4 == KERNEL * KERNEL * C4;
+    }
+    let own_first = first + inner4 * 4u;
+    p0 = pixel(own_first);
+    p1 = pixel(own_first + 1u);
+    p2 = pixel(own_first + 2u);
+    p3 = pixel(own_first + 3u);
+    dy_at = own_first * Y_STRIDE4 + Y_CHANNEL4;
+    dy_last = (end - 1u) * Y_STRIDE4 + Y_CHANNEL4;
+    prepare(index);
+    multiply_all(end - first, PB);
+    store_all(index);
 }

@@ -3,7 +3,7 @@
 // runs over the taps that reach the phase and the channels of dy.
 //#import conv
 //#import finish
-//#import phase
+//#import phase_window
 //#import tile
 
 alias dy_t = vec4f; alias dx_t = vec4f;
@@ -12,9 +12,7 @@ alias in_t = dy_t;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;        // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, X_STRIDE4)
 
-var<private> phase: Phase;
 var<private> origin: vec2u; // first pixel of the phase and channel vec4 of the invocation
-var<private> k4: u32;       // channel vec4 of what is staged next
 
 fn load_x(at: u32) -> dy_t {
     return dy[at];
@@ -41,32 +39,6 @@ fn store(row: u32, column: u32, sum: vec4f) {
     }
     if inside && c4 < C4 {
         dx[pixel * X_STRIDE4 + X_CHANNEL4 + c4] = dx_t(finish(sum, pixel, c4));
-    }
-}
-
-// Element of dy under the first tap of a pixel of the phase, and bits of the taps that are within dy: they go up and to the left.
-fn see(p: u32) -> vec2u {
-    let at = place(p, phase);
-    let row = i32((at.y + PADDING - phase.first_tap.x) / STRIDE);
-    let column = i32((at.z + PADDING - phase.first_tap.y) / STRIDE);
-    let base = u32((i32(at.x * OH) + row) * i32(OW) + column) * Y_STRIDE4 + Y_CHANNEL4;
-    let taps = bits(row - i32(OH) + 1, row + 1, phase.taps.x) | (bits(column - i32(OW) + 1, column + 1, phase.taps.y) << 16u);
-    return vec2u(base, select(0u, taps, at.x < N));
-}
-
-// From channels beyond the last to the taps that they belong to.
-fn carry() {
-    let per_tap = C4 * 4u * K4; // vec4s of w
-    for (var i = 0u; i < (KB + K4 - 1u) / K4; i++) {
-        if k4 >= K4 {
-            k4 -= K4;
-            offset -= i32(Y_STRIDE4 + K4);
-            w_at += STRIDE * per_tap - K4;
-            if next_tap(phase.taps.y) {
-                offset -= (i32(OW) - i32(phase.taps.y)) * i32(Y_STRIDE4);
-                w_at += (KERNEL - phase.taps.y) * STRIDE * per_tap;
-            }
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Feature;
+use crate::limits::{Feature, Matrices};
 
 macro_rules! shaders {
     ($($shader:ident $name:literal $([$feature:ident])?),* $(,)?) => {
@@ -113,6 +113,7 @@ library!(
     "down",
     "elementwise",
     "finish",
+    "fragments",
     "groups",
     "length",
     "loss",
@@ -121,35 +122,36 @@ library!(
     "optimizer",
     "outer",
     "phase",
+    "phase_window",
     "poisson",
     "pu",
     "reduce",
     "registers",
     "rng",
+    "scalar_fragments",
     "sizes",
     "stages",
+    "taps",
     "tile",
+    "window",
 );
 
-/// Side of the cooperative matrices in the files.
-const SIDE: u32 = 16;
-
-/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y 8x8` or `conv2d shared`.
+/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y 8x8 scalars` or `conv2d shared`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelId {
     /// Its file.
     pub shader: Shader,
     /// Bit i: the elements of binding i are in half precision.
     halves: u32,
-    /// Rows and columns of its cooperative matrices, if it has any: 16 or 8.
-    side: u32,
+    /// Its cooperative matrices, if it has any.
+    matrices: Matrices,
     /// Whether it reads at run time what its file marks so.
     shared: bool,
 }
 
 impl From<Shader> for KernelId {
     fn from(shader: Shader) -> Self {
-        Self { shader, halves: 0, side: SIDE, shared: false }
+        Self { shader, halves: 0, matrices: Matrices::default(), shared: false }
     }
 }
 
@@ -160,10 +162,10 @@ impl KernelId {
         Self { halves: bindings.into_iter().fold(0, |bits, i| bits | 1 << i), ..self }
     }
 
-    /// The variant with cooperative matrices of `side` rows and columns.
+    /// The variant with such cooperative matrices.
     #[must_use]
-    pub fn with_matrices(self, side: u32) -> Self {
-        Self { side, ..self }
+    pub fn with_matrices(self, matrices: Matrices) -> Self {
+        Self { matrices, ..self }
     }
 
     /// The variant that reads at run time what its file marks so, if it marks anything: many dispatches share its pipelines.
@@ -190,9 +192,12 @@ impl fmt::Display for KernelId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let halves: Vec<_> = self.halves().collect();
         let half = if halves.is_empty() { String::new() } else { format!(" f16:{}", halves.join(",")) };
-        let side = if self.side == SIDE { String::new() } else { format!(" {0}x{0}", self.side) };
+        let Matrices { side, wide, scalars } = self.matrices;
+        let side = if side == Matrices::default().side { String::new() } else { format!(" {side}x{side}") };
+        let wide = if wide { " f32" } else { "" };
+        let scalars = if scalars { " scalars" } else { "" };
         let shared = if self.shared { " shared" } else { "" };
-        f.pad(&format!("{}{half}{side}{shared}", self.shader.name()))
+        f.pad(&format!("{}{half}{side}{wide}{scalars}{shared}", self.shader.name()))
     }
 }
 
@@ -221,7 +226,7 @@ pub struct Kernel {
     pub source: String,
     /// Buffers it binds.
     pub bindings: Vec<Binding>,
-    /// Names of the `override` constants that specialise it.
+    /// Names of the `override` constants that specialise it; those that follow from others have their value in the file.
     pub constants: Vec<String>,
     /// What it reads at run time instead, in this order, from a uniform buffer that is bound behind all others.
     pub runtime: Vec<RuntimeConstant>,
@@ -259,10 +264,18 @@ impl Kernel {
             let (float, short) = if source.contains(&alias("f32")) { ("f32", "f16") } else { ("vec4f", "vec4<f16>") };
             replace(&mut source, &alias(float), &alias(short));
         }
-        if id.side != SIDE {
-            let side = id.side;
-            replace(&mut source, &format!("const SIDE = {SIDE}u;"), &format!("const SIDE = {side}u;"));
-            replace(&mut source, &format!("coop_mat{SIDE}x{SIDE}"), &format!("coop_mat{side}x{side}"));
+        let (Matrices { side, wide, scalars }, file) = (id.matrices, Matrices::default());
+        if side != file.side {
+            replace(&mut source, &format!("const SIDE = {}u;", file.side), &format!("const SIDE = {side}u;"));
+            replace(&mut source, &format!("coop_mat{0}x{0}", file.side), &format!("coop_mat{side}x{side}"));
+        }
+        if scalars {
+            let text = |name| with_imports(id.shader, &format!("//#import {name}"));
+            replace(&mut source, &text("fragments"), &text("scalar_fragments"));
+        }
+        if wide {
+            replace(&mut source, "alias operand = f16;", "alias operand = f32;");
+            replace(&mut source, "const KB = 8u;", &format!("const KB = {}u;", id.matrices.inner4()));
         }
         if id.halves != 0 {
             source.insert_str(0, "enable f16;\n");
@@ -280,7 +293,8 @@ impl Kernel {
                 bindings.insert(at.binding, Binding { name, writes });
             }
         }
-        let constants = module.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect();
+        let given = module.overrides.iter().filter(|(_, o)| o.init.is_none());
+        let constants = given.filter_map(|(_, o)| o.name.clone()).collect();
         Self { id, source, bindings: bindings.into_values().collect(), constants, runtime, module }
     }
 }
@@ -309,6 +323,13 @@ impl Kernel {
         });
         // As WebGPU counts it.
         Workgroup { invocations: (0..3).map(size).product(), bytes: bytes.map(|b| b.next_multiple_of(16)).sum() }
+    }
+
+    /// The value of a constant that no device chooses: `const NAME = ...;`.
+    #[cfg(test)]
+    pub(crate) fn constant(&self, name: &str) -> Option<f64> {
+        let found = self.module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
+        Some(self.evaluate(found.1.init, &[]))
     }
 
     fn override_value(&self, of: naga::Handle<naga::Override>, constants: &[(&str, f64)]) -> f64 {

@@ -51,13 +51,38 @@ pub struct Limits {
     pub cooperative: Option<Cooperative>,
 }
 
-/// Cooperative matrices of halves that a subgroup multiplies into floats.
+/// Cooperative matrices that a subgroup multiplies into 32-bit floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cooperative {
     /// Invocations of a subgroup.
     pub subgroup: u32,
+    /// What they are.
+    pub matrices: Matrices,
+}
+
+/// A kind of cooperative matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Matrices {
     /// Rows and columns: 16 or 8.
     pub side: u32,
+    /// Whether the elements that are multiplied have 32 bits, and not 16.
+    pub wide: bool,
+    /// Whether the backend loads and stores them by pointers to scalars alone, as Metal does, and not to vec4s.
+    pub scalars: bool,
+}
+
+impl Matrices {
+    /// Vec4s of the inner dimension that a stage of the kernels brings: about as many bytes of either kind.
+    pub(crate) fn inner4(self) -> u32 {
+        if self.wide { 4 } else { 8 }
+    }
+}
+
+impl Default for Matrices {
+    /// Those that the kernels' files have.
+    fn default() -> Self {
+        Self { side: 16, wide: false, scalars: false }
+    }
 }
 
 impl Limits {

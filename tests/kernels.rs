@@ -7,7 +7,7 @@ mod common;
 use common::{Place, largest_error, normals, places, square_error};
 use n2n_gpu::check::{self, Case, TOLERANCE};
 use n2n_gpu::device::Device;
-use n2n_gpu::graph::{Graph, ParamLayout, View, padded};
+use n2n_gpu::graph::{Graph, ParamLayout, Precision, View, padded};
 use n2n_gpu::limits::Limits;
 use n2n_gpu::ops::{Activation, Conv};
 use n2n_gpu::plan::Plan;
@@ -45,13 +45,31 @@ fn shared_kernels_give_the_same_bits_as_specialised_ones() {
     }
 }
 
+/// What would be asked of matrices of floats is met without them.
+#[test]
+fn the_cases_for_cooperative_matrices_of_floats_pass_on_any_device() {
+    for device in common::adapters().into_iter().chain([Device::Cpu]) {
+        check::cooperative_cases(Precision::F32).iter().for_each(|case| assert_passes(&device, case));
+    }
+}
+
 /// On adapters that have them, which may be none of this machine's.
 #[test]
 fn convolutions_on_cooperative_matrices_equal_their_meaning_on_the_cpu() {
     for gpu in common::gpus() {
-        match check::with_cooperative_matrices(&gpu).unwrap() {
-            Some((with, _)) => check::cooperative_cases().iter().for_each(|case| assert_passes(&Device::Gpu(with.clone()), case)),
-            None => cli::left_out(&format!("cooperative matrices, which {} does not have", gpu.adapter.name)),
+        for precision in [Precision::F32, Precision::F16] {
+            let Some((with, _)) = check::with_cooperative_matrices(&gpu, precision).unwrap() else {
+                let name = &gpu.adapter.name;
+                cli::left_out(&format!("cooperative matrices for {precision:?}, which {name} does not have"));
+                continue;
+            };
+            // As Metal has them, and with small tiles and large ones.
+            for (scalars, busy) in [(false, 176), (true, 16), (false, 1)] {
+                let mut gpu = with.clone();
+                gpu.adapter.limits.busy = busy;
+                gpu.adapter.limits.cooperative.as_mut().unwrap().matrices.scalars = scalars;
+                check::cooperative_cases(precision).iter().for_each(|case| assert_passes(&Device::Gpu(gpu.clone()), case));
+            }
         }
     }
 }
@@ -73,11 +91,11 @@ fn convolutions_as_a_large_gpu_runs_them_equal_their_meaning_on_the_cpu() {
 fn every_kernel_equals_its_meaning_on_the_cpu_with_bounds_checked_in_shaders() {
     for mut gpu in common::gpus() {
         gpu.checked = true;
-        let with = check::with_cooperative_matrices(&gpu).unwrap().map(|(with, _)| Device::Gpu(with));
+        let with = check::with_cooperative_matrices(&gpu, Precision::F16).unwrap().map(|(with, _)| Device::Gpu(with));
         let device = Device::Gpu(gpu);
         check::cases().iter().filter(|c| c.suits(&device)).for_each(|case| assert_passes(&device, case));
         if let Some(with) = with {
-            check::cooperative_cases().iter().for_each(|case| assert_passes(&with, case));
+            check::cooperative_cases(Precision::F16).iter().for_each(|case| assert_passes(&with, case));
         }
     }
 }

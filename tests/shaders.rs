@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use n2n_gpu::check;
 use n2n_gpu::kernel::{KernelId, Shader, Workgroup, kernel};
-use n2n_gpu::limits::{Cooperative, Limits};
+use n2n_gpu::limits::{Cooperative, Limits, Matrices};
 use n2n_gpu::plan::Plan;
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -62,6 +62,13 @@ fn every_specialised_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
     }
 }
 
+fn matrices() -> impl Iterator<Item = Matrices> {
+    let sides = [16, 8].into_iter();
+    sides.flat_map(|side| {
+        [(false, false), (false, true), (true, false), (true, true)].map(|(wide, scalars)| Matrices { side, wide, scalars })
+    })
+}
+
 /// What the list in src/kernel.rs says of a file is what the file says.
 #[test]
 fn the_files_that_compute_on_cooperative_matrices_are_listed_as_such() {
@@ -83,9 +90,8 @@ fn every_variant_of_every_kernel_is_a_program() {
         for set in 0..1_usize << halves.len() {
             let id =
                 KernelId::from(shader).with_halves(halves.iter().enumerate().filter(|(i, _)| set >> i & 1 != 0).map(|(_, &b)| b));
-            let sides = if shader.is_cooperative() { &[16, 8][..] } else { &[16] };
-            for &side in sides {
-                let id = id.with_matrices(side);
+            for matrices in matrices().filter(|&m| shader.is_cooperative() || m == Matrices::default()) {
+                let id = id.with_matrices(matrices);
                 assert_eq!(kernel(id).bindings, kernel(shader).bindings, "{id}");
                 validator().validate(&kernel(id).module).unwrap_or_else(|e| panic!("{id}: {e:?}"));
             }
@@ -93,7 +99,10 @@ fn every_variant_of_every_kernel_is_a_program() {
     }
     for (id, wrong) in [
         (KernelId::from(Shader::Adam).with_halves([0]), "adam f16:control: its file has no `alias control_t = vec4f;`"),
-        (KernelId::from(Shader::Conv2d).with_matrices(8), "conv2d 8x8: its file has no `const SIDE = 16u;`"),
+        (
+            KernelId::from(Shader::Conv2d).with_matrices(Matrices { side: 8, ..Matrices::default() }),
+            "conv2d 8x8: its file has no `const SIDE = 16u;`",
+        ),
     ] {
         let panic = std::panic::catch_unwind(|| kernel(id)).unwrap_err();
         assert_eq!(panic.downcast_ref::<String>().unwrap(), wrong);
@@ -107,7 +116,7 @@ fn every_kernel_file_is_run_by_a_case() {
         .filter_map(|f| f.unwrap().file_name().to_str()?.strip_suffix(".wgsl").map(str::to_owned))
         .collect();
     let known: BTreeSet<String> = Shader::ALL.iter().map(|s| s.name().to_owned()).collect();
-    let matrices = Cooperative { subgroup: 32, side: 16 };
+    let matrices = Cooperative { subgroup: 32, matrices: Matrices::default() };
     let cooperative = Limits { cooperative: Some(matrices), workgroup_bytes: 32 << 10, ..Limits::default() };
     let all = specialised(&Limits::default()).into_iter().chain(specialised(&cooperative));
     let run: BTreeSet<String> = all.map(|s| s.name.shader.name().to_owned()).collect();
@@ -138,9 +147,9 @@ fn kernels_keep_to_the_limits_of_the_device() {
 
 #[test]
 fn kernels_on_cooperative_matrices_are_valid_and_translate() {
-    for side in [16, 8] {
-        let matrices = Cooperative { subgroup: 32, side };
-        let limits = Limits { cooperative: Some(matrices), workgroup_bytes: 32 << 10, ..Limits::default() };
+    for matrices in matrices() {
+        let cooperative = Some(Cooperative { subgroup: 32, matrices });
+        let limits = Limits { cooperative, workgroup_bytes: 32 << 10, ..Limits::default() };
         let mut names = BTreeSet::new();
         for Specialised { name, module, info, .. } in specialised(&limits).iter().filter(|s| s.name.shader.is_cooperative()) {
             validator().validate(module).unwrap_or_else(|e| panic!("{name}: {e:?}"));
@@ -152,7 +161,7 @@ fn kernels_on_cooperative_matrices_are_valid_and_translate() {
                 &msl::PipelineOptions::default(),
             )
             .unwrap_or_else(|e| panic!("{name}: {e}"));
-            assert_eq!(name.to_string().ends_with(" 8x8"), side == 8, "{name}");
+            assert_eq!(name.to_string().contains(" 8x8"), matrices.side == 8, "{name}");
             names.insert(name.shader.name());
         }
         assert_eq!(names, BTreeSet::from(["conv2d_coop", "conv2d_dw_coop", "conv2d_dx_coop"]));

@@ -11,6 +11,9 @@ arithmetic and of all its instructions, reads of workgroup memory in it, global 
 then totals: dispatches and barriers of a training step, shares weighted by floating-point operations, and the share of these in dispatches
 of few waves. Apple's and Adreno's drivers give no assembly. NVK is not NVIDIA's own driver, and Mesa's compiler is not Apple's.
 
+Intel's no-op driver is in no package of Debian's. It is built from Mesa's sources (`meson setup build -Dtools=intel,drm-shim
+-Dvulkan-drivers= -Dgallium-drivers=crocus && ninja -C build src/intel/tools/libintel_noop_drm_shim.so`) and copied to --folder.
+
 Needs Debian 12 or later (amd64, with apt's lists, no root), gcc and python3. The first run brings Mesa of Debian sid to --folder, 250 MB,
 and changes nothing else on the machine.
 """
@@ -37,6 +40,8 @@ GPUS = {
     "ampere": ("nouveau", "nouveau", "NOUVEAU_CHIPSET", "174"),
     "ada": ("nouveau", "nouveau", "NOUVEAU_CHIPSET", "192"),
     "apple": ("asahi", "asahi", "ASAHI_NOOP", "1"),
+    "tgl": ("intel", "intel", "INTEL_STUB_GPU_PLATFORM", "tgl"),
+    "dg2": ("intel", "intel", "INTEL_STUB_GPU_PLATFORM", "dg2"),
     "adreno740": ("freedreno", "freedreno", "FD_GPU_ID", "740"),
 }
 PACKAGES = ["mesa-vulkan-drivers", "mesa-drm-shim", "libvulkan1", "libvulkan-dev"]
@@ -115,7 +120,10 @@ def run(folder, gpu, binary, arguments, out, unchecked):
         own["OFFLINE_UNCHECKED"] = "1"
     # The loader of the newer Debian runs the program: programs and libraries of this one are not touched.
     loader = folder / "root/usr/lib64/ld-linux-x86-64.so.2"
-    preload = libraries / f"lib{shim}_noop_drm_shim.so"
+    name = f"lib{shim}_noop_drm_shim.so"
+    preload = next((place / name for place in (libraries, folder) if (place / name).exists()), None)
+    if preload is None:
+        sys.exit(f"{gpu}: no {name} in {folder}: --help tells how to build it")
     command = [loader, "--library-path", libraries, "--preload", preload, binary, "bench", "--device", "0", *arguments]
     done = subprocess.run(command, env=own, capture_output=True, text=True)
     if done.returncode:

@@ -4,8 +4,8 @@
 // replaced by zeros.
 //
 // An invocation stages always the same one of the KB vec4s, so that it can count its way through taps and channels without
-// dividing. Where KB divides the channels, all invocations are at the same tap, and the count is one of the workgroup's. Rows in
-// workgroup memory have two vec4s to spare, against bank conflicts.
+// dividing (lib/taps.wgsl). Where KB divides the channels, all invocations are at the same tap, and the count is one of the
+// workgroup's. Rows in workgroup memory have two vec4s to spare, against bank conflicts.
 //#import stages
 //#import registers
 override KB: u32;          // 4 or 8, one or two for each slice; such that an invocation has at most four loads of either operand
@@ -15,14 +15,10 @@ override GRID_X: u32;
 // Two halves of: [inner vec4][pixel], then [inner vec4][one of its four][channel vec4].
 var<workgroup> memory: array<vec4f, MEMORY>;
 
-var<private> offset: i32;  // from the element under a pixel's first tap to what is staged next
-var<private> row_bit: u32; // of the tap of that: 1 << row
-var<private> column_bit: u32; // and 0x10000 << column
 var<private> base0: u32; var<private> base1: u32; var<private> base2: u32; var<private> base3: u32; // elements under first taps
 var<private> taps0: u32; var<private> taps1: u32; var<private> taps2: u32; var<private> taps3: u32; // bits of taps within the picture
 var<private> x_to0: u32; var<private> x_to1: u32; var<private> x_to2: u32; var<private> x_to3: u32; // where loads of x go
 var<private> x0: in_t; var<private> x1: in_t; var<private> x2: in_t; var<private> x3: in_t; // what was loaded
-var<private> w_at: u32;    // element of the filter that is staged next
 var<private> w_row0: u32; var<private> w_row1: u32; var<private> w_row2: u32; var<private> w_row3: u32; // from there to those of its loads
 var<private> w_to0: u32; var<private> w_to1: u32; var<private> w_to2: u32; var<private> w_to3: u32; // where they go
 var<private> x_from: u32; var<private> w_from: u32; // where the invocation multiplies from
@@ -48,12 +44,6 @@ fn ws_at(k: u32, one: u32) -> u32 {
     return KB * (TY * ROWS + 2u) + k * (TX * COLS * 4u + 2u) + one * TX * COLS;
 }
 
-// How far the inner dimension has advanced within a tap, of `channels4`: k; 0 where whole taps are staged at once, as KB divides
-// them.
-fn counted(k: u32, channels4: u32) -> u32 {
-    return select(k, 0u, channels4 % KB == 0u);
-}
-
 // Beside the rows of the filter.
 fn nowhere() -> u32 {
     return half_size() - 1u;
@@ -61,29 +51,6 @@ fn nowhere() -> u32 {
 
 fn half_size() -> u32 {
     return KB * (TY * ROWS + TX * COLS * 4u + 4u);
-}
-
-// Bits `first` to `end - 1`, as far as they are within 0 to `count - 1`.
-fn bits(first: i32, end: i32, count: u32) -> u32 {
-    let from_bit = clamp(first, 0, i32(count));
-    return (1u << u32(clamp(end, from_bit, i32(count)))) - (1u << u32(from_bit));
-}
-
-fn sees(taps: u32) -> bool {
-    let tap = row_bit | column_bit;
-    return (taps & tap) == tap;
-}
-
-// To the next tap of a window with so many columns; says whether it is in the next row. What comes after the last is seen by no
-// pixel.
-fn next_tap(columns: u32) -> bool {
-    column_bit <<= 1u;
-    if column_bit < 0x10000u << columns {
-        return false;
-    }
-    column_bit = 0x10000u;
-    row_bit = min(row_bit << 1u, 0x8000u);
-    return true;
 }
 
 // Starts all loads of a stage. The kernel's load_x and load_w read an element.
@@ -176,7 +143,6 @@ fn prepare(id: vec3u, index: u32) {
     w_to1 = w_place(index, 1u);
     w_to2 = w_place(index, 2u);
     w_to3 = w_place(index, 3u);
-    row_bit = 1u;
-    column_bit = 0x10000u;
+    first_tap();
     carry();
 }

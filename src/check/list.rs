@@ -2,6 +2,7 @@
 
 use super::Case;
 use super::cases::*;
+use crate::graph::Precision;
 use crate::nets::Norm;
 use crate::noise::{LAWS, Noise};
 use crate::ops::{Conv, LineBuffer, Loss, POINTWISE, Update};
@@ -166,8 +167,12 @@ fn law(text: &str) -> Noise {
 
 /// Every kernel that pictures go through, with those in 16 bits.
 fn half_cases() -> Vec<Case> {
+    precision_cases().into_iter().map(Case::in_half).collect()
+}
+
+fn precision_cases() -> Vec<Case> {
     let noise = |text| batch(24, Some(law(text)), false, false);
-    let cases = [
+    vec![
         conv(window(1, 1, 0), false, [1, 16, 17], &[48], 96, 0.1),
         conv(window(2, 2, 0), false, [2, 5, 7], &[4], 8, 1.0),
         conv(window(3, 1, 1), false, [1, 8, 9], &[96, 48], 96, 0.1),
@@ -190,13 +195,13 @@ fn half_cases() -> Vec<Case> {
         noise("camera:4,2,0"),
         training_step(Norm::None, 12, 2, [2, 16, 24], Update::Sgd { momentum: 0.9 }),
         training_step(Norm::Group, 16, 2, [2, 16, 16], Update::Sgd { momentum: 0.0 }),
-    ];
-    cases.map(Case::in_half).into()
+    ]
 }
 
-/// Cases that convolve in 16 bits: what a device with cooperative matrices has to pass with them, to use them.
-pub fn cooperative_cases() -> Vec<Case> {
+/// Cases that convolve in that precision: what a device with cooperative matrices for it has to pass with them, to use them.
+pub fn cooperative_cases(precision: Precision) -> Vec<Case> {
     let convolves = |case: &Case| case.graph.flops() > 0.0;
     let name = |case: Case| Case { name: format!("{} cooperative", case.name), cooperative: true, ..case };
-    half_cases().into_iter().filter(convolves).map(name).collect()
+    let cases = if precision == Precision::F16 { half_cases() } else { precision_cases() };
+    cases.into_iter().filter(convolves).map(name).collect()
 }

@@ -9,7 +9,7 @@ pub use list::{cases, cooperative_cases};
 use crate::cpu;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{DeviceKind, Gpu};
 use crate::graph::{Graph, Precision, Role, StorageId, Tensor};
 use crate::limits::Feature;
 use crate::nets::{Init, initial};
@@ -219,18 +219,18 @@ impl Device {
     /// If the device is lost in the self-test; one that refuses the kernels has no cooperative matrices for us.
     pub fn with_precision(self, wanted: Precision) -> Result<(Self, Precision, Option<String>)> {
         let name = self.name().to_owned();
-        let gpu = match self {
-            Self::Gpu(gpu) if wanted == Precision::F16 => gpu,
-            other => return Ok((other, wanted, None)),
-        };
-        if !gpu.has_f16() {
+        let Self::Gpu(gpu) = self else { return Ok((self, wanted, None)) };
+        if wanted == Precision::F16 && !gpu.has_f16() {
             let remark = format!("{name} has no 16-bit floats: f32 is used");
             return Ok((Self::Gpu(gpu), Precision::F32, Some(remark)));
         }
-        let (device, remark) = match with_cooperative_matrices(&gpu)? {
+        // A software adapter has no matrix cores: there is nothing to gain in f32.
+        let pointless = wanted == Precision::F32 && gpu.adapter.kind == DeviceKind::Software;
+        let found = if pointless { None } else { with_cooperative_matrices(&gpu, wanted)? };
+        let (device, remark) = match found {
             Some((with, None)) => (with, None),
             Some((_, Some(why))) => (gpu, Some(format!("failed their self-test ({why})"))),
-            None if gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
+            None if wanted == Precision::F16 && gpu.adapter.features.contains(&Feature::CooperativeMatrix) => {
                 (gpu, Some("are of no kind that the kernels know".to_owned()))
             }
             None => (gpu, None),
@@ -240,22 +240,22 @@ impl Device {
     }
 }
 
-/// The device with its cooperative matrices in use, if it has any, and what is wrong with convolutions on them, if anything is:
-/// with the first kind of them for which nothing is.
+/// The device with its cooperative matrices for that precision in use, if it has any, and what is wrong with convolutions on
+/// them, if anything is: with the first kind of them for which nothing is.
 ///
 /// `N2N_SUBGROUP` says which size of a subgroup to take untested, where nothing runs: for `benches/offline`.
 ///
 /// # Errors
 /// If the device is lost.
-pub fn with_cooperative_matrices(gpu: &Gpu) -> Result<Option<(Gpu, Option<String>)>> {
+pub fn with_cooperative_matrices(gpu: &Gpu, precision: Precision) -> Result<Option<(Gpu, Option<String>)>> {
     let given = std::env::var("N2N_SUBGROUP").ok().and_then(|size| size.parse().ok());
     let mut last = None;
-    for with in gpu.with_cooperative_matrices() {
+    for with in gpu.with_cooperative_matrices(precision == Precision::F32) {
         let kind = with.adapter.limits.cooperative.map(|kind| kind.subgroup);
         if given.is_some() && kind != given {
             continue;
         }
-        let wrong = if given.is_some() { None } else { self_test(&with)? };
+        let wrong = if given.is_some() { None } else { self_test(&with, precision)? };
         if wrong.is_none() {
             return Ok(Some((with, None)));
         }
@@ -265,10 +265,14 @@ pub fn with_cooperative_matrices(gpu: &Gpu) -> Result<Option<(Gpu, Option<String
 }
 
 /// What is wrong with convolutions on a device with cooperative matrices in use, if anything is.
-fn self_test(gpu: &Gpu) -> Result<Option<String>> {
-    let device = Device::Gpu(gpu.clone());
-    for case in cooperative_cases() {
-        match case.run(&device) {
+fn self_test(gpu: &Gpu, precision: Precision) -> Result<Option<String>> {
+    // The cases are small. Only a device that one workgroup keeps busy takes tiles as large for them as training does.
+    let mut small = gpu.clone();
+    small.adapter.limits.busy = 1;
+    let devices = [gpu.clone(), small].map(Device::Gpu);
+    let cases = cooperative_cases(precision);
+    for (device, case) in devices.iter().flat_map(|device| cases.iter().map(move |case| (device, case))) {
+        match case.run(device) {
             Ok(outcome) if outcome.passed() => {}
             Ok(Outcome { case, output, error, .. }) => return Ok(Some(format!("{case}: {output} is off by {error:.1e}"))),
             Err(lost @ Error::Lost(_)) => return Err(lost),

@@ -2,6 +2,7 @@
 
 use n2n_gpu::check::{Outcome, TOLERANCE, cases, cooperative_cases, with_cooperative_matrices};
 use n2n_gpu::device::Device;
+use n2n_gpu::graph::Precision;
 use serde_json::json;
 
 use super::Common;
@@ -16,10 +17,14 @@ pub(super) fn run(common: &Common) -> anyhow::Result<Output> {
         "result",
         device.name()
     ));
-    let with = if let Device::Gpu(gpu) = &device { with_cooperative_matrices(gpu)? } else { None };
-    let with = with.map(|(gpu, _)| Device::Gpu(gpu));
+    let mut with = Vec::new();
+    for precision in [Precision::F32, Precision::F16] {
+        let found = if let Device::Gpu(gpu) = &device { with_cooperative_matrices(gpu, precision)? } else { None };
+        with.extend(found.map(|(gpu, _)| (Device::Gpu(gpu), precision)));
+    }
     let all = cases().into_iter().map(|case| (case, &device)).filter(|(case, device)| case.suits(device));
-    let cooperative = with.iter().flat_map(|device| cooperative_cases().into_iter().map(move |case| (case, device)));
+    let cooperative =
+        with.iter().flat_map(|(device, precision)| cooperative_cases(*precision).into_iter().map(move |case| (case, device)));
     for (case, device) in all.chain(cooperative) {
         let outcome = case.run(device)?;
         let verdict = if outcome.passed() { "" } else { "   FAILED" };

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::limits::{Cooperative, Feature, Limits};
+use crate::limits::{Cooperative, Feature, Limits, Matrices};
 
 /// What an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -144,17 +144,24 @@ pub(super) fn required_limits(of: &wgpu::Limits, planned: &Limits) -> wgpu::Limi
     }
 }
 
-/// The largest square cooperative matrices of halves that are multiplied into floats. Kernels reckon with subgroups of one size
-/// that stages divide by; which one it is of those that the driver may choose, a self-test tells.
+/// The largest square cooperative matrices, of halves and of floats, that are multiplied into floats; naga knows no others, such as
+/// Intel's of 8 x 16. Kernels reckon with subgroups of one size that stages divide by; which one it is of those that the driver
+/// may choose, a self-test tells.
 fn cooperative(adapter: &wgpu::Adapter, features: wgpu::Features) -> Vec<Cooperative> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let wanted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
-    let there = adapter.cooperative_matrix_properties();
-    let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, F16, F32));
-    let side = [16, 8].into_iter().find(|&side| features.contains(wanted) && has(side));
+    let there = if features.contains(wanted) { adapter.cooperative_matrix_properties() } else { Vec::new() };
     let info = adapter.get_info();
-    let sizes = [8, 16, 32, 64].into_iter().filter(|s| (info.subgroup_min_size..=info.subgroup_max_size).contains(s));
-    side.into_iter().flat_map(|side| sizes.clone().map(move |subgroup| Cooperative { subgroup, side })).collect()
+    let kind = |operands| {
+        let has = |s: u32| there.iter().any(|p| (p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type) == (s, s, s, operands, F32));
+        let side = [16, 8].into_iter().find(|&side| has(side))?;
+        Some(Matrices { side, wide: operands == F32, scalars: info.backend == wgpu::Backend::Metal })
+    };
+    // Metal tells of smaller ones than Apple's GPUs have.
+    let there_are = if info.backend == wgpu::Backend::Metal { 32..=32 } else { info.subgroup_min_size..=info.subgroup_max_size };
+    let sizes = [8, 16, 32, 64].into_iter().filter(|s| there_are.contains(s));
+    let kinds = [F16, F32].into_iter().filter_map(kind);
+    kinds.flat_map(|matrices| sizes.clone().map(move |subgroup| Cooperative { subgroup, matrices })).collect()
 }
 
 pub(super) fn enumerate() -> Vec<wgpu::Adapter> {

@@ -63,6 +63,8 @@ impl Compiled {
 
 fn pipeline(gpu: &Gpu, module: &Module, step: &Step) -> Result<Pipeline> {
     let name = step.kernel.to_string();
+    // Refusals of drivers are internal errors.
+    let internal = gpu.device.push_error_scope(wgpu::ErrorFilter::Internal);
     let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let constants: Vec<(&str, f64)> = step.constants.iter().map(|(n, v)| (n.as_str(), *v)).collect();
     let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -73,7 +75,8 @@ fn pipeline(gpu: &Gpu, module: &Module, step: &Step) -> Result<Pipeline> {
         compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, zero_initialize_workgroup_memory: false },
         cache: None,
     });
-    match pollster::block_on(scope.pop()) {
+    let invalid = pollster::block_on(scope.pop());
+    match invalid.or(pollster::block_on(internal.pop())) {
         Some(e) => Err(Error::device(&gpu.adapter.name, format!("kernel {name}: {}", one_line(&e.to_string())))),
         None => Ok((pipeline, module.group.clone())),
     }

@@ -120,16 +120,18 @@ impl Gpu {
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let mut described = Adapter::describe(adapter, &device.limits(), device.features());
         let Limits { workgroup_bytes, invocations, .. } = described.limits;
-        // What the kernels take with matrices of 16 x 16.
-        described.cooperative.retain(|c| workgroup_bytes >= 24 << 10 && invocations >= 4 * c.subgroup);
+        // There are tiles for whatever else the limits are.
+        described.cooperative.retain(|c| workgroup_bytes >= 16 << 10 && invocations >= c.subgroup);
         let errors = DeviceErrors::of(&device);
         let (compiled, adapter) = (Arc::default(), Box::new(described));
         Self { device, queue, errors, compiled, adapter, tuner: None, checked: false }
     }
 
-    /// One copy of the device for every configuration of cooperative matrices that it supports, with plans that use it.
-    pub(crate) fn with_cooperative_matrices(&self) -> impl Iterator<Item = Self> {
-        self.adapter.cooperative.iter().map(|&kind| {
+    /// One copy of the device for every configuration of cooperative matrices of that width that it supports, with plans that
+    /// use it.
+    pub(crate) fn with_cooperative_matrices(&self, wide: bool) -> impl Iterator<Item = Self> {
+        let for_it = self.adapter.cooperative.iter().filter(move |kind| kind.matrices.wide == wide);
+        for_it.map(|&kind| {
             let mut gpu = self.clone();
             gpu.adapter.limits.cooperative = Some(kind);
             gpu

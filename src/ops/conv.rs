@@ -8,7 +8,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::conv_tiles::{CooperativeTile, Inner, Product};
+use super::conv_fragments::CooperativeTile;
+use super::conv_tiles::{Inner, Product};
 use super::{Activation, Constants, Operator, channel4, channels4, stride4};
 use crate::cpu::{Convolve, Epilogue, Inputs, Io, Patches, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
@@ -244,8 +245,8 @@ fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &
         let [tx, ty] = if kernels.forward { [columns, 16] } else { [16, columns] };
         let grid = [rows.div_ceil(2), product.columns4.div_ceil(columns)];
         (vec![("TX", tx as f64), ("TY", ty as f64)], grid, kernels.tiny)
-    } else if let Some(cooperative) = CooperativeTile::new(l, product.columns4) {
-        (cooperative.constants().to_vec(), cooperative.grid(rows, product.columns4), kernels.cooperative)
+    } else if let Some(cooperative) = CooperativeTile::new(l, &product) {
+        (cooperative.constants().to_vec(), cooperative.grid(&product), kernels.cooperative)
     } else {
         let tile = product.choose(l, kernels.tiled, conv, &output, input.padded());
         (tile.constants().to_vec(), product.grid(&tile), kernels.tiled)

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::conv_tiles::{CooperativeTile, Inner, Product};
+use super::conv_fragments::CooperativeTile;
+use super::conv_tiles::{Inner, Product};
 use super::sums::sum_partials;
 use super::{Conv, channel4, stride4};
 use crate::cpu::{self, Convolve, Io, Real, Scratch};
@@ -70,16 +71,18 @@ impl Op for Conv2dWeightGrad {
         let (rows4, k4) = (rows.div_ceil(4), dy.padded() / 4);
         // As many splits as give large devices enough workgroups of 64 x 64, but at least 64 pixels each: whatever the tile, so
         // that sums are added in the same order.
+        // With cooperative matrices so much is a subgroup's, and there are three for every such workgroup.
         let nominal = rows4.div_ceil(16) * k4.div_ceil(16);
-        let splits = WORKGROUPS.div_ceil(nominal).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
+        let wanted = if CooperativeTile::are_used(l) { 3 * WORKGROUPS } else { WORKGROUPS };
+        let splits = wanted.div_ceil(nominal).min(dy.pixels().div_ceil(64)).clamp(1, l.limits.workgroups as usize);
         let split_pixels = dy.pixels().div_ceil(splits).next_multiple_of(32);
         let splits = dy.pixels().div_ceil(split_pixels);
         let product = Product { rows: rows4 * 4, columns4: k4, times: splits, inner: Inner::Pixels };
         let mut constants = self.conv.constants(&x, &dy);
         constants.extend([("BIAS", f64::from(u8::from(bias))), ("SPLIT_PIXELS", split_pixels as f64)]);
-        let (shader, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, k4) {
+        let (shader, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, &product) {
             constants.extend(cooperative.constants());
-            (Shader::Conv2dDwCoop, cooperative.grid(rows4 * 4, k4))
+            (Shader::Conv2dDwCoop, cooperative.grid(&product))
         } else {
             let tile = product.choose(l, Shader::Conv2dDw, self.conv, &dy, x.padded());
             constants.extend(tile.constants());

@@ -4,7 +4,7 @@
 use super::Conv;
 use crate::graph::{Precision, View};
 use crate::kernel::{Shader, kernel};
-use crate::limits::{Cooperative, Limits};
+use crate::limits::Limits;
 use crate::plan::{Lowering, TuningKey};
 
 /// Rows or columns of the largest window whose taps the tiled kernels can tell apart.
@@ -61,34 +61,6 @@ impl Tile {
         let large = if inner == Inner::Channels { [(8, 16), (12, 16)] } else { [(8, 14), (12, 16)] };
         let small = inner == Inner::Channels && [tx, ty, rows, cols] == [12, 8, 4, 1];
         slices == 1 && (small || rows == 8 && cols == 2 && large.contains(&(tx, ty)))
-    }
-}
-
-/// Tiles of the kernels on cooperative matrices: four subgroups make eight by `cols` of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CooperativeTile {
-    matrices: Cooperative,
-    cols: usize,
-}
-
-impl CooperativeTile {
-    /// Those for so many vec4s of columns, where the device has cooperative matrices and pictures have 16 bits, as they do then.
-    pub(super) fn new(l: &Lowering, columns4: usize) -> Option<Self> {
-        let matrices = l.limits.cooperative.filter(|_| l.graph.precision() == Precision::F16)?;
-        let fragments = columns4.div_ceil(matrices.side as usize / 4);
-        // Columns are spread evenly over the workgroups that they take.
-        Some(Self { matrices, cols: fragments.div_ceil(fragments.div_ceil(6)) })
-    }
-
-    /// The kernels' constants.
-    pub(super) fn constants(&self) -> [(&'static str, f64); 2] {
-        [("SUBGROUP", self.matrices.subgroup.into()), ("COLS", self.cols as f64)]
-    }
-
-    /// Workgroups along rows and along columns.
-    pub(super) fn grid(&self, rows: usize, columns4: usize) -> [usize; 2] {
-        let side = self.matrices.side as usize;
-        [rows.div_ceil(8 * side), columns4.div_ceil(self.cols * side / 4)]
     }
 }
 
@@ -231,15 +203,16 @@ impl Product {
     /// # Panics
     /// If there is none: every device has 128 invocations and 16 KiB.
     fn tiles(&self, limits: &Limits, shader: Shader) -> (Vec<Tile>, usize) {
+        // Beside its sums a product over channels holds four vec4s of the filter for each of their columns.
+        let narrow = limits.sums < Limits::default().sums && self.inner == Inner::Channels;
+        let sums = limits.sums as usize / if narrow { 2 } else { 1 };
         let common = limits.shared && SHAPES.iter().any(|shape| self.tile(shape, limits, shader, true).is_some());
         let mut tiles: Vec<Tile> = Vec::new();
         let mut default = 0;
         for (i, shape) in SHAPES.iter().enumerate() {
             let Some(tile) = self.tile(shape, limits, shader, common).filter(|t| !tiles.contains(t)) else { continue };
             // The last of the defaults is the smallest.
-            let good = tiles
-                .get(default)
-                .is_some_and(|t| self.workgroups(t) >= limits.busy as usize && t.rows * t.cols <= limits.sums as usize);
+            let good = tiles.get(default).is_some_and(|t| self.workgroups(t) >= limits.busy as usize && t.rows * t.cols <= sums);
             tiles.push(tile);
             if i < DEFAULTS && !good {
                 default = tiles.len() - 1;
@@ -267,6 +240,17 @@ mod tests {
                     assert!(tiles.iter().all(|tile| product.is_loaded_evenly(tile)), "{c} to {k}: {tiles:?}");
                 }
             }
+        }
+    }
+
+    /// With 8 vec4s of them over channels, compilers for Intel's GPUs spill registers: `benches/offline` tells.
+    #[test]
+    fn defaults_keep_no_more_sums_than_registers_hold() {
+        let limits = Limits { sums: 8, ..Limits::default() };
+        for (inner, shader, most) in [(Inner::Channels, Shader::Conv2d, 4), (Inner::Pixels, Shader::Conv2dDw, 8)] {
+            let product = Product { rows: 100_000, columns4: 12, times: 1, inner };
+            let (tiles, default) = product.tiles(&limits, shader);
+            assert_eq!(tiles[default].rows * tiles[default].cols, most, "{inner:?}");
         }
     }
 }

@@ -138,7 +138,7 @@ impl<'a> Lowering<'a> {
         let id = KernelId::from(shader).with_halves(halves);
         let id = if self.limits.shared { id.to_share() } else { id };
         let matrices = self.limits.cooperative.filter(|_| shader.is_cooperative());
-        matrices.map_or(id, |m| id.with_matrices(m.side))
+        matrices.map_or(id, |m| id.with_matrices(m.matrices))
     }
 
     /// Emits a dispatch. Bindings and constants are given by the names the kernel declares.
