@@ -74,8 +74,7 @@ fn store(number: u32, column: u32, sum: vec4f) {
 
 // Whether a load's pixel is one of the split.
 fn is_left(number: u32) -> bool {
-    let all = SPLIT_PIXELS % PB == 0u && N * OH * OW % PB == 0u;
-    return all || own_pixel + number * x_pixels() < left;
+    return are_whole() || own_pixel + number * x_pixels() < left;
 }
 
 // Columns of x from the first load to that one, if all count the same pixel.
@@ -89,13 +88,12 @@ fn sees(p: Pixel, number: u32) -> bool {
 }
 
 fn load_x(p: Pixel, number: u32) -> x_t {
-    // Pixels of the stage after the last may be beyond all pictures.
-    let at = min(p.element + own_element + beside(number) * X_STRIDE4, N * H * W * X_STRIDE4 - 1u);
-    return x[select(0u, at, sees(p, number))];
+    return x[select(0u, p.element + own_element + beside(number) * X_STRIDE4, sees(p, number))];
 }
 
 fn load_dy(number: u32) -> dy_t {
-    return dy[min(dy_at + dy_own + number * dy_pixels() * Y_STRIDE4, dy_last)];
+    let at = dy_at + dy_own + number * dy_pixels() * Y_STRIDE4;
+    return dy[select(min(at, dy_last), at, are_whole())];
 }
 
 // Starts all loads of a stage.
@@ -132,14 +130,14 @@ fn put(half: u32) {
 }
 
 fn advance() {
+    left -= min(left, PB);
     p0 = further(p0);
     if !in_row() {
         if x_loads() > 1u { p1 = further(p1); }
         if x_loads() > 2u { p2 = further(p2); }
         if x_loads() > 3u { p3 = further(p3); }
     }
-    dy_at += PB * Y_STRIDE4;
-    left -= PB;
+    dy_at += select(PB * Y_STRIDE4, 0u, left == 0u);
 }
 
 // What the invocation stages of x: a row vec4 of its pixels, the first of which is that number.

@@ -54,8 +54,7 @@ fn beside(number: u32) -> u32 {
 }
 
 fn is_left(number: u32) -> bool {
-    let all = SPLIT_PIXELS % PB == 0u && N * OH * OW % PB == 0u;
-    return all || inner4 * 4u + number < left;
+    return are_whole() || inner4 * 4u + number < left;
 }
 
 fn sees(block: u32, number: u32) -> bool {
@@ -64,14 +63,14 @@ fn sees(block: u32, number: u32) -> bool {
 }
 
 fn load_x(block: u32, number: u32) -> x_t {
-    // Pixels of the stage after the last may be beyond all pictures.
-    let at = min(counted_pixel(number).element + elements[block] + beside(number) * X_STRIDE4, N * H * W * X_STRIDE4 - 1u);
+    let at = counted_pixel(number).element + elements[block] + beside(number) * X_STRIDE4;
     return x[select(0u, at, sees(block, number))];
 }
 
 fn load_dy(block: u32, number: u32) -> dy_t {
     let k4 = min(origin.y + own + block * step(1u), K4 - 1u);
-    return dy[min(dy_at + number * Y_STRIDE4, dy_last) + k4];
+    let at = dy_at + number * Y_STRIDE4;
+    return dy[select(min(at, dy_last), at, are_whole()) + k4];
 }
 
 fn fetch() {
@@ -109,14 +108,14 @@ fn put(half: u32) {
 }
 
 fn advance() {
+    left -= min(left, PB);
     p0 = further(p0);
     if !in_row() {
         p1 = further(p1);
         p2 = further(p2);
         p3 = further(p3);
     }
-    dy_at += PB * Y_STRIDE4;
-    left -= min(left, PB);
+    dy_at += select(PB * Y_STRIDE4, 0u, left == 0u);
 }
 
 fn store(row: u32, column4: u32, sum: vec4f) {

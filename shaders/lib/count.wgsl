@@ -1,5 +1,6 @@
 // Pixels of dy that an invocation counts through, PB (of the importing file) at a time and without dividing: one for each of its
-// loads, or a single one where a stage is a part of a row.
+// loads, or a single one where a stage is a part of a row. The importing file has SPLIT_PIXELS and `left`, the pixels of the split
+// from the stage on.
 struct Pixel {
     place: vec2u,          // its row and column
     element: u32,          // first of the pixel of x at STRIDE times its place
@@ -17,13 +18,19 @@ fn pixel(number: u32) -> Pixel {
     return Pixel(place, ((number / (OW * OH) * H + place.x * STRIDE) * W + place.y * STRIDE) * X_STRIDE4 + X_CHANNEL4);
 }
 
-// The pixel PB further.
+// Whether stages have no pixel beyond their split.
+fn are_whole() -> bool {
+    return SPLIT_PIXELS % PB == 0u && N * OH * OW % PB == 0u;
+}
+
+// The pixel PB further; in the stage after the last, which is loaded and not used, one whose row is beyond all pictures.
 fn further(p: Pixel) -> Pixel {
     var place = p.place + vec2u(PB / OW % OH, PB % OW);
     let line = place.y >= OW;
     place = vec2u(place.x + u32(line), place.y - select(0u, OW, line));
     let picture = place.x >= OH;
     place.x -= select(0u, OH, picture);
+    place.x = select(place.x, u32(-NOWHERE), left == 0u);
     let step = i32((PB / (OW * OH) * H + PB / OW % OH * STRIDE) * W + PB % OW * STRIDE) * i32(X_STRIDE4);
     let line_step = i32(STRIDE) * (i32(W) - i32(OW)) * i32(X_STRIDE4);
     let picture_step = (i32(H) - i32(OH * STRIDE)) * i32(W) * i32(X_STRIDE4);
