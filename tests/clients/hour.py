@@ -2,7 +2,7 @@
 
     python3 tests/clients/hour.py target/debug/n2n-gpu [--minutes 60] [--page docs/demo/index.html] [--venv DIR]
 
-What it needs is what web.py does. It prints a line a minute: steps, memory of all processes of the browser (proportional set size, so that what they
+What it needs is what web.py does. It prints a line a minute: steps, their time, memory of all processes of the browser (proportional set size, so that what they
 share counts once), and the device's buffers; and exits with 1 if memory grows by more than a tenth after the first sixth of the time, if a buffer is left over, or if the
 console says anything. Not part of the plain run.
 """
@@ -48,13 +48,14 @@ def main():
         press(page, "train")
         wait(page, lambda: steps_made(page) > 0, "the first step is made")
         page.workers[0].evaluate(COUNT_BUFFERS)
-        begun, told = time.monotonic(), []
+        begun, told, first = time.monotonic(), [], steps_made(page)
         while time.monotonic() - begun < 60 * minutes:
             time.sleep(min(60, 6 * minutes))
             told.append((memory(), page.workers[0].evaluate("live")))
             passed = (time.monotonic() - begun) / 60
-            psnr = page.inner_text("#psnr")
-            print(f"{passed:5.1f} min, step {steps_made(page)}, {told[-1][0]:.0f} MiB, {told[-1][1]} buffers more, {psnr}", flush=True)
+            steps, psnr = steps_made(page), page.inner_text("#psnr")
+            pace = f"{60e3 * passed / max(steps - first, 1):.0f} ms a step"
+            print(f"{passed:5.1f} min, step {steps}, {pace}, {told[-1][0]:.0f} MiB, {told[-1][1]} buffers more, {psnr}", flush=True)
         settled = [mib for mib, _ in told[len(told) // 6:]]
         check("memory is flat", settled[-1] < 1.1 * settled[0], f"{settled[0]:.0f} to {settled[-1]:.0f} MiB")
         check("no buffer is left over", told[-1][1] <= told[0][1] + 1, told[-1][1])
