@@ -136,7 +136,8 @@ library!(
     "window",
 );
 
-/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y 8x8 scalars` or `conv2d shared`.
+/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y 8x8 scalars` or
+/// `conv2d shared`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelId {
     /// Its file.

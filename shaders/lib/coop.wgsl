@@ -2,9 +2,9 @@
 // subgroups of a workgroup make ROWS by COLS fragments of SIDE x SIDE sums each. Operands are rounded to what fragments take,
 // sums have 32 bits.
 //
-// Every stage brings KB vec4s of the inner dimension to one half of workgroup memory: [row][inner vec4] of the first operand, then
-// [column][inner vec4] of the second, so that a fragment's values lie in a row, on 16 bytes as drivers ask for. Rows have two vec4s
-// to spare, against bank conflicts. The kernel's store(..) takes four columns of a row of sums.
+// Every stage brings KB vec4s of the inner dimension to one half of workgroup memory: [row][inner vec4] of the first operand,
+// then [column][inner vec4] of the second, so that a fragment's values lie in a row, on 16 bytes as drivers ask for. Rows have two
+// vec4s to spare, against bank conflicts. The kernel's store(..) takes four columns of a row of sums.
 //#import stages
 //#import fragments
 
@@ -19,11 +19,13 @@ const KB = 8u;             // vec4s of the inner dimension in a stage; 4 where t
 const LINE = KB + 2u;      // vec4s from a row to the next
 const LOADS = 16u;         // most of either operand that an invocation has under way
 
-// Elements of workgroup memory: two halves of operands, with four lines more for what is loaded beyond them, as no load and no store
-// of the pipeline is in a branch; and a row of fragments of sums for each subgroup.
+// Elements of workgroup memory: two halves of operands, with four lines more for what is loaded beyond them, as no load and no
+// store of the pipeline is in a branch; and a row of fragments of sums for each subgroup.
 override MEMORY: u32 = 2u * (DOWN * ROWS * SIDE + ACROSS * COLS * SIDE + 4u) * LINE * UNIT;
 override SUMS: u32 = DOWN * ACROSS * SIDE * COLS * SIDE / 4u * UNIT;
 
+alias operand = f16;       // what fragments take; f32 in a variant
+alias operand4 = vec4<operand>;
 alias fragment_a = coop_mat16x16<operand, A>;
 alias fragment_b = coop_mat16x16<operand, B>;
 alias fragment_c = coop_mat16x16<f32, C>;

@@ -1,6 +1,6 @@
 // Pixels of dy that an invocation counts through, PB (of the importing file) at a time and without dividing: one for each of its
-// loads, or a single one where a stage is a part of a row. The importing file has SPLIT_PIXELS and `left`, the pixels of the split
-// from the stage on.
+// loads, or a single one where a stage is a part of a row. The importing file has SPLIT_PIXELS and `left`, the pixels of the
+// split from the stage on.
 struct Pixel {
     place: vec2u,          // its row and column
     element: u32,          // first of the pixel of x at STRIDE times its place
@@ -30,7 +30,8 @@ fn further(p: Pixel) -> Pixel {
     place = vec2u(place.x + u32(line), place.y - select(0u, OW, line));
     let picture = place.x >= OH;
     place.x -= select(0u, OH, picture);
-    place.x = select(place.x, u32(-NOWHERE), left == 0u);
+    // Twice as far as NOWHERE is before them, as a row of the filter that is none begins there.
+    place.x = select(place.x, 2u * u32(-NOWHERE), left == 0u);
     let step = i32((PB / (OW * OH) * H + PB / OW % OH * STRIDE) * W + PB % OW * STRIDE) * i32(X_STRIDE4);
     let line_step = i32(STRIDE) * (i32(W) - i32(OW)) * i32(X_STRIDE4);
     let picture_step = (i32(H) - i32(OH * STRIDE)) * i32(W) * i32(X_STRIDE4);

@@ -1,7 +1,4 @@
 // Workgroup memory that fragments are loaded from and stored to, as vec4s.
-alias operand = f16;       // what fragments take; f32 in a variant
-alias operand4 = vec4<operand>;
-
 const UNIT = 1u;           // elements of memory that are a vec4
 
 var<workgroup> operands: array<operand4, MEMORY>;

@@ -1,7 +1,5 @@
-// Workgroup memory that fragments are loaded from and stored to, as scalars: Metal's pointers must be to what fragments consist of.
-alias operand = f16;       // what fragments take; f32 in a variant
-alias operand4 = vec4<operand>;
-
+// Workgroup memory that fragments are loaded from and stored to, as scalars: Metal's pointers must be to what fragments consist
+// of.
 const UNIT = 4u;           // elements of memory that are a vec4
 
 var<workgroup> operands: array<operand, MEMORY>;

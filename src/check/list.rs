@@ -170,6 +170,7 @@ fn half_cases() -> Vec<Case> {
     precision_cases().into_iter().map(Case::in_half).collect()
 }
 
+/// The same with pictures in 32 bits.
 fn precision_cases() -> Vec<Case> {
     let noise = |text| batch(24, Some(law(text)), false, false);
     vec![
