@@ -9,10 +9,11 @@ override GROUPS: u32;      // workgroups
 //#import loss
 
 alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f;
+alias exponent_t = f32;   // or what a target has, where it is not looked at
 @group(0) @binding(0) var<storage, read> x: array<x_t>;                // (PIXELS, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> t: array<t_t>;                // (PIXELS, T_STRIDE4)
 @group(0) @binding(2) var<storage, read> mask: array<mask_t>;          // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
-@group(0) @binding(3) var<storage, read> exponent: array<f32>;         // (1)
+@group(0) @binding(3) var<storage, read> exponent: array<exponent_t>;  // (1)
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4f>; // (GROUPS): sum, 0, 0, 0
 
 //#import reduce
@@ -43,7 +44,7 @@ fn main(@builtin(local_invocation_index) index: u32, @builtin(workgroup_id) grou
                     }
                     e *= e;
                 }
-                default: { e = pow(d + EPS, vec4f(exponent[0])); }
+                default: { e = pow(d + EPS, vec4f(f32(exponent[0]))); }
             }
             var weight = 1.0;
             if MASKED {

@@ -11,10 +11,11 @@ override MOST: f32;        // largest value of dx that can be written
 //#import at_dx
 
 alias x_t = vec4f; alias t_t = vec4f; alias mask_t = vec4f; alias dx_t = vec4f;
+alias exponent_t = f32;   // or what a target has, where it is not looked at
 @group(0) @binding(0) var<storage, read> x: array<x_t>;          // (PIXELS, X_STRIDE4)
 @group(0) @binding(1) var<storage, read> t: array<t_t>;          // (PIXELS, T_STRIDE4)
 @group(0) @binding(2) var<storage, read> mask: array<mask_t>;    // (PIXELS, MASK_STRIDE4): 0 or 1 in the first channel
-@group(0) @binding(3) var<storage, read> exponent: array<f32>;   // (1)
+@group(0) @binding(3) var<storage, read> exponent: array<exponent_t>; // (1)
 @group(0) @binding(4) var<storage, read> dy: array<f32>;         // (1)
 @group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (PIXELS, DX_STRIDE4)
 
@@ -37,7 +38,7 @@ fn element(p: u32, c: u32) {
                     e[lane] = 2.0 * error.x * error.y;
                 }
             }
-            default: { e *= exponent[0] * pow(abs(d) + EPS, vec4f(exponent[0] - 1.0)); }
+            default: { e *= f32(exponent[0]) * pow(abs(d) + EPS, vec4f(f32(exponent[0]) - 1.0)); }
         }
         if MASKED {
             e *= f32(mask[p * MASK_STRIDE4 + MASK_CHANNEL4 + k].x);

@@ -150,6 +150,21 @@ pub fn fma() -> Case {
     case
 }
 
+/// A loss without an exponent against targets that are made on the device, as those of cameras' noise are: pictures, and so of 16
+/// bits where pictures have these.
+pub(super) fn loss_of_pictures(size: [usize; 3], channels: usize) -> Case {
+    let mut g = Graph::new();
+    let [x, host] = ["x", "t"].map(|name| g.host_picture(name, size, channels));
+    g.require_grad(x);
+    let t = g.leaky_relu(host, 0.5);
+    let y = g.loss(Loss::L2, x, t, None, None);
+    let mut case = Case::new(format!("loss of pictures {channels} {size:?}"), g);
+    case.random(x);
+    case.random(host);
+    case.differentiate(&[("dx", x)], y);
+    case
+}
+
 /// A loss; for the annealed one at that exponent.
 pub fn loss(loss: Loss, masked: bool, exponent: f32, size: [usize; 3], [channels, targets]: [usize; 2]) -> Case {
     let mut g = Graph::new();

@@ -189,6 +189,7 @@ fn precision_cases() -> Vec<Case> {
         residuals([2, 9, 7], 6),
         elementwise([2, 5, 7], [5, 3]),
         loss(Loss::L2, true, 0.0, [2, 3, 7], [3, 1]),
+        loss_of_pictures([2, 3, 7], 3),
         batch_norm([3, 5, 7], 6, 0.1),
         resizing(2, [2, 9, 7], 5, window(3, 1, 1)),
         noise("gaussian:0-50"),
