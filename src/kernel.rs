@@ -3,6 +3,7 @@
 //! here by naga; nothing repeats them in Rust.
 
 mod runtime;
+mod variant;
 
 pub use runtime::RuntimeConstant;
 
@@ -58,10 +59,13 @@ shaders! {
     ChannelSum "channel_sum",
     Conv2d "conv2d",
     Conv2dCoop "conv2d_coop" [CooperativeMatrix],
+    Conv2dDirect "conv2d_direct",
     Conv2dDw "conv2d_dw",
     Conv2dDwCoop "conv2d_dw_coop" [CooperativeMatrix],
+    Conv2dDwDirect "conv2d_dw_direct",
     Conv2dDx "conv2d_dx",
     Conv2dDxCoop "conv2d_dx_coop" [CooperativeMatrix],
+    Conv2dDxDirect "conv2d_dx_direct",
     Conv2dDxTiny "conv2d_dx_tiny",
     Conv2dTiny "conv2d_tiny",
     Copy "copy",
@@ -110,6 +114,8 @@ library!(
     "conv",
     "coop",
     "count",
+    "direct",
+    "direct_sums",
     "down",
     "elementwise",
     "finish",
@@ -136,14 +142,16 @@ library!(
     "window",
 );
 
-/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y 8x8 scalars` or
-/// `conv2d shared`.
+/// A kernel: a file, and which variant of it. Prints as `conv2d`, `conv2d f16:x,y`, `conv2d_coop f16:x,y pairs:x 8x8
+/// scalars` or `conv2d shared`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelId {
     /// Its file.
     pub shader: Shader,
     /// Bit i: the elements of binding i are in half precision.
     halves: u32,
+    /// Bit i: and they are read two at a time.
+    pairs: u32,
     /// Its cooperative matrices, if it has any.
     matrices: Matrices,
     /// Whether it reads at run time what its file marks so.
@@ -152,7 +160,7 @@ pub struct KernelId {
 
 impl From<Shader> for KernelId {
     fn from(shader: Shader) -> Self {
-        Self { shader, halves: 0, matrices: Matrices::default(), shared: false }
+        Self { shader, halves: 0, pairs: 0, matrices: Matrices::default(), shared: false }
     }
 }
 
@@ -161,6 +169,13 @@ impl KernelId {
     #[must_use]
     pub fn with_halves(self, bindings: impl IntoIterator<Item = usize>) -> Self {
         Self { halves: bindings.into_iter().fold(0, |bits, i| bits | 1 << i), ..self }
+    }
+
+    /// The variant that reads the elements of that binding, which are in half precision, two at a time: 128 bits. Those that it
+    /// reads must lie at even places, with one behind each.
+    #[must_use]
+    pub fn with_pairs(self, binding: usize) -> Self {
+        Self { pairs: self.pairs | 1 << binding, ..self }
     }
 
     /// The variant with such cooperative matrices.
@@ -175,10 +190,10 @@ impl KernelId {
         Self { shared: kernel(self.shader).source.contains(runtime::MARK), ..self }
     }
 
-    /// Names of the bindings in half precision.
-    fn halves(self) -> impl Iterator<Item = &'static str> {
-        let generic = if self.halves == 0 { &[] } else { &kernel(self.shader).bindings[..] };
-        generic.iter().enumerate().filter(move |(i, _)| self.halves >> i & 1 != 0).map(|(_, b)| b.name.as_str())
+    /// Names of the bindings whose bits are set.
+    fn names(self, bits: u32) -> impl Iterator<Item = &'static str> {
+        let generic = if bits == 0 { &[] } else { &kernel(self.shader).bindings[..] };
+        generic.iter().enumerate().filter(move |(i, _)| bits >> i & 1 != 0).map(|(_, b)| b.name.as_str())
     }
 
     /// What a device must be able to do to run it.
@@ -191,14 +206,17 @@ impl KernelId {
 
 impl fmt::Display for KernelId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let halves: Vec<_> = self.halves().collect();
-        let half = if halves.is_empty() { String::new() } else { format!(" f16:{}", halves.join(",")) };
+        let named = |what: &str, bits: u32| {
+            let names: Vec<_> = self.names(bits).collect();
+            if names.is_empty() { String::new() } else { format!(" {what}:{}", names.join(",")) }
+        };
+        let (half, pairs) = (named("f16", self.halves), named("pairs", self.pairs));
         let Matrices { side, wide, scalars } = self.matrices;
         let side = if side == Matrices::default().side { String::new() } else { format!(" {side}x{side}") };
         let wide = if wide { " f32" } else { "" };
         let scalars = if scalars { " scalars" } else { "" };
         let shared = if self.shared { " shared" } else { "" };
-        f.pad(&format!("{}{half}{side}{wide}{scalars}{shared}", self.shader.name()))
+        f.pad(&format!("{}{half}{pairs}{side}{wide}{scalars}{shared}", self.shader.name()))
     }
 }
 
@@ -254,33 +272,7 @@ impl Kernel {
     /// # Panics
     /// If the file is no WGSL or does not have what the variant changes: mistakes of ours.
     fn parse(id: KernelId) -> Self {
-        let mut source = with_imports(id.shader, id.shader.text());
-        let replace = |source: &mut String, from: &str, to: &str| {
-            assert!(source.contains(from), "{id}: its file has no `{from}`");
-            *source = source.replace(from, to);
-        };
-        for half in id.halves() {
-            // The text has an alias for the elements of what can be in half precision: `alias x_t = vec4f;`.
-            let alias = |element: &str| format!("alias {half}_t = {element};");
-            let (float, short) = if source.contains(&alias("f32")) { ("f32", "f16") } else { ("vec4f", "vec4<f16>") };
-            replace(&mut source, &alias(float), &alias(short));
-        }
-        let (Matrices { side, wide, scalars }, file) = (id.matrices, Matrices::default());
-        if side != file.side {
-            replace(&mut source, &format!("const SIDE = {}u;", file.side), &format!("const SIDE = {side}u;"));
-            replace(&mut source, &format!("coop_mat{0}x{0}", file.side), &format!("coop_mat{side}x{side}"));
-        }
-        if scalars {
-            let text = |name| with_imports(id.shader, &format!("//#import {name}"));
-            replace(&mut source, &text("fragments"), &text("scalar_fragments"));
-        }
-        if wide {
-            replace(&mut source, "alias operand = f16;", "alias operand = f32;");
-            replace(&mut source, "const KB = 8u;", &format!("const KB = {}u;", id.matrices.inner4()));
-        }
-        if id.halves != 0 {
-            source.insert_str(0, "enable f16;\n");
-        }
+        let mut source = variant::text(id);
         let mut runtime = Vec::new();
         if id.shared {
             (source, runtime) = runtime::shared(&source, kernel(id.shader).bindings.len());

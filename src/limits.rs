@@ -40,7 +40,7 @@ pub struct Limits {
     pub workgroup_bytes: u32,
     /// Most workgroups along one dimension of a dispatch.
     pub workgroups: u32,
-    /// Workgroups it runs at once, about: fewer leave a part of it idle.
+    /// Workgroups it runs at once, about: fewer leave a part of it idle. [`Limits::BUSY_SOFTWARE`] or fewer are the processor's.
     pub busy: u32,
     /// Vec4s of sums that an invocation keeps in registers without spilling them: 16 or 8.
     pub sums: u32,
@@ -90,6 +90,17 @@ impl Limits {
     pub const BUSY_SOFTWARE: u32 = 4;
     /// Storage buffers that a kernel may bind: as many as every WebGPU device has, and more are asked of none.
     pub const STORAGE_BUFFERS: u32 = 8;
+
+    /// Those limits, of a software adapter.
+    #[must_use]
+    pub fn software(self) -> Self {
+        Self { busy: Self::BUSY_SOFTWARE, ..self }
+    }
+
+    /// Whether it is a software adapter.
+    pub fn is_software(&self) -> bool {
+        self.busy <= Self::BUSY_SOFTWARE
+    }
 }
 
 impl Default for Limits {

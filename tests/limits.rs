@@ -42,7 +42,7 @@ fn assert_passes(device: &Device, case: &Case) {
 
 #[test]
 fn every_kernel_is_right_within_the_least_limits() {
-    for gpu in gpus(least) {
+    for gpu in gpus(least).into_iter().flat_map(common::and_large) {
         let device = Device::Gpu(gpu);
         let mut seen = BTreeSet::new();
         for case in check::cases().into_iter().filter(|c| c.suits(&device)) {
@@ -74,7 +74,7 @@ fn every_limit_alone_is_kept_to() {
         check::batch(100, Some("gaussian:0-50".parse().unwrap()), false, false),
     ];
     for (what, lower) in lowered {
-        for gpu in gpus(lower) {
+        for gpu in gpus(lower).into_iter().flat_map(common::and_large) {
             assert!(gpu.adapter.limits.invocations >= 128 && gpu.adapter.limits.workgroup_bytes >= webgpu.workgroup_bytes);
             let device = Device::Gpu(gpu);
             for case in &cases {
@@ -154,7 +154,7 @@ fn every_limit_of_a_kernel_that_is_not_kept_to_is_an_error_of_the_planner() {
 
 #[test]
 fn all_tiles_of_a_device_with_little_fit_it() {
-    for gpu in gpus(least) {
+    for gpu in gpus(least).into_iter().map(common::large) {
         let case = check::conv(Conv::same3(1), false, [1, 20, 20], &[32], 48, 1.0);
         let limits = Some(&gpu.adapter.limits);
         let variants = Plan::new(case.graph().clone(), limits).unwrap().choices.iter().map(|c| c.variants).max().unwrap();

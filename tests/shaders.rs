@@ -90,8 +90,10 @@ fn every_variant_of_every_kernel_is_a_program() {
         for set in 0..1_usize << halves.len() {
             let id =
                 KernelId::from(shader).with_halves(halves.iter().enumerate().filter(|(i, _)| set >> i & 1 != 0).map(|(_, &b)| b));
-            for matrices in matrices().filter(|&m| shader.is_cooperative() || m == Matrices::default()) {
-                let id = id.with_matrices(matrices);
+            let pairs = [Shader::Conv2dCoop, Shader::Conv2dDxCoop].contains(&shader) && set & 1 != 0;
+            let ids = [Some(id), pairs.then(|| id.with_pairs(0))].into_iter().flatten();
+            let matrices = || matrices().filter(|&m| shader.is_cooperative() || m == Matrices::default());
+            for id in ids.flat_map(|id| matrices().map(move |m| id.with_matrices(m))) {
                 assert_eq!(kernel(id).bindings, kernel(shader).bindings, "{id}");
                 validator().validate(&kernel(id).module).unwrap_or_else(|e| panic!("{id}: {e:?}"));
             }
@@ -118,7 +120,8 @@ fn every_kernel_file_is_run_by_a_case() {
     let known: BTreeSet<String> = Shader::ALL.iter().map(|s| s.name().to_owned()).collect();
     let matrices = Cooperative { subgroup: 32, matrices: Matrices::default() };
     let cooperative = Limits { cooperative: Some(matrices), workgroup_bytes: 32 << 10, ..Limits::default() };
-    let all = specialised(&Limits::default()).into_iter().chain(specialised(&cooperative));
+    let all = [Limits::default(), Limits::default().software(), cooperative];
+    let all = all.iter().flat_map(specialised);
     let run: BTreeSet<String> = all.map(|s| s.name.shader.name().to_owned()).collect();
     assert_eq!(files, known, "files in shaders/, and the list in src/kernel.rs");
     assert_eq!(files, run, "files in shaders/, and kernels that check::cases() run");

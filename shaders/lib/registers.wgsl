@@ -1,12 +1,13 @@
-// How a workgroup makes its tile of a matrix product: SLICES (4 or 1) times TX x TY invocations, each of which has registers for
+// How a workgroup makes its tile of a matrix product: SLICES times TX x TY invocations, each of which has registers for
 // ROWS (8 or 4) rows by COLS (2 or 1) vec4s of columns. The slices share the tile and split its inner dimension; in the end they
 // are added up.
 override TX: u32;
 override TY: u32;
 override ROWS: u32;
 override COLS: u32;
-override SLICES: u32;
-override MEMORY: u32;      // vec4s of the kernel's workgroup memory: for two stages, and at least four for every invocation of four slices
+override MEMORY: u32;      // vec4s of the kernel's workgroup memory: for two stages, and at least four for every invocation
+
+const SLICES = 4u;
 
 var<private> a00: vec4f; var<private> a01: vec4f; var<private> a10: vec4f; var<private> a11: vec4f;
 var<private> a20: vec4f; var<private> a21: vec4f; var<private> a30: vec4f; var<private> a31: vec4f;
@@ -16,13 +17,6 @@ var<private> a60: vec4f; var<private> a61: vec4f; var<private> a70: vec4f; var<p
 // Adds up four registers of all slices, in the slices' order, and hands each slice one of them for the kernel's store(row,
 // column, sum). The kernel's memory has room for four vec4s of every invocation.
 fn combine(id: vec3u, number: u32, v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f) {
-    if SLICES == 1u {
-        store(number / COLS, 0u, v0);
-        store((number + 1u) / COLS, 1u % COLS, v1);
-        store((number + 2u) / COLS, 0u, v2);
-        store((number + 3u) / COLS, 1u % COLS, v3);
-        return;
-    }
     let lanes = TX * TY;
     let lane = id.y * TX + id.x;
     let to = id.z * SLICES * lanes + lane;

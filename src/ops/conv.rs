@@ -8,12 +8,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::conv_finish::Finish;
 use super::conv_fragments::CooperativeTile;
 use super::conv_tiles::{Inner, Product};
 use super::{Activation, Constants, Operator, channel4, channels4, stride4};
-use crate::cpu::{Convolve, Epilogue, Inputs, Io, Patches, Real, Scratch};
+use crate::cpu::{Convolve, Io, Patches, Real, Scratch};
 use crate::graph::{Graph, Halo, Node, Op, Tensor, View, pad4};
-use crate::kernel::Shader;
+use crate::kernel::{KernelId, Shader};
 use crate::plan::{Lowering, grid};
 
 /// Window of a convolution: square, with the same stride and zero padding both ways.
@@ -99,48 +100,6 @@ impl Conv {
     }
 }
 
-/// What becomes of the sums before they are written, in this order.
-#[derive(Clone, Copy, Debug)]
-struct Finish {
-    /// Whether input 2 is a bias.
-    bias: bool,
-    activation: Activation,
-    /// Number of the input that is added.
-    addend: Option<usize>,
-    /// Number of the input that is a leaky ReLU's result, and its slope: the sums are multiplied by its derivative.
-    gate: Option<(usize, f32)>,
-}
-
-impl Finish {
-    fn new(bias: bool, activation: Activation) -> Self {
-        Self { bias, activation, addend: None, gate: None }
-    }
-
-    /// Whether nothing is read beside the window: addend and gate are as large as the result.
-    fn reads_window_only(&self) -> bool {
-        self.addend.is_none() && self.gate.is_none()
-    }
-
-    fn adding(self, input: usize) -> Option<Self> {
-        let free = self.activation == Activation::NONE && self.addend.is_none() && self.gate.is_none();
-        free.then_some(Self { addend: Some(input), ..self })
-    }
-
-    fn gated(self, slope: f32, input: usize) -> Option<Self> {
-        self.gate.is_none().then_some(Self { gate: Some((input, slope)), ..self })
-    }
-
-    /// The same on the CPU.
-    fn epilogue<'a, T: Real>(&self, inputs: &Inputs<'a, T>) -> Epilogue<'a, T> {
-        Epilogue {
-            bias: self.bias.then(|| inputs.x(2).1),
-            slope: T::of(self.activation.slope.into()),
-            addend: self.addend.map(|i| inputs.x(i)),
-            gate: self.gate.map(|(i, slope)| (inputs.x(i), T::of(slope.into()))),
-        }
-    }
-}
-
 /// y = act(w * x + b).
 #[derive(Clone, Copy, Debug)]
 struct Conv2d {
@@ -202,34 +161,24 @@ struct Kernels {
     /// Where there are few pixels and many channels.
     tiny: Shader,
     cooperative: Shader,
+    /// On software adapters.
+    direct: Shader,
 }
 
-const FORWARD: Kernels =
-    Kernels { forward: true, tiled: Shader::Conv2d, tiny: Shader::Conv2dTiny, cooperative: Shader::Conv2dCoop };
-const BACKWARD: Kernels =
-    Kernels { forward: false, tiled: Shader::Conv2dDx, tiny: Shader::Conv2dDxTiny, cooperative: Shader::Conv2dDxCoop };
-
-impl Finish {
-    /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. Something has to be bound where one is
-    /// missing, and is not read.
-    fn lower(&self, l: &Lowering, node: &Node) -> (Constants, [(&'static str, Tensor); 3]) {
-        let [addend, gate] = [self.addend, self.gate.map(|(i, _)| i)].map(|i| node.inputs[i.unwrap_or(0)]);
-        let yes = |given: bool| f64::from(u8::from(given));
-        let constants = vec![
-            ("BIAS", yes(self.bias)),
-            ("SLOPE", self.activation.slope.into()),
-            ("ADD", yes(self.addend.is_some())),
-            ("ADDEND_STRIDE4", stride4(l.view(addend))),
-            ("ADDEND_CHANNEL4", channel4(l.view(addend))),
-            ("GATE", yes(self.gate.is_some())),
-            ("GATE_SLOPE", self.gate.map_or(1.0, |(_, slope)| slope).into()),
-            ("GATE_STRIDE4", stride4(l.view(gate))),
-            ("GATE_CHANNEL4", channel4(l.view(gate))),
-        ];
-        let b = node.inputs[if self.bias { 2 } else { 1 }];
-        (constants, [("b", b), ("addend", addend), ("gate", gate)])
-    }
-}
+const FORWARD: Kernels = Kernels {
+    forward: true,
+    tiled: Shader::Conv2d,
+    tiny: Shader::Conv2dTiny,
+    cooperative: Shader::Conv2dCoop,
+    direct: Shader::Conv2dDirect,
+};
+const BACKWARD: Kernels = Kernels {
+    forward: false,
+    tiled: Shader::Conv2dDx,
+    tiny: Shader::Conv2dDxTiny,
+    cooperative: Shader::Conv2dDxCoop,
+    direct: Shader::Conv2dDxDirect,
+};
 
 /// Emits one of the kernels: rows are the result's pixels (of a phase), columns its channels. `x` is the large side, `y` the
 /// small one.
@@ -244,12 +193,19 @@ fn lower(l: &mut Lowering, node: &Node, kernels: &Kernels, conv: Conv, finish: &
         let columns = product.columns4.min(8);
         let [tx, ty] = if kernels.forward { [columns, 16] } else { [16, columns] };
         let grid = [rows.div_ceil(2), product.columns4.div_ceil(columns)];
-        (vec![("TX", tx as f64), ("TY", ty as f64)], grid, kernels.tiny)
+        (vec![("TX", tx as f64), ("TY", ty as f64)], grid, kernels.tiny.into())
     } else if let Some(cooperative) = CooperativeTile::new(l, &product) {
-        (cooperative.constants().to_vec(), cooperative.grid(&product), kernels.cooperative)
+        // Channels that are an even number of vec4s, at even places, are read two at a time; 32 bits are enough one by one.
+        let even = [input.padded(), input.stride, input.channel].iter().all(|n| n.is_multiple_of(8));
+        let id = KernelId::from(kernels.cooperative);
+        let id = if even && l.graph.is_half(input.storage) { id.with_pairs(0) } else { id };
+        (cooperative.constants().to_vec(), cooperative.grid(&product), id)
+    } else if l.limits.is_software() {
+        // 32 invocations with 8 pixels by two vec4s of channels each.
+        (Vec::new(), [rows.div_ceil(256), product.columns4.div_ceil(2)], kernels.direct.into())
     } else {
         let tile = product.choose(l, kernels.tiled, conv, &output, input.padded());
-        (tile.constants().to_vec(), product.grid(&tile), kernels.tiled)
+        (tile.constants().to_vec(), product.grid(&tile), kernels.tiled.into())
     };
     let [gx, gy] = grid(down, l.limits);
     let (finish, read) = finish.lower(l, node);

@@ -83,6 +83,9 @@ impl Op for Conv2dWeightGrad {
         let (shader, [down, across]) = if let Some(cooperative) = CooperativeTile::new(l, &product) {
             constants.extend(cooperative.constants());
             (Shader::Conv2dDwCoop, cooperative.grid(&product))
+        } else if l.limits.is_software() {
+            // 32 invocations with eight rows by two vec4s of columns each.
+            (Shader::Conv2dDwDirect, [rows.div_ceil(256), k4.div_ceil(2)])
         } else {
             let tile = product.choose(l, Shader::Conv2dDw, self.conv, &dy, x.padded());
             constants.extend(tile.constants());

@@ -15,11 +15,8 @@ const LOADS: usize = 4;
 /// Invocations of a wave of the widest GPUs: workgroups of four slices are whole ones.
 const WAVE: usize = 64;
 
-/// Slices of a workgroup, among which it splits the inner dimension: four, or one on a software adapter, which is not to be
-/// filled with waves.
-fn slices(limits: &Limits) -> usize {
-    if limits.busy <= Limits::BUSY_SOFTWARE { 1 } else { 4 }
-}
+/// Slices of a workgroup, among which it splits the inner dimension: as lib/registers.wgsl has it.
+const SLICES: usize = 4;
 
 /// SLICES times TX x TY invocations with registers for ROWS rows and COLS vec4s of columns each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,37 +27,26 @@ pub(super) struct Tile {
     pub rows: usize,
     /// 2 or 1.
     pub cols: usize,
-    /// 4 or 1.
-    slices: usize,
     /// Of the inner dimension, what a stage brings: vec4s of channels, or pixels.
     stage: (Inner, usize),
 }
 
 impl Tile {
     /// The kernels' constants.
-    pub(super) fn constants(&self) -> [(&'static str, f64); 7] {
-        let Self { tx, ty, rows, cols, slices, stage: (inner, size) } = *self;
+    pub(super) fn constants(&self) -> [(&'static str, f64); 6] {
+        let Self { tx, ty, rows, cols, stage: (inner, size) } = *self;
         // Of both operands, as the kernels lay them.
         let (name, vec4s) = match inner {
             Inner::Channels => ("KB", size * (ty * rows + 2 + tx * cols * 4 + 2)),
             Inner::Pixels => ("PB", size * (ty * rows / 4 + tx * cols) + 1),
         };
-        let memory = (2 * vec4s).max(if slices == 4 { 4 * self.invocations() } else { 0 });
-        let sizes =
-            [("TX", tx), ("TY", ty), ("ROWS", rows), ("COLS", cols), ("SLICES", slices), (name, size), ("MEMORY", memory)];
+        let memory = (2 * vec4s).max(4 * self.invocations());
+        let sizes = [("TX", tx), ("TY", ty), ("ROWS", rows), ("COLS", cols), (name, size), ("MEMORY", memory)];
         sizes.map(|(name, size)| (name, size as f64))
     }
 
     fn invocations(&self) -> usize {
-        self.tx * self.ty * self.slices
-    }
-
-    /// Whether it is one of the few that software adapters take for all sizes: each is compiled for half a second.
-    fn is_common(&self) -> bool {
-        let Self { tx, ty, rows, cols, slices, stage: (inner, _) } = *self;
-        let large = if inner == Inner::Channels { [(8, 16), (12, 16)] } else { [(8, 14), (12, 16)] };
-        let small = inner == Inner::Channels && [tx, ty, rows, cols] == [12, 8, 4, 1];
-        slices == 1 && (small || rows == 8 && cols == 2 && large.contains(&(tx, ty)))
+        self.tx * self.ty * SLICES
     }
 }
 
@@ -152,33 +138,24 @@ impl Product {
         let done = down * tile.ty * tile.rows * across * tile.tx * tile.cols;
         let (inner, size) = tile.stage;
         let vec4s = if inner == Inner::Channels { size } else { size / 4 };
-        let products = tile.rows * tile.cols * 16 * vec4s / tile.slices;
+        let products = tile.rows * tile.cols * 16 * vec4s / SLICES;
         let [x, w] = self.loads(tile);
-        let others = 13 * x + 7 * w + 40 + (tile.rows + 4 * tile.cols) * 3 * vec4s / tile.slices;
+        let others = 13 * x + 7 * w + 40 + (tile.rows + 4 * tile.cols) * 3 * vec4s / SLICES;
         done as f64 / (self.rows * self.columns4) as f64 * (products + others) as f64 / products as f64
     }
 
-    /// The best tile of a shape, of those that are `common`.
-    fn tile(&self, shape: &Shape, limits: &Limits, shader: Shader, common: bool) -> Option<Tile> {
-        let slices = slices(limits);
-        let most = shape.invocations.min(limits.invocations as usize) / slices;
+    /// The best tile of a shape.
+    fn tile(&self, shape: &Shape, limits: &Limits, shader: Shader) -> Option<Tile> {
+        let most = shape.invocations.min(limits.invocations as usize) / SLICES;
         let sizes = (1..=most.min(16)).flat_map(|tx| (2..=most / tx).step_by(2).map(move |ty| (tx, ty)));
         let stages = [4, 8].into_iter().filter(|&stage| stage <= shape.stage);
         let tiles = stages.flat_map(|stage| {
             let stage = if self.inner == Inner::Channels { stage } else { 4 * stage };
-            sizes.clone().map(move |(tx, ty)| Tile {
-                tx,
-                ty,
-                rows: shape.rows,
-                cols: shape.cols,
-                slices,
-                stage: (self.inner, stage),
-            })
+            sizes.clone().map(move |(tx, ty)| Tile { tx, ty, rows: shape.rows, cols: shape.cols, stage: (self.inner, stage) })
         });
         let bytes = |t: &Tile| kernel(shader).workgroup(&t.constants()).bytes;
         let fits = |t: &Tile| {
-            (!common || t.is_common())
-                && (t.tx * t.ty).is_multiple_of(WAVE / 4)
+            (t.tx * t.ty).is_multiple_of(WAVE / 4)
                 && self.is_loaded_evenly(t)
                 && self.loads(t).into_iter().all(|n| n <= LOADS)
                 && bytes(t) <= limits.workgroup_bytes.min(MEMORY)
@@ -206,11 +183,10 @@ impl Product {
         // Beside its sums a product over channels holds four vec4s of the filter for each of their columns.
         let narrow = limits.sums < Limits::default().sums && self.inner == Inner::Channels;
         let sums = limits.sums as usize / if narrow { 2 } else { 1 };
-        let common = limits.shared && SHAPES.iter().any(|shape| self.tile(shape, limits, shader, true).is_some());
         let mut tiles: Vec<Tile> = Vec::new();
         let mut default = 0;
         for (i, shape) in SHAPES.iter().enumerate() {
-            let Some(tile) = self.tile(shape, limits, shader, common).filter(|t| !tiles.contains(t)) else { continue };
+            let Some(tile) = self.tile(shape, limits, shader).filter(|t| !tiles.contains(t)) else { continue };
             // The last of the defaults is the smallest.
             let good = tiles.get(default).is_some_and(|t| self.workgroups(t) >= limits.busy as usize && t.rows * t.cols <= sums);
             tiles.push(tile);
@@ -230,15 +206,13 @@ mod tests {
     /// The kernels would stage values of one row in the places of another.
     #[test]
     fn invocations_load_from_one_row_and_column_with_every_tile() {
-        for busy in [Limits::BUSY_SOFTWARE, 10 * Limits::BUSY_SOFTWARE] {
-            let limits = Limits { busy, invocations: 1024, workgroup_bytes: 32 << 10, ..Limits::default() };
-            for (c, k) in (4..=200).step_by(4).flat_map(|c| (4..=200).step_by(4).map(move |k| (c, k))) {
-                let filter = Product { rows: 9 * c + 1, columns4: k / 4, times: 30, inner: Inner::Pixels };
-                let forward = Product { rows: 1000, columns4: k / 4, times: 1, inner: Inner::Channels };
-                for (product, shader) in [(filter, Shader::Conv2dDw), (forward, Shader::Conv2d)] {
-                    let (tiles, _) = product.tiles(&limits, shader);
-                    assert!(tiles.iter().all(|tile| product.is_loaded_evenly(tile)), "{c} to {k}: {tiles:?}");
-                }
+        let limits = Limits { invocations: 1024, workgroup_bytes: 32 << 10, ..Limits::default() };
+        for (c, k) in (4..=200).step_by(4).flat_map(|c| (4..=200).step_by(4).map(move |k| (c, k))) {
+            let filter = Product { rows: 9 * c + 1, columns4: k / 4, times: 30, inner: Inner::Pixels };
+            let forward = Product { rows: 1000, columns4: k / 4, times: 1, inner: Inner::Channels };
+            for (product, shader) in [(filter, Shader::Conv2dDw), (forward, Shader::Conv2d)] {
+                let (tiles, _) = product.tiles(&limits, shader);
+                assert!(tiles.iter().all(|tile| product.is_loaded_evenly(tile)), "{c} to {k}: {tiles:?}");
             }
         }
     }

@@ -27,6 +27,7 @@ mod camera;
 mod concat;
 mod conv;
 mod conv_dw;
+mod conv_finish;
 mod conv_fragments;
 mod conv_tiles;
 mod desaturate;

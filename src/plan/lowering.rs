@@ -2,7 +2,7 @@
 
 use super::tuning::{Tuning, TuningKey};
 use crate::graph::{Graph, StorageId, Tensor, View};
-use crate::kernel::{Binding, KernelId, Shader, kernel};
+use crate::kernel::{Binding, KernelId, kernel};
 use crate::limits::Limits;
 
 /// A storage, or scratch memory that lives for one node, or until its partial results are added up.
@@ -132,12 +132,12 @@ impl<'a> Lowering<'a> {
     }
 
     /// The variant of a kernel for the precision of what it binds, for the device's matrices, and for one that compiles slowly.
-    fn variant(&self, shader: Shader, bindings: &[(&str, Range)]) -> KernelId {
+    fn variant(&self, id: KernelId, bindings: &[(&str, Range)]) -> KernelId {
         let half = |b: &Binding| bindings.iter().any(|(n, range)| *n == b.name && self.is_half(range));
-        let halves = kernel(shader).bindings.iter().enumerate().filter(|(_, b)| half(b)).map(|(i, _)| i);
-        let id = KernelId::from(shader).with_halves(halves);
+        let halves = kernel(id.shader).bindings.iter().enumerate().filter(|(_, b)| half(b)).map(|(i, _)| i);
+        let id = id.with_halves(halves);
         let id = if self.limits.shared { id.to_share() } else { id };
-        let matrices = self.limits.cooperative.filter(|_| shader.is_cooperative());
+        let matrices = self.limits.cooperative.filter(|_| id.shader.is_cooperative());
         matrices.map_or(id, |m| id.with_matrices(m.matrices))
     }
 
@@ -147,12 +147,12 @@ impl<'a> Lowering<'a> {
     /// If a name is missing or unknown: mistakes of ours.
     pub fn dispatch(
         &mut self,
-        shader: Shader,
+        shader: impl Into<KernelId>,
         constants: &[(&str, f64)],
         bindings: &[(&str, Range)],
         workgroups: [u32; 3],
     ) -> &mut Dispatch {
-        let k = kernel(self.variant(shader, bindings));
+        let k = kernel(self.variant(shader.into(), bindings));
         let name = k.id;
         let find = |c: &str| constants.iter().find(|(n, _)| *n == c).unwrap_or_else(|| panic!("{name}: no value for {c}")).1;
         let bound = |b: &Binding| {

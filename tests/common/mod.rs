@@ -11,6 +11,7 @@ use n2n_gpu::cpu;
 use n2n_gpu::device::Device;
 use n2n_gpu::gpu::{self, Gpu};
 use n2n_gpu::graph::{Graph, StorageId, Tensor, View};
+use n2n_gpu::limits::Limits;
 use n2n_gpu::ops::{Batch, Drawn, Shards, random_normals};
 use n2n_gpu::plan::{Executor, Plan};
 use n2n_gpu::wgpu;
@@ -33,6 +34,18 @@ pub(crate) fn gpus() -> Vec<Gpu> {
             writeln!(std::io::stderr(), "left out: what is tested on adapters, of which there is none, as N2N_NO_ADAPTER says");
     }
     found
+}
+
+/// The same as if it were a large GPU: software adapters have kernels of their own for convolutions.
+pub(crate) fn large(mut gpu: Gpu) -> Gpu {
+    gpu.adapter.limits.busy = Limits::default().busy;
+    gpu
+}
+
+/// An adapter, and if it is a software adapter the same as a large GPU.
+pub(crate) fn and_large(gpu: Gpu) -> Vec<Gpu> {
+    let other = gpu.adapter.limits.is_software().then(|| large(gpu.clone()));
+    [gpu].into_iter().chain(other).collect()
 }
 
 /// The adapters as wgpu has them, in the same order.
