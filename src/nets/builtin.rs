@@ -22,6 +22,11 @@ pub static BUILT_IN: &[Builtin] = &[
         bytes: include_bytes!("../../models/photo.safetensors"),
     },
     Builtin {
+        name: "quick",
+        about: "photographs, in a third of the time and 1 to 2 dB worse",
+        bytes: include_bytes!("../../models/quick.safetensors"),
+    },
+    Builtin {
         name: "gaussian",
         about: "Gaussian noise of any deviation up to 55 of 255",
         bytes: include_bytes!("../../models/gaussian.safetensors"),

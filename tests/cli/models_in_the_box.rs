@@ -46,6 +46,15 @@ fn a_noisy_photo_is_denoised_without_a_word_about_a_model() {
 }
 
 #[test]
+fn the_quick_model_denoises_photographs_too() {
+    let shell = Shell::new();
+    let (clean, before) = noisy(&shell, "photo.png", "camera:4,2,92");
+    shell.run("denoise photo.png --model quick --device cpu").succeeds();
+    let (from, to) = (psnr(&before, &clean), psnr(&load(&shell, "photo-denoised.png"), &clean));
+    assert!(to > from + 1.5, "from {from} to {to} dB");
+}
+
+#[test]
 fn the_gaussian_model_is_found_by_its_name() {
     let shell = Shell::new();
     let (clean, before) = noisy(&shell, "photo.png", "gaussian:25");
