@@ -6,9 +6,10 @@ import { fittingColumns, nextMultiple, reflect, stripsDown, windows } from './wi
  * @typedef {import('./player.js').Plan} Plan
  * @typedef {import('./windows.js').Window} Window
  * @typedef {{columns: number, rows: number, first: number, lag: number, x: number, control: number, y: number, plan: Plan}} Strip
- * A network: `ladder` has the columns of the strips there are plans for, `strips` those plans in one, and `halves` the same in half precision.
+ * A network: `ladder` has the columns of the strips there are plans for, `strips` those plans in one, `halves` the same in half precision,
+ * and `software` those for adapters that compute on the processor.
  * @typedef {{net: string, options: Record<string, unknown>, multiple: number, overlap: number, shaders: Plan['shaders'], ladder: number[],
- *   strips: unknown, halves: unknown}} Network
+ *   strips: unknown, halves: unknown, software: unknown}} Network
  * @typedef {{width: number, height: number, rgba: Uint8ClampedArray<ArrayBuffer>}} Picture
  * @typedef {{input: number[], output: number[]}} Ranges what the values 0 and 1 of a picture are to the network
  * @typedef {{left: number, top: number, width: number, height: number}} Area
@@ -26,10 +27,12 @@ export function oneOf(merged, number) {
   return one;
 }
 
-/** @param {Network} network @param {number} columns @param {boolean} half precision @returns {Strip} */
-function stripOf({ shaders, ladder, strips, halves }, columns, half) {
-  const strip = oneOf(half ? halves : strips, ladder.indexOf(columns));
-  strip.plan.shaders = strip.plan.shaders.map((/** @type {number} */ number) => shaders[number]);
+/** @typedef {'strips' | 'halves' | 'software'} Kind of plans */
+
+/** @param {Network} network @param {number} columns @param {Kind} kind @returns {Strip} */
+function stripOf(network, columns, kind) {
+  const strip = oneOf(network[kind], network.ladder.indexOf(columns));
+  strip.plan.shaders = strip.plan.shaders.map((/** @type {number} */ number) => network.shaders[number]);
   return strip;
 }
 
@@ -38,15 +41,15 @@ export class Denoiser {
   /**
    * @param {GPUDevice} device @param {Network} network
    * @param {(parameters: import('./player.js').Parameter[], length: number) => Float32Array<ArrayBuffer>} flatten gives the parameters
-   * @param {Ranges} ranges
+   * @param {Ranges} ranges @param {boolean} software whether the device is the processor
    */
-  constructor(device, network, flatten, ranges) {
+  constructor(device, network, flatten, ranges, software) {
     this.device = device;
     this.network = network;
     this.flatten = flatten;
     this.ranges = ranges;
-    /** Whether what lies between layers has half precision: not where that was too little. */
-    this.half = device.features.has('shader-f16');
+    /** @type {Kind} What lies between layers has half precision where there is such, but not where that was too little. */
+    this.kind = software ? 'software' : device.features.has('shader-f16') ? 'halves' : 'strips';
     /** Most columns of a strip: fewer once memory ran out. */
     this.most = Infinity;
     /** @type {{strip: Strip, player: Player} | null} the last one used */
@@ -62,7 +65,7 @@ export class Denoiser {
       const columns = fittingColumns(ladder, width, overlap, multiple);
       if (this.prepared?.strip.columns === columns) return this.prepared;
       this.destroy();
-      const strip = stripOf(this.network, columns, this.half);
+      const strip = stripOf(this.network, columns, this.kind);
       try {
         const player = await Player.create(this.device, strip.plan);
         const { params, storages, parameters } = strip.plan;
@@ -94,9 +97,9 @@ export class Denoiser {
 
   /** Turns to single precision if a device failed in half precision, for another reason than memory. @private @param {unknown} error */
   isTooCoarse(error) {
-    const is = this.half && error instanceof DeviceError && !error.memory;
+    const is = this.kind === 'halves' && error instanceof DeviceError && !error.memory;
     if (is) {
-      this.half = false;
+      this.kind = 'strips';
       this.destroy();
     }
     return is;

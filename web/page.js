@@ -24,6 +24,7 @@ const page = {
   /** Whether the strength is the user's, so that none is chosen. */ touched: false,
   /** @type {HTMLElement | null} what asked for a file to be saved */ asker: null,
   /** Whether it is training that is shown. */ training: false,
+  /** @type {string | null} the model that is the user's choice, in the list */ chosen: null,
 };
 
 const worker = new Worker(URL.createObjectURL(new Blob([text('worker')], { type: 'text/javascript' })));
@@ -118,6 +119,7 @@ function open(number) {
 function addModel(name, file) {
   select('model').add(new Option(name, String(page.models.push(file) - 1)), entries.length);
   select('model').value = String(page.models.length - 1);
+  page.chosen = select('model').value;
 }
 
 /** @param {Blob} blob @param {string} name */
@@ -169,7 +171,14 @@ function setStrength(strength) {
 
 /** What the worker tells. @type {Record<string, (message: any) => void>} */
 const REPORTS = {
-  device: ({ name }) => ($('device').textContent = `Computes on: ${name}`),
+  device: ({ name, software }) => {
+    $('device').textContent = software ? `Computes on the processor: ${name}` : `Computes on: ${name}`;
+    const before = model();
+    if (software && page.chosen === null) select('model').value = String(lightest());
+    if (page.photos.length && model() !== before) again();
+    offerTraining();
+    if (!page.photos.length) worker.postMessage({ kind: 'warmUp', model: model() });
+  },
   opened: ({ bitmap }) => {
     if (page.live !== null) return;
     measure(bitmap);
@@ -207,7 +216,10 @@ const REPORTS = {
     saveable(true);
     page.asker?.focus();
   },
-  trainable: (message) => trainer.trainable(message),
+  trainable: (message) => {
+    $('training-plans').textContent = '';
+    trainer.trainable(message);
+  },
   course: (message) => trainer.course(message),
   trained: ({ file, use, steps }) => {
     if (!use) return download(new Blob([file]), 'model.safetensors');
@@ -223,9 +235,14 @@ const REPORTS = {
     complain(`The browser lost the graphics device (${message}). The photograph and the training are still here.`, true);
   },
   failed: ({ during, message }) => {
+    // The first photograph will tell.
+    if (during === 'warmUp') return;
     if (during === 'frame' || during === 'setUp') camera.stop();
     if (during === 'train' || during === 'resume') trainer.failed();
-    if (during === 'setUp') $('device').textContent = 'No graphics device';
+    if (during === 'setUp') {
+      $('device').textContent = 'No graphics device';
+      offerTraining();
+    }
     if (during === 'open') page.pixels = 0;
     complain(message, during !== 'open');
     saveable(during === 'save');
@@ -250,6 +267,17 @@ function save(type, asker) {
   worker.postMessage({ kind: 'save', type, strength: Number(input('strength').value) / 100 });
 }
 
+/** Number of the model that takes the least work, of those for the same noise as the first one. */
+function lightest() {
+  return entries.reduce((best, { noise, work }, i) => (noise === entries[0].noise && work < entries[best].work ? i : best), 0);
+}
+
+/** Has the worker tell what there is to train: after what the first picture waits for. */
+function offerTraining() {
+  const training = $('training-plans').textContent;
+  if (training) worker.postMessage({ kind: 'setUpTraining', training, place: location.href.replace(/[?#].*/, '') });
+}
+
 function listen() {
   worker.addEventListener('message', ({ data }) => REPORTS[data.kind](data));
   worker.addEventListener('error', ({ message }) => complain(`The page failed (${message}). Reload it, or try another browser.`, false));
@@ -272,13 +300,14 @@ function listen() {
     take(event.dataTransfer?.files ?? []);
   });
   select('photos').onchange = () => open(Number(select('photos').value));
-  let chosen = select('model').value;
+  let before = '';
+  select('model').onfocus = () => (before = select('model').value);
   select('model').onchange = () => {
     if (select('model').value === 'file') {
-      select('model').value = chosen;
+      select('model').value = page.chosen ?? before;
       return $('model-file').click();
     }
-    chosen = select('model').value;
+    page.chosen = select('model').value;
     return again();
   };
   input('strength').oninput = () => {
@@ -304,8 +333,7 @@ function drawGrain() {
 
 const photos = [...document.querySelectorAll('[id^=photo-]')].map(({ textContent }) => textContent ?? '');
 const setUp = {
-  kind: 'setUp', entries, plans: text('plans'), files: entries.map((_, i) => text(`model-${i}`)), training: text('training-plans'), photos,
-  place: location.href.replace(/[?#].*/, ''),
+  kind: 'setUp', entries, plans: text('plans'), files: entries.map((_, i) => text(`model-${i}`)), photos,
 };
 drawGrain();
 select('model').append(...entries.map(({ name }, i) => new Option(name, String(i))), new Option('From a file…', 'file'));

@@ -39,6 +39,25 @@ export async function checked(device, make) {
   return made.value;
 }
 
+/** What is compiled for a device, by text and then by constants: plans of a network for different widths have most of it in common.
+ * @type {WeakMap<GPUDevice, Map<string, {module: GPUShaderModule, pipelines: Map<string, Promise<GPUComputePipeline>>}>>} */
+const compiled = new WeakMap();
+
+/** @param {GPUDevice} device @param {{name: string, wgsl: string}} shader @param {Record<string, number>} constants */
+function pipelineOf(device, { name, wgsl }, constants) {
+  const known = compiled.get(device) ?? new Map();
+  compiled.set(device, known);
+  const of = known.get(wgsl) ?? { module: device.createShaderModule({ label: name, code: wgsl }), pipelines: new Map() };
+  known.set(wgsl, of);
+  const key = JSON.stringify(constants);
+  const made = of.pipelines.get(key)
+    ?? device.createComputePipelineAsync({ layout: 'auto', compute: { module: of.module, entryPoint: 'main', constants } });
+  of.pipelines.set(key, made);
+  // What failed may do once there is more memory, and says once more why if it does not.
+  made.catch(() => known.delete(wgsl));
+  return made;
+}
+
 /** A plan on a device. */
 export class Player {
   /** @param {GPUDevice} device @param {Plan} plan */
@@ -65,9 +84,7 @@ export class Player {
   /** @private */
   async prepare() {
     const { device, plan, buffers } = this;
-    const modules = plan.shaders.map(({ name, wgsl }) => device.createShaderModule({ label: name, code: wgsl }));
-    const pipelines = await Promise.all(plan.pipelines.map(({ shader, constants }) =>
-      device.createComputePipelineAsync({ layout: 'auto', compute: { module: modules[shader], entryPoint: 'main', constants } })));
+    const pipelines = await Promise.all(plan.pipelines.map(({ shader, constants }) => pipelineOf(device, plan.shaders[shader], constants)));
     this.dispatches = plan.dispatches.map(({ pipeline: number, bindings, workgroups }) => {
       const pipeline = pipelines[number];
       const entries = bindings.map(({ buffer, offset, size }, binding) =>

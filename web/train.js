@@ -2,7 +2,7 @@
 import { $, button, select } from './viewer.js';
 
 /**
- * @typedef {Omit<import('./training.js').Spec, 'plans' | 'shaders'>} Spec
+ * @typedef {Omit<import('./training.js').Spec, 'sets'>} Spec
  * @typedef {import('./training.js').Course} Course
  */
 
@@ -37,6 +37,7 @@ export class Trainer {
     this.files = [];
     /** @type {'none' | 'waiting' | 'running' | 'paused'} */
     this.phase = 'none';
+    button('train').disabled = true;
     /** The phase before it was asked to start or to go on. @type {Trainer['phase']} */
     this.before = 'none';
     $('train').onclick = () => this.go();
@@ -60,6 +61,7 @@ export class Trainer {
     this.spec = spec;
     $('mode').hidden = !spec;
     if (!spec) return;
+    button('train').disabled = false;
     select('noise').replaceChildren(...spec.noises.map(({ about }, i) => new Option(about, String(i))));
     const models = spec.starts.map((i) => new Option(`The model ${this.entries[i].name} (fine-tuning)`, String(i)));
     select('start').replaceChildren(new Option('Nothing: a fresh network', ''), ...models);

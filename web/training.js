@@ -2,7 +2,7 @@
 // other looks at held-out squares with the averaged parameters.
 import { oneOf } from './denoise.js';
 import { flatten, modelFile, parseModel } from './model.js';
-import { Player } from './player.js';
+import { DeviceError, Player } from './player.js';
 import { initial } from './random.js';
 
 /**
@@ -10,19 +10,23 @@ import { initial } from './random.js';
  * @typedef {{plan: Plan, draw: number, table: number, shard: number, params: number}} Drawing
  * @typedef {Drawing & {control: number, log: number, moments: number, ema: number}} Step
  * @typedef {Drawing & {x: number, t: number, y: number}} Look
- * What src/export/web/training.rs gives.
+ * @typedef {{shaders: Plan['shaders'], plans: unknown}} Plans for every kind of noise, in one
+ * What src/export/web/training.rs gives: plans for graphics devices, for those whose activations have half precision, and for adapters that
+ * compute on the processor.
  * @typedef {{metadata: import('./model.js').Metadata, starts: number[], noises: {noise: string, about: string, unbiased: boolean}[],
  *   batch: number, crop: number, side: number, squares: number, count: number, capacity: number, rate: number, finer: number,
- *   warmUp: number, decay: number, betas: number[], rows: number, shaders: Plan['shaders'], plans: unknown}} Spec
+ *   warmUp: number, decay: number, betas: number[], rows: number, sets: Record<'devices' | 'halves' | 'software', Plans>}} Spec
  * Pictures as the plans want them: rows of shard, first value, width, height; bytes (H, W, 3) in words. Held-out squares have their own.
  * @typedef {Record<'table' | 'shard' | 'heldTable' | 'held', Uint32Array<ArrayBuffer>>} Pictures
- * Curves: pairs of a step and a value.
- * @typedef {{noise: number, start: number | null, seed: number, steps: number, seconds: number, losses: number[][], scores: number[][]}} Course
+ * Curves: pairs of a step and a value. `single` says that half precision was too little.
+ * @typedef {{noise: number, start: number | null, seed: number, steps: number, seconds: number, losses: number[][], scores: number[][], single?: boolean}} Course
  * @typedef {Course & {params: Float32Array<ArrayBuffer>, moments: Float32Array<ArrayBuffer>, ema: Float32Array<ArrayBuffer>}} Snapshot
  */
 
 /** Points of a curve, at most. */
 const POINTS = 400;
+/** Gradients in a row that may overflow in half precision, as of src/train/log.rs. */
+const OVERFLOWS = 20;
 /** The step whose random numbers the exposures of the held-out squares have. */
 const LAST = 2 ** 32 - 1;
 
@@ -54,20 +58,49 @@ function sideBySide(values, side) {
   return rgba;
 }
 
+/** Where losses or gradients are not finite. */
+export class Unstable extends Error {
+  /** @param {string} message @param {boolean} half whether that was in half precision, so that single precision may do */
+  constructor(message, half) {
+    super(message);
+    this.half = half;
+  }
+}
+
 export class Training {
   /**
-   * Readies a training, fresh or where a snapshot has it. @param {GPUDevice} device @param {Spec} spec @param {Pictures} pictures
-   * @param {Snapshot | Course} course @param {ArrayBuffer | null} file the model that fine-tuning begins with
+   * Readies a training, fresh or where a snapshot has it. @param {GPUDevice} device @param {boolean} software whether that is the processor
+   * @param {Spec} spec @param {Pictures} pictures @param {Snapshot | Course} course
+   * @param {ArrayBuffer | null} file the model that fine-tuning begins with
    */
-  static async create(device, spec, pictures, course, file) {
-    /** @type {{step: Step, look: Look}} */
-    const { step, look } = oneOf(spec.plans, course.noise);
-    const players = [];
-    for (const { plan } of [step, look]) {
-      plan.shaders = plan.shaders.map((number) => spec.shaders[Number(number)]);
-      players.push(await Player.create(device, plan));
+  static async create(device, software, spec, pictures, course, file) {
+    const half = device.features.has('shader-f16') && !course.single;
+    try {
+      return await Training.by(software ? 'software' : half ? 'halves' : 'devices', device, spec, pictures, course, file);
+    } catch (error) {
+      if (!half || !(error instanceof DeviceError) || error.memory) throw error;
+      return Training.by('devices', device, spec, pictures, course, file);
     }
-    return new Training(spec, pictures, course, [step, look], players, file);
+  }
+
+  /** By plans of a kind. @private
+   * @param {keyof Spec['sets']} kind @param {GPUDevice} device @param {Spec} spec @param {Pictures} pictures
+   * @param {Snapshot | Course} course @param {ArrayBuffer | null} file */
+  static async by(kind, device, spec, pictures, course, file) {
+    const { shaders, plans } = spec.sets[kind];
+    /** @type {{step: Step, look: Look}} */
+    const { step, look } = oneOf(plans, course.noise);
+    const players = [];
+    try {
+      for (const { plan } of [step, look]) {
+        plan.shaders = plan.shaders.map((number) => shaders[Number(number)]);
+        players.push(await Player.create(device, plan));
+      }
+      return new Training(spec, pictures, course, [step, look], players, file);
+    } catch (error) {
+      players.forEach((player) => player.destroy());
+      throw error;
+    }
   }
 
   /**
@@ -101,6 +134,9 @@ export class Training {
     this.clean = spec.noises[noise].unbiased ? null : Float32Array.from(bytes.subarray(0, spec.squares * spec.side ** 2 * 3), (v) => v / 255);
     /** @type {Float32Array[]} the two exposures of the held-out squares */
     this.exposures = [];
+    /** Steps in a row whose gradients are not finite: the device leaves them out. In half precision some may be. */
+    this.overflows = 0;
+    this.most = step.plan.features.includes('f16') ? OVERFLOWS : 1;
   }
 
   /** Submits so many steps, and waits for their losses. @param {number} count */
@@ -116,13 +152,18 @@ export class Training {
       player.run();
     }
     const rows = await player.read(step.log);
-    let sum = 0;
+    let [sum, good] = [0, 0];
     for (let n = course.steps - count; n < course.steps; n++) {
       const [loss, norm] = rows.subarray(4 * (n % spec.rows));
-      if (!Number.isFinite(loss + norm)) throw new Error(`The training became unstable at step ${n + 1}. Go on from what was kept, or start over.`);
+      this.overflows = Number.isFinite(norm) ? 0 : this.overflows + 1;
+      if (!Number.isFinite(loss) || this.overflows >= this.most) {
+        throw new Unstable(`The training became unstable at step ${n + 1}. Go on from what was kept, or start over.`, this.most > 1);
+      }
+      if (this.overflows) continue;
       sum += loss;
+      good++;
     }
-    note(course.losses, [course.steps, sum / count]);
+    if (good) note(course.losses, [course.steps, sum / good]);
   }
 
   /** Denoises the held-out squares: the noisy ones and what became of them, as RGBA. */

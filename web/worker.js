@@ -6,11 +6,12 @@ import { flatten, parseModel } from './model.js';
 import { layOut } from './pictures.js';
 import { DeviceError } from './player.js';
 import { forget, keep, kept } from './store.js';
-import { Training } from './training.js';
+import { Training, Unstable } from './training.js';
 
 /**
- * A model that the page has: `least` and `judges` say whether and how it tells the noise of a photograph.
- * @typedef {{name: string, about: string, noise: string, network: number, judges: boolean, least: number}} Entry
+ * A model that the page has: `least` and `judges` say whether and how it tells the noise of a photograph,
+ * and `work` how many operations a pixel takes.
+ * @typedef {{name: string, about: string, noise: string, network: number, judges: boolean, least: number, work: number}} Entry
  * @typedef {import('./denoise.js').Picture} Picture
  */
 
@@ -24,6 +25,7 @@ const state = {
   /** @type {Entry[]} */ entries: [],
   /** @type {string[]} */ files: [],
   /** @type {GPUDevice | null} */ device: null,
+  /** Whether that is the processor. */ software: false,
   /** @type {{model: number | ArrayBuffer, denoiser: Denoiser, entry: Entry} | null} the last one used */ ready: null,
   /** @type {Picture | null} */ picture: null,
   /** @type {Uint8ClampedArray<ArrayBuffer> | null} */ denoised: null,
@@ -60,16 +62,29 @@ function unpacked(text) {
   return new Response(bytesOf(text).stream().pipeThrough(new DecompressionStream('gzip')));
 }
 
-/** @param {{entries: Entry[], plans: string, files: string[], training: string, photos: string[], place: string}} message */
-async function setUp({ entries, plans, files, training, photos, place }) {
-  Object.assign(state, { entries, files, photos, place });
-  state.networks = await unpacked(plans).json();
+/** @param {{entries: Entry[], plans: string, files: string[], photos: string[]}} message */
+async function setUp({ entries, plans, files, photos }) {
+  Object.assign(state, { entries, files, photos });
+  const [networks, device] = await Promise.allSettled([unpacked(plans).json(), openDevice()]);
+  if (networks.status === 'fulfilled') state.networks = networks.value;
+  for (const done of [networks, device]) if (done.status === 'rejected') throw done.reason;
+}
+
+/** Compiles what a model runs, while its photograph is still chosen: on processors, where that takes longest and is the same for all sizes.
+ * @param {{model: number}} message */
+async function warmUp({ model }) {
+  if (!state.software || state.ready || state.picture) return;
+  const { denoiser } = await denoiserOf(model);
+  await denoiser.fit(1);
+}
+
+/** Tells what there is to train. @param {{training: string, place: string}} message */
+async function setUpTraining({ training, place }) {
   state.spec = await unpacked(training).json();
   // What another network was trained to is of no use.
-  state.place += JSON.stringify([state.spec?.metadata, state.spec?.crop]);
+  state.place = place + JSON.stringify([state.spec?.metadata, state.spec?.crop]);
   const { params, moments, ema, ...course } = (state.spec && (await kept(state.place))) ?? {};
-  tell({ kind: 'trainable', spec: state.spec && { ...state.spec, shaders: [], plans: [] }, course: params && course });
-  await openDevice();
+  tell({ kind: 'trainable', spec: state.spec && { ...state.spec, sets: null }, course: params && course });
 }
 
 async function openDevice() {
@@ -85,8 +100,9 @@ async function openDevice() {
     if (state.device === device) Object.assign(state, { device: null, ready: null, training: null, running: false, losses: state.losses + 1 });
     tell({ kind: 'lost', message: message || reason });
   });
-  const { vendor, architecture, device: name, description } = adapter.info ?? {};
-  tell({ kind: 'device', name: description || [vendor, architecture, name].filter(Boolean).join(' ') || 'WebGPU' });
+  const { vendor, architecture, device: name, description, isFallbackAdapter } = adapter.info ?? {};
+  state.software = isFallbackAdapter || architecture === 'swiftshader';
+  tell({ kind: 'device', software: state.software, name: description || [vendor, architecture, name].filter(Boolean).join(' ') || 'WebGPU' });
   return device;
 }
 
@@ -136,7 +152,7 @@ async function open({ file, model }, job) {
   await denoise({ model }, job);
 }
 
-/** Opens a frame of a camera, which is shown once it is denoised. 
+/** Opens a frame of a camera, which is shown once it is denoised.
  * @param {{file: ImageBitmap, live: number, model: number | ArrayBuffer}} message `live` is the number of the camera's run @param {number} job */
 async function frame({ file, live, model }, job) {
   try {
@@ -154,11 +170,11 @@ async function denoiserOf(model) {
   const file = typeof model === 'number' ? await unpacked(state.files[model]).arrayBuffer() : model;
   const { tensors, metadata } = parseModel(file);
   const number = typeof model === 'number' ? state.entries[model].network : networkOf(metadata);
-  const entry = typeof model === 'number' ? state.entries[model] : { name: '', about: '', noise: '', network: number, judges: true, least: 0 };
+  const entry = typeof model === 'number' ? state.entries[model] : { name: '', about: '', noise: '', network: number, judges: true, least: 0, work: 0 };
   const ranges = { input: metadata.range, output: metadata.output_range ?? metadata.range };
   const flat = (/** @type {any} */ parameters, /** @type {number} */ length) => flatten(parameters, length, tensors);
   state.ready?.denoiser.destroy();
-  state.ready = { model, denoiser: new Denoiser(device, state.networks[number], flat, ranges), entry };
+  state.ready = { model, denoiser: new Denoiser(device, state.networks[number], flat, ranges, state.software), entry };
   return state.ready;
 }
 
@@ -269,7 +285,7 @@ async function gathered(files, shots, capacity) {
 async function train({ files, noise, start }) {
   await pause();
   const { spec, place, photos } = state;
-  if (!spec) return;
+  if (!spec) throw new Sentence('The page is still readying its training: try again in a moment.');
   const shots = spec.noises[noise].noise === 'pairs';
   if (shots && !files) throw new Sentence('Photographs of the page are no burst: choose shots of your own.');
   const all = files ?? photos.map(bytesOf);
@@ -278,7 +294,7 @@ async function train({ files, noise, start }) {
   const course = { noise, start, seed: 1, steps: 0, seconds: 0, losses: [], scores: [] };
   const file = start === null ? null : await unpacked(state.files[start]).arrayBuffer();
   state.training?.destroy();
-  state.training = await Training.create(await openDevice(), spec, pictures, course, file);
+  state.training = await Training.create(await openDevice(), state.software, spec, pictures, course, file);
   await keep(`${place} pictures`, pictures);
   begin(state.training);
 }
@@ -289,7 +305,7 @@ async function readied() {
   if (state.training) return state.training;
   const [snapshot, pictures] = await Promise.all([kept(place), kept(`${place} pictures`)]);
   if (!spec || !snapshot || !pictures) throw new Sentence('Nothing of this training is left: start anew.');
-  return (state.training = await Training.create(await openDevice(), spec, pictures, snapshot, null));
+  return (state.training = await Training.create(await openDevice(), state.software, spec, pictures, snapshot, null));
 }
 
 async function resume() {
@@ -365,6 +381,9 @@ async function steps(training) {
     // What was kept last is known to be good.
     if (state.training === training) state.training = null;
     training.destroy();
+    const snapshot = error instanceof Unstable && error.half ? await kept(state.place) : null;
+    // It goes on in single precision.
+    if (snapshot) await keep(state.place, { ...snapshot, single: true });
     if (losses === state.losses) tell({ kind: 'failed', during: 'train', message: sentence(error) });
   }
   told([], false);
@@ -381,7 +400,7 @@ function sentence(error) {
 }
 
 /** @type {Record<string, (message: any, job: number) => Promise<void>>} */
-const REQUESTS = { setUp, open, frame, denoise, save, train, resume, pause, discard, hide, trained };
+const REQUESTS = { setUp, warmUp, setUpTraining, open, frame, denoise, save, train, resume, pause, discard, hide, trained };
 
 /** @param {any} message @param {number} job */
 async function answer(message, job) {

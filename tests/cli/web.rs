@@ -81,7 +81,7 @@ fn plans_on_the_page_are_whole_and_fit_every_browser() {
         let ladder: Vec<u64> = network["ladder"].as_array().unwrap().iter().map(|c| c.as_u64().unwrap()).collect();
         assert!(ladder.is_sorted() && ladder[0] == multiple && *ladder.last().unwrap() >= 4 * overlap, "{ladder:?}");
         let shaders = network["shaders"].as_array().unwrap();
-        let precisions = [("strips", json!([])), ("halves", json!(["f16"]))];
+        let precisions = [("strips", json!([])), ("halves", json!(["f16"])), ("software", json!([]))];
         for ((number, columns), (name, features)) in
             ladder.iter().enumerate().flat_map(|one| precisions.iter().map(move |of| (one, of)))
         {
@@ -115,12 +115,16 @@ fn plans_of_training_are_whole_and_fit_every_browser() {
     assert_eq!((&spec["starts"], spec["crop"].as_u64(), spec["side"].as_u64()), (&json!([0, 1]), Some(16), Some(32)));
     let noises = spec["noises"].as_array().unwrap();
     assert_eq!(noises.iter().filter(|noise| noise["noise"] == "pairs").count(), 1);
-    for (number, part) in (0..noises.len()).flat_map(|number| ["step", "look"].map(|part| (number, part))) {
-        let part = one_of(&spec["plans"][part], number);
+    let kinds = ["devices", "halves", "software"].into_iter().flat_map(|kind| ["step", "look"].map(|part| (kind, part)));
+    for (number, (kind, part_name)) in (0..noises.len()).flat_map(|number| kinds.clone().map(move |of| (number, of))) {
+        let part = one_of(&spec["sets"][kind]["plans"][part_name], number);
         let plan = &part["plan"];
-        assert!(plan["features"] == json!([]) && plan["needs"]["buffer_bytes"].as_u64().unwrap() <= 128 << 20);
+        let features = if (kind, part_name) == ("halves", "step") { json!(["f16"]) } else { json!([]) };
+        assert!(plan["features"] == features && plan["needs"]["buffer_bytes"].as_u64().unwrap() <= 128 << 20);
         let shaders = plan["shaders"].as_array().unwrap();
-        assert!(shaders.iter().all(|shader| spec["shaders"][shader.as_u64().unwrap() as usize]["wgsl"].is_string()));
+        assert!(
+            shaders.iter().all(|shader| spec["sets"][kind]["shaders"][shader.as_u64().unwrap() as usize]["wgsl"].is_string())
+        );
         for (name, storage) in part.as_object().unwrap().iter().filter(|(name, _)| *name != "plan") {
             assert_eq!(plan["storages"][storage.as_u64().unwrap() as usize]["role"], "host", "{name}");
         }

@@ -1,9 +1,11 @@
-// Denoises with the plans of a page of `n2n-gpu export --web` in single and in half precision, on a device that offers `shader-f16`,
-// and compares them. Chromium's software adapter does not offer it; Deno's WebGPU does, on llvmpipe too.
+// Denoises and trains with the plans of a page of `n2n-gpu export --web` in single and in half precision, on a device that offers
+// `shader-f16`, and compares them. Chromium's software adapter does not offer it; Deno's WebGPU does, on llvmpipe too.
 //
 //     pip install deno && deno run --allow-read --unstable-webgpu tests/clients/half.js docs/demo/index.html
 import { Denoiser } from '../../web/denoise.js';
 import { flatten, parseModel } from '../../web/model.js';
+import { layOut } from '../../web/pictures.js';
+import { Training } from '../../web/training.js';
 
 const page = await Deno.readTextFile(Deno.args[0]);
 const element = (id) => page.split(`id="${id}">`)[1].split('</script>')[0];
@@ -40,4 +42,24 @@ for (const [number, entry] of JSON.parse(element('models')).entries()) {
   console.log(`${entry.name}: ${apart} grey levels apart at most`);
   worst = Math.max(worst, apart);
 }
-Deno.exit(worst > 1 ? 1 : 0);
+
+const spec = await unpacked('training-plans').json();
+const side = 4 * spec.side;
+const photo = { width: side, height: side, rgba: Uint8ClampedArray.from({ length: 4 * side ** 2 }, (_, i) => (i % 4 === 3 ? 255 : waves(i))) };
+const pictures = layOut([photo, photo], false, spec);
+
+/** Losses of so many steps from fresh parameters. */
+async function losses(half) {
+  const device = await adapter.requestDevice({ requiredFeatures: half ? ['shader-f16'] : [] });
+  const course = { noise: 0, start: null, seed: 1, steps: 0, seconds: 0, losses: [], scores: [] };
+  const training = await Training.create(device, false, spec, pictures, course, null);
+  if (training.step.plan.features.includes('f16') !== half) throw new Error('the training plan is of the other precision');
+  for (let i = 0; i < 3; i++) await training.advance(1);
+  await training.score();
+  training.destroy();
+  return course.losses.map(([, loss]) => loss);
+}
+const [single, half] = [await losses(false), await losses(true)];
+const apart = Math.max(...single.map((loss, i) => Math.abs(half[i] / loss - 1)));
+console.log(`losses of ${single.length} steps: ${apart.toExponential(1)} apart at most, ${single} and ${half}`);
+Deno.exit(worst > 1 || apart > 0.01 ? 1 : 0);

@@ -18,7 +18,7 @@ import threading
 # First, as it takes the Python that has the others.
 from chromium import (
     BROWSER, FLAGS, check, failed, fits, folder, give, idle, n2n, opened, picture, press, reached_by_tab, rgb, root, saved, swiftshader,
-    wait,
+    visited, wait,
 )
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -66,6 +66,19 @@ def keeps_metadata(page):
         check(f"a {kind} keeps camera and profile, and stands upright", facts == ((24, 40), "Camera", 1, True), facts)
 
 
+def takes_the_lightest(browser):
+    """On an adapter that computes on the processor, as long as nobody has chosen."""
+    n2n("export photo --web two --also run/best.safetensors --also quick --size 16")
+    page, _ = visited(browser, (folder / "two/index.html").as_uri())
+    # Before the device is known.
+    page.set_input_files("#files", str(folder / "train.png"))
+    wait(page, lambda: idle(page), "a picture that is given at once is denoised")
+    check("the device is told to be the processor", "processor" in page.inner_text("#device"), page.inner_text("#device"))
+    chosen = page.evaluate("document.querySelector('#model').selectedIndex")
+    check("there the model with the least work is the first to be taken", chosen == 2, chosen)
+    page.close()
+
+
 def choose_model(page, path):
     known = page.locator("#model option").count()
     page.set_input_files("#model-file", str(path))
@@ -85,6 +98,25 @@ def takes_models(page):
     page.select_option("#model", "0")
     wait(page, lambda: idle(page), "the picture is denoised with the first model")
     check("and the page goes on", (rgb(saved(page)) == before).all())
+    # Graphics devices have plans of their own.
+    page.workers[0].evaluate("state.software = false, state.ready = null")
+    give(page, folder / "37x23.png")
+    worst = np.abs(rgb(saved(page)) - before).max()
+    check("the plan for graphics devices gives the same", worst <= 1, worst)
+    page.workers[0].evaluate("state.software = true, state.ready = null")
+
+
+def compiles_once(page):
+    """The plans for all widths have the same kernels on an adapter that computes on the processor."""
+    page.workers[0].evaluate("""(() => {
+        const make = state.device.createComputePipelineAsync.bind(state.device);
+        globalThis.made = 0;
+        state.device.createComputePipelineAsync = (options) => (made++, make(options));
+    })()""")
+    for width in [30, 19]:
+        give(page, picture(f"{width}.png", width, 12))
+    made = page.workers[0].evaluate("made")
+    check("pictures of other widths compile nothing", made == 0, made)
 
 
 def survives(page):
@@ -194,12 +226,14 @@ def main():
     with sync_playwright() as playwright:
         with playwright.chromium.launch(executable_path=BROWSER, args=[*FLAGS, *CAMERA]) as browser:
             kernels_compile(browser)
+            takes_the_lightest(browser)
             page, seen = opened(browser, address)
             compare_sizes(page)
             judges_noise(page)
             keeps_metadata(page)
             works_by_keyboard(page)
             takes_models(page)
+            compiles_once(page)
             fits(page, "denoise")
             trains(page)
             survives(page)
@@ -212,10 +246,11 @@ def main():
                 check("served by http it finds the device as well", "Computes on" in page.inner_text("#device"), page.inner_text("#device"))
         without = [*FLAGS[:2], "--disable-blink-features=WebGPU"]
         with playwright.chromium.launch(executable_path=BROWSER, args=without) as browser:
-            page, _ = opened(browser, address)
+            page, seen = opened(browser, address)
             check("without WebGPU a sentence says so", "WebGPU" in page.inner_text("#alert-text"), page.inner_text("#alert-text"))
             press(page, "welcome-camera")
             wait(page, lambda: "camera" in page.inner_text("#alert-text"), "without a camera a sentence says so")
+            check("the console is silent there, too", not seen["errors"], seen["errors"] or "")
     sys.exit(1 if failed else 0)
 
 

@@ -39,10 +39,14 @@ const WORKER: &str = made!("worker.js");
 /// There are strips for every width up to so many times what those side by side overlap by: of wider pictures they do little work
 /// twice.
 const OVERLAPS: usize = 4;
+/// Columns of other strips for pictures of just these widths, as small ones and frames of cameras often have.
+const COMMON: [usize; 4] = [256, 320, 384, 512];
 /// Columns of wider strips, about.
 const WIDE: [usize; 3] = [768, 1152, 1536];
 /// Rows of a strip, at most: of narrow and of wide ones. Higher strips have more work at once, but more of it below the picture.
 const ROWS: [usize; 2] = [64, 128];
+/// The same on software adapters, which little work keeps busy.
+const SOFTWARE_ROWS: usize = 32;
 
 /// A model as the page offers it.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +96,7 @@ pub fn export(entries: &[Entry], Extras { photos, crop }: Extras) -> Result<Vec<
             "network": network,
             "judges": noise.is_none_or(|noise| noise.suits_residual()),
             "least": noise.map_or(0.0, |noise| 255.0 * noise.least_deviation()),
+            "work": work(model.network.as_ref()),
         }));
         files += &element(&format!("model-{}", models.len() - 1), &packed(&model.half_file()));
     }
@@ -112,6 +117,13 @@ pub fn export(entries: &[Entry], Extras { photos, crop }: Extras) -> Result<Vec<
     Ok(page(&data).into_bytes())
 }
 
+/// Floating-point operations that a pixel takes.
+fn work(network: &dyn Network) -> f64 {
+    let side = Anatomy::of(network).multiple;
+    let (g, ..) = network.forward([1, side, side], 3);
+    (g.nodes().iter().map(|node| node.op.flops(&g, node)).sum::<f64>() / (side * side) as f64).round()
+}
+
 /// What the page needs of a network.
 fn plans_of(network: &dyn Network) -> Result<Value> {
     network.check_photographs()?;
@@ -124,16 +136,20 @@ fn plans_of(network: &dyn Network) -> Result<Value> {
     let overlap = overlap(multiple, radius);
     let narrow = OVERLAPS * overlap;
     let wide = WIDE.iter().map(|columns| columns.next_multiple_of(multiple)).filter(|&columns| columns > narrow);
-    let shapes =
-        (multiple..=narrow).step_by(multiple).map(|columns| [columns, ROWS[0]]).chain(wide.map(|columns| [columns, ROWS[1]]));
+    let common = COMMON.iter().map(|columns| columns.next_multiple_of(multiple)).filter(|&columns| columns > narrow);
+    let shapes = (multiple..=narrow).step_by(multiple).chain(common).map(|columns| [columns, ROWS[0]]);
+    let shapes = shapes.chain(wide.map(|columns| [columns, ROWS[1]]));
     let mut shaders: Vec<Value> = Vec::new();
-    let (mut strips, mut halves, mut ladder) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut strips, mut halves, mut software, mut ladder) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    // The first picture waits for the compiler of the browser: for a third of the pipelines.
+    let limits = Limits { shared: true, ..Limits::default() };
     for [columns, most] in shapes {
-        let mut strip = |precision| strip_of(network, multiple, [columns, most], precision, &mut shaders);
-        match strip(Precision::F32) {
+        let mut strip = |rows, precision, limits| strip_of(network, multiple, [columns, rows], precision, &limits, &mut shaders);
+        match strip(most, Precision::F32, limits) {
             Ok(whole) => {
                 strips.push(whole);
-                halves.push(strip(Precision::F16)?);
+                halves.push(strip(most, Precision::F16, limits)?);
+                software.push(strip(SOFTWARE_ROWS, Precision::F32, limits.software())?);
                 ladder.push(columns);
             }
             // The narrow ones will do.
@@ -150,6 +166,7 @@ fn plans_of(network: &dyn Network) -> Result<Value> {
         "ladder": ladder,
         "strips": merged(strips),
         "halves": merged(halves),
+        "software": merged(software),
     }))
 }
 
@@ -177,6 +194,7 @@ fn strip_of(
     multiple: usize,
     [columns, most]: [usize; 2],
     precision: Precision,
+    limits: &Limits,
     shaders: &mut Vec<Value>,
 ) -> Result<Value> {
     let rows = (0..).map(|i| multiple << i).take_while(|&rows| rows == multiple || rows <= most).last().unwrap_or(multiple);
@@ -188,9 +206,7 @@ fn strip_of(
             network.name()
         ))
     })?;
-    // The first picture waits for the compiler of the browser: for a third of the pipelines.
-    let limits = Limits { shared: true, ..Limits::default() };
-    let mut plan = Plan::new(graph, Some(&limits))?.to_value();
+    let mut plan = Plan::new(graph, Some(limits))?.to_value();
     number_shaders(&mut plan, shaders);
     Ok(json!({"columns": columns, "rows": rows, "first": first, "lag": lag, "x": x, "control": control, "y": y, "plan": plan}))
 }

@@ -1,12 +1,14 @@
 //! Training in the tab: plans of the step that all our trainings record, and of a look at held-out squares, for every kind of
 //! noise that the page offers; and the numbers that the host of such a plan goes by.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Entry, merged, number_shaders};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Tensor};
+use crate::graph::{Graph, Precision, Tensor};
 use crate::limits::Limits;
 use crate::nets::{Anatomy, Modules, Network, Ranges};
 use crate::noise::Noise;
@@ -50,9 +52,14 @@ pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Valu
     let (network, ranges) = (model.network.as_ref(), model.ranges);
     let options = options(network, crop)?;
     let side = 2 * options.crop;
-    let mut shaders = Vec::new();
     let mut noises = Vec::new();
-    let mut plans = Vec::new();
+    let shared = Limits { shared: true, ..Limits::default() };
+    let kinds = [
+        ("devices", Limits::default(), Precision::F32),
+        ("halves", Limits::default(), Precision::F16),
+        ("software", shared.software(), Precision::F32),
+    ];
+    let mut sets = kinds.map(|kind| (kind, Vec::new(), Vec::new()));
     for (law, about) in NOISES {
         let noise: Option<Noise> = law.map(|law| law.parse().expect("a law of ours"));
         let options = noise.map_or_else(|| options.clone(), |noise| options.clone().for_noise(&noise));
@@ -62,18 +69,22 @@ pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Valu
             // What is not right on average tells nothing of a denoiser, but of what it is added to the clean picture is known.
             "unbiased": noise.is_none_or(|noise| noise.unbiased()),
         }));
-        let [step, look] = [step_plan(network, ranges, noise, &options), look_plan(network, ranges, noise, side)];
-        let (mut step, mut look) = (step?, look?);
-        for part in [&mut step, &mut look] {
-            number_shaders(&mut part["plan"], &mut shaders);
+        for ((_, limits, precision), shaders, plans) in &mut sets {
+            let options = Options { precision: *precision, ..options.clone() };
+            let mut step = step_plan(network, ranges, noise, &options, limits)?;
+            let mut look = look_plan(network, ranges, noise, side, limits)?;
+            for part in [&mut step, &mut look] {
+                number_shaders(&mut part["plan"], shaders);
+            }
+            plans.push(json!({"step": step, "look": look}));
         }
-        plans.push(json!({"step": step, "look": look}));
     }
     let starts = entries.iter().enumerate().filter(|(_, Entry { model, .. })| {
         (model.network.name(), model.network.options()) == (network.name(), network.options())
             && (model.ranges.input, model.ranges.output) == (ranges.input, ranges.output)
     });
     let Update::Adam { beta1, beta2, .. } = options.update else { unreachable!("the default is Adam") };
+    let sets = sets.map(|((name, ..), shaders, plans)| (name, json!({"shaders": shaders, "plans": merged(plans)})));
     Ok(json!({
         "metadata": {
             "net": network.name(), "options": network.options(), "range": ranges.input, "output_range": ranges.output,
@@ -84,8 +95,7 @@ pub(super) fn training_of(entries: &[Entry], crop: Option<usize>) -> Result<Valu
         "batch": options.batch, "crop": options.crop, "side": side, "squares": SQUARES, "count": COUNT, "capacity": CAPACITY,
         "rate": options.lr, "finer": FINER, "warmUp": options.warm_up, "decay": options.ema, "betas": [beta1, beta2],
         "rows": Optimizer::ROWS,
-        "shaders": shaders,
-        "plans": merged(plans),
+        "sets": BTreeMap::from(sets),
     }))
 }
 
@@ -123,9 +133,10 @@ fn batch_of(ranges: Ranges, noise: Option<Noise>, side: usize) -> Batch {
     }
 }
 
-/// A training step, and the storages by which the page runs it.
-fn step_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, options: &Options) -> Result<Value> {
+/// A training step with activations as precise as the options say, and the storages by which the page runs it.
+fn step_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, options: &Options, limits: &Limits) -> Result<Value> {
     let mut g = Graph::new();
+    g.set_precision(options.precision);
     let flips = options.augment.flips();
     let batch = Batch {
         count: COUNT,
@@ -141,7 +152,7 @@ fn step_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, option
     let step = record_step(&mut g, network, Example { x, t, mask }, rule);
     let Optimizer { control, moments, ema, log, .. } = step.optimizer;
     let Pictures { draw, table, shards: [shard, ..] } = pictures;
-    let plan = Plan::new(g, Some(&Limits::default()))?.to_value();
+    let plan = Plan::new(g, Some(limits))?.to_value();
     Ok(json!({
         "plan": plan, "draw": draw, "table": table, "shard": shard, "control": control, "log": log, "params": step.params,
         "moments": moments, "ema": ema,
@@ -149,7 +160,7 @@ fn step_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, option
 }
 
 /// What the network makes of one noisy exposure of each held-out square, beside that exposure and another one.
-fn look_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, side: usize) -> Result<Value> {
+fn look_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, side: usize, limits: &Limits) -> Result<Value> {
     let mut g = Graph::new();
     let Drawn { x, t, pictures, .. } = draw(&mut g, batch_of(ranges, noise, side), 2 * SQUARES * side * side * 3);
     let y = network.record(&mut Modules::new(&mut g, false), x);
@@ -159,6 +170,6 @@ fn look_plan(network: &dyn Network, ranges: Ranges, noise: Option<Noise>, side: 
     });
     let Pictures { draw, table, shards: [shard, ..] } = pictures;
     let params = g.params_storage();
-    let plan = Plan::new(g, Some(&Limits::default()))?.to_value();
+    let plan = Plan::new(g, Some(limits))?.to_value();
     Ok(json!({"plan": plan, "draw": draw, "table": table, "shard": shard, "params": params, "x": x, "t": t, "y": y}))
 }
