@@ -39,6 +39,7 @@ def steps_made(page):
 def train_to(page, steps):
     """Starts or goes on by keyboard, and stops once so many steps are made."""
     press(page, "train")
+    wait(page, lambda: page.inner_text("#train") == "Stop" or page.is_visible("#alert"), "the training starts")
     wait(page, lambda: steps_made(page) >= steps or page.is_visible("#alert"), f"step {steps} is made")
     press(page, "train")
     wait(page, lambda: page.inner_text("#train") == "Go on", "the training stops")
