@@ -44,6 +44,7 @@ export class Trainer {
     $('discard').onclick = () => {
       ask({ kind: 'discard' });
       this.enter('none', 'Ready to start.');
+      $('pace').textContent = '';
       $('train').focus();
     };
     $('use').onclick = () => ask({ kind: 'trained', use: true });
