@@ -12,9 +12,8 @@ alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;       // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
-fn load(seen: vec2u) -> vec4f {
-    let within = sees(seen.y);
-    return select(vec4f(), vec4f(x[select(0u, seen.x + u32(offset), within)]), within);
+fn load_x(at: u32) -> vec4f {
+    return vec4f(x[at]);
 }
 
 fn block(at: u32) -> mat4x4f {

@@ -6,19 +6,12 @@
 // the one before it is multiplied, and no load is in a branch. An invocation stages the same row vec4 of at most four pixels, and
 // counts its way through these without dividing; where a stage is a part of a row of dy, all invocations count one pixel.
 //#import conv
+//#import filter_gradient
 //#import count
 //#import outer
 //#import registers
 //#import stages
 override PB: u32;          // pixels per stage, a multiple of 8
-//#runtime
-override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
-override SPLIT_PIXELS: u32; // pixels of dy per split
-
-alias x_t = vec4f; alias dy_t = vec4f;
-@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
 // Two halves of: [pixel][row vec4], then [pixel][column vec4], and one more for what is too much.
 var<workgroup> memory: array<vec4f, MEMORY>;

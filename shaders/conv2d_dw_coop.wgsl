@@ -4,16 +4,9 @@ enable wgpu_cooperative_matrix;
 // channels, and the inner dimension runs over pixels, split over workgroups as in conv2d_dw.wgsl. An invocation stages always
 // the same four pixels, of blocks of four rows and of four columns.
 //#import conv
+//#import filter_gradient
 //#import coop
 //#import count
-//#runtime
-override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
-override SPLIT_PIXELS: u32; // pixels of dy per split
-
-alias x_t = vec4f; alias dy_t = vec4f;
-@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
 const PB = KB * 4u;         // pixels of a stage
 const BLOCKS = LOADS / 4u;

@@ -1,15 +1,8 @@
 // Gradient of a convolution with respect to its filter on software adapters: rows are (tap, input channel), columns output
 // channels, and the inner dimension runs over pixels, split over workgroups. An invocation adds up its rows and columns alone.
 //#import conv
+//#import filter_gradient
 //#import direct_sums
-//#runtime
-override BIAS: bool;       // whether one more row is the bias's: sums of dy alone
-override SPLIT_PIXELS: u32; // pixels of dy per split
-
-alias x_t = vec4f; alias dy_t = vec4f;
-@group(0) @binding(0) var<storage, read> x: array<x_t>;          // (N, H, W, X_STRIDE4)
-@group(0) @binding(1) var<storage, read> dy: array<dy_t>;        // (N, OH, OW, Y_STRIDE4)
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4f>; // (splits, KERNEL * KERNEL * C, and the bias, K4)
 
 var<private> split: u32;
 var<private> place: vec2u; // row and column of dy that is at hand

@@ -12,9 +12,8 @@ alias dy_t = vec4f; alias dx_t = vec4f;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;        // (KERNEL, KERNEL, C, K4)
 @group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, X_STRIDE4)
 
-fn load(seen: vec2u) -> vec4f {
-    let within = sees(seen.y);
-    return select(vec4f(), vec4f(dy[select(0u, seen.x + u32(offset), within)]), within);
+fn load_x(at: u32) -> vec4f {
+    return vec4f(dy[at]);
 }
 
 // The filter has the channels of dy innermost, so that a row is one channel of dx.

@@ -4,6 +4,7 @@
 // dy) is split over its TX columns of invocations, whose sums are added in a fixed order in the end.
 //#import conv
 //#import finish
+//#import multiply
 //#import phase
 override TX: u32;
 override TY: u32;
@@ -16,10 +17,6 @@ alias dy_t = vec4f; alias dx_t = vec4f;
 @group(0) @binding(5) var<storage, read_write> dx: array<dx_t>;  // (N, H, W, X_STRIDE4)
 
 var<workgroup> sums: array<vec4f, TX * 2 * TY>; // [part][pixel][channel vec4]
-
-fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
-    return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], acc))));
-}
 
 fn load(at: vec4i, tap: vec2u, k4: u32) -> vec4f {
     if u32(at.y - i32(tap.x)) < OH && u32(at.z - i32(tap.y)) < OW {

@@ -4,6 +4,7 @@
 // TY rows of invocations, whose sums are added in a fixed order in the end.
 //#import conv
 //#import finish
+//#import multiply
 override TX: u32;
 override TY: u32;
 //#runtime
@@ -15,10 +16,6 @@ alias x_t = vec4f; alias y_t = vec4f;
 @group(0) @binding(5) var<storage, read_write> y: array<y_t>;   // (N, OH, OW, Y_STRIDE4)
 
 var<workgroup> sums: array<vec4f, TY * 2 * TX>; // [part][pixel][channel vec4]
-
-fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
-    return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], acc))));
-}
 
 fn corner_of(pixel: u32) -> vec4i {
     let n = pixel / (OW * OH);

@@ -1,15 +1,18 @@
 // A product for software adapters: every invocation makes eight pixels of a convolution's result by two vec4s of channels from
 // what it reads itself. Processors have caches in place of workgroup memory, and barriers cost them more than the reads that are
-// saved; what counts is how much is made of every read, as each invocation's is one of its own. The kernel's load(seen) reads a
+// saved; what counts is how much is made of every read, as each invocation's is one of its own. The kernel's load_x(at) reads a
 // vec4 of a picture, store(..) takes sums.
 //#import direct_sums
+//#import multiply
 const KB = 1u;             // vec4s of the inner dimension at once
 const PIXELS = 8u;         // of an invocation
 
 var<private> s: array<vec2u, 8>; // what its pixels see
 
-fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
-    return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], acc))));
+// What a pixel has under the tap, or zeros.
+fn load(seen: vec2u) -> vec4f {
+    let within = sees(seen.y);
+    return select(vec4f(), load_x(select(0u, seen.x + u32(offset), within)), within);
 }
 
 // Of pixel p and those after it.

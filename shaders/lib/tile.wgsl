@@ -7,6 +7,7 @@
 // dividing (lib/taps.wgsl). Where KB divides the channels, all invocations are at the same tap, and the count is one of the
 // workgroup's. Rows in workgroup memory have two vec4s to spare, against bank conflicts.
 //#import stages
+//#import multiply
 //#import registers
 override KB: u32;          // 4 or 8, one or two for each slice; such that an invocation has at most four loads of either operand
 //#runtime
@@ -75,10 +76,6 @@ fn put(half: u32) {
     if w_loads() > 1u { memory[half + w_to1] = w1; }
     if w_loads() > 2u { memory[half + w_to2] = w2; }
     if w_loads() > 3u { memory[half + w_to3] = w3; }
-}
-
-fn multiply(acc: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
-    return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], acc))));
 }
 
 // Adds the slice's part of a stage to the registers. The kernel's block(..) makes a matrix, inner dimension by channels, of four

@@ -9,12 +9,12 @@ use crate::plan::Lowering;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Finish {
     /// Whether input 2 is a bias.
-    pub(super) bias: bool,
+    bias: bool,
     pub(super) activation: Activation,
     /// Number of the input that is added.
-    pub(super) addend: Option<usize>,
+    addend: Option<usize>,
     /// Number of the input that is a leaky ReLU's result, and its slope: the sums are multiplied by its derivative.
-    pub(super) gate: Option<(usize, f32)>,
+    gate: Option<(usize, f32)>,
 }
 
 impl Finish {
@@ -45,9 +45,7 @@ impl Finish {
             gate: self.gate.map(|(i, slope)| (inputs.x(i), T::of(slope.into()))),
         }
     }
-}
 
-impl Finish {
     /// Constants of `finish.wgsl`, and the tensors it reads: bias, addend and gate. Something has to be bound where one is
     /// missing, and is not read.
     pub(super) fn lower(&self, l: &Lowering, node: &Node) -> (Constants, [(&'static str, Tensor); 3]) {
